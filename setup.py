@@ -1,0 +1,44 @@
+"""The distribution `tfxray`: the folders of this repository as packages below `tfxray`."""
+
+from setuptools import setup
+
+setup(
+    name="tfxray",
+    version="0.1.0",
+    description="A TFX pipeline that trains, judges and ships chest X-ray classifiers",
+    python_requires=">=3.10,<3.11",
+    packages=["tfxray.pipeline", "tfxray.components", "tfxray.schema"],
+    package_dir={
+        "tfxray.pipeline": "pipeline",
+        "tfxray.components": "components",
+        "tfxray.schema": "schema",
+    },
+    package_data={
+        "tfxray.components": ["weights/*.h5", "templates/*"],
+        "tfxray.schema": ["schema.pbtxt"],
+    },
+    # Exact versions stand in requirements.lock; these are the bounds that the code relies on.
+    install_requires=[
+        "tfx==1.16.*",
+        "tensorflow>=2.16,<2.17",
+        "tensorflow-transform",
+        "tensorflow-data-validation",
+        "tensorflow-model-analysis",
+        # From 2.68 on, DirectRunner looks for the Prism binary on the network.
+        "apache-beam<2.68",
+        "click>=8.1",
+        "jinja2>=3.1",
+        "numpy",
+        "pillow>=10",
+        "plotly>=6",
+        "pydantic>=2.7",
+        "pyyaml>=6",
+        "rich>=13",
+        # pkg_resources, which TFX's dependencies import, is gone from 81 on.
+        "setuptools<81",
+    ],
+    extras_require={
+        "dev": ["mypy", "pytest", "pytest-timeout", "ruff", "scikit-learn", "types-PyYAML", "uv"],
+    },
+    entry_points={"console_scripts": ["tfxray=tfxray.pipeline.cli:main"]},
+)
