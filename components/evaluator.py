@@ -1,0 +1,117 @@
+"""What Evaluator measures, slice by slice, and the bar that decides on the blessing."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import tensorflow_model_analysis as tfma
+from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
+from tfx.types import standard_artifacts
+
+from tfxray.components import names
+
+if TYPE_CHECKING:
+    import ml_metadata as mlmd
+    from tfx.types import Artifact
+
+AUC = "auc"
+# Enough that TFMA's interpolation agrees with the exact area to 1e-3.
+_AUC_THRESHOLDS = 10_000
+
+
+def eval_config(
+    slices: Sequence[str | Sequence[str]],
+    threshold: float,
+    max_drop: float,
+    intervals: bool = True,
+) -> tfma.EvalConfig:
+    """TFMA's configuration.
+
+    The bar stands on the whole test split alone: a threshold that TFMA applies to every slice
+    would refuse any model for a slice that holds one class, whose AUC TFMA gives as 0.
+
+    Args:
+        slices: Feature names; a sequence within crosses features.
+        threshold: Least AUC.
+        max_drop: How far below the baseline's AUC the candidate's may lie, where there is a
+            baseline.
+        intervals: Whether to compute jackknife confidence intervals.
+
+    Returns:
+        The configuration, with metrics named `auc`, `prauc`, `accuracy`, `sensitivity`,
+        `specificity`, `precision`, `example_count`, `positives`, `mean_label` and
+        `mean_prediction`; the last class is the positive one, at a score of 0.5.
+    """
+    bar = tfma.MetricThreshold(
+        value_threshold=tfma.GenericValueThreshold(lower_bound=DoubleValue(value=threshold)),
+        change_threshold=tfma.GenericChangeThreshold(
+            absolute=DoubleValue(value=-max_drop), direction=tfma.MetricDirection.HIGHER_IS_BETTER
+        ),
+    )
+    metrics = [
+        tfma.metrics.ExampleCount(name="example_count"),
+        tfma.metrics.AUC(name=AUC, num_thresholds=_AUC_THRESHOLDS),
+        tfma.metrics.AUC(name="prauc", curve="PR", num_thresholds=_AUC_THRESHOLDS),
+        tfma.metrics.BinaryAccuracy(name="accuracy"),
+        tfma.metrics.Recall(name="sensitivity", thresholds=0.5),
+        tfma.metrics.Specificity(name="specificity", thresholds=0.5),
+        tfma.metrics.Precision(name="precision", thresholds=0.5),
+        tfma.metrics.MeanLabel(name="mean_label"),
+        tfma.metrics.MeanPrediction(name="mean_prediction"),
+    ]
+    spec = tfma.metrics.specs_from_metrics(metrics)[0]
+    for metric in spec.metrics:
+        if f'"name": "{AUC}"' in metric.config:
+            metric.per_slice_thresholds.append(
+                tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=bar)
+            )
+    features = [[item] if isinstance(item, str) else list(item) for item in slices]
+    return tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(
+                signature_name=names.SIGNATURE_EXAMPLES,
+                prediction_key=names.SCORE,
+                label_key=names.LABEL,
+            )
+        ],
+        metrics_specs=[spec],
+        slicing_specs=[
+            tfma.SlicingSpec(),
+            *(tfma.SlicingSpec(feature_keys=keys) for keys in features),
+        ],
+        options=tfma.Options(
+            compute_confidence_intervals=BoolValue(value=intervals),
+            confidence_intervals=tfma.ConfidenceIntervalOptions(
+                method=tfma.ConfidenceIntervalOptions.JACKKNIFE
+            ),
+        ),
+    )
+
+
+class LatestOtherBlessedModel(LatestBlessedModelStrategy):
+    """The latest blessed model, other than the candidate.
+
+    TFX's own strategy gives back the candidate itself once it has been blessed: a second,
+    identical run would compare the model with itself, and could not come from the cache.
+    """
+
+    def resolve_artifacts(
+        self, store: "mlmd.MetadataStore", input_dict: "dict[str, list[Artifact]]"
+    ) -> "dict[str, list[Artifact]] | None":
+        """See TFX's `ResolverStrategy`; `candidate` holds the model not to resolve."""
+        candidates = {model.id for model in input_dict["candidate"]}
+        others = {
+            "model": [m for m in input_dict["model"] if m.id not in candidates],
+            "blessing": list(input_dict["blessing"]),
+        }
+        resolved = super().resolve_artifacts(store, others) or {}
+        return {
+            "candidate": list(input_dict["candidate"]),
+            "model": resolved.get("model", []),
+            "blessing": resolved.get("blessing", []),
+        }
+
+
+MODEL, BLESSING = standard_artifacts.Model, standard_artifacts.ModelBlessing

@@ -1,0 +1,46 @@
+"""The data contract's names, and what other rooms share by name."""
+
+IMAGE = "image/encoded"
+FORMAT = "image/format"
+FILENAME = "image/filename"
+SHA256 = "image/sha256"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+MEAN = "image/mean"
+STD = "image/std"
+SHARPNESS = "image/sharpness"
+LABEL = "image/class/label"
+TEXT = "image/class/text"
+PATIENT = "patient/id"
+AGE = "patient/age"
+SEX = "patient/sex"
+VIEW = "study/view"
+SITE = "study/site"
+
+# Every feature of the contract and its kind in a tf.train.Example.
+FEATURES = {
+    IMAGE: bytes, FORMAT: bytes, FILENAME: bytes, SHA256: bytes,
+    HEIGHT: int, WIDTH: int, MEAN: float, STD: float, SHARPNESS: float,
+    LABEL: int, TEXT: bytes,
+    PATIENT: bytes, AGE: float, SEX: bytes, VIEW: bytes, SITE: bytes,
+}  # fmt: skip
+
+# What a manifest's columns and a file name pattern's groups are called, and the feature each fills.
+METADATA = {"patient": PATIENT, "age": AGE, "sex": SEX, "view": VIEW, "site": SITE}
+
+SPLITS = ("train", "eval", "test")
+
+# Transform's outputs.
+EMBEDDING = "embedding"
+TARGET = "target"
+
+# The served model's outputs.
+SCORE = "score"  # of the last class: for two classes, the positive one
+SCORES = "scores"
+CLASSES = "classes"
+SIGNATURE_EXAMPLES = "serving_default"
+SIGNATURE_BYTES = "serving_bytes"
+
+RECORD_SUFFIXES = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
+REJECTS = "rejects.csv"
+INGEST_REPORT = "ingest.json"

@@ -1,0 +1,232 @@
+"""Finds the images of a folder and what is known of each: class, patient, split, metadata."""
+
+import csv
+import dataclasses
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tfxray.components.errors import UserError
+from tfxray.components.names import METADATA, REJECTS
+
+SPLIT_FOLDERS = {
+    "train": "train", "training": "train",
+    "val": "eval", "valid": "eval", "validation": "eval", "eval": "eval", "dev": "eval",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+MANIFEST = "manifest.csv"
+# What lies beside images and is none of them. Anything else is opened, whatever its extension.
+_NOT_IMAGES = {".csv", ".json", ".txt", ".md", ".html", ".pdf", ".py", ".yaml", ".yml", ".xml",
+               ".xlsx", ".ini", ".zip", ".tar", ".gz", ".db"}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One image file and what is known of it.
+
+    Attributes:
+        path: Below the source folder, with `/`.
+        label: The class's name, as found; None where nothing tells.
+        split: `train`, `eval`, `test`, or None where no split folder is given.
+        metadata: `patient`, `age`, `sex`, `view`, `site`, as found; absent where unknown.
+    """
+
+    path: str
+    label: str | None
+    split: str | None
+    metadata: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """How labels and metadata are found; see the config's `ingest`."""
+
+    classes: tuple[str, ...] = ()
+    manifest: str | None = None
+    pattern: str | None = None
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    ignore_given: bool = False
+    eval_from_train: float | None = None
+
+
+def find(source: Path, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
+    """Lists a folder's images.
+
+    Args:
+        source: The folder.
+        rules: How labels and metadata are found.
+
+    Returns:
+        The images, sorted by path, and the classes: the rules', or, where they name none, the
+        labels found.
+
+    Raises:
+        UserError: No folder, no image, a manifest that cannot be used, a label not among the
+            classes, fewer than two classes, or given splits that lack one.
+    """
+    if not source.is_dir():
+        raise UserError(f"{source}: no such folder")
+    files = sorted(_walk(source))
+    given = _given_splits(files, rules)
+    manifest = _read_manifest(source, rules)
+    known = set(rules.classes) | set(rules.labels)
+    pattern = re.compile(rules.pattern) if rules.pattern else None
+    rows = [_row(path, given, manifest, pattern, known, rules) for path in files]
+    if manifest is not None:
+        rows = [row for row in rows if row.path in manifest]
+        found = {row.path for row in rows}
+        # A file that the manifest lists and the folder lacks becomes a reject, not a silence.
+        rows += [
+            _row(path, given, manifest, pattern, known, rules)
+            for path in manifest
+            if path not in found
+        ]
+    if not rows:
+        raise UserError(f"{source}: holds no images (PNG or JPEG, in class folders or with a CSV)")
+    return rows, _check(source, rows, rules)
+
+
+def _walk(source: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(source):
+        folders[:] = [f for f in folders if not f.startswith((".", "__MACOSX"))]
+        for name in names:
+            extension = os.path.splitext(name)[1].lower()
+            if name.startswith(".") or extension in _NOT_IMAGES:
+                continue
+            yield os.path.relpath(os.path.join(folder, name), source).replace(os.sep, "/")
+
+
+def _given_splits(files: list[str], rules: Rules) -> bool:
+    tops = {path.split("/")[0].lower() for path in files if "/" in path}
+    return bool(tops) and not rules.ignore_given and tops <= set(SPLIT_FOLDERS)
+
+
+def _read_manifest(source: Path, rules: Rules) -> dict[str, dict[str, str]] | None:
+    path = source / (rules.manifest or MANIFEST)
+    if not path.is_file():
+        if rules.manifest:
+            raise UserError(f"{path}: no such manifest (ingest.manifest)")
+        return None
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            if "path" not in columns:
+                raise UserError(
+                    f"{path}: needs a column `path`; has: {', '.join(columns)}. Further columns "
+                    f"that are read: label, split, {', '.join(METADATA)} (or patient_id)"
+                )
+            rows = {}
+            for row in reader:
+                values = {key: value.strip() for key, value in row.items() if key and value}
+                if "patient_id" in values:
+                    values.setdefault("patient", values["patient_id"])
+                if "path" in values:
+                    rows[values["path"].replace("\\", "/").removeprefix("./")] = values
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: is not a CSV file in UTF-8: {error}") from None
+    return rows
+
+
+def _row(
+    path: str,
+    given: bool,
+    manifest: dict[str, dict[str, str]] | None,
+    pattern: re.Pattern[str] | None,
+    known: set[str],
+    rules: Rules,
+) -> Row:
+    listed = (manifest or {}).get(path, {})
+    named = _named(pattern, path)
+    folders = path.split("/")[:-1]
+    split = None
+    if given:
+        split = SPLIT_FOLDERS[folders.pop(0).lower()]
+    elif not rules.ignore_given and listed.get("split", "").lower() in SPLIT_FOLDERS:
+        split = SPLIT_FOLDERS[listed["split"].lower()]
+    # The folder that names a class; where none does, the nearest, for the error's sake.
+    folder = next((f for f in folders if f in known), folders[-1] if folders else None)
+    label = listed.get("label") or named.get("label") or folder
+    metadata = {key: listed.get(key) or named.get(key, "") for key in METADATA}
+    if named.get("kind") and metadata["patient"] == named.get("patient"):
+        metadata["patient"] = f"{named['kind']}-{metadata['patient']}"
+    metadata = {key: value for key, value in metadata.items() if value}
+    if rules.eval_from_train is not None:
+        split = _drawn(split, metadata.get("patient", path), rules.eval_from_train)
+    return Row(path, rules.labels.get(label, label) if label else None, split, metadata)
+
+
+def _named(pattern: re.Pattern[str] | None, path: str) -> dict[str, str]:
+    """A pattern's groups; `patient2` counts as `patient` where the latter did not match."""
+    match = pattern.search(path) if pattern else None
+    groups: dict[str, str] = {}
+    for name, value in match.groupdict().items() if match else ():
+        if value:
+            groups.setdefault(re.sub(r"\d+$", "", name), value)
+    return groups
+
+
+def _drawn(split: str | None, patient: str, share: float) -> str | None:
+    """Draws `eval` by patient out of `train`; a given `eval` joins `train` first."""
+    if split not in ("train", "eval"):
+        return split
+    bucket = int(hashlib.sha256(patient.encode()).hexdigest(), 16) % 10_000
+    return "eval" if bucket < share * 10_000 else "train"
+
+
+def _check(source: Path, rows: list[Row], rules: Rules) -> tuple[str, ...]:
+    labels = Counter(row.label for row in rows if row.label)
+    classes = rules.classes or tuple(sorted(labels))
+    unknown = [label for label in labels if label not in classes]
+    if unknown:
+        examples = "; ".join(
+            f"{label!r} ({labels[label]} images, first {_first(rows, label)})"
+            for label in unknown[:5]
+        )
+        raise UserError(
+            f"{source}: labels that are not among the classes [{', '.join(classes)}]: {examples}. "
+            "Add them to `classes`, or say in `ingest.labels` which class each means"
+        )
+    if not labels:
+        raise UserError(
+            f"{source}: nothing tells the class of an image: no class folders "
+            f"[{', '.join(classes)}], no `label` column in a {MANIFEST}, no group `label` in "
+            "ingest.pattern"
+        )
+    missing = [name for name in classes if not labels[name]]
+    if missing or len(classes) < 2:
+        raise UserError(
+            f"{source}: a classifier needs images of two classes or more; found "
+            + ", ".join(f"{name}: {count}" for name, count in sorted(labels.items()))
+            + (f"; none of {', '.join(missing)}" if missing else "")
+        )
+    splits = {row.split for row in rows} - {None}
+    lacking = sorted({"train", "eval", "test"} - splits) if splits else []
+    if lacking:
+        raise UserError(
+            f"{source}: the given split folders lack {', '.join(lacking)}. Set "
+            "split.eval_from_train to draw eval by patient out of train, or split.ignore_given "
+            "to split all of it anew by patient"
+        )
+    return classes
+
+
+def _first(rows: list[Row], label: str) -> str:
+    return next(row.path for row in rows if row.label == label)
+
+
+def fingerprint(source: Path) -> str:
+    """A digest of a folder's file names, sizes and times: changes when the data does."""
+    digest = hashlib.sha256()
+    for folder, folders, names in os.walk(source):
+        folders.sort()
+        for name in sorted(names):
+            if name == REJECTS:
+                continue
+            path = os.path.join(folder, name)
+            stat = os.lstat(path)
+            digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

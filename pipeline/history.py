@@ -1,0 +1,88 @@
+"""Reads from the metadata store what a run's nodes did and wrote."""
+
+import dataclasses
+
+from ml_metadata import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+_OUTPUT_EVENTS = (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT, mlmd.Event.DECLARED_OUTPUT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """One artifact that a node wrote, or took from the cache.
+
+    Attributes:
+        id: In the metadata store.
+        uri: Its folder.
+        properties: The artifact's own, by name.
+    """
+
+    id: int
+    uri: str
+    properties: dict[str, str | int | float]
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeRun:
+    """What one node did in one run.
+
+    Attributes:
+        state: `COMPLETE`, `CACHED`, `FAILED`, `RUNNING`.
+        outputs: The first artifact under each output key.
+    """
+
+    state: str
+    outputs: dict[str, Output]
+
+    @property
+    def cached(self) -> bool:
+        """Whether the outputs come from an earlier run."""
+        return self.state == "CACHED"
+
+
+def node_runs(
+    connection: mlmd.ConnectionConfig, pipeline_name: str, run_id: str
+) -> dict[str, NodeRun]:
+    """What each node of a run did.
+
+    Args:
+        connection: The metadata store.
+        pipeline_name: The config's name.
+        run_id: The run's.
+
+    Returns:
+        By node id, the latest execution of each; empty if there is no such run.
+    """
+    store = metadata_store.MetadataStore(connection)
+    context = store.get_context_by_type_and_name("pipeline_run", run_id)
+    if context is None:
+        return {}
+    found = {}
+    executions = store.get_executions_by_context(context.id)
+    for execution in sorted(executions, key=lambda e: e.id):
+        node = next(
+            c.name.removeprefix(f"{pipeline_name}.")
+            for c in store.get_contexts_by_execution(execution.id)
+            if c.type == "node"
+        )
+        state = mlmd.Execution.State.Name(execution.last_known_state)
+        found[node] = NodeRun(state, _outputs(store, execution.id))
+    return found
+
+
+def _outputs(store: metadata_store.MetadataStore, execution: int) -> dict[str, Output]:
+    keys = {
+        event.artifact_id: event.path.steps[0].key
+        for event in store.get_events_by_execution_ids([execution])
+        if event.type in _OUTPUT_EVENTS
+    }
+    outputs: dict[str, Output] = {}
+    for artifact in store.get_artifacts_by_id(list(keys)):
+        properties = {
+            name: getattr(value, value.WhichOneof("value"))
+            for name, value in (*artifact.properties.items(), *artifact.custom_properties.items())
+            if value.WhichOneof("value") in ("int_value", "double_value", "string_value")
+        }
+        outputs.setdefault(keys[artifact.id], Output(artifact.id, artifact.uri, properties))
+    return outputs

@@ -1,0 +1,224 @@
+"""The graph: the only place where nodes are wired."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
+from ml_metadata.proto import metadata_store_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.components import (
+    Evaluator,
+    ExampleValidator,
+    ImportExampleGen,
+    Pusher,
+    SchemaGen,
+    StatisticsGen,
+    Trainer,
+    Transform,
+)
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2, transform_pb2
+from tfx.types import Channel
+
+import tfxray.components
+import tfxray.schema
+from tfxray.components import evaluator, names
+from tfxray.pipeline.config import Config
+
+DEFAULT_SCHEMA = Path(tfxray.schema.__file__).parent / "schema.pbtxt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """TFRecords by the data contract, as ExampleGen reads them.
+
+    Attributes:
+        base: The folder.
+        globs: One below `base` per split of `train`, `eval`, `test`; or one, to be split.
+        group: The feature whose values stay within one split; None splits by the whole record.
+    """
+
+    base: str
+    globs: tuple[str, ...]
+    group: str | None = names.PATIENT
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where a pipeline writes.
+
+    Attributes:
+        root: Artifacts.
+        serving: The pushed versions.
+        schema: The run's schema, a file; see `write_schema`.
+    """
+
+    root: str
+    serving: str
+    schema: str
+
+
+def create_pipeline(
+    config: Config,
+    records: Records,
+    places: Places,
+    metadata: metadata_store_pb2.ConnectionConfig,
+    beam_options: tuple[str, ...] = (),
+) -> Pipeline:
+    """Wires the nodes.
+
+    Args:
+        config: The experiment.
+        records: Its data.
+        places: Where to write.
+        metadata: The metadata store.
+        beam_options: For every Beam node, besides the config's.
+
+    Returns:
+        The pipeline, for any engine.
+    """
+    examples = ImportExampleGen(
+        input_base=records.base,
+        input_config=_inputs(records),
+        output_config=None if len(records.globs) > 1 else _hash_split(config, records),
+    ).with_id("ExampleGen")
+    statistics = StatisticsGen(
+        examples=examples.outputs["examples"],
+        # The encoded image is of no use to TFDV, and all of its cost.
+        stats_options=tfdv.StatsOptions(
+            feature_allowlist=[name for name in names.FEATURES if name != names.IMAGE]
+        ),
+    )
+    inferred = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=False)
+    curated = ImportSchemaGen(schema_file=places.schema).with_id("CuratedSchema")
+    validator = ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
+    )
+    transform = Transform(
+        examples=examples.outputs["examples"],
+        schema=curated.outputs["schema"],
+        preprocessing_fn="tfxray.components.transform.preprocessing_fn",
+        # The test split is judged from raw images, through the whole served graph.
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        custom_config={"backbone": _backbone(config), "code": _code("transform", "models")},
+        disable_statistics=True,
+        disable_analyzer_cache=True,
+    )
+    trainer = Trainer(
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        run_fn="tfxray.components.trainer.run_fn",
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+        custom_config={
+            "classes": config.classes,
+            "train": config.train.model_dump(),
+            "head": config.model.head.model_dump(),
+            "code": _code("trainer", "models"),
+        },
+    )
+    baseline = Resolver(
+        strategy_class=evaluator.LatestOtherBlessedModel,
+        candidate=trainer.outputs["model"],
+        model=Channel(type=evaluator.MODEL),
+        blessing=Channel(type=evaluator.BLESSING),
+    ).with_id("BaselineModel")
+    judge = Evaluator(
+        examples=examples.outputs["examples"],
+        example_splits=["test"],
+        model=trainer.outputs["model"],
+        baseline_model=baseline.outputs["model"],
+        eval_config=evaluator.eval_config(
+            config.evaluate.slices,
+            config.gate.auc.threshold,
+            config.gate.auc.max_drop,
+            config.evaluate.intervals,
+        ),
+    )
+    pusher = Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=judge.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=places.serving)
+        ),
+    )
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=places.root,
+        components=[
+            examples, statistics, inferred, curated, validator, transform, trainer, baseline,
+            judge, pusher,
+        ],
+        enable_cache=True,
+        metadata_connection_config=metadata,
+        beam_pipeline_args=[*beam_options, *config.beam.options],
+    )  # fmt: skip
+
+
+def _inputs(records: Records) -> example_gen_pb2.Input:
+    splits = names.SPLITS if len(records.globs) > 1 else ("all",)
+    return example_gen_pb2.Input(
+        splits=[
+            example_gen_pb2.Input.Split(name=split, pattern=glob)
+            for split, glob in zip(splits, records.globs, strict=True)
+        ]
+    )
+
+
+def _hash_split(config: Config, records: Records) -> example_gen_pb2.Output:
+    shares = [(split, getattr(config.split, split)) for split in names.SPLITS]
+    split_config = example_gen_pb2.SplitConfig(
+        splits=[
+            example_gen_pb2.SplitConfig.Split(name=split, hash_buckets=round(share * 100))
+            for split, share in shares
+        ]
+    )
+    if records.group:
+        split_config.partition_feature_name = records.group
+    return example_gen_pb2.Output(split_config=split_config)
+
+
+def _backbone(config: Config) -> dict[str, object]:
+    return {
+        "name": config.model.backbone,
+        "image_size": config.model.image_size,
+        "weights": config.model.weights,
+        "arguments": config.model.arguments,
+    }
+
+
+def _code(*modules: str) -> str:
+    """A digest of user functions' sources: TFX's cache knows them by their path alone."""
+    folder = Path(tfxray.components.__file__).parent
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update((folder / f"{module}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def write_schema(config: Config, folder: Path) -> Path:
+    """Writes the curated schema with the config's classes, under a name that tells its content.
+
+    Args:
+        config: The experiment.
+        folder: Where to.
+
+    Returns:
+        The file.
+    """
+    source = Path(config.validation.schema_file or DEFAULT_SCHEMA)
+    schema = text_format.Parse(source.read_text(), schema_pb2.Schema())
+    for feature in schema.feature:
+        if feature.name == names.LABEL:
+            feature.int_domain.max = len(config.classes) - 1
+        if feature.name == names.TEXT:
+            feature.string_domain.value.extend(config.classes)
+    text = text_format.MessageToString(schema)
+    path = folder / hashlib.sha256(text.encode()).hexdigest()[:16] / "schema.pbtxt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
