@@ -1,5 +1,6 @@
 """What Evaluator measures, slice by slice, and the bar that decides on the blessing."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,6 @@ from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
-from tfx.types import standard_artifacts
 
 from tfxray.components import names
 
@@ -61,9 +61,9 @@ def eval_config(
         tfma.metrics.MeanLabel(name="mean_label"),
         tfma.metrics.MeanPrediction(name="mean_prediction"),
     ]
-    spec = tfma.metrics.specs_from_metrics(metrics)[0]
-    for metric in spec.metrics:
-        if f'"name": "{AUC}"' in metric.config:
+    specs = tfma.metrics.specs_from_metrics(metrics)
+    for metric in (metric for spec in specs for metric in spec.metrics):
+        if json.loads(metric.config)["name"] == AUC:
             metric.per_slice_thresholds.append(
                 tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=bar)
             )
@@ -76,7 +76,7 @@ def eval_config(
                 label_key=names.LABEL,
             )
         ],
-        metrics_specs=[spec],
+        metrics_specs=specs,
         slicing_specs=[
             tfma.SlicingSpec(),
             *(tfma.SlicingSpec(feature_keys=keys) for keys in features),
@@ -112,6 +112,3 @@ class LatestOtherBlessedModel(LatestBlessedModelStrategy):
             "model": resolved.get("model", []),
             "blessing": resolved.get("blessing", []),
         }
-
-
-MODEL, BLESSING = standard_artifacts.Model, standard_artifacts.ModelBlessing

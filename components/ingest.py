@@ -17,7 +17,7 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from tfxray.components import images, names, records, sources
+from tfxray.components import images, names, records, scan, sources
 from tfxray.components.errors import UserError
 from tfxray.components.names import REJECTS
 
@@ -193,7 +193,8 @@ def _from_files(
     return (
         pipeline
         | "Files" >> beam.Create(chunks, reshuffle=True)
-        | "Read" >> beam.ParDo(_ReadFiles(str(source), tuple(classes))).with_outputs(
+        | "Read"
+        >> beam.ParDo(_ReadFiles(str(source), tuple(classes))).with_outputs(
             *splits, _REJECTED, _COUNTS
         )
     )
@@ -215,7 +216,8 @@ def _from_records(
     return (
         branches
         | beam.Flatten()
-        | "Convert" >> beam.ParDo(_ConvertRecords(features, tuple(classes))).with_outputs(
+        | "Convert"
+        >> beam.ParDo(_ConvertRecords(features, tuple(classes))).with_outputs(
             *splits, _REJECTED, _COUNTS
         )
     )
@@ -265,10 +267,10 @@ class _ConvertRecords(beam.DoFn):
     def process(self, element: tuple[str, bytes]) -> Iterator[beam.pvalue.TaggedOutput]:
         split, record = element
         yield beam.pvalue.TaggedOutput(_COUNTS, ("in", 1))
-        found = records.values(record, self._features)
+        found = scan.values(record, self._features)
         name = str(found.get(names.FILENAME, "(record without a file name)"))
         try:
-            label = records.label(found, self._classes)
+            label = scan.label(found, self._classes)
             encoded = found.get(names.IMAGE)
             if not isinstance(encoded, bytes):
                 raise images.Rejected("no image")

@@ -1,18 +1,14 @@
-"""Reads folders of TFRecords: which splits they hold, and whether they keep the data contract."""
+"""Finds the TFRecords of a folder, and which splits they are."""
 
 import dataclasses
 import fnmatch
 import os
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-
-import tensorflow as tf
 
 from tfxray.components import names
 from tfxray.components.errors import UserError
-from tfxray.components.images import Rejected
 from tfxray.components.sources import SPLIT_FOLDERS
 
 _RECORD_FILE = re.compile(r"\.tfrecords?(\.gz)?$|-\d{5}-of-\d{5}(\.tfrecords?)?(\.gz)?$")
@@ -32,7 +28,7 @@ class Layout:
         base: The folder.
         files: All records, below the folder.
         splits: `train`, `eval`, `test` where given, else empty.
-        patterns: A glob below... `base` joined, for each split, or one for all.
+        globs: One below `base` per split, or one for all.
     """
 
     base: Path
@@ -67,7 +63,9 @@ def find(folder: Path, ignore_given: bool = False) -> Layout:
     """
     files = sorted(str(p.relative_to(folder)) for p in _candidates(folder) if is_record(p.name))
     if not files:
-        raise UserError(f"{folder}: holds no TFRecords (*.tfrecord, *.tfrecord.gz, *-00000-of-00001)")
+        raise UserError(
+            f"{folder}: holds no TFRecords (*.tfrecord, *.tfrecord.gz, *-00000-of-00001)"
+        )
     groups: dict[str | None, list[str]] = {}
     for file in files:
         groups.setdefault(None if ignore_given else _split_of(file), []).append(file)
@@ -111,102 +109,3 @@ def _glob(folder: Path, files: list[str]) -> str:
         f"{folder}: no pattern tells its TFRecords from its other files; keep each split's "
         "records in a folder of their own"
     )
-
-
-def values(record: bytes, mapping: Mapping[str, str]) -> dict[str, bytes | int | float | str]:
-    """A record's first values under the contract's names; what is missing is left out."""
-    features = tf.train.Example.FromString(record).features.feature
-    found: dict[str, bytes | int | float | str] = {}
-    for name in names.FEATURES:
-        feature = features.get(mapping.get(name, name))
-        kind = feature.WhichOneof("kind") if feature is not None else None
-        if kind and (content := getattr(feature, kind).value):
-            value = content[0]
-            is_text = isinstance(value, bytes) and name != names.IMAGE
-            found[name] = value.decode("utf-8", "replace") if is_text else value
-    return found
-
-
-def label(found: Mapping[str, object], classes: Sequence[str]) -> str:
-    """The class of a record, by its text or its number.
-
-    Raises:
-        Rejected: Neither is there, or it is none of the classes.
-    """
-    text, number = found.get(names.TEXT), found.get(names.LABEL)
-    if text in classes:
-        return str(text)
-    if isinstance(number, str) and number in classes:
-        return number
-    if isinstance(number, int) and 0 <= number < len(classes):
-        return classes[number]
-    if text is None and number is None:
-        raise Rejected("no label")
-    raise Rejected(f"label {number if text is None else text!r} is not among the classes")
-
-
-@dataclasses.dataclass(frozen=True)
-class Scan:
-    """What a scan of TFRecords by the contract found.
-
-    Attributes:
-        examples: Records.
-        labels: Records per class.
-        group: The feature to split by: `patient/id`, else `image/filename`, else None.
-    """
-
-    examples: int
-    labels: dict[str, int]
-    group: str | None
-
-
-def scan(layout: Layout, classes: Sequence[str]) -> Scan:
-    """Reads all records once, to find damage before anything is trained.
-
-    Raises:
-        UserError: A damaged file, a record without image or label, a label out of range, fewer
-            than two classes. Names file and record.
-    """
-    counts: Counter[int] = Counter()
-    groups = {names.PATIENT, names.FILENAME}
-    for file in layout.files:
-        path = str(layout.base / file)
-        compression = "GZIP" if file.endswith(".gz") else ""
-        position = 0
-        try:
-            for record in tf.data.TFRecordDataset(path, compression).as_numpy_iterator():
-                features = tf.train.Example.FromString(record).features.feature
-                _check_record(features, f"{path}, record {position}", classes)
-                counts[features[names.LABEL].int64_list.value[0]] += 1
-                groups -= {g for g in groups if not features[g].bytes_list.value}
-                position += 1
-        except tf.errors.OpError as error:
-            raise UserError(
-                f"{path}: damaged after record {position}: {error.message.split(';')[0]}. Write "
-                "it again, or take it out of the folder"
-            ) from None
-        except ValueError:
-            raise UserError(f"{path}, record {position}: is no tf.train.Example") from None
-    labels = {name: counts[i] for i, name in enumerate(classes)}
-    if min(labels.values(), default=0) == 0:
-        raise UserError(f"{layout.base}: needs records of every class; found {labels}")
-    group = next((g for g in (names.PATIENT, names.FILENAME) if g in groups), None)
-    return Scan(counts.total(), labels, group)
-
-
-def _check_record(features: Mapping[str, tf.train.Feature], where: str, classes: Sequence[str]) -> None:
-    for name in (names.IMAGE, names.LABEL):
-        if name not in features:
-            held = ", ".join(sorted(features)) or "nothing"
-            raise UserError(
-                f"{where}: has no {name!r}; it has {held}. If it is there under another name, say "
-                f"so in the config: ingest.features: {{{name}: THAT_NAME}}"
-            )
-    if not features[names.IMAGE].bytes_list.value:
-        raise UserError(f"{where}: {names.IMAGE!r} is empty")
-    labels = features[names.LABEL].int64_list.value
-    if len(labels) != 1 or not 0 <= labels[0] < len(classes):
-        raise UserError(
-            f"{where}: {names.LABEL!r} is {list(labels)}; allowed: 0 to {len(classes) - 1}, for "
-            f"[{', '.join(classes)}]"
-        )

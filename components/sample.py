@@ -161,7 +161,9 @@ def _edge(distance: np.ndarray, softness: float) -> np.ndarray:
     return np.clip(0.5 - distance / (2 * softness), 0, 1)
 
 
-def _ellipse(x: np.ndarray, y: np.ndarray, cx: float, cy: float, rx: float, ry: float) -> np.ndarray:
+def _ellipse(
+    x: np.ndarray, y: np.ndarray, cx: float, cy: float, rx: float, ry: float
+) -> np.ndarray:
     """Squared distance from an ellipse's centre: 1 on the ellipse."""
     return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2
 
@@ -247,7 +249,9 @@ def _opacity(
     if kind == "lobar":
         third = rng.integers(3)  # a lobe: upper, middle, lower
         cy = top + height * (0.22 + 0.3 * third)
-        shape = _edge(_ellipse(x, y, cx, cy, rng.uniform(0.2, 0.36), rng.uniform(0.15, 0.26)) - 1, 0.35)
+        shape = _edge(
+            _ellipse(x, y, cx, cy, rng.uniform(0.2, 0.36), rng.uniform(0.15, 0.26)) - 1, 0.35
+        )
         return shape * cloud * lung
     if kind == "patchy":
         shape = np.zeros_like(x)
@@ -346,8 +350,16 @@ def write_sample(out: Path, images: int = 1200, size: int = 160, seed: int = 0) 
             path = f"{label}/{patient.id}_{number}.png"
             Image.fromarray(pixels).save(out / path, compress_level=1)
             rows.append(
-                (path, label, patient.id, patient.age, patient.sex, view, patient.site.name,
-                 findings.opacity or "")
+                (
+                    path,
+                    label,
+                    patient.id,
+                    patient.age,
+                    patient.sex,
+                    view,
+                    patient.site.name,
+                    findings.opacity or "",
+                )
             )
         patients += 1
     with (out / MANIFEST).open("w", newline="") as file:

@@ -79,7 +79,9 @@ def run_fn(fn_args: FnArgs) -> None:
 def _strategy(distribution: str) -> tf.distribute.Strategy:
     if distribution == "mirrored":
         return tf.distribute.MirroredStrategy()
-    return tf.distribute.OneDeviceStrategy("GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0")
+    return tf.distribute.OneDeviceStrategy(
+        "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
+    )
 
 
 def _records(files: list[str]) -> tf.data.Dataset:

@@ -71,7 +71,9 @@ def embed(encoded: tf.Tensor, backbone: keras.Model, size: int) -> tf.Tensor:
     def one(index: tf.Tensor) -> tf.Tensor:
         part = encoded[index * CHUNK : (index + 1) * CHUNK]
         grey = tf.map_fn(
-            lambda item: decode(item, size), part, fn_output_signature=tf.TensorSpec([size, size, 1])
+            lambda item: decode(item, size),
+            part,
+            fn_output_signature=tf.TensorSpec([size, size, 1]),
         )
         return backbone(tf.repeat(grey, 3, axis=-1), training=False)
 
@@ -82,7 +84,5 @@ def embed(encoded: tf.Tensor, backbone: keras.Model, size: int) -> tf.Tensor:
     _, parts = tf.while_loop(
         lambda index, _: index < chunks, step, (0, parts), parallel_iterations=1
     )
-    embeddings = tf.cond(
-        chunks > 0, parts.concat, lambda: tf.zeros([0, width], tf.float32)
-    )
+    embeddings = tf.cond(chunks > 0, parts.concat, lambda: tf.zeros([0, width], tf.float32))
     return tf.ensure_shape(embeddings, [None, width])

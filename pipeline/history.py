@@ -71,6 +71,16 @@ def node_runs(
     return found
 
 
+def uris(runs: dict[str, NodeRun]) -> dict[str, str]:
+    """The folder of each output of a run's finished nodes, by output key."""
+    return {
+        key: output.uri
+        for run in runs.values()
+        if run.state in ("COMPLETE", "CACHED")
+        for key, output in run.outputs.items()
+    }
+
+
 def _outputs(store: metadata_store.MetadataStore, execution: int) -> dict[str, Output]:
     keys = {
         event.artifact_id: event.path.steps[0].key

@@ -22,7 +22,7 @@ from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGe
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2, transform_pb2
-from tfx.types import Channel
+from tfx.types import Channel, standard_artifacts
 
 import tfxray.components
 import tfxray.schema
@@ -124,8 +124,8 @@ def create_pipeline(
     baseline = Resolver(
         strategy_class=evaluator.LatestOtherBlessedModel,
         candidate=trainer.outputs["model"],
-        model=Channel(type=evaluator.MODEL),
-        blessing=Channel(type=evaluator.BLESSING),
+        model=Channel(type=standard_artifacts.Model),
+        blessing=Channel(type=standard_artifacts.ModelBlessing),
     ).with_id("BaselineModel")
     judge = Evaluator(
         examples=examples.outputs["examples"],

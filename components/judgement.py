@@ -1,0 +1,201 @@
+"""Reads what TFMA and TFDV wrote: figures per slice, the verdict, counts, anomalies."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import tensorflow_data_validation as tfdv
+import tensorflow_model_analysis as tfma
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+
+from tfxray.components import names
+from tfxray.components.evaluator import AUC
+
+OVERALL = "all"
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A metric's value with its 95 % interval, where TFMA gave one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """The metrics of one slice.
+
+    Attributes:
+        name: `all`, or `study/site: north`.
+        figures: By metric name; None where the slice cannot have it (AUC with one class only).
+        images: How many.
+        positives: How many of the last class.
+    """
+
+    name: str
+    figures: dict[str, Figure | None]
+    images: int
+    positives: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What Evaluator found.
+
+    Attributes:
+        slices: The whole test split first.
+        blessed: Whether the model may be pushed.
+        reasons: Why not, one line each.
+        compared: Whether there was a baseline.
+    """
+
+    slices: list[Slice]
+    blessed: bool
+    reasons: list[str]
+    compared: bool
+
+    @property
+    def auc(self) -> Figure | None:
+        """The AUC of the whole test split."""
+        return self.slices[0].figures.get(AUC) if self.slices else None
+
+
+def judgement(evaluation: str) -> Judgement:
+    """Reads Evaluator's `evaluation` artifact.
+
+    Args:
+        evaluation: Its folder.
+    """
+    model_names: set[str] = set()
+    slices: dict[str, Slice] = {}
+    for metrics in tfma.load_metrics(evaluation):
+        model_names |= {item.key.model_name for item in metrics.metric_keys_and_values}
+        found = _slice(metrics)
+        slices[found.name] = found
+    result = tfma.load_validation_result(evaluation)
+    return Judgement(
+        slices=sorted(slices.values(), key=lambda s: (s.name != OVERALL, s.name)),
+        blessed=result.validation_ok,
+        reasons=[] if result.validation_ok else _reasons(result),
+        compared=len(model_names) > 1,
+    )
+
+
+def _slice(metrics: tfma.proto.metrics_for_slice_pb2.MetricsForSlice) -> Slice:
+    parts = [f"{key.column}: {_value(key)}" for key in metrics.slice_key.single_slice_keys]
+    raw: dict[str, Figure] = {}
+    for item in metrics.metric_keys_and_values:
+        if item.key.is_diff or item.key.model_name not in ("", "candidate"):
+            continue
+        value = item.value.double_value.value
+        if item.value.WhichOneof("type") == "bounded_value":
+            value = item.value.bounded_value.value.value
+        interval = item.confidence_interval
+        has_interval = item.HasField("confidence_interval")
+        raw[item.key.name] = Figure(
+            value,
+            interval.lower_bound.value if has_interval else None,
+            interval.upper_bound.value if has_interval else None,
+        )
+    images = round(raw["example_count"].value)
+    positives = round(images * raw["mean_label"].value) if "mean_label" in raw else 0
+    figures: dict[str, Figure | None] = {
+        name: _defined(name, figure, images, positives) for name, figure in raw.items()
+    }
+    return Slice(" & ".join(parts) or OVERALL, figures, images, positives)
+
+
+def _value(key: tfma.proto.metrics_for_slice_pb2.SingleSliceKey) -> str:
+    kind = key.WhichOneof("kind")
+    value = getattr(key, kind) if kind else ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _defined(name: str, figure: Figure, images: int, positives: int) -> Figure | None:
+    """A slice of one class has no AUC, whatever number TFMA gives."""
+    needs = {
+        AUC: 0 < positives < images,
+        "prauc": 0 < positives < images,
+        "sensitivity": positives > 0,
+        "specificity": positives < images,
+    }
+    if not needs.get(name, True) or not math.isfinite(figure.value):
+        return None
+    low, high = figure.low, figure.high
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return Figure(figure.value)
+    top = images if name == "example_count" else 1.0
+    return Figure(figure.value, max(0.0, low), min(float(top), high))
+
+
+def _reasons(result: tfma.ValidationResult) -> list[str]:
+    reasons = []
+    for for_slice in result.metric_validations_per_slice:
+        for failure in for_slice.failures:
+            value = failure.metric_value.double_value.value
+            if failure.metric_value.WhichOneof("type") == "bounded_value":
+                value = failure.metric_value.bounded_value.value.value
+            threshold = failure.metric_threshold
+            if failure.metric_key.is_diff:
+                limit = threshold.change_threshold.absolute.value
+                reasons.append(
+                    f"{failure.metric_key.name.upper()} differs by {value:+.4f} from the latest "
+                    f"blessed model's; at most {-limit:.4f} lower is allowed"
+                )
+            else:
+                limit = threshold.value_threshold.lower_bound.value
+                reasons.append(
+                    f"{failure.metric_key.name.upper()} {value:.4f} is below the threshold {limit}"
+                )
+    if result.missing_slices:
+        reasons.append("the test split is empty")
+    return reasons or ["the gate's metric is missing from the evaluation"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitCounts:
+    """How many examples and patients a split holds."""
+
+    images: int
+    patients: int | None
+
+
+def counts(statistics: str) -> dict[str, SplitCounts]:
+    """Reads the number of examples and patients per split from StatisticsGen's artifact."""
+    found = {}
+    for path in sorted(Path(statistics).glob("Split-*/FeatureStats.pb")):
+        stats = tfdv.load_stats_binary(str(path)).datasets[0]
+        patients = next(
+            (f.string_stats.unique for f in stats.features if _name(f) == names.PATIENT), None
+        )
+        found[path.parent.name.removeprefix("Split-")] = SplitCounts(
+            stats.num_examples, patients or None
+        )
+    return found
+
+
+def _name(feature: statistics_pb2.FeatureNameStatistics) -> str:
+    return feature.name or ".".join(feature.path.step)
+
+
+@dataclasses.dataclass(frozen=True)
+class Anomaly:
+    """One finding of ExampleValidator."""
+
+    split: str
+    feature: str
+    short: str
+    description: str
+
+
+def anomalies(folder: str) -> list[Anomaly]:
+    """Reads ExampleValidator's artifact."""
+    found = []
+    for path in sorted(Path(folder).glob("Split-*/SchemaDiff.pb")):
+        message = anomalies_pb2.Anomalies.FromString(path.read_bytes())
+        split = path.parent.name.removeprefix("Split-")
+        for feature, info in sorted(message.anomaly_info.items()):
+            found.append(Anomaly(split, feature, info.short_description, info.description))
+    return found

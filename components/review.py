@@ -1,0 +1,129 @@
+"""The review page: one self-contained HTML file that tells what a run came to."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from tfxray.components import judgement
+from tfxray.components.judgement import Figure, Slice
+from tfxray.components.trainer import HISTORY
+
+# The columns of the slices' table: TFMA's metric, and its heading.
+COLUMNS = {
+    "auc": "AUC",
+    "prauc": "PR-AUC",
+    "accuracy": "Accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "precision": "Precision (PPV)",
+}
+# Okabe and Ito's palette: told apart by the colour-blind too.
+_BLUE, _ORANGE = "#0072b2", "#d55e00"
+_PLOT = {"displayModeBar": False, "responsive": True}
+
+
+def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> None:
+    """Writes the page.
+
+    Args:
+        path: Where to.
+        summary: The fields of a run's summary.
+        config: The resolved configuration, in YAML.
+        uris: Folders of the run's artifacts, by output key; parts whose artifact is missing are
+            left out.
+    """
+    found = judgement.judgement(uris["evaluation"]) if "evaluation" in uris else None
+    slices = found.slices if found else []
+    history = _history(uris)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,  # names of files, sites and classes are text, never markup
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = _figure_text
+    html = environment.get_template("review.html").render(
+        summary=summary,
+        config=config,
+        judgement=found,
+        columns=COLUMNS,
+        counts=judgement.counts(uris["statistics"]) if "statistics" in uris else {},
+        checked="anomalies" in uris,
+        anomalies=judgement.anomalies(uris["anomalies"]) if "anomalies" in uris else [],
+        forest=_plot(_forest(slices, summary["threshold"])) if slices else None,
+        curves=_plot(_curves(history)) if history else None,
+        epochs=len(history.get("loss", [])),
+        plotly_js=get_plotlyjs(),
+    )
+    path.write_text(html, encoding="utf-8")
+
+
+def _history(uris: Mapping[str, str]) -> dict[str, list[float]]:
+    if "model_run" not in uris:
+        return {}
+    files = sorted(Path(uris["model_run"]).rglob(HISTORY))
+    content: dict[str, list[float]] = json.loads(files[0].read_text()) if files else {}
+    return content
+
+
+def _figure_text(figure: Figure | None) -> str:
+    if figure is None:
+        return "not enough"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.3f}"
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+
+
+def _plot(figure: go.Figure) -> str:
+    figure.update_layout(
+        template="simple_white", margin={"l": 10, "r": 20, "t": 30, "b": 40},
+        font={"family": "system-ui, sans-serif", "size": 13},
+    )  # fmt: skip
+    text: str = figure.to_html(full_html=False, include_plotlyjs=False, config=_PLOT)
+    return text
+
+
+def _forest(slices: list[Slice], threshold: float) -> go.Figure:
+    shown = [(s, f) for s in reversed(slices) if (f := s.figures.get("auc"))]
+    # Plotly reads a few HTML tags in labels; a hostile name must stay text.
+    labels = [s.name.replace("&", "&amp;").replace("<", "&lt;") for s, _ in shown]
+    values = [f.value for _, f in shown]
+    above = [(f.high if f.high is not None else f.value) - f.value for _, f in shown]
+    below = [f.value - (f.low if f.low is not None else f.value) for _, f in shown]
+    figure = go.Figure(
+        go.Scatter(
+            x=values,
+            y=labels,
+            mode="markers",
+            marker={"size": 9, "color": _BLUE},
+            error_x={"type": "data", "array": above, "arrayminus": below, "color": _BLUE},
+            text=[f"{s.images} images, {s.positives} positive" for s, _ in shown],
+            hovertemplate="%{y}<br>AUC %{x:.4f}<br>%{text}<extra></extra>",
+        )
+    )
+    figure.add_vline(
+        x=threshold, line={"color": _ORANGE, "dash": "dash"},
+        annotation_text=f"threshold {threshold:g}", annotation_position="top",
+    )  # fmt: skip
+    figure.update_layout(height=90 + 34 * len(shown), xaxis_title="AUC with 95 % interval")
+    figure.update_yaxes(automargin=True)
+    return figure
+
+
+def _curves(history: Mapping[str, list[float]]) -> go.Figure:
+    figure = go.Figure()
+    for key, name, colour in (("auc", "training", _BLUE), ("val_auc", "validation", _ORANGE)):
+        values = history.get(key, [])
+        figure.add_trace(
+            go.Scatter(
+                x=list(range(1, len(values) + 1)), y=values, name=name, mode="lines+markers",
+                line={"color": colour, "dash": "dot" if key == "auc" else "solid"},
+            )
+        )  # fmt: skip
+    figure.update_layout(height=300, xaxis_title="epoch", yaxis_title="AUC")
+    return figure

@@ -1,0 +1,229 @@
+"""The command line. What needs TensorFlow or TFX is imported inside the command that uses it."""
+
+import dataclasses
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfxray.components.errors import UserError
+
+# Set before TensorFlow is imported: its start-up notes are no news to a user.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("PYTHONWARNINGS", "ignore")
+
+EPILOG = "Exit codes: 0 pushed or done, 1 failure, 2 bad usage, config or input, 3 not blessed, 4 data refused."
+
+
+class _Group(click.Group):
+    """Turns a UserError into one message and exit code 2, for every command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(2)
+
+
+def _config_options(required: bool = True) -> Callable[[Any], Any]:
+    def decorate(command: Any) -> Any:
+        @functools.wraps(command)
+        def wrapped(config_path: Path | None, overrides: tuple[str, ...], **rest: Any) -> Any:
+            from tfxray.pipeline.config import load
+
+            config = load(config_path, overrides) if config_path else None
+            return command(config=config, **rest)
+
+        wrapped = click.option(
+            "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a key."
+        )(wrapped)
+        return click.option(
+            "--config", "config_path", type=click.Path(path_type=Path), required=required,
+            help="The experiment's YAML file.",
+        )(wrapped)  # fmt: skip
+
+    return decorate
+
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group(cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tfxray")
+def main() -> None:
+    """Trains, judges and ships chest X-ray classifiers: a TFX pipeline."""
+
+
+@main.command("config")
+@_config_options()
+def config_command(config: Any) -> None:
+    """Check a config; print it with all defaults."""
+    click.echo(config.to_yaml(), nl=False)
+
+
+@main.command()
+@click.option("--out", type=_PATH, required=True, help="Folder for the images and manifest.csv.")
+@click.option("--images", default=1200, show_default=True, type=click.IntRange(2))
+@click.option(
+    "--size", default=160, show_default=True, type=click.IntRange(64, 1024), help="Pixels."
+)
+@click.option("--seed", default=0, show_default=True)
+def sample(out: Path, images: int, size: int, seed: int) -> None:
+    """Draw a labelled set of chest X-rays, with patients, ages, views and sites."""
+    from tfxray.components.sample import write_sample
+
+    try:
+        patients = write_sample(out, images, size, seed)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
+    click.echo(f"{images} X-rays of {patients} patients in {out}")
+
+
+@main.command()
+@click.argument("source", type=_PATH)
+@click.option("--out", type=_PATH, required=True, help="Folder for the TFRecords.")
+@click.option("--classes", help="Names, by comma, in the order of their labels.")
+@click.option("--manifest", help="CSV below SOURCE: path, label, patient, age, sex, view, site.")
+@click.option(
+    "--pattern", help="Regular expression with groups label, patient, age, sex, view, site."
+)
+@_config_options(required=False)
+@click.option("--log", type=_PATH, hidden=True)
+def ingest(
+    source: Path,
+    out: Path,
+    classes: str | None,
+    manifest: str | None,
+    pattern: str | None,
+    config: Any,
+    log: Path | None,
+) -> None:
+    """Write images, or TFRecords under other names, as TFRecords by the data contract."""
+    from tfxray.components import records, sources
+    from tfxray.pipeline import data
+    from tfxray.pipeline.screen import output_to
+
+    rules = data.rules(config) if config else sources.Rules()
+    given = {"manifest": manifest, "pattern": pattern}
+    if classes:
+        given["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]
+    rules = dataclasses.replace(rules, **{k: v for k, v in given.items() if v})  # type: ignore[arg-type]
+    with output_to(log or Path(os.devnull)):
+        from tfxray.components import ingest as job
+
+        foreign = dict(config.ingest.features) if config and records.holds_records(source) else None
+        report = job.ingest(
+            source,
+            out,
+            rules,
+            foreign,
+            config.ingest.shards if config else 2,
+            tuple(config.beam.options)
+            if config and config.beam.options
+            else job.DEFAULT_BEAM_OPTIONS,
+        )
+    for split, count in report.written.items():
+        click.echo(f"{count} examples ({split}) in {out}")
+    for name, count in report.labels.items():
+        click.echo(f"  {name}: {count}")
+    if report.rejected:
+        click.echo(
+            f"{report.rejected} of {report.images} rejected: {out / 'rejects.csv'}", err=True
+        )
+
+
+@main.command()
+@_config_options()
+@click.option("--data", type=_PATH, help="Folder of images or TFRecords; default: the config's.")
+@click.option(
+    "--out", type=_PATH, required=True, help="Folder for runs, artifacts and pushed models."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print summary.json as the last line.")
+def run(config: Any, data: Path | None, out: Path, as_json: bool) -> None:
+    """Run the pipeline on this machine."""
+    from tfxray.pipeline import local
+    from tfxray.pipeline.screen import Screen
+
+    screen = Screen()
+    this = local.Run(config, out, screen)
+    try:
+        summary = this(data)
+        _verdict(screen, this, summary)
+        code = local.EXIT_CODES[summary.status]
+    except UserError as error:
+        summary, code = this.summary, 2
+        screen.say(f"error: {error}")
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(summary)))
+    elif summary.pushed_model:
+        click.echo(summary.pushed_model)
+    sys.exit(code)
+
+
+def _verdict(screen: Any, this: Any, summary: Any) -> None:
+    if summary.auc is not None:
+        interval = (
+            f" [{summary.auc_interval[0]:.4f}, {summary.auc_interval[1]:.4f}]"
+            if summary.auc_interval
+            else ""
+        )
+        patients = f" of {this.held_out_patients} patients" if this.held_out_patients else ""
+        screen.say(
+            f"AUC {summary.auc:.4f}{interval} on {summary.examples.get('test', 0)} held-out "
+            f"images{patients}; threshold {summary.threshold}",
+            style="bold",
+        )
+    if summary.status == "pushed":
+        screen.say(f"pushed: {summary.pushed_model}", style="bold green")
+    elif summary.status == "not_blessed":
+        screen.say(f"not blessed, nothing pushed: {summary.reason}", style="bold red")
+    else:
+        screen.say(f"failed: {summary.reason}", style="bold red")
+        screen.say(f"log: {this.folder / 'log.txt'}")
+    if summary.review:
+        screen.say(f"review: {summary.review}")
+
+
+@main.command()
+@click.argument("images", nargs=-1, required=True)
+@click.option(
+    "--model", type=_PATH, required=True, help="A pushed version, its parent, or a run's --out."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def predict(images: tuple[str, ...], model: Path, as_json: bool) -> None:
+    """Score images: the class with its score, then the others."""
+    from tfxray.components import predict as scoring
+
+    results = scoring.predict(images, model)
+    for result in results:
+        if as_json:
+            click.echo(json.dumps(dataclasses.asdict(result)))
+        elif result.error:
+            click.echo(f"{result.path}: {result.error}", err=True)
+        else:
+            scores = "  ".join(f"{name} {score:.4f}" for name, score in result.scores.items())
+            click.echo(f"{result.path}: {scores}")
+    sys.exit(2 if any(result.error for result in results) else 0)
+
+
+@main.command()
+@click.option("--out", type=_PATH, required=True, help="The --out of a run.")
+def review(out: Path) -> None:
+    """Write the page of the latest run again; print its path."""
+    from tfxray.pipeline import local
+    from tfxray.pipeline.screen import output_to
+
+    folder = local.latest(out.resolve())
+    with output_to(folder / local.LOG):
+        path = local.write_review(out.resolve(), folder)
+    click.echo(path)
+
+
+if __name__ == "__main__":
+    main()

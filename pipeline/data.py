@@ -1,0 +1,128 @@
+"""Turns whatever `--data` names into TFRecords by the data contract, once."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfxray.components import names, records, sources
+from tfxray.components.errors import UserError
+from tfxray.pipeline.config import Config
+
+
+@dataclass(frozen=True)
+class Source:
+    """The data of a run.
+
+    Attributes:
+        folder: Where it lies.
+        kind: `images`, `records` (by the contract) or `foreign` (records under other names).
+    """
+
+    folder: Path
+    kind: str
+
+
+def find(config: Config, data: Path | None, out: Path, say: Callable[[str], None]) -> Source:
+    """Finds a run's data, drawing the sample where the config asks for one.
+
+    Raises:
+        UserError: There is none.
+    """
+    if data is None and config.ingest.data:
+        data = Path(config.ingest.data)
+    if data is None and config.ingest.sample:
+        data = _draw(config, out, say)
+    if data is None:
+        raise UserError("no data: give --data DIR (a folder of images or TFRecords)")
+    if not data.is_dir():
+        raise UserError(f"{data}: no such folder (--data)")
+    if not records.holds_records(data):
+        return Source(data, "images")
+    return Source(data, "foreign" if config.ingest.features else "records")
+
+
+def _draw(config: Config, out: Path, say: Callable[[str], None]) -> Path:
+    from tfxray.components.sample import MANIFEST, write_sample
+
+    sample = config.ingest.sample
+    assert sample is not None
+    folder = out / "data" / f"sample-{sample.images}-{sample.size}-{sample.seed}"
+    if not (folder / MANIFEST).is_file():  # written last
+        patients = write_sample(folder, **sample.model_dump())
+        say(f"drew {sample.images} X-rays of {patients} patients into {folder}")
+    return folder
+
+
+def rules(config: Config) -> sources.Rules:
+    """How labels and metadata are found."""
+    return sources.Rules(
+        classes=tuple(config.classes),
+        manifest=config.ingest.manifest,
+        pattern=config.ingest.pattern,
+        labels=config.ingest.labels,
+        ignore_given=config.split.ignore_given,
+        eval_from_train=config.split.eval_from_train,
+    )
+
+
+class Ingest:
+    """An ingest in a process of its own, beside the imports of the run that waits for it."""
+
+    def __init__(self, source: Source, config: Config, config_file: Path, out: Path, log: Path):
+        """Starts it, unless the same data was ingested by the same rules before.
+
+        Args:
+            source: Images or foreign records.
+            config: The experiment.
+            config_file: The same, resolved, as a file.
+            out: The run's `--out`; records go to `data/` below it.
+            log: Where the libraries' output goes.
+        """
+        settings = config.model_dump_json(include={"classes", "ingest", "split"})
+        key = hashlib.sha256((sources.fingerprint(source.folder) + settings).encode())
+        self.folder = out / "data" / f"records-{key.hexdigest()[:16]}"
+        self.cached = (self.folder / names.INGEST_REPORT).is_file()
+        self._process: subprocess.Popen[str] | None = None
+        if not self.cached:
+            command = [sys.executable, "-m", "tfxray.pipeline.cli", "ingest", str(source.folder)]
+            command += ["--out", str(self.folder), "--config", str(config_file)]
+            command += ["--log", str(log)]
+            self._process = subprocess.Popen(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ,
+            )
+
+    def wait(self) -> dict[str, object]:
+        """Waits for the end.
+
+        Returns:
+            The content of `ingest.json`.
+
+        Raises:
+            UserError: The input cannot be used.
+        """
+        if self._process:
+            _, errors = self._process.communicate()
+            code, self._process = self._process.returncode, None
+            message = errors.strip().removeprefix("error: ")
+            if code == 2:
+                raise UserError(message)
+            if code:
+                raise RuntimeError(f"ingest failed with exit code {code}: {message}")
+        report: dict[str, object] = json.loads((self.folder / names.INGEST_REPORT).read_text())
+        return report
+
+    def stop(self) -> None:
+        """Ends it, if it still runs."""
+        if self._process:
+            self._process.terminate()
+            self._process.communicate()
+            self._process = None

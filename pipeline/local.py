@@ -1,0 +1,279 @@
+"""The engine `local`: the pipeline on this machine, node after node, over SQLite."""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfxray.components import names, records
+from tfxray.components.errors import UserError
+from tfxray.pipeline import data as data_source
+from tfxray.pipeline.config import Config
+from tfxray.pipeline.screen import Screen, Step, output_to
+
+SUMMARY = "summary.json"
+REVIEW = "review.html"
+LOG = "log.txt"
+RESOLVED = "config.yaml"
+# In one process, Beam's threads would compete with TensorFlow's.
+_BEAM_OPTIONS = ("--direct_num_workers=1", "--direct_running_mode=in_memory")
+EXIT_CODES = {"pushed": 0, "failed": 1, "not_blessed": 3, "data_rejected": 4}
+
+
+@dataclasses.dataclass
+class Summary:
+    """What a run came to; written to `summary.json`.
+
+    Attributes:
+        run_id: Its name, and its folder's.
+        threshold: The least AUC demanded.
+        status: `pushed`, `not_blessed`, `data_rejected` or `failed`.
+        reason: Why it was not pushed.
+        auc: On the held-out test split.
+        auc_interval: Its 95 % interval.
+        examples: Per split, and `rejected`.
+        pushed_model: The version's folder.
+        review: The page.
+        seconds: `total`, and per step and node.
+        cached: Nodes that took their outputs from an earlier run.
+    """
+
+    run_id: str
+    threshold: float
+    status: str = "failed"
+    reason: str | None = None
+    auc: float | None = None
+    auc_interval: list[float] | None = None
+    examples: dict[str, int] = dataclasses.field(default_factory=dict)
+    pushed_model: str | None = None
+    review: str | None = None
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    cached: list[str] = dataclasses.field(default_factory=list)
+
+
+class Run:
+    """One run of the pipeline, from data to verdict."""
+
+    def __init__(self, config: Config, out: Path, screen: Screen):
+        """Makes the run's folder.
+
+        Raises:
+            UserError: `out` cannot be written.
+        """
+        self.config, self.out, self.screen = config, out.resolve(), screen
+        self.start = time.monotonic()
+        now = datetime.datetime.now()
+        self.id = now.strftime("%Y%m%d-%H%M%S-") + f"{now.microsecond // 1000:03d}"
+        self.folder = self.out / "runs" / self.id
+        try:
+            self.folder.mkdir(parents=True)
+            (self.folder / RESOLVED).write_text(config.to_yaml(), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
+        self.summary = Summary(self.id, config.gate.auc.threshold)
+        self.held_out_patients: int | None = None
+
+    def __call__(self, data: Path | None) -> Summary:
+        """Runs it.
+
+        Args:
+            data: As on the command line.
+
+        Returns:
+            The summary, also when the model was refused or a node failed.
+
+        Raises:
+            UserError: The data, the weights or the settings cannot be used. The summary is
+                written all the same.
+        """
+        try:
+            with output_to(self.folder / LOG):
+                self._run(data)
+        except UserError as error:
+            self.summary.reason = str(error)
+            raise
+        except Exception as error:
+            with (self.folder / LOG).open("a") as log:
+                traceback.print_exc(file=log)
+            first = (str(error).splitlines() or [""])[0][:500]
+            self.summary.reason = f"{type(error).__name__}: {first}"
+        except KeyboardInterrupt:
+            self.summary.reason = "interrupted"
+            raise
+        finally:
+            self.summary.seconds["total"] = round(time.monotonic() - self.start, 2)
+            text = json.dumps(dataclasses.asdict(self.summary), indent=1)
+            (self.folder / SUMMARY).write_text(text, encoding="utf-8")
+        return self.summary
+
+    def _run(self, data: Path | None) -> None:
+        self.screen.say(f"{self.config.name}: {self.folder / RESOLVED}")
+        source = data_source.find(self.config, data, self.out, self.screen.say)
+        ingest = None
+        if source.kind != "records":
+            resolved = self.folder / RESOLVED
+            ingest = data_source.Ingest(source, self.config, resolved, self.out, self.folder / LOG)
+        try:
+            with self._step("start-up"):
+                self._check_weights()
+                from tfxray.pipeline import launch, pipeline  # a dozen seconds
+            with self._step("ingest") as step:
+                records = self._records(source, ingest, pipeline)
+                if ingest and ingest.cached:
+                    step.note = "cached"
+        finally:
+            if ingest:
+                ingest.stop()
+        from tfx.orchestration import metadata
+
+        connection = metadata.sqlite_metadata_connection_config(str(self.out / "metadata.db"))
+        places = pipeline.Places(
+            root=str(self.out / "artifacts"),
+            serving=str(self._serving),
+            schema=str(pipeline.write_schema(self.config, self.out / "schema")),
+        )
+        graph = pipeline.create_pipeline(self.config, records, places, connection, _BEAM_OPTIONS)
+        ir = launch.compile_run(graph, self.id)
+        try:
+            for node in launch.nodes(ir):
+                self._launch(launch, ir, node, connection)
+        finally:
+            self._conclude(connection)
+
+    @property
+    def _serving(self) -> Path:
+        return self.out / "serving" / self.config.model_name
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[Step]:
+        """A step on the screen whose time goes into the summary."""
+        with self.screen.step(name) as step:
+            yield step
+        self.summary.seconds[name] = round(step.seconds, 2)
+
+    def _check_weights(self) -> None:
+        """Builds the backbone, so that wrong weights are known before the data is processed."""
+        from tfxray.components import models
+
+        model = self.config.model
+        models.backbone(
+            models.BackboneSpec(model.backbone, model.image_size, model.weights, model.arguments)
+        )
+
+    def _records(
+        self, source: data_source.Source, ingest: data_source.Ingest | None, pipeline: Any
+    ) -> Any:
+        if ingest:
+            report = ingest.wait()
+            self.summary.examples["rejected"] = rejected = int(str(report["rejected"]))
+            if rejected:
+                self.screen.say(
+                    f"  {rejected} of {report['images']} rejected: {ingest.folder / names.REJECTS}"
+                )
+            if not report["patients_known"]:
+                self.screen.say(
+                    "  some images name no patient, and count as a patient each: a patient may "
+                    "then be in two splits (ingest.pattern or a manifest tells patients)",
+                    style="yellow",
+                )
+            layout = records.find(ingest.folder)
+            return pipeline.Records(str(layout.base), layout.globs)
+        layout = records.find(source.folder.resolve(), self.config.split.ignore_given)
+        from tfxray.components import scan
+
+        found = scan.scan(layout, self.config.classes)
+        self.summary.examples["rejected"] = 0
+        if found.group != names.PATIENT:
+            by = found.group or "record"
+            self.screen.say(
+                f"  the records name no patient ({names.PATIENT}): split by {by}; a patient may "
+                "then be in two splits",
+                style="yellow",
+            )
+        return pipeline.Records(str(layout.base), layout.globs, found.group)
+
+    def _launch(self, launch: Any, ir: Any, node: Any, connection: Any) -> None:
+        from tfxray.pipeline import history
+
+        name = node.node_info.id
+        if name == "Pusher" and not any(self._serving.glob("*/saved_model.pb")):
+            # What an earlier run pushed is gone: from the cache, nothing would be pushed.
+            node.execution_options.caching_options.enable_cache = False
+        with self._step(name) as step:
+            launch.launch(ir, node)
+            state = history.node_runs(connection, self.config.name, self.id).get(name)
+            if state and state.cached:
+                step.note = "cached"
+                self.summary.cached.append(name)
+
+    def _conclude(self, connection: Any) -> None:
+        """Draws the verdict from what the nodes wrote, and writes the page."""
+        from tfxray.components import judgement, review
+        from tfxray.pipeline import history
+
+        done = history.node_runs(connection, self.config.name, self.id)
+        uris = history.uris(done)
+        summary = self.summary
+        found = judgement.judgement(uris["evaluation"]) if "evaluation" in uris else None
+        if "statistics" in uris:
+            for split, count in judgement.counts(uris["statistics"]).items():
+                summary.examples[split] = count.images
+                if split == "test":
+                    self.held_out_patients = count.patients
+        if found and found.auc:
+            summary.auc = found.auc.value
+            if found.auc.low is not None and found.auc.high is not None:
+                summary.auc_interval = [found.auc.low, found.auc.high]
+        pushed = done["Pusher"].outputs.get("pushed_model") if "Pusher" in done else None
+        if pushed and pushed.properties.get("pushed") == 1:
+            summary.status = "pushed"
+            summary.pushed_model = str(pushed.properties["pushed_destination"])
+        elif pushed and found:
+            summary.status = "not_blessed"
+            summary.reason = "; ".join(found.reasons)
+        with self._step("review"):
+            summary.review = str(self.folder / REVIEW)
+            review.write(
+                self.folder / REVIEW, dataclasses.asdict(summary), self.config.to_yaml(), uris
+            )
+
+
+def latest(out: Path) -> Path:
+    """The folder of the latest run that has a summary.
+
+    Raises:
+        UserError: There is none.
+    """
+    found = sorted(path.parent for path in out.glob(f"runs/*/{SUMMARY}"))
+    if not found:
+        raise UserError(f"{out}: holds no run of tfxray (--out)")
+    return found[-1]
+
+
+def write_review(out: Path, folder: Path) -> Path:
+    """Writes a run's page again, from the metadata store and the run's files.
+
+    Args:
+        out: The `--out` of the run.
+        folder: The run's folder.
+
+    Returns:
+        The page.
+    """
+    from tfx.orchestration import metadata
+
+    from tfxray.components import review
+    from tfxray.pipeline import history
+    from tfxray.pipeline.config import load
+
+    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    config = load(folder / RESOLVED)
+    connection = metadata.sqlite_metadata_connection_config(str(out / "metadata.db"))
+    done = history.node_runs(connection, config.name, summary["run_id"])
+    review.write(folder / REVIEW, summary, config.to_yaml(), history.uris(done))
+    return folder / REVIEW

@@ -1,0 +1,74 @@
+"""What a person sees: progress and verdict on stderr, while libraries' output goes to a file."""
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+
+class Screen:
+    """Writes to the stderr that the process was started with, wherever file descriptor 2 leads."""
+
+    def __init__(self) -> None:
+        self._file = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+        self._console = Console(file=self._file, highlight=False, soft_wrap=True)
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Prints a line."""
+        self._console.print(escape(text), style=style)
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> "Iterator[Step]":
+        """Shows a step with a running clock, and one line with its time when it is done."""
+        step = Step()
+        start = time.monotonic()
+        with self._console.status(f"{escape(name)} …", spinner="dots"):
+            yield step
+        step.seconds = time.monotonic() - start
+        note = f"  {step.note}" if step.note else ""
+        self.say(f"  {name:<18}{step.seconds:7.1f} s{note}")
+
+
+class Step:
+    """One line on the screen.
+
+    Attributes:
+        note: What stands behind the time.
+        seconds: How long it took, known when it is done.
+    """
+
+    note: str = ""
+    seconds: float = 0.0
+
+
+@contextlib.contextmanager
+def output_to(file: Path) -> Iterator[None]:
+    """Sends everything that is written to stdout and stderr, by C++ libraries too, to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    root = logging.getLogger()
+    level = root.level
+    with file.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
