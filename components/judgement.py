@@ -96,8 +96,8 @@ def _slice(metrics: tfma.proto.metrics_for_slice_pb2.MetricsForSlice) -> Slice:
         has_interval = item.HasField("confidence_interval")
         raw[item.key.name] = Figure(
             value,
-            interval.lower_bound.value if has_interval else None,
-            interval.upper_bound.value if has_interval else None,
+            interval.lower_bound.double_value.value if has_interval else None,
+            interval.upper_bound.double_value.value if has_interval else None,
         )
     images = round(raw["example_count"].value)
     positives = round(images * raw["mean_label"].value) if "mean_label" in raw else 0

@@ -1,5 +1,7 @@
 """Transform's user function: images to embeddings, by the graph that is served later."""
 
+import functools
+import json
 from typing import Any
 
 import keras
@@ -22,13 +24,67 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Returns:
         `embedding`, float32 [n, d], and `target`, int64 [n, 1].
     """
-    spec = models.BackboneSpec(**custom_config["backbone"])
-    backbone = tft.make_and_track_object(lambda: models.backbone(spec), name="backbone")
-    encoded = tf.reshape(inputs[names.IMAGE], [-1])
+    described = json.dumps(custom_config["backbone"], sort_keys=True)
+    embedder = tft.make_and_track_object(lambda: _embedder(described), name="embedder")
     return {
-        names.EMBEDDING: embed(encoded, backbone, spec.image_size),
+        names.EMBEDDING: embedder.embed(tf.reshape(inputs[names.IMAGE], [-1])),
         names.TARGET: inputs[names.LABEL],
     }
+
+
+# TFT traces preprocessing_fn half a dozen times. A backbone takes seconds to build and to trace;
+# this way each is done once.
+@functools.lru_cache(maxsize=1)
+def _embedder(described: str) -> "Embedder":
+    spec = models.BackboneSpec(**json.loads(described))
+    with tf.init_scope():
+        return Embedder(models.backbone(spec), spec.image_size)
+
+
+class Embedder(tf.Module):
+    """Images to embeddings, CHUNK images at a time."""
+
+    def __init__(self, backbone: keras.Model, size: int):
+        """Wraps a backbone.
+
+        Args:
+            backbone: See `models.backbone`.
+            size: Pixels on each side that it takes.
+        """
+        super().__init__()
+        self._backbone = backbone
+        self._variables = backbone.variables  # a tf.Module does not see into a Keras 3 model
+        self._size = size
+        self._width = backbone.output_shape[-1]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def embed(self, encoded: tf.Tensor) -> tf.Tensor:
+        """JPEG or PNG, strings of shape [n], to float32 of shape [n, d]."""
+        count = tf.shape(encoded)[0]
+        chunks = (count + CHUNK - 1) // CHUNK
+
+        def step(index: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            part = encoded[index * CHUNK : (index + 1) * CHUNK]
+            return index + 1, done.write(index, self._chunk(part))
+
+        parts = tf.TensorArray(
+            tf.float32, size=chunks, infer_shape=False, element_shape=[None, self._width]
+        )
+        _, parts = tf.while_loop(
+            lambda index, _: index < chunks, step, (0, parts), parallel_iterations=1
+        )
+        embeddings = tf.cond(
+            chunks > 0, parts.concat, lambda: tf.zeros([0, self._width], tf.float32)
+        )
+        return tf.ensure_shape(embeddings, [None, self._width])
+
+    def _chunk(self, encoded: tf.Tensor) -> tf.Tensor:
+        grey = tf.map_fn(
+            lambda item: decode(item, self._size),
+            encoded,
+            fn_output_signature=tf.TensorSpec([self._size, self._size, 1]),
+        )
+        return self._backbone(tf.repeat(grey, 3, axis=-1), training=False)
 
 
 def decode(encoded: tf.Tensor, size: int) -> tf.Tensor:
@@ -51,38 +107,3 @@ def decode(encoded: tf.Tensor, size: int) -> tf.Tensor:
         lambda: tf.image.resize(image, [size, size], antialias=True),
     )
     return tf.ensure_shape(image, [size, size, 1])
-
-
-def embed(encoded: tf.Tensor, backbone: keras.Model, size: int) -> tf.Tensor:
-    """Embeds images, CHUNK at a time.
-
-    Args:
-        encoded: JPEG or PNG, strings of shape [n].
-        backbone: See `models.backbone`.
-        size: Pixels on each side that it takes.
-
-    Returns:
-        float32 of shape [n, d].
-    """
-    count = tf.shape(encoded)[0]
-    chunks = (count + CHUNK - 1) // CHUNK
-    width = backbone.output_shape[-1]
-
-    def one(index: tf.Tensor) -> tf.Tensor:
-        part = encoded[index * CHUNK : (index + 1) * CHUNK]
-        grey = tf.map_fn(
-            lambda item: decode(item, size),
-            part,
-            fn_output_signature=tf.TensorSpec([size, size, 1]),
-        )
-        return backbone(tf.repeat(grey, 3, axis=-1), training=False)
-
-    def step(index: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
-        return index + 1, done.write(index, one(index))
-
-    parts = tf.TensorArray(tf.float32, size=chunks, infer_shape=False, element_shape=[None, width])
-    _, parts = tf.while_loop(
-        lambda index, _: index < chunks, step, (0, parts), parallel_iterations=1
-    )
-    embeddings = tf.cond(chunks > 0, parts.concat, lambda: tf.zeros([0, width], tf.float32))
-    return tf.ensure_shape(embeddings, [None, width])
