@@ -7,11 +7,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfxray.components import models, names
 
 # Beam decides how many examples make a batch; so many images at a time bound the memory.
 CHUNK = 64
+# A graph holds 2 GiB at most, and TFT's holds the backbone more than once.
+_MAX_CONSTANTS = 70_000_000
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
@@ -52,10 +55,18 @@ class Embedder(tf.Module):
             size: Pixels on each side that it takes.
         """
         super().__init__()
-        self._backbone = backbone
-        self._variables = backbone.variables  # a tf.Module does not see into a Keras 3 model
         self._size = size
         self._width = backbone.output_shape[-1]
+        pixels = tf.TensorSpec([None, size, size, 3], tf.float32)
+        call = tf.function(lambda x: backbone(x, training=False)).get_concrete_function(pixels)
+        if backbone.count_params() <= _MAX_CONSTANTS:
+            # Constants, not variables: a SavedModel is written and read in a fraction of the time,
+            # and TensorFlow can merge batch normalisation into the convolutions.
+            frozen = convert_variables_to_constants_v2(call)
+            self._call = lambda x: frozen(x)[0]
+        else:
+            self._variables = backbone.variables  # a tf.Module does not see into a Keras 3 model
+            self._call = call
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def embed(self, encoded: tf.Tensor) -> tf.Tensor:
@@ -84,7 +95,7 @@ class Embedder(tf.Module):
             encoded,
             fn_output_signature=tf.TensorSpec([self._size, self._size, 1]),
         )
-        return self._backbone(tf.repeat(grey, 3, axis=-1), training=False)
+        return self._call(tf.repeat(grey, 3, axis=-1))
 
 
 def decode(encoded: tf.Tensor, size: int) -> tf.Tensor:
