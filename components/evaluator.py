@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tfx.types import Artifact
 
 AUC = "auc"
-# With 1,000, the area differs from the exact one by less than 1e-3 (tests/components/test_judgement.py);
-# with 10,000, TFMA's jackknife takes twice as long as everything else that Evaluator does.
+# With 1,000, the area differs from the exact one by less than 1e-3 (tests/test_end_to_end.py);
+# with 10,000, TFMA's jackknife takes twice as long as all else that Evaluator does.
 _AUC_THRESHOLDS = 1_000
 
 

@@ -95,7 +95,7 @@ def _split_of(file: str) -> str | None:
 def _glob(folder: Path, files: list[str]) -> str:
     """One glob that matches these files and no other file of the folder: ExampleGen takes one."""
     everything = [str(p.relative_to(folder)) for p in _candidates(folder)]
-    prefix = os.path.commonprefix(files)
+    prefix = os.path.commonprefix(files)  # noqa: RUF071  characters are what a glob needs
     parents = {os.path.dirname(file) for file in files}
     start = os.path.join(parents.pop(), "") if len(parents) == 1 else "*/"
     candidates = [f"{start}*", f"{start}*.tfrecord*", f"{start}*-of-*", f"{prefix}*"]

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from tfxray.components import judgement
-from tfxray.components.judgement import Figure, Slice
+from tfxray.components.judgement import Slice
 from tfxray.components.trainer import HISTORY
 
 # The columns of the slices' table: TFMA's metric, and its heading.
@@ -46,7 +46,6 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = _figure_text
     html = environment.get_template("review.html").render(
         summary=summary,
         config=config,
@@ -69,14 +68,6 @@ def _history(uris: Mapping[str, str]) -> dict[str, list[float]]:
     files = sorted(Path(uris["model_run"]).rglob(HISTORY))
     content: dict[str, list[float]] = json.loads(files[0].read_text()) if files else {}
     return content
-
-
-def _figure_text(figure: Figure | None) -> str:
-    if figure is None:
-        return "not enough"
-    if figure.low is None or figure.high is None:
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
 def _plot(figure: go.Figure) -> str:
@@ -110,7 +101,9 @@ def _forest(slices: list[Slice], threshold: float) -> go.Figure:
         x=threshold, line={"color": _ORANGE, "dash": "dash"},
         annotation_text=f"threshold {threshold:g}", annotation_position="top",
     )  # fmt: skip
-    figure.update_layout(height=90 + 34 * len(shown), xaxis_title="AUC with 95 % interval")
+    left = min([threshold, *(value - low for value, low in zip(values, below, strict=True))])
+    figure.update_layout(height=90 + 34 * len(shown))
+    figure.update_xaxes(title="AUC with 95 % interval", range=[left - 0.02, 1.01])
     figure.update_yaxes(automargin=True)
     return figure
 

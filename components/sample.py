@@ -151,7 +151,7 @@ def _grid(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.meshgrid(axis, axis)
     angle = np.float32(np.deg2rad(rng.normal(0, 2.5)))
     scale = np.float32(rng.uniform(0.94, 1.06))
-    dx, dy = np.float32(rng.normal(0, 0.03, 2))
+    dx, dy = rng.normal(0, 0.03, 2).astype(np.float32)
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
     return cos * x - sin * y + dx, sin * x + cos * y + dy
 

@@ -1,5 +1,6 @@
 """Trainer's user function: fits the head, and exports it with Transform's graph as one model."""
 
+import glob
 import json
 import logging
 from pathlib import Path
@@ -16,6 +17,8 @@ from tfxray.components.errors import UserError
 
 HISTORY = "history.json"
 _SHUFFLE = 20_000
+# Embeddings on disk up to this size are kept in memory between epochs.
+_CACHED_BYTES = 500_000_000
 
 log = logging.getLogger(__name__)
 
@@ -122,12 +125,15 @@ def _dataset(
         target = tf.reshape(parsed[names.TARGET], [-1])
         return parsed[names.EMBEDDING], tf.one_hot(target, len(weights)), tf.gather(table, target)
 
-    records = _records(files)
+    examples = _records(files).batch(1024).map(parse).unbatch()
+    if sum(Path(file).stat().st_size for path in files for file in glob.glob(path)) < _CACHED_BYTES:
+        examples = examples.cache()
     if shuffle is not None:
-        records = records.shuffle(_SHUFFLE, seed=shuffle)
+        examples = examples.shuffle(_SHUFFLE, seed=shuffle)
+    batches = examples.batch(batch)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return records.batch(batch).map(parse).prefetch(tf.data.AUTOTUNE).with_options(options)
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 class Served(tf.Module):

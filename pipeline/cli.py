@@ -17,7 +17,10 @@ from tfxray.components.errors import UserError
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
 
-EPILOG = "Exit codes: 0 pushed or done, 1 failure, 2 bad usage, config or input, 3 not blessed, 4 data refused."
+EPILOG = (
+    "Exit codes: 0 pushed or done, 1 failure, 2 bad usage, config or input, "
+    "3 not blessed, 4 data refused."
+)
 
 
 class _Group(click.Group):

@@ -240,10 +240,15 @@ class Beam(_Section):
 
 
 class Config(_Section):
-    """One experiment."""
+    """One experiment.
+
+    Attributes:
+        name: Of the pipeline, and of the model where `serving` names none.
+        classes: The negative and the positive class, in the order of their labels.
+    """
 
     name: Name
-    classes: Annotated[list[str], Field(min_length=2)]
+    classes: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]]
     ingest: Ingest = Ingest()
     split: Split = Split()
     validation: Validation = Validation()
@@ -259,6 +264,8 @@ class Config(_Section):
     def _classes(cls, value: list[str]) -> list[str]:
         if len(set(value)) != len(value):
             raise ValueError("a class is named twice")
+        if len(value) != 2:
+            raise ValueError("two classes are needed, the second one the positive")
         return value
 
     @property

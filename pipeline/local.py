@@ -134,7 +134,7 @@ class Run:
         connection = metadata.sqlite_metadata_connection_config(str(self.out / "metadata.db"))
         places = pipeline.Places(
             root=str(self.out / "artifacts"),
-            serving=str(self._serving),
+            serving=str(self.out / "serving" / self.config.model_name),
             schema=str(pipeline.write_schema(self.config, self.out / "schema")),
         )
         graph = pipeline.create_pipeline(self.config, records, places, connection, _BEAM_OPTIONS)
@@ -144,10 +144,6 @@ class Run:
                 self._launch(launch, ir, node, connection)
         finally:
             self._conclude(connection)
-
-    @property
-    def _serving(self) -> Path:
-        return self.out / "serving" / self.config.model_name
 
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[Step]:
@@ -201,13 +197,14 @@ class Run:
         from tfxray.pipeline import history
 
         name = node.node_info.id
-        if name == "Pusher" and not any(self._serving.glob("*/saved_model.pb")):
-            # What an earlier run pushed is gone: from the cache, nothing would be pushed.
-            node.execution_options.caching_options.enable_cache = False
         with self._step(name) as step:
             launch.launch(ir, node)
             state = history.node_runs(connection, self.config.name, self.id).get(name)
-            if state and state.cached:
+            if state and state.cached and _push_is_gone(state.outputs.get("pushed_model")):
+                # From the cache, nothing would stand where the summary says it does.
+                node.execution_options.caching_options.enable_cache = False
+                launch.launch(ir, node)
+            elif state and state.cached:
                 step.note = "cached"
                 self.summary.cached.append(name)
 
@@ -241,6 +238,12 @@ class Run:
             review.write(
                 self.folder / REVIEW, dataclasses.asdict(summary), self.config.to_yaml(), uris
             )
+
+
+def _push_is_gone(pushed: Any) -> bool:
+    """Whether a cached push names a folder that somebody has removed since."""
+    destination = pushed.properties.get("pushed_destination") if pushed else None
+    return bool(destination) and not Path(str(destination)).exists()
 
 
 def latest(out: Path) -> Path:
