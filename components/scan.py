@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from tfxray.components import names
 from tfxray.components.errors import UserError
@@ -84,7 +85,7 @@ def scan(layout: Layout, classes: Sequence[str]) -> Scan:
                 f"{path}: damaged after record {position}: {error.message.split(';')[0]}. Write "
                 "it again, or take it out of the folder"
             ) from None
-        except ValueError:
+        except DecodeError:
             raise UserError(f"{path}, record {position}: is no tf.train.Example") from None
     labels = {name: counts[i] for i, name in enumerate(classes)}
     if min(labels.values(), default=0) == 0:

@@ -147,8 +147,10 @@ def _row(
         split = SPLIT_FOLDERS[folders.pop(0).lower()]
     elif not rules.ignore_given and listed.get("split", "").lower() in SPLIT_FOLDERS:
         split = SPLIT_FOLDERS[listed["split"].lower()]
-    # The folder that names a class; where none does, the nearest, for the error's sake.
-    folder = next((f for f in folders if f in known), folders[-1] if folders else None)
+    # The folder that names a class. Where none does, the nearest, for the error's sake; where no
+    # classes are known, the topmost.
+    nearest = folders[-1 if known else 0] if folders else None
+    folder = next((f for f in folders if f in known), nearest)
     label = listed.get("label") or named.get("label") or folder
     metadata = {key: listed.get(key) or named.get(key, "") for key in METADATA}
     if named.get("kind") and metadata["patient"] == named.get("patient"):

@@ -82,6 +82,9 @@ class Ingest:
             config_file: The same, resolved, as a file.
             out: The run's `--out`; records go to `data/` below it.
             log: Where the libraries' output goes.
+
+        Raises:
+            UserError: See `sources.find`.
         """
         settings = config.model_dump_json(include={"classes", "ingest", "split"})
         key = hashlib.sha256((sources.fingerprint(source.folder) + settings).encode())
@@ -89,6 +92,8 @@ class Ingest:
         self.cached = (self.folder / names.INGEST_REPORT).is_file()
         self._process: subprocess.Popen[str] | None = None
         if not self.cached:
+            if source.kind == "images":
+                sources.find(source.folder, rules(config))  # what is wrong with it is known at once
             command = [sys.executable, "-m", "tfxray.pipeline.cli", "ingest", str(source.folder)]
             command += ["--out", str(self.folder), "--config", str(config_file)]
             command += ["--log", str(log)]

@@ -71,6 +71,24 @@ def node_runs(
     return found
 
 
+def pushed_to(connection: mlmd.ConnectionConfig, model: int) -> list[str]:
+    """Where a model was pushed, oldest first.
+
+    Args:
+        connection: The metadata store.
+        model: The model's id there.
+    """
+    store = metadata_store.MetadataStore(connection)
+    executions = {
+        event.execution_id
+        for event in store.get_events_by_artifact_ids([model])
+        if event.type in (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT)
+    }
+    found = [_outputs(store, execution).get("pushed_model") for execution in sorted(executions)]
+    places = [output.properties.get("pushed_destination") for output in found if output]
+    return [str(place) for place in places if place]
+
+
 def uris(runs: dict[str, NodeRun]) -> dict[str, str]:
     """The folder of each output of a run's finished nodes, by output key."""
     return {

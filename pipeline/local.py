@@ -197,14 +197,16 @@ class Run:
         from tfxray.pipeline import history
 
         name = node.node_info.id
+        if name == "Pusher":
+            done = history.node_runs(connection, self.config.name, self.id)
+            places = history.pushed_to(connection, done["Trainer"].outputs["model"].id)
+            if places and not Path(places[-1]).exists():
+                # Somebody removed it. From the cache, nothing would stand where it is said to.
+                node.execution_options.caching_options.enable_cache = False
         with self._step(name) as step:
             launch.launch(ir, node)
             state = history.node_runs(connection, self.config.name, self.id).get(name)
-            if state and state.cached and _push_is_gone(state.outputs.get("pushed_model")):
-                # From the cache, nothing would stand where the summary says it does.
-                node.execution_options.caching_options.enable_cache = False
-                launch.launch(ir, node)
-            elif state and state.cached:
+            if state and state.cached:
                 step.note = "cached"
                 self.summary.cached.append(name)
 
@@ -238,12 +240,6 @@ class Run:
             review.write(
                 self.folder / REVIEW, dataclasses.asdict(summary), self.config.to_yaml(), uris
             )
-
-
-def _push_is_gone(pushed: Any) -> bool:
-    """Whether a cached push names a folder that somebody has removed since."""
-    destination = pushed.properties.get("pushed_destination") if pushed else None
-    return bool(destination) and not Path(str(destination)).exists()
 
 
 def latest(out: Path) -> Path:

@@ -1,0 +1,82 @@
+import csv
+import json
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from tfxray.components import images, ingest, names, records, scan, sources
+from tfxray.components.errors import UserError
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+def examples(folder):
+    paths = [str(p) for p in sorted(folder.rglob("*.tfrecord.gz"))]
+    for record in tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator():
+        yield tf.train.Example.FromString(record).features.feature
+
+
+def test_images_become_records_by_the_contract_and_the_unreadable_are_set_aside(drawn, tmp_path):
+    source = tmp_path / "in"
+    shutil.copytree(drawn, source)
+    good = next((source / "NORMAL").glob("*.png"))
+    (source / "NORMAL" / "cut.png").write_bytes(good.read_bytes()[:100])
+    (source / "NORMAL" / "empty.png").write_bytes(b"")
+    (source / "PNEUMONIA" / "letter.png").write_text("Dear Sir")
+    with (source / "manifest.csv").open("a") as file:
+        file.write(
+            "NORMAL/cut.png,NORMAL\nNORMAL/empty.png,NORMAL\nPNEUMONIA/letter.png,PNEUMONIA\n"
+        )
+        file.write("../outside.png,NORMAL\nNORMAL/gone.png,NORMAL\n")
+    (tmp_path / "outside.png").write_bytes(good.read_bytes())
+
+    report = ingest.ingest(source, tmp_path / "out", sources.Rules(CLASSES))
+
+    assert (report.images, report.written, report.rejected) == (305, {"all": 300}, 5)
+    rejects = dict(list(csv.reader((tmp_path / "out" / "rejects.csv").open()))[1:])
+    assert rejects["../outside.png"] == "outside the input folder"
+    assert rejects["NORMAL/empty.png"] == "empty file"
+    assert rejects["NORMAL/cut.png"].startswith("damaged")
+    assert rejects["PNEUMONIA/letter.png"].startswith("not an image")
+    assert rejects["NORMAL/gone.png"].startswith("cannot be opened")
+    written = list(examples(tmp_path / "out"))
+    row = next(csv.DictReader((drawn / "manifest.csv").open()))
+    first = next(
+        e for e in written if e[names.FILENAME].bytes_list.value[0].decode() == row["path"]
+    )
+    xray = images.read((drawn / row["path"]).read_bytes())
+    assert set(first) == set(names.FEATURES)
+    assert first[names.IMAGE].bytes_list.value[0] == (drawn / row["path"]).read_bytes()
+    assert first[names.PATIENT].bytes_list.value[0].decode() == row["patient"]
+    assert first[names.AGE].float_list.value[0] == float(row["age"])
+    assert first[names.SHARPNESS].float_list.value[0] == pytest.approx(xray.sharpness, rel=1e-5)
+    assert first[names.LABEL].int64_list.value[0] == CLASSES.index(row["label"])
+    assert json.loads((tmp_path / "out" / "ingest.json").read_text())["rejected"] == 5
+
+
+def test_records_under_other_names_are_mapped(drawn, tmp_path):
+    (tmp_path / "in").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "in" / "data.tfrecord")) as writer:
+        for i, path in enumerate(sorted(drawn.rglob("*.png"))[::10]):
+            example = tf.train.Example()
+            feature = example.features.feature
+            feature["x"].bytes_list.value.append(path.read_bytes() if i else b"broken")
+            feature["diagnosis"].bytes_list.value.append(path.parent.name.encode())
+            feature["who"].int64_list.value.append(i // 2)
+            writer.write(example.SerializeToString())
+    mapping = {names.IMAGE: "x", names.TEXT: "diagnosis", names.PATIENT: "who"}
+    report = ingest.ingest(tmp_path / "in", tmp_path / "out", sources.Rules(CLASSES), mapping)
+    assert (report.images, report.written, report.rejected) == (30, {"all": 29}, 1)
+    assert report.patients_known
+    found = scan.scan(records.find(tmp_path / "out"), CLASSES)
+    assert (found.examples, found.group) == (29, names.PATIENT)
+
+
+def test_nothing_readable_is_refused_and_leaves_no_output(tmp_path):
+    for name in CLASSES:
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "a.png").write_bytes(b"no")
+    with pytest.raises(UserError, match="none of 2 images could be read"):
+        ingest.ingest(tmp_path / "in", tmp_path / "out", sources.Rules(CLASSES))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in"]

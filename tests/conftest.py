@@ -1,0 +1,61 @@
+"""Shared fixtures: drawn X-rays in several shapes, and the command line in this process."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from tfxray.components import sample
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "configs" / "demo.yaml"
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 drawn X-rays of 96 pixels, in class folders with a manifest."""
+    folder = tmp_path_factory.mktemp("drawn")
+    sample.write_sample(folder, images=300, size=96, seed=7)
+    return folder
+
+
+@dataclass
+class Outcome:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's config at a size for tests."""
+    config = yaml.safe_load(DEMO.read_text())
+    config["ingest"] = {}
+    config["train"] = {"epochs": 8}
+    config["gate"] = {"auc": {"threshold": 0.6}}
+    path = tmp_path_factory.mktemp("config") / "small.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture
+def tfxray(capfd: pytest.CaptureFixture[str]):
+    """Runs a tfxray command in this process."""
+    from tfxray.pipeline.cli import main
+
+    def call(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        result = CliRunner().invoke(main, [str(a) for a in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        captured = capfd.readouterr()
+        return Outcome(result.exit_code, result.stdout + captured.out, result.stderr + captured.err)
+
+    return call

@@ -1,0 +1,168 @@
+"""Commands and bad input: one clear message, exit code 2, no traceback, nothing trained."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from tests.conftest import DEMO
+
+
+def test_help_and_config_errors_need_no_tensorflow(tmp_path):
+    code = (
+        "import sys; from click.testing import CliRunner; from tfxray.pipeline.cli import main\n"
+        f"r = CliRunner().invoke(main, ['config', '--config', {str(DEMO)!r}, '--set', 'a=1'])\n"
+        "h = CliRunner().invoke(main, ['--help'])\n"
+        "heavy = {'tensorflow', 'tfx', 'apache_beam', 'keras'} & set(sys.modules)\n"
+        "print(r.exit_code, h.exit_code, sorted(heavy))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout.split("\n")[0] == "2 0 []", done.stderr
+
+
+def test_config_prints_all_defaults(tfxray):
+    shown = tfxray("config", "--config", DEMO, "--set", "gate.auc.threshold=0.77")
+    assert shown.code == 0
+    assert "threshold: 0.77" in shown.out
+    assert "image_size: 96" in shown.out
+
+
+def test_sample_and_ingest(tfxray, tmp_path):
+    assert tfxray("sample", "--out", tmp_path / "s", "--images", 24, "--size", 64).code == 0
+    done = tfxray("ingest", tmp_path / "s", "--out", tmp_path / "r")
+    assert done.code == 0
+    assert "24 examples (all)" in done.out
+    assert "PNEUMONIA" in done.out
+    refused = tfxray("ingest", tmp_path / "nowhere", "--out", tmp_path / "q")
+    assert refused.code == 2
+    assert "no such folder" in refused.err
+
+
+def only_normal(folder):
+    (folder / "NORMAL").mkdir(parents=True)
+    (folder / "NORMAL" / "a.png").write_bytes(b"x")
+
+
+def strange_label(folder):
+    only_normal(folder)
+    (folder / "COVID").mkdir()
+    (folder / "COVID" / "a.png").write_bytes(b"x")
+
+
+def records(label, truncate=False):
+    def make(folder):
+        folder.mkdir()
+        path = folder / "a.tfrecord"
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for _ in range(5):
+                example = tf.train.Example()
+                example.features.feature["image/encoded"].bytes_list.value.append(b"x" * 999)
+                if label is not None:
+                    example.features.feature["image/class/label"].int64_list.value.append(label)
+                writer.write(example.SerializeToString())
+        if truncate:
+            path.write_bytes(path.read_bytes()[:-500])
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: folder.mkdir(), "holds no images"),
+        (lambda folder: None, "no such folder (--data)"),
+        (only_normal, "two classes or more"),
+        (strange_label, "'COVID' (1 images, first COVID/a.png)"),
+        (records(None), "has no 'image/class/label'"),
+        (records(7), "allowed: 0 to 1"),
+        (records(0, truncate=True), "damaged after record 4"),
+    ],
+    ids=["empty", "missing", "one class", "strange label", "no label", "label 7", "truncated"],
+)
+def test_bad_data_is_refused_before_any_training(tfxray, small_config, tmp_path, make, message):
+    make(tmp_path / "data")
+    out = tmp_path / "out"
+    done = tfxray(
+        "run", "--config", small_config, "--data", tmp_path / "data", "--out", out, "--json"
+    )
+    summary = json.loads(done.out.strip().splitlines()[-1])
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err + done.out
+    assert (summary["status"], summary["pushed_model"]) == ("failed", None)
+    assert message in summary["reason"]
+    assert not (out / "artifacts").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.backbone=MobileNetV9", "no such network; allowed:"),
+        ("model.weights=/no/such.h5", "no such file"),
+        ("model.arguments={alpha: 1.0}", "bundled"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused(
+    tfxray, drawn, small_config, tmp_path, override, message
+):
+    done = tfxray(
+        "run",
+        "--config",
+        small_config,
+        "--data",
+        drawn,
+        "--out",
+        tmp_path / "out",
+        "--set",
+        override,
+    )
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_weights_of_another_network_are_refused(tfxray, drawn, small_config, tmp_path):
+    import keras
+
+    other = tmp_path / "other.weights.h5"
+    keras.applications.MobileNetV2(alpha=0.5, include_top=False, weights=None).save_weights(other)
+    done = tfxray(
+        "run", "--config", small_config, "--data", drawn, "--out", tmp_path / "out",
+        "--set", f"model.weights={other}",
+    )  # fmt: skip
+    assert done.code == 2
+    assert "these are not the weights of MobileNetV2" in done.err
+
+
+def test_an_output_that_cannot_be_written_is_refused(tfxray, drawn, small_config, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = tfxray(
+        "run", "--config", small_config, "--data", drawn, "--out", tmp_path / "file" / "out"
+    )
+    assert done.code == 2
+    assert "cannot be written" in done.err
+
+
+def test_review_and_predict_without_a_run_are_refused(tfxray, tmp_path):
+    assert tfxray("review", "--out", tmp_path).code == 2
+    done = tfxray("predict", __file__, "--model", tmp_path)
+    assert done.code == 2
+    assert "holds no model" in done.err
+
+
+def test_python_of_another_version_is_refused_with_what_to_do(tmp_path):
+    fake = tmp_path / "python9"
+    fake.write_text('#!/bin/sh\ncase "$1" in -V) echo "Python 9.9";; *) exit 1;; esac\n')
+    fake.chmod(0o755)
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={fake}", f"VENV={tmp_path}/venv"],
+        capture_output=True, text=True, cwd=DEMO.parent.parent, env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "needs Python 3.10" in done.stderr
+    assert "make PYTHON=python3.10 setup" in done.stderr

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+
+from tfxray.components.errors import UserError
+from tfxray.pipeline import config
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
+def test_every_config_of_the_repository_is_valid_and_round_trips(path, tmp_path):
+    loaded = config.load(path)
+    again = tmp_path / "again.yaml"
+    again.write_text(loaded.to_yaml())
+    assert config.load(again) == loaded
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("gate.auc.treshold=0.9", "gate.auc.treshold: no such key; allowed here: threshold"),
+        ("nonsense=1", "nonsense: no such key; allowed here: name, classes"),
+        ("train.epochs=many", "train.epochs = 'many'"),
+        ("train.mode=thawed", "'frozen'"),
+        ("classes=[A]", "two classes are needed"),
+        ("classes=[A, A]", "named twice"),
+        ("split.train=0.9", "must sum to 1"),
+        ("ingest.pattern='('", "no regular expression"),
+        ("ingest.pattern='(?P<nurse>.)'", "allowed: age, kind, label"),
+        ("ingest.features={a: b}", "allowed: image/encoded"),
+        ("evaluate.slices=[shoe/size]", "'shoe/size'"),
+        ("name=../up", "name = '../up'"),
+        ("train", "write it as --set a.b=value"),
+        ("name.first=x", "is a value, not a section"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_what_is_allowed(override, message):
+    with pytest.raises(UserError, match=r"demo.yaml|--set") as caught:
+        config.load(ROOT / "configs" / "demo.yaml", (override,))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [", "\x00"])
+def test_a_file_that_is_no_config_is_refused(text, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"c\.yaml"):
+        config.load(path)

@@ -1,0 +1,263 @@
+"""The whole pipeline on drawn X-rays: pushed, from the cache, refused; and what was pushed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import roc_auc_score
+
+NODES = {
+    "CuratedSchema", "ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform",
+    "Trainer", "BaselineModel", "Evaluator", "Pusher",
+}  # fmt: skip
+
+
+def last_line(done):
+    return json.loads(done.out.strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture
+def run(tfxray, drawn, small_config, out):
+    def call(*arguments):
+        return tfxray(
+            "run", "--config", small_config, "--data", drawn, "--out", out, "--json", *arguments
+        )
+
+    return call
+
+
+@pytest.fixture
+def pushed(run, out):
+    """The summary of a run that pushed; the run itself happens once."""
+    summaries = sorted(out.glob("runs/*/summary.json"))
+    if not summaries:
+        done = run()
+        assert done.code == 0, done.err
+        return last_line(done)
+    return json.loads(summaries[0].read_text())
+
+
+def test_a_run_pushes_a_model_and_says_so(pushed, out):
+    assert pushed["status"] == "pushed"
+    assert pushed["auc"] > 0.8
+    assert pushed["auc_interval"][0] < pushed["auc"] < pushed["auc_interval"][1]
+    assert sum(pushed["examples"].values()) == 300
+    assert set(pushed["seconds"]) >= NODES
+    assert pushed["cached"] == []
+    assert Path(pushed["pushed_model"]).parent == out / "serving" / "demo"
+    folder = out / "runs" / pushed["run_id"]
+    assert json.loads((folder / "summary.json").read_text()) == pushed
+    assert (folder / "config.yaml").is_file()
+    assert "training on 1 replicas" in (folder / "log.txt").read_text()
+
+
+def test_no_patient_is_in_two_splits(pushed, out):
+    patients = {}
+    for split in ("train", "eval", "test"):
+        for features in examples(out, split):
+            patient = features["patient/id"].bytes_list.value[0]
+            patients.setdefault(patient, set()).add(split)
+    assert len(patients) > 75
+    assert all(len(splits) == 1 for splits in patients.values())
+
+
+def test_the_page_holds_verdict_slices_and_anomalies(pushed):
+    page = Path(pushed["review"]).read_text()
+    assert "<strong>Pushed</strong>" in page
+    assert "study/site: north" in page
+    assert "patient/sex: F" in page
+    assert "every split agrees with the schema" in page
+    assert "http://" not in page.split("<script>")[0]
+
+
+def test_an_identical_run_comes_from_the_cache(pushed, run):
+    again = last_line(run())
+    # A Resolver is asked anew each time; that is what it is for.
+    assert set(again["cached"]) == NODES - {"BaselineModel"}
+    assert again["pushed_model"] == pushed["pushed_model"]
+    assert again["auc"] == pushed["auc"]
+
+
+def test_a_refused_model_is_not_pushed_and_the_last_good_one_stays(pushed, run, out):
+    done = run("--set", "gate.auc.threshold=0.9999")
+    summary = last_line(done)
+    assert done.code == 3
+    assert (summary["status"], summary["pushed_model"]) == ("not_blessed", None)
+    assert "below the threshold 0.9999" in summary["reason"]
+    assert [str(p) for p in (out / "serving" / "demo").iterdir()] == [pushed["pushed_model"]]
+    assert "Not blessed" in Path(summary["review"]).read_text()
+
+
+def examples(out, split):
+    paths = [str(p) for p in out.glob(f"artifacts/ExampleGen/examples/*/Split-{split}/*.gz")]
+    for record in tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator():
+        yield tf.train.Example.FromString(record).features.feature
+
+
+# A process that has TensorFlow and cannot import tfxray, TFX or Keras 3's models.
+ALONE = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tfxray", "tfx", "tensorflow_transform", "tfx_bsl"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+import json, base64
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+given = [base64.b64decode(line) for line in sys.stdin]
+key, name = sys.argv[2:]
+result = model.signatures[name](**{key: tf.constant(given)})
+print(json.dumps({k: v.numpy().tolist() if v.dtype != tf.string else [
+    [c.decode() for c in row] for row in v.numpy()] for k, v in result.items()}))
+"""
+
+
+def alone(model, key, signature, given):
+    import base64
+
+    lines = "\n".join(base64.b64encode(item).decode() for item in given)
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, model, key, signature],
+        input=lines, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_tensorflow_alone_scores_as_tfma_judged(pushed, out):
+    import tensorflow_model_analysis as tfma
+
+    held_out = list(examples(out, "test"))
+    labels = [f["image/class/label"].int64_list.value[0] for f in held_out]
+    images = [f["image/encoded"].bytes_list.value[0] for f in held_out]
+    by_bytes = alone(pushed["pushed_model"], "image_bytes", "serving_bytes", images)
+    serialized = [
+        tf.train.Example(features=tf.train.Features(feature=dict(f))).SerializeToString()
+        for f in held_out
+    ]
+    by_example = alone(pushed["pushed_model"], "examples", "serving_default", serialized)
+
+    scores = np.array(by_bytes["scores"])
+    assert np.allclose(scores, by_example["scores"], atol=1e-5)
+    assert np.allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert by_bytes["classes"][0] == ["NORMAL", "PNEUMONIA"]
+    assert np.allclose(scores[:, 1], by_bytes["score"])
+    # The area, and example by example the scores, are those that TFMA judged.
+    assert roc_auc_score(labels, scores[:, 1]) == pytest.approx(pushed["auc"], abs=1e-3)
+    assert tfma_scores(out, tfma) == pytest.approx(sorted(scores[:, 1]), abs=1e-4)
+
+
+def tfma_scores(out, tfma):
+    """The scores of TFMA's own predictions extractor, sorted."""
+    import apache_beam as beam
+    from tfx_bsl.public import tfxio
+
+    from tfxray.components import evaluator
+
+    config = evaluator.eval_config([], 0.5, 0.5, intervals=False)
+    config = tfma.utils.update_eval_config_with_defaults(config, rubber_stamp=True)
+    model = next(out.glob("artifacts/Trainer/model/*/Format-Serving"))
+    files = next(out.glob("artifacts/ExampleGen/examples/*/Split-test"))
+    source = tfxio.TFExampleRecord(
+        f"{files}/*.gz", telemetry_descriptors=["t"], raw_record_column_name=tfma.ARROW_INPUT_COLUMN
+    )
+    shared = tfma.default_eval_shared_model(str(model), eval_config=config)
+    with beam.Pipeline(runner="DirectRunner") as pipeline:
+        extracts = pipeline | source.BeamSource() | tfma.BatchedInputsToExtracts()
+        for extractor in (
+            tfma.extractors.FeaturesExtractor(config),
+            tfma.extractors.PredictionsExtractor(config, shared),
+        ):
+            extracts = extracts | extractor.stage_name >> extractor.ptransform
+        path = str(out / "tfma-scores")
+        _ = (
+            extracts
+            | beam.FlatMap(lambda e: [float(x) for x in np.ravel(e[tfma.PREDICTIONS_KEY])])
+            | beam.Map(repr)
+            | beam.io.WriteToText(path, num_shards=1)
+        )
+    return sorted(float(x) for x in Path(f"{path}-00000-of-00001").read_text().split())
+
+
+def test_predict_prints_scores_in_file_order_and_goes_on_past_a_bad_image(
+    pushed, tfxray, drawn, out, tmp_path
+):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    sick = next((drawn / "PNEUMONIA").glob("*.png"))
+    well = next((drawn / "NORMAL").glob("*.png"))
+    done = tfxray("predict", sick, bad, well, "--model", out)
+    lines = done.out.strip().splitlines()
+    assert done.code == 2
+    assert "bad.png: not an image" in done.err
+    assert [line.split(":")[0] for line in lines] == [str(sick), str(well)]
+    first, second = (float(part) for part in lines[0].split()[2::2])
+    assert first >= second
+    assert first + second == pytest.approx(1, abs=2e-4)
+    assert tfxray("predict", sick, "--model", pushed["pushed_model"]).code == 0
+
+
+def test_review_writes_the_latest_page_again(pushed, tfxray, out):
+    latest = max(out.glob("runs/*"))
+    (latest / "review.html").unlink()
+    done = tfxray("review", "--out", out)
+    assert done.code == 0
+    assert done.out.strip() == str(latest / "review.html")
+    assert (latest / "review.html").is_file()
+
+
+def test_a_push_that_was_removed_is_pushed_again(pushed, run):
+    import shutil
+
+    shutil.rmtree(pushed["pushed_model"])
+    again = last_line(run())
+    assert again["status"] == "pushed"
+    assert (Path(again["pushed_model"]) / "saved_model.pb").is_file()
+    assert again["pushed_model"] != pushed["pushed_model"]
+
+
+def test_tf_slim_records_of_another_program_are_taken_as_they_are(
+    tfxray, drawn, small_config, tmp_path
+):
+    """TF-slim's build_image_data.py: its features, its file names, nothing of ours."""
+    folder = tmp_path / "slim"
+    folder.mkdir()
+    shares = {"train": slice(0, 180), "validation": slice(180, 240), "test": slice(240, 300)}
+    files = sorted(drawn.rglob("*.png"), key=lambda p: p.name)  # by patient, classes mixed
+    for split, share in shares.items():
+        name = str(folder / f"{split}-00000-of-00001")
+        with tf.io.TFRecordWriter(name) as writer:
+            for path in files[share]:
+                writer.write(slim(path).SerializeToString())
+    done = tfxray(
+        "run", "--config", small_config, "--data", folder, "--out", tmp_path / "out", "--json",
+        "--set", "gate.auc.threshold=0.5",
+    )  # fmt: skip
+    summary = last_line(done)
+    assert done.code == 0, done.err
+    assert summary["examples"] == {"train": 180, "eval": 60, "test": 60, "rejected": 0}
+    assert "name no patient" in done.err
+
+
+def slim(path):
+    values = {
+        "image/height": 96, "image/width": 96,
+        "image/colorspace": b"Grayscale", "image/channels": 1,
+        "image/class/label": int(path.parent.name == "PNEUMONIA"),
+        "image/class/text": path.parent.name.encode(), "image/format": b"PNG",
+        "image/filename": path.name.encode(), "image/encoded": path.read_bytes(),
+    }  # fmt: skip
+    example = tf.train.Example()
+    for key, value in values.items():
+        kind = "int64_list" if isinstance(value, int) else "bytes_list"
+        getattr(example.features.feature[key], kind).value.append(value)
+    return example
