@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat requirements.lock setup.py | cksum | cut -d' ' -f1)
 OUT ?= runs/demo
 
-.PHONY: setup run test lint format lock bench clean
+.PHONY: setup run test lint format lock clean
 
 setup: $(READY)
 

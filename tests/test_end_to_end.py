@@ -181,7 +181,7 @@ def tfma_scores(out, tfma):
         path = str(out / "tfma-scores")
         _ = (
             extracts
-            | beam.FlatMap(lambda e: [float(x) for x in np.ravel(e[tfma.PREDICTIONS_KEY])])
+            | beam.FlatMap(lambda e: [float(x) for x in np.ravel(e[tfma.PREDICTIONS_KEY]["score"])])
             | beam.Map(repr)
             | beam.io.WriteToText(path, num_shards=1)
         )
