@@ -98,7 +98,7 @@ def _forest(slices: list[Slice], threshold: float) -> go.Figure:
         )
     )
     figure.add_vline(
-        x=threshold, line={"color": _ORANGE, "dash": "dash"},
+        x=threshold, line={"color": _ORANGE, "dash": "dash", "width": 2}, opacity=1,
         annotation_text=f"threshold {threshold:g}", annotation_position="top",
     )  # fmt: skip
     left = min([threshold, *(value - low for value, low in zip(values, below, strict=True))])
