@@ -27,11 +27,15 @@ setup(
         # From 2.68 on, DirectRunner looks for the Prism binary on the network.
         "apache-beam<2.68",
         "click>=8.1",
+        "imagehash>=4.3",
         "jinja2>=3.1",
         "numpy",
         "pillow>=10",
         "plotly>=6",
         "pydantic>=2.7",
+        "pydicom>=3",
+        # pydicom's decoder for compressed transfer syntaxes.
+        "python-gdcm>=3.0.24",
         "pyyaml>=6",
         "rich>=13",
         # pkg_resources, which TFX's dependencies import, is gone from 81 on.

@@ -1,4 +1,4 @@
-"""The error that is the user's to mend."""
+"""The errors that are not ours: the user's to mend, and the data's."""
 
 
 class UserError(Exception):
@@ -6,3 +6,15 @@ class UserError(Exception):
 
     The message says what is wrong, where, what is allowed and what to do.
     """
+
+
+class DataRejected(Exception):
+    """DataGate refused the data; the process exits with 4.
+
+    Attributes:
+        verdict: The content of `verdict.json`.
+    """
+
+    def __init__(self, message: str, verdict: str):
+        super().__init__(message)
+        self.verdict = verdict

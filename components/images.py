@@ -5,17 +5,48 @@ import hashlib
 import io
 import warnings
 
+import imagehash
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-# Kept byte for byte; TensorFlow's decoder reads these two. Others are written again as PNG.
+# Kept byte for byte, where TensorFlow's decoder sees in them what we see. All else becomes PNG.
 KEPT_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
 READ_FORMATS = (*KEPT_FORMATS, "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 200_000_000
+# The limit is ours, checked before anything is decoded; Pillow's own would warn at half of it.
+Image.MAX_IMAGE_PIXELS = None
+
+_ORIENTATION = 0x0112  # EXIF
+_SIXTEEN_BITS = 2**14  # a grey level that only an image of 16 bits holds
 
 
 class Rejected(Exception):
-    """This one image cannot be used; the message is the reason, for `rejects.csv`."""
+    """This one image cannot be used; for `rejects.csv`.
+
+    Attributes:
+        code: One of REASONS.
+        detail: What exactly.
+    """
+
+    def __init__(self, code: str, detail: str = ""):
+        assert code in REASONS, code
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code, self.detail = code, detail
+
+
+REASONS = {
+    "empty": "the file holds nothing",
+    "truncated": "the file ends early, or is damaged within",
+    "not_an_image": "no image of a kind that can be read",
+    "too_large": "more pixels than ingest.max_pixels, not decoded",
+    "no_label": "nothing tells its class",
+    "unknown_label": "its label is none of the classes",
+    "duplicate": "the same pixels as an image of the other class, or of another given split",
+    "outside": "a link or path that leads out of the input folder",
+    "unreadable": "the file cannot be opened",
+    "multi_frame": "a DICOM file of several frames",
+    "no_pixels": "a DICOM file without an image, or one that no decoder here reads",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +62,7 @@ class XRay:
         mean: Brightness, 0..255.
         std: Contrast, 0..255.
         sharpness: Variance of the Laplacian, in squared grey levels.
+        phash: Perceptual hash, 256 bits, hexadecimal: alike where the images look alike.
     """
 
     encoded: bytes
@@ -41,21 +73,34 @@ class XRay:
     mean: float
     std: float
     sharpness: float
+    phash: str
 
 
-def read(encoded: bytes) -> XRay:
+def read(encoded: bytes, max_pixels: int = MAX_PIXELS) -> XRay:
     """Decodes an image and measures it.
 
     Args:
         encoded: The file's bytes: JPEG, PNG, BMP, TIFF or WebP, in any colour mode.
+        max_pixels: Larger images are rejected undecoded.
 
     Raises:
         Rejected: Empty, truncated, too large, or no image of these kinds.
     """
     if not encoded:
-        raise Rejected("empty file")
-    kind, pixels = decode_grey(encoded)
-    if kind not in KEPT_FORMATS:
+        raise Rejected("empty")
+    kind, pixels = decode_grey(encoded, max_pixels)
+    return measure(pixels, encoded, kind)
+
+
+def measure(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") -> XRay:
+    """Describes pixels by the contract.
+
+    Args:
+        pixels: uint8 of shape [height, width].
+        encoded: The file, where it may be kept.
+        kind: Its format, `JPEG` or `PNG`; any other is written anew, as PNG.
+    """
+    if encoded is None or kind not in KEPT_FORMATS:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
         encoded, kind = buffer.getvalue(), "PNG"
@@ -69,14 +114,16 @@ def read(encoded: bytes) -> XRay:
         mean=float(pixels.mean()),
         std=float(pixels.std()),
         sharpness=_sharpness(pixels),
+        phash=str(imagehash.phash(Image.fromarray(pixels), hash_size=16)),
     )
 
 
-def decode_grey(encoded: bytes) -> tuple[str, np.ndarray]:
-    """Decodes to 8-bit grey.
+def decode_grey(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[str, np.ndarray]:
+    """Decodes to 8-bit grey, upright.
 
     Returns:
-        Pillow's name of the format, and uint8 pixels of shape [height, width].
+        Pillow's name of the format, empty where TensorFlow's decoder would see other pixels; and
+        uint8 pixels of shape [height, width].
 
     Raises:
         Rejected: See `read`.
@@ -85,25 +132,46 @@ def decode_grey(encoded: bytes) -> tuple[str, np.ndarray]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(encoded), formats=READ_FORMATS) as image:
-                kind = image.format or ""
-                if image.width * image.height > MAX_PIXELS:
-                    raise Rejected(f"too large: {image.width} x {image.height} pixels")
-                if image.mode == "RGB":
-                    image.draft("L", image.size)  # a JPEG gives its grey channel at once
-                return kind, _grey(image)
+                if image.width * image.height > max_pixels:
+                    raise Rejected("too_large", f"{image.width} x {image.height} pixels")
+                return _upright(image)
     except UnidentifiedImageError:
-        raise Rejected("not an image that can be read") from None
-    except Image.DecompressionBombError:
-        raise Rejected("too large: decompression bomb") from None
+        raise Rejected("not_an_image") from None
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        raise Rejected(f"damaged: {error}") from None
+        raise Rejected("truncated", str(error)) from None
+
+
+def _upright(image: Image.Image) -> tuple[str, np.ndarray]:
+    kind = image.format or ""
+    if image.mode == "RGB":
+        image.draft("L", image.size)  # a JPEG gives its grey channel at once
+    if image.mode in ("CMYK", "F"):
+        kind = ""
+    if image.mode.startswith("I") and np.asarray(image).max(initial=0) < _SIXTEEN_BITS:
+        kind = ""  # TensorFlow's decoder takes the upper byte, which holds next to nothing
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        kind = ""  # TensorFlow's decoder does not turn images
+        image = ImageOps.exif_transpose(image)
+    return kind, _grey(image)
 
 
 def _grey(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
-        deep = np.asarray(image)
-        return (deep.astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return to_8_bits(np.asarray(image))
     return np.asarray(image if image.mode == "L" else image.convert("L"))
+
+
+def to_8_bits(deep: np.ndarray) -> np.ndarray:
+    """Scales deep grey levels: from 8, 10, 12, 14 or 16 bits, whichever holds the highest.
+
+    A detector of 12 bits that writes 16-bit files fills a sixteenth of their range; read as 16
+    bits, the image would be black.
+    """
+    top = float(deep.max(initial=0))
+    if np.issubdtype(deep.dtype, np.integer) and _SIXTEEN_BITS <= top < 2**16:
+        return (np.clip(deep, 0, None) >> 8).astype(np.uint8)  # as TensorFlow's decoder does it
+    full = next((2**b - 1 for b in (8, 10, 12, 14) if top < 2**b), top)
+    return (np.clip(deep.astype(np.float32), 0, full) * (255 / full) + 0.5).astype(np.uint8)
 
 
 def _sharpness(pixels: np.ndarray) -> float:

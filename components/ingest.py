@@ -5,10 +5,12 @@ A Beam job. What cannot be read is set aside in `rejects.csv` and counted; the r
 
 import csv
 import dataclasses
+import hashlib
 import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,25 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from tfxray.components import images, names, records, scan, sources
+from tfxray.components import (
+    dicom,
+    duplicates,
+    images,
+    names,
+    pseudonym,
+    records,
+    scan,
+    sources,
+)
 from tfxray.components.errors import UserError
 from tfxray.components.names import REJECTS
 
 _CHUNK = 32
 _UNSPLIT = "all"
-_MAIN = "examples"
+# Besides the splits, what comes out of reading: rejects, one line per example, one per record in.
 _REJECTED = "rejected"
-_COUNTS = "counts"
+_INDEX = "index"
+_SEEN = "seen"
 # Python's lock leaves a second thread nothing to win, and one thread keeps the order of the input.
 DEFAULT_BEAM_OPTIONS = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 
@@ -40,6 +52,7 @@ class Report:
         written: Examples per split; `all` where nothing is split yet.
         labels: Examples per class.
         rejected: How many are in `rejects.csv`.
+        reasons: How many of them, per reason.
         patients_known: Whether every example names its patient.
     """
 
@@ -48,6 +61,7 @@ class Report:
     written: dict[str, int]
     labels: dict[str, int]
     rejected: int
+    reasons: dict[str, int]
     patients_known: bool
 
 
@@ -56,8 +70,9 @@ def ingest(
     out: Path,
     rules: sources.Rules,
     features: Mapping[str, str] | None = None,
-    shards: int = 2,
+    shards: int = 0,
     beam_options: Sequence[str] = DEFAULT_BEAM_OPTIONS,
+    pseudonym_key: str | None = None,
 ) -> Report:
     """Writes a folder's images as sharded, compressed TFRecords.
 
@@ -68,12 +83,14 @@ def ingest(
         features: For TFRecords: the name there of each feature of the contract.
         shards: Files per split; 0 lets Beam choose.
         beam_options: As on Beam's command line.
+        pseudonym_key: A file; see `pseudonym.key`.
 
     Returns:
         What became of the input.
 
     Raises:
-        UserError: See `sources.find`; or no image could be read; or `out` cannot be written.
+        UserError: See `sources.find`; or no image could be read; or `out` cannot be written;
+            or the pseudonym key cannot be used.
     """
     partial = out.with_name(f".{out.name}.partial")
     try:
@@ -82,7 +99,8 @@ def ingest(
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None
     try:
-        report = _run(source, partial, rules, features, shards, beam_options)
+        secret = pseudonym.key(out.parent, pseudonym_key)
+        report = _run(source, partial, rules, features, shards, beam_options, secret)
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
@@ -98,65 +116,70 @@ def _run(
     features: Mapping[str, str] | None,
     shards: int,
     beam_options: Sequence[str],
+    secret: bytes,
 ) -> Report:
+    rows: list[sources.Row] = []
     if features:
-        layout = records.find(source)
-        splits: list[str] = list(layout.splits) or [_UNSPLIT]
-        classes, total = rules.classes, None
-        inputs: Any = layout
+        layout = records.find(source, rules.ignore_given)
+        splits, classes = list(layout.splits) or [_UNSPLIT], rules.classes
         if not classes:
             raise UserError("TFRecords under other names need `classes` from a config")
     else:
         rows, classes = sources.find(source, rules)
         splits = sorted({row.split or _UNSPLIT for row in rows})
-        inputs, total = rows, len(rows)
-    counted: dict[str, int] = {}
+    reader = _Reader(str(source), tuple(classes), rules.max_pixels, secret)
     with beam.Pipeline(options=PipelineOptions(list(beam_options))) as pipeline:
         if features:
-            results = _from_records(pipeline, inputs, splits, dict(features), classes)
+            results = _from_records(pipeline, layout, splits, dict(features), reader)
         else:
-            results = _from_files(pipeline, inputs, splits, source, classes)
+            results = _from_files(pipeline, rows, splits, reader)
         for split in splits:
             _ = results[split] | f"Write_{split}" >> beam.io.WriteToTFRecord(
                 str(out / (split if split != _UNSPLIT else "") / "data"),
                 file_name_suffix=".tfrecord.gz",
                 num_shards=shards,
             )
-        _ = (
-            results[_REJECTED]
-            | beam.Map(json.dumps)
-            | "WriteRejects" >> beam.io.WriteToText(str(out / ".rejects"), num_shards=1)
-        )
-        _ = (
-            results[_COUNTS]
-            | beam.CombinePerKey(sum)
-            | "CountsAsText" >> beam.Map(json.dumps)
-            | "WriteCounts" >> beam.io.WriteToText(str(out / ".counts"), num_shards=1)
-        )
-    for line in _drain(out, ".counts"):
-        counted[line[0]] = line[1]
-    rejected = sorted(_drain(out, ".rejects"))
-    _write_rejects(out / REJECTS, rejected)
+        for tag in (_REJECTED, _INDEX):
+            _ = (
+                results[tag]
+                | f"Lines_{tag}" >> beam.Map(json.dumps)
+                | f"Write_{tag}" >> beam.io.WriteToText(str(out / f".{tag}"))
+            )
+        seen = results[_SEEN] | beam.combiners.Count.Globally()
+        _ = seen | beam.Map(json.dumps) | beam.io.WriteToText(str(out / f".{_SEEN}"))
+    index = [duplicates.Entry(*line) for line in _drain(out, f".{_INDEX}")]
+    rejected = [tuple(line) for line in _drain(out, f".{_REJECTED}")]
+    twice = duplicates.find(index)
+    if twice:
+        duplicates.drop(out, {entry.name for entry, _ in twice})
+        rejected += [(entry.name, "duplicate", detail) for entry, detail in twice]
+        gone = {entry for entry, _ in twice}
+        index = [entry for entry in index if entry not in gone]
+    _write_rejects(out / REJECTS, sorted(rejected))
+    written, labels = Counter(e.split for e in index), Counter(e.label for e in index)
     report = Report(
         classes=tuple(classes),
-        images=counted.get("in", 0) if total is None else total,
-        written={split: counted.get(f"split:{split}", 0) for split in splits},
-        labels={name: counted.get(f"label:{name}", 0) for name in classes},
+        images=len(rows) if rows else next(_drain(out, f".{_SEEN}")),
+        written={split: written[split] for split in splits},
+        labels={name: labels[name] for name in classes},
         rejected=len(rejected),
-        patients_known=counted.get("no patient", 0) == 0,
+        reasons=dict(Counter(code for _, code, _ in rejected)),
+        patients_known=all(entry.patient for entry in index),
     )
+    for leftover in out.glob(".seen*"):
+        leftover.unlink()
     _check(source, report, rejected)
     (out / names.INGEST_REPORT).write_text(json.dumps(dataclasses.asdict(report), indent=1))
     return report
 
 
-def _check(source: Path, report: Report, rejected: list[Any]) -> None:
+def _check(source: Path, report: Report, rejected: list[tuple[str, str, str]]) -> None:
     written = sum(report.written.values())
     if written + report.rejected != report.images:
         raise RuntimeError(
             f"{report.images} images in, but {written} written and {report.rejected} rejected"
         )
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in rejected[:3])
+    reasons = "; ".join(f"{name}: {code} {detail}".strip() for name, code, detail in rejected[:3])
     if not written:
         raise UserError(f"{source}: none of {report.images} images could be read ({reasons})")
     empty = [name for name, count in report.labels.items() if not count]
@@ -177,26 +200,19 @@ def _drain(out: Path, prefix: str) -> Iterator[Any]:
 def _write_rejects(path: Path, rejected: Iterable[Sequence[str]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("name", "reason"))
+        writer.writerow(("name", "reason", "detail"))
         writer.writerows(rejected)
 
 
 def _from_files(
-    pipeline: beam.Pipeline,
-    rows: list[sources.Row],
-    splits: list[str],
-    source: Path,
-    classes: Sequence[str],
+    pipeline: beam.Pipeline, rows: list[sources.Row], splits: list[str], reader: "_Reader"
 ) -> Any:
     # Chunks, not single rows: Beam's cost per element is that of decoding a small image.
     chunks = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
     return (
         pipeline
         | "Files" >> beam.Create(chunks, reshuffle=True)
-        | "Read"
-        >> beam.ParDo(_ReadFiles(str(source), tuple(classes))).with_outputs(
-            *splits, _REJECTED, _COUNTS
-        )
+        | "Read" >> beam.ParDo(_ReadFiles(reader)).with_outputs(*splits, _REJECTED, _INDEX, _SEEN)
     )
 
 
@@ -205,7 +221,7 @@ def _from_records(
     layout: records.Layout,
     splits: list[str],
     features: dict[str, str],
-    classes: Sequence[str],
+    reader: "_Reader",
 ) -> Any:
     branches = [
         pipeline
@@ -213,85 +229,97 @@ def _from_records(
         | f"Tag_{split}" >> beam.Map(lambda record, split=split: (split, record))
         for split, pattern in zip(splits, layout.patterns, strict=True)
     ]
+    convert = beam.ParDo(_ConvertRecords(reader, features))
     return (
         branches
         | beam.Flatten()
-        | "Convert"
-        >> beam.ParDo(_ConvertRecords(features, tuple(classes))).with_outputs(
-            *splits, _REJECTED, _COUNTS
-        )
+        | "Convert" >> convert.with_outputs(*splits, _REJECTED, _INDEX, _SEEN)
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """Bytes to examples; what both kinds of input share."""
+
+    source: str
+    classes: tuple[str, ...]
+    max_pixels: int
+    secret: bytes
+
+    def file(self, path: str) -> bytes:
+        """A file below the source folder, and no other."""
+        root = os.path.realpath(self.source)
+        full = os.path.realpath(os.path.join(root, path))
+        if os.path.commonpath([full, root]) != root:
+            raise images.Rejected("outside")
+        try:
+            with open(full, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise images.Rejected("unreadable", error.strerror or "") from None
+
+    def emit(
+        self, encoded: bytes, name: str, label: str | None, split: str, known: Mapping[str, str]
+    ) -> Iterator[beam.pvalue.TaggedOutput]:
+        """One image, as an example for its split and an entry of the index."""
+        if label is None:
+            raise images.Rejected("no_label")
+        if label not in self.classes:
+            raise images.Rejected("unknown_label", label)
+        shown, metadata = name, dict(known)
+        if dicom.is_dicom(encoded):
+            pixels, tags = dicom.read(encoded, self.max_pixels)
+            metadata = {**tags, **metadata}
+            # Neither a name nor a number of the hospital's leaves a DICOM file.
+            shown = pseudonym.pseudonym(self.secret, name) + ".dcm"
+            if "patient" in metadata:
+                metadata["patient"] = pseudonym.pseudonym(self.secret, metadata["patient"])
+            xray = images.measure(pixels)
+        else:
+            xray = images.read(encoded, self.max_pixels)
+        message = example(xray, shown, label, self.classes, metadata)
+        yield beam.pvalue.TaggedOutput(split, message.SerializeToString())
+        entry = duplicates.Entry(xray.sha256, shown, label, split, metadata.get("patient", ""))
+        yield beam.pvalue.TaggedOutput(_INDEX, dataclasses.astuple(entry))
 
 
 class _ReadFiles(beam.DoFn):
     """Chunks of rows to serialized examples, one output per split."""
 
-    def __init__(self, source: str, classes: tuple[str, ...]):
-        self._source = os.path.realpath(source)
-        self._classes = classes
+    def __init__(self, reader: _Reader):
+        self._reader = reader
 
     def process(self, rows: list[sources.Row]) -> Iterator[beam.pvalue.TaggedOutput]:
         for row in rows:
             try:
-                if row.label is None:
-                    raise images.Rejected("no label")
-                xray = images.read(self._bytes(row.path))
+                encoded = self._reader.file(row.path)
+                split = row.split or _UNSPLIT
+                yield from self._reader.emit(encoded, row.path, row.label, split, row.metadata)
             except images.Rejected as error:
-                yield beam.pvalue.TaggedOutput(_REJECTED, (row.path, str(error)))
-                continue
-            yield from _emit(
-                example(xray, row.path, row.label, self._classes, row.metadata),
-                row.split or _UNSPLIT,
-                row.label,
-                "patient" in row.metadata,
-            )
-
-    def _bytes(self, path: str) -> bytes:
-        full = os.path.realpath(os.path.join(self._source, path))
-        if os.path.commonpath([full, self._source]) != self._source:
-            raise images.Rejected("outside the input folder")
-        try:
-            with open(full, "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise images.Rejected(f"cannot be opened: {error.strerror}") from None
+                yield beam.pvalue.TaggedOutput(_REJECTED, (row.path, error.code, error.detail))
 
 
 class _ConvertRecords(beam.DoFn):
     """Records under other names to serialized examples by the contract."""
 
-    def __init__(self, features: dict[str, str], classes: tuple[str, ...]):
+    def __init__(self, reader: _Reader, features: dict[str, str]):
+        self._reader = reader
         self._features = features
-        self._classes = classes
 
     def process(self, element: tuple[str, bytes]) -> Iterator[beam.pvalue.TaggedOutput]:
         split, record = element
-        yield beam.pvalue.TaggedOutput(_COUNTS, ("in", 1))
+        yield beam.pvalue.TaggedOutput(_SEEN, 1)
         found = scan.values(record, self._features)
-        name = str(found.get(names.FILENAME, "(record without a file name)"))
+        name = str(found.get(names.FILENAME) or hashlib.sha256(record).hexdigest()[:16])
         try:
-            label = scan.label(found, self._classes)
             encoded = found.get(names.IMAGE)
             if not isinstance(encoded, bytes):
-                raise images.Rejected("no image")
-            xray = images.read(encoded)
+                raise images.Rejected("empty", "the record holds no image")
+            metadata = {k: str(found[f]) for k, f in names.METADATA.items() if f in found}
+            label = scan.label(found, self._reader.classes)
+            yield from self._reader.emit(encoded, name, label, split, metadata)
         except images.Rejected as error:
-            yield beam.pvalue.TaggedOutput(_REJECTED, (name, str(error)))
-            return
-        metadata = {k: str(found[f]) for k, f in names.METADATA.items() if f in found}
-        yield from _emit(
-            example(xray, name, label, self._classes, metadata), split, label, "patient" in metadata
-        )
-
-
-def _emit(
-    message: tf.train.Example, split: str, label: str, patient_known: bool
-) -> Iterator[beam.pvalue.TaggedOutput]:
-    yield beam.pvalue.TaggedOutput(split, message.SerializeToString())
-    yield beam.pvalue.TaggedOutput(_COUNTS, (f"split:{split}", 1))
-    yield beam.pvalue.TaggedOutput(_COUNTS, (f"label:{label}", 1))
-    if not patient_known:
-        yield beam.pvalue.TaggedOutput(_COUNTS, ("no patient", 1))
+            yield beam.pvalue.TaggedOutput(_REJECTED, (name, error.code, error.detail))
 
 
 def example(
@@ -317,6 +345,7 @@ def example(
         names.FORMAT: xray.format,
         names.FILENAME: name,
         names.SHA256: xray.sha256,
+        names.PHASH: xray.phash,
         names.TEXT: label,
         names.PATIENT: metadata.get("patient") or f"image:{name}",
         names.SEX: _sex(metadata.get("sex", "")),

@@ -9,6 +9,7 @@ WIDTH = "image/width"
 MEAN = "image/mean"
 STD = "image/std"
 SHARPNESS = "image/sharpness"
+PHASH = "image/phash"
 LABEL = "image/class/label"
 TEXT = "image/class/text"
 PATIENT = "patient/id"
@@ -19,7 +20,7 @@ SITE = "study/site"
 
 # Every feature of the contract and its kind in a tf.train.Example.
 FEATURES = {
-    IMAGE: bytes, FORMAT: bytes, FILENAME: bytes, SHA256: bytes,
+    IMAGE: bytes, FORMAT: bytes, FILENAME: bytes, SHA256: bytes, PHASH: bytes,
     HEIGHT: int, WIDTH: int, MEAN: float, STD: float, SHARPNESS: float,
     LABEL: int, TEXT: bytes,
     PATIENT: bytes, AGE: float, SEX: bytes, VIEW: bytes, SITE: bytes,

@@ -53,7 +53,6 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         columns=COLUMNS,
         counts=judgement.counts(uris["statistics"]) if "statistics" in uris else {},
         checked="anomalies" in uris,
-        anomalies=judgement.anomalies(uris["anomalies"]) if "anomalies" in uris else [],
         forest=_plot(_forest(slices, summary["threshold"])) if slices else None,
         curves=_plot(_curves(history)) if history else None,
         epochs=len(history.get("loss", [])),

@@ -41,8 +41,8 @@ def label(found: Mapping[str, object], classes: Sequence[str]) -> str:
     if isinstance(number, int) and 0 <= number < len(classes):
         return classes[number]
     if text is None and number is None:
-        raise Rejected("no label")
-    raise Rejected(f"label {number if text is None else text!r} is not among the classes")
+        raise Rejected("no_label")
+    raise Rejected("unknown_label", str(number if text is None else text))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tfxray.components.errors import UserError
+from tfxray.components.images import MAX_PIXELS
 from tfxray.components.names import METADATA, REJECTS
 
 SPLIT_FOLDERS = {
@@ -42,7 +43,13 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """How labels and metadata are found; see the config's `ingest`."""
+    """How labels and metadata are found; see the config's `ingest` and `split`.
+
+    Attributes:
+        tolerated: Up to this share of images may have a label that is none of the classes: they
+            are set aside. More of them are taken for a mistake in the config.
+        max_pixels: Larger images are set aside undecoded.
+    """
 
     classes: tuple[str, ...] = ()
     manifest: str | None = None
@@ -50,6 +57,8 @@ class Rules:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     ignore_given: bool = False
     eval_from_train: float | None = None
+    tolerated: float = 0.0
+    max_pixels: int = MAX_PIXELS
 
 
 def find(source: Path, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
@@ -183,7 +192,7 @@ def _check(source: Path, rows: list[Row], rules: Rules) -> tuple[str, ...]:
     labels = Counter(row.label for row in rows if row.label)
     classes = rules.classes or tuple(sorted(labels))
     unknown = [label for label in labels if label not in classes]
-    if unknown:
+    if sum(labels[label] for label in unknown) > rules.tolerated * len(rows):
         examples = "; ".join(
             f"{label!r} ({labels[label]} images, first {_first(rows, label)})"
             for label in unknown[:5]

@@ -126,10 +126,11 @@ def ingest(
             out,
             rules,
             foreign,
-            config.ingest.shards if config else 2,
+            config.ingest.shards if config else 0,
             tuple(config.beam.options)
             if config and config.beam.options
             else job.DEFAULT_BEAM_OPTIONS,
+            config.ingest.pseudonym_key if config else None,
         )
     for split, count in report.written.items():
         click.echo(f"{count} examples ({split}) in {out}")
@@ -186,6 +187,8 @@ def _verdict(screen: Any, this: Any, summary: Any) -> None:
         screen.say(f"pushed: {summary.pushed_model}", style="bold green")
     elif summary.status == "not_blessed":
         screen.say(f"not blessed, nothing pushed: {summary.reason}", style="bold red")
+    elif summary.status == "data_rejected":
+        screen.say(f"data refused, nothing trained: {summary.reason}", style="bold red")
     else:
         screen.say(f"failed: {summary.reason}", style="bold red")
         screen.say(f"log: {this.folder / 'log.txt'}")

@@ -67,6 +67,8 @@ def rules(config: Config) -> sources.Rules:
         labels=config.ingest.labels,
         ignore_given=config.split.ignore_given,
         eval_from_train=config.split.eval_from_train,
+        tolerated=config.validation.max_rejected,
+        max_pixels=config.ingest.max_pixels,
     )
 
 

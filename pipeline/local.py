@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import shutil
 import time
 import traceback
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfxray.components import names, records
-from tfxray.components.errors import UserError
+from tfxray.components.errors import DataRejected, UserError
 from tfxray.pipeline import data as data_source
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.screen import Screen, Step, output_to
@@ -19,6 +20,7 @@ from tfxray.pipeline.screen import Screen, Step, output_to
 SUMMARY = "summary.json"
 REVIEW = "review.html"
 LOG = "log.txt"
+VERDICT = "verdict.json"
 RESOLVED = "config.yaml"
 # In one process, Beam's threads would compete with TensorFlow's.
 _BEAM_OPTIONS = ("--direct_num_workers=1", "--direct_running_mode=in_memory")
@@ -37,6 +39,7 @@ class Summary:
         auc: On the held-out test split.
         auc_interval: Its 95 % interval.
         examples: Per split, and `rejected`.
+        findings: What DataGate found wrong with the data; see `data_gate.Finding`.
         pushed_model: The version's folder.
         review: The page.
         seconds: `total`, and per step and node.
@@ -50,6 +53,7 @@ class Summary:
     auc: float | None = None
     auc_interval: list[float] | None = None
     examples: dict[str, int] = dataclasses.field(default_factory=dict)
+    findings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     pushed_model: str | None = None
     review: str | None = None
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -142,6 +146,9 @@ class Run:
         try:
             for node in launch.nodes(ir):
                 self._launch(launch, ir, node, connection)
+        except DataRejected as error:
+            self.summary.status, self.summary.reason = "data_rejected", str(error)
+            (self.folder / VERDICT).write_text(error.verdict, encoding="utf-8")
         finally:
             self._conclude(connection)
 
@@ -178,7 +185,7 @@ class Run:
                     style="yellow",
                 )
             layout = records.find(ingest.folder)
-            return pipeline.Records(str(layout.base), layout.globs)
+            return pipeline.Records(str(layout.base), layout.globs, report=report)
         layout = records.find(source.folder.resolve(), self.config.split.ignore_given)
         from tfxray.components import scan
 
@@ -235,6 +242,13 @@ class Run:
         elif pushed and found:
             summary.status = "not_blessed"
             summary.reason = "; ".join(found.reasons)
+        if "verdict" in uris:
+            shutil.copy(Path(uris["verdict"]) / VERDICT, self.folder / VERDICT)
+        if (self.folder / VERDICT).is_file():
+            summary.findings = json.loads((self.folder / VERDICT).read_text(encoding="utf-8"))
+            for finding in summary.findings:
+                if finding["action"] == "warn":
+                    self.screen.say(f"  warning: {finding['message']}", style="yellow")
         with self._step("review"):
             summary.review = str(self.folder / REVIEW)
             review.write(

@@ -2,7 +2,10 @@
 
 import dataclasses
 import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
@@ -27,6 +30,7 @@ from tfx.types import Channel, standard_artifacts
 import tfxray.components
 import tfxray.schema
 from tfxray.components import evaluator, names
+from tfxray.components.data_gate import DataGate
 from tfxray.pipeline.config import Config
 
 DEFAULT_SCHEMA = Path(tfxray.schema.__file__).parent / "schema.pbtxt"
@@ -40,11 +44,13 @@ class Records:
         base: The folder.
         globs: One below `base` per split of `train`, `eval`, `test`; or one, to be split.
         group: The feature whose values stay within one split; None splits by the whole record.
+        report: The content of `ingest.json`, where there was an ingest.
     """
 
     base: str
     globs: tuple[str, ...]
     group: str | None = names.PATIENT
+    report: Mapping[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +104,11 @@ def create_pipeline(
     validator = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
     )
+    gate = DataGate(
+        examples=examples.outputs["examples"],
+        anomalies=validator.outputs["anomalies"],
+        settings=_gate_settings(config, records),
+    )
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=curated.outputs["schema"],
@@ -108,6 +119,7 @@ def create_pipeline(
         disable_statistics=True,
         disable_analyzer_cache=True,
     )
+    transform.add_upstream_node(gate)
     trainer = Trainer(
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -150,7 +162,7 @@ def create_pipeline(
         pipeline_name=config.name,
         pipeline_root=places.root,
         components=[
-            examples, statistics, inferred, curated, validator, transform, trainer, baseline,
+            examples, statistics, inferred, curated, validator, gate, transform, trainer, baseline,
             judge, pusher,
         ],
         enable_cache=True,
@@ -180,6 +192,12 @@ def _hash_split(config: Config, records: Records) -> example_gen_pb2.Output:
     if records.group:
         split_config.partition_feature_name = records.group
     return example_gen_pb2.Output(split_config=split_config)
+
+
+def _gate_settings(config: Config, records: Records) -> str:
+    settings = config.validation.model_dump(include={"gate", "max_rejected", "near_distance"})
+    code = _code("data_gate", "leakage")
+    return json.dumps({**settings, "ingest": records.report, "code": code}, sort_keys=True)
 
 
 def _backbone(config: Config) -> dict[str, object]:

@@ -28,8 +28,12 @@ class Screen:
         """Shows a step with a running clock, and one line with its time when it is done."""
         step = Step()
         start = time.monotonic()
-        with self._console.status(f"{escape(name)} …", spinner="dots"):
-            yield step
+        try:
+            with self._console.status(f"{escape(name)} …", spinner="dots"):
+                yield step
+        except BaseException:
+            self.say(f"  {name:<18}{time.monotonic() - start:7.1f} s  stopped")
+            raise
         step.seconds = time.monotonic() - start
         note = f"  {step.note}" if step.note else ""
         self.say(f"  {name:<18}{step.seconds:7.1f} s{note}")

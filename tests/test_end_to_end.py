@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 NODES = {
     "CuratedSchema", "ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform",
-    "Trainer", "BaselineModel", "Evaluator", "Pusher",
+    "DataGate", "Trainer", "BaselineModel", "Evaluator", "Pusher",
 }  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_the_page_holds_verdict_slices_and_anomalies(pushed):
     assert "<strong>Pushed</strong>" in page
     assert "study/site: north" in page
     assert "patient/sex: F" in page
-    assert "every split agrees with the schema" in page
+    assert "Nothing found: every split agrees with the schema" in page
     assert "http://" not in page.split("<script>")[0]
 
 
@@ -198,7 +198,7 @@ def test_predict_prints_scores_in_file_order_and_goes_on_past_a_bad_image(
     done = tfxray("predict", sick, bad, well, "--model", out)
     lines = done.out.strip().splitlines()
     assert done.code == 2
-    assert "bad.png: not an image" in done.err
+    assert "bad.png: not_an_image" in done.err
     assert [line.split(":")[0] for line in lines] == [str(sick), str(well)]
     first, second = (float(part) for part in lines[0].split()[2::2])
     assert first >= second

@@ -1,0 +1,156 @@
+"""DataGate: stops the run before Transform when the data cannot be trusted."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact, artifact_utils, standard_artifacts
+
+from tfxray.components import judgement, leakage, names
+from tfxray.components.errors import DataRejected
+
+VERDICT = "verdict.json"
+_LISTED = 50
+_NEW_COLUMN = "New column"
+
+
+class DataVerdict(artifact.Artifact):
+    """What DataGate decided and why: `verdict.json`."""
+
+    TYPE_NAME = "DataVerdict"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with the data.
+
+    Attributes:
+        kind: `rejects`, `anomalies`, `patients`, `identical` or `near_identical`.
+        action: `fail` or `warn`, as the config has it.
+        message: What is wrong.
+        items: The first of those concerned.
+        total: How many are concerned.
+    """
+
+    kind: str
+    action: str
+    message: str
+    items: list[str]
+    total: int
+
+
+@component
+def DataGate(
+    examples: InputArtifact[standard_artifacts.Examples],
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    verdict: OutputArtifact[DataVerdict],
+    settings: Parameter[str],
+) -> None:
+    """Decides on the data.
+
+    Args:
+        examples: ExampleGen's.
+        anomalies: ExampleValidator's.
+        verdict: What was decided.
+        settings: JSON: the config's `validation.gate`, `max_rejected` and `near_distance`; and
+            `ingest`, the content of `ingest.json`, where there was an ingest.
+
+    Raises:
+        DataRejected: A finding whose action is `fail`.
+    """
+    rules = json.loads(settings)
+    found = list(judge(examples, anomalies.uri, rules))
+    text = json.dumps([dataclasses.asdict(finding) for finding in found], indent=1)
+    path = Path(verdict.uri) / VERDICT
+    with tf.io.gfile.GFile(str(path), "w") as file:
+        file.write(text)
+    failures = [finding.message for finding in found if finding.action == "fail"]
+    if failures:
+        raise DataRejected("; ".join(failures), text)
+
+
+def judge(
+    examples: artifact.Artifact, anomalies: str, rules: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Yields what is wrong, most telling first.
+
+    Args:
+        examples: ExampleGen's artifact.
+        anomalies: The folder of ExampleValidator's artifact.
+        rules: See `DataGate`.
+    """
+    gate = rules["gate"]
+    yield from _rejects(rules.get("ingest"), rules["max_rejected"], gate["rejects"])
+    yield from _leaks(list(items(examples)), gate, rules["near_distance"])
+    yield from _anomalies(anomalies, gate["anomalies"])
+
+
+def _rejects(report: Mapping[str, Any] | None, most: float, action: str) -> Iterator[Finding]:
+    if not report or not report["rejected"]:
+        return
+    share = report["rejected"] / report["images"]
+    if share > most:
+        message = (
+            f"{report['rejected']} of {report['images']} images were rejected, {share:.1%}; at "
+            f"most {most:.1%} are allowed (validation.max_rejected)"
+        )
+        reasons = [f"{code}: {count}" for code, count in sorted(report["reasons"].items())]
+        yield Finding("rejects", action, message, reasons, report["rejected"])
+
+
+def items(examples: artifact.Artifact) -> Iterator[leakage.Item]:
+    """What leakage is found by, of every example of every split."""
+    wanted = {
+        key: tf.io.FixedLenFeature([], tf.string, "")
+        for key in (names.FILENAME, names.PATIENT, names.SHA256, names.PHASH)
+    }
+    for split in artifact_utils.decode_split_names(examples.split_names):
+        pattern = artifact_utils.get_split_uri([examples], split) + "/*"
+        records = tf.data.TFRecordDataset(tf.io.gfile.glob(pattern), "GZIP").batch(512)
+        parsed = records.map(lambda batch: tf.io.parse_example(batch, wanted))
+        for batch in parsed.as_numpy_iterator():
+            columns = [[v.decode("utf-8", "replace") for v in batch[key]] for key in wanted]
+            for name, patient, sha256, phash in zip(*columns, strict=True):
+                yield leakage.Item(split, name, patient, sha256, phash)
+
+
+def _leaks(found: list[leakage.Item], gate: Mapping[str, str], distance: int) -> Iterator[Finding]:
+    for kind, key, what in (
+        ("patients", "patient", "patients are in two splits"),
+        ("identical", "sha256", "images are in two splits, pixel for pixel"),
+    ):
+        groups = leakage.shared(found, key)
+        if groups:
+            listed = [_group(group, kind == "patients") for group in groups[:_LISTED]]
+            message = f"leakage: {len(groups)} {what}, such as {listed[0]}"
+            yield Finding(kind, gate["leakage"], message, listed, len(groups))
+    pairs = leakage.near(found, distance)
+    if pairs:
+        listed = [_group(pair, False) for pair in pairs[:_LISTED]]
+        message = f"{len(pairs)} pairs of nearly identical images are in two splits, such as "
+        yield Finding(
+            "near_identical", gate["near_identical"], message + listed[0], listed, len(pairs)
+        )
+
+
+def _group(group: "tuple[leakage.Item, ...] | list[leakage.Item]", patient: bool) -> str:
+    places = sorted({f"{item.split}: {item.name}" for item in group})
+    start = f"{group[0].patient} (" if patient else "("
+    return start + "; ".join(places[:4]) + ("; …)" if len(places) > 4 else ")")
+
+
+def _anomalies(folder: str, action: str) -> Iterator[Finding]:
+    found = judgement.anomalies(folder)
+    for new in (False, True):
+        some = [a for a in found if a.short.startswith(_NEW_COLUMN) == new]
+        if some:
+            listed = [f"{a.split}, {a.feature}: {a.description}" for a in some]
+            what = "features are not in the schema" if new else "anomalies against the schema"
+            message = f"{len(some)} {what}: {listed[0]}"
+            # A column that nobody reads does no harm.
+            yield Finding("anomalies", "warn" if new else action, message, listed, len(some))

@@ -1,0 +1,91 @@
+"""Finds images with the same pixels that must not both be used, and takes them out again."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfxray.components import names
+
+# Of two copies in given splits, the one that is judged on stays.
+_KEPT_FIRST = {"test": 0, "eval": 1, "train": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What is remembered of each example while it is ingested.
+
+    Attributes:
+        sha256: Digest of its pixels.
+        name: Its file's name, as in the records.
+        label: Its class.
+        split: Its split.
+        patient: Its patient, empty where unknown.
+    """
+
+    sha256: str
+    name: str
+    label: str
+    split: str
+    patient: str
+
+
+def find(index: Iterable[Entry]) -> list[tuple[Entry, str]]:
+    """Finds the copies to set aside.
+
+    Images of two classes with the same pixels: all of them go, since none of the labels can be
+    trusted. Of two given splits, or two patients: one stays, in the split that is judged on. The
+    same patient may have the same image twice.
+
+    Args:
+        index: All examples.
+
+    Returns:
+        Each copy to set aside, and why, in the order of the digests.
+    """
+    groups: dict[str, list[Entry]] = defaultdict(list)
+    for entry in index:
+        groups[entry.sha256].append(entry)
+    found: list[tuple[Entry, str]] = []
+    for digest in sorted(d for d, group in groups.items() if len(group) > 1):
+        group = sorted(groups[digest], key=lambda e: (_KEPT_FIRST.get(e.split, 0), e.name))
+        if len({e.label for e in group}) > 1:
+            found += [(e, _other(e, group)) for e in group]
+        else:
+            kept = group[0]
+            found += [
+                (e, f"same pixels as {kept.name} ({_why(e, kept)})")
+                for e in group[1:]
+                if e.split != kept.split or e.patient != kept.patient
+            ]
+    return found
+
+
+def _other(entry: Entry, group: list[Entry]) -> str:
+    other = next(e for e in group if e.label != entry.label)
+    return f"same pixels as {other.name}, which is {other.label}"
+
+
+def _why(entry: Entry, kept: Entry) -> str:
+    return f"in {kept.split}" if entry.split != kept.split else "another patient"
+
+
+def drop(folder: Path, dropped: set[str]) -> None:
+    """Writes a folder's TFRecords again without some of their examples.
+
+    Args:
+        folder: Holds `*.tfrecord.gz`, at its top or one level below.
+        dropped: File names, as in `image/filename`.
+    """
+    wanted = {name.encode("utf-8", "surrogateescape") for name in dropped}
+    spec = {names.FILENAME: tf.io.FixedLenFeature([], tf.string)}
+    for path in sorted([*folder.glob("*.tfrecord.gz"), *folder.glob("*/*.tfrecord.gz")]):
+        whole = path.with_name(f".{path.name}")
+        path.rename(whole)
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            for record in tf.data.TFRecordDataset(str(whole), "GZIP").as_numpy_iterator():
+                if tf.io.parse_single_example(record, spec)[names.FILENAME].numpy() not in wanted:
+                    writer.write(record)
+        whole.unlink()

@@ -1,0 +1,88 @@
+"""Finds what is in two splits at once: a patient, an image, or nearly the same image."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One example.
+
+    Attributes:
+        split: Where it is.
+        name: Its file's name.
+        patient: Its patient's id, empty where unknown.
+        sha256: Digest of its pixels, empty where unknown.
+        phash: Perceptual hash of its pixels, hexadecimal, empty where unknown.
+    """
+
+    split: str
+    name: str
+    patient: str = ""
+    sha256: str = ""
+    phash: str = ""
+
+
+def shared(items: Iterable[Item], key: str) -> list[list[Item]]:
+    """Groups of items that share a value and are in more than one split.
+
+    Args:
+        items: All examples.
+        key: `patient` or `sha256`.
+
+    Returns:
+        One list per value, in the order of the values; items without one do not count.
+    """
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        if value := getattr(item, key):
+            groups[value].append(item)
+    return [groups[v] for v in sorted(groups) if len({item.split for item in groups[v]}) > 1]
+
+
+def near(items: Sequence[Item], distance: int) -> list[tuple[Item, Item]]:
+    """Pairs in different splits whose perceptual hashes differ in a few bits, but not in none.
+
+    Two hashes that differ in at most d bits agree on at least one of d + 1 parts: only items that
+    share a part are compared, so that the work grows with the number of images, not its square.
+
+    Args:
+        items: All examples; those without a hash do not count.
+        distance: At most so many differing bits.
+
+    Returns:
+        The pairs, in the order of the items.
+    """
+    hashed = [item for item in items if item.phash]
+    if not hashed:
+        return []
+    bits = np.array([_bits(item.phash) for item in hashed])
+    found = set()
+    for part in np.array_split(np.arange(bits.shape[1]), distance + 1):
+        for bucket in _buckets(np.packbits(bits[:, part], axis=1)):
+            found |= set(_close(hashed, bits, bucket, distance))
+    return [(hashed[i], hashed[j]) for i, j in sorted(found)]
+
+
+def _bits(phash: str) -> np.ndarray:
+    return np.unpackbits(np.frombuffer(bytes.fromhex(phash), np.uint8))
+
+
+def _buckets(keys: np.ndarray) -> Iterator[list[int]]:
+    buckets: dict[bytes, list[int]] = defaultdict(list)
+    for i, key in enumerate(keys):
+        buckets[key.tobytes()].append(i)
+    return (bucket for bucket in buckets.values() if len(bucket) > 1)
+
+
+def _close(
+    items: Sequence[Item], bits: np.ndarray, bucket: list[int], distance: int
+) -> Iterator[tuple[int, int]]:
+    for i, j in combinations(bucket, 2):
+        apart = items[i].split != items[j].split and items[i].sha256 != items[j].sha256
+        if apart and np.count_nonzero(bits[i] != bits[j]) <= distance:
+            yield i, j
