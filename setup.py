@@ -42,7 +42,16 @@ setup(
         "setuptools<81",
     ],
     extras_require={
-        "dev": ["mypy", "pytest", "pytest-timeout", "ruff", "scikit-learn", "types-PyYAML", "uv"],
+        "dev": [
+            "mypy",
+            "pyjpegls",
+            "pytest",
+            "pytest-timeout",
+            "ruff",
+            "scikit-learn",
+            "types-PyYAML",
+            "uv",
+        ],
     },
     entry_points={"console_scripts": ["tfxray=tfxray.pipeline.cli:main"]},
 )

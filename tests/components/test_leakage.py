@@ -1,0 +1,50 @@
+import imagehash
+import numpy as np
+from PIL import Image
+
+from tfxray.components import leakage, sample
+from tfxray.components.leakage import Item
+
+
+def test_a_patient_or_image_in_two_splits_is_found_and_within_one_is_not():
+    items = [
+        Item("train", "a", "p1", "x"), Item("train", "b", "p1", "x"), Item("test", "c", "p2", "y"),
+        Item("eval", "d", "p2", "z"), Item("train", "e", "", "z"), Item("test", "f", "", ""),
+        Item("eval", "g", "", ""),
+    ]  # fmt: skip
+    patients = leakage.shared(items, "patient")
+    images = leakage.shared(items, "sha256")
+    assert [[i.name for i in group] for group in patients] == [["c", "d"]]
+    assert [[i.name for i in group] for group in images] == [["d", "e"]]
+
+
+def test_nearly_identical_images_are_found_and_other_patients_are_not(tmp_path):
+    rng = np.random.default_rng(3)
+    items = []
+    for number in range(30):
+        patient = sample.draw_patient(rng, number)
+        pixels, _ = sample.draw_xray(rng, patient, "PA", sample.Findings(), 160)
+        image = Image.fromarray(pixels)
+        path = tmp_path / "again.jpeg"
+        image.resize((150, 150)).save(path, quality=60)
+        for split, version in (("train", image), ("test", Image.open(path))):
+            phash = str(imagehash.phash(version, hash_size=16))
+            items.append(Item(split, f"{number}", f"{split}{number}", f"{split}{number}", phash))
+    pairs = leakage.near(items, 16)
+    assert {(a.name, b.name) for a, b in pairs} >= {(str(n), str(n)) for n in range(25)}
+    assert all(a.name == b.name for a, b in pairs)
+
+
+def test_near_finds_what_comparing_every_pair_finds():
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 2, (40, 256))
+    flipped = base.copy()
+    for row, count in enumerate(range(40)):
+        flipped[row, rng.choice(256, count, replace=False)] ^= 1
+
+    def items(bits, split):
+        hexes = [np.packbits(b).tobytes().hex() for b in bits]
+        return [Item(split, f"{split}{i}", "", f"{split}{i}", h) for i, h in enumerate(hexes)]
+
+    pairs = leakage.near(items(base, "train") + items(flipped, "test"), 8)
+    assert [a.name for a, b in pairs] == [f"train{i}" for i in range(9)]
