@@ -1,0 +1,79 @@
+"""Data that DataGate refuses: exit code 4, named, nothing trained."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def refused(tfxray, small_config, tmp_path):
+    def call(data, *arguments):
+        out = tmp_path / "out"
+        done = tfxray(
+            "run", "--config", small_config, "--data", data, "--out", out, "--json", *arguments
+        )
+        summary = json.loads(done.out.strip().splitlines()[-1])
+        assert done.code == 4, done.err
+        assert summary["status"] == "data_rejected"
+        assert summary["pushed_model"] is None
+        assert "Traceback" not in done.err
+        assert not (out / "artifacts" / "Transform").exists()
+        return summary
+
+    return call
+
+
+def split(drawn, folder, leak):
+    """Copies the drawn set into given splits by patient; with `leak`, some files go astray."""
+    rows = list(csv.DictReader((drawn / "manifest.csv").open()))
+    patients = sorted({row["patient"] for row in rows})
+    with (folder / "manifest.csv").open("w") as file:
+        file.write("path,label,patient\n")
+        for row in rows:
+            place = patients.index(row["patient"]) % 5
+            given = {3: "val", 4: "test"}.get(place, "train")
+            if leak and given == "test" and row["path"].endswith("_1.png"):
+                given = "train"
+            path = f"{given}/{row['path']}"
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(drawn / row["path"], folder / path)
+            file.write(f"{path},{row['label']},{row['patient']}\n")
+
+
+def test_a_patient_in_two_given_splits_is_refused_and_named(refused, drawn, tmp_path):
+    (tmp_path / "data").mkdir()
+    split(drawn, tmp_path / "data", leak=True)
+    summary = refused(tmp_path / "data")
+    finding = next(f for f in summary["findings"] if f["kind"] == "patients")
+    assert finding["total"] > 5
+    assert f"leakage: {finding['total']} patients are in two splits" in summary["reason"]
+    assert finding["items"][0].startswith("P000")
+    page = Path(summary["review"]).read_text()
+    assert "Data refused, nothing trained" in page
+    assert finding["items"][1] in page
+
+
+def test_too_many_rejects_are_refused_with_their_reasons(refused, drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path / "data")
+    for path in sorted((tmp_path / "data").rglob("*.png"))[::12]:
+        path.write_bytes(path.read_bytes()[:200])
+    summary = refused(tmp_path / "data")
+    assert summary["examples"]["rejected"] == 25
+    assert "25 of 300 images were rejected, 8.3%; at most 5.0% are allowed" in summary["reason"]
+    assert summary["findings"][0]["items"] == ["truncated: 25"]
+
+
+def test_what_only_warns_is_said_and_does_not_stop(tfxray, drawn, small_config, tmp_path):
+    (tmp_path / "data").mkdir()
+    split(drawn, tmp_path / "data", leak=True)
+    done = tfxray(
+        "run", "--config", small_config, "--data", tmp_path / "data", "--out", tmp_path / "out",
+        "--set", "validation.gate.leakage=warn", "--json",
+    )  # fmt: skip
+    summary = json.loads(done.out.strip().splitlines()[-1])
+    assert done.code == 0
+    assert "warning: leakage:" in done.err
+    assert summary["findings"][0]["action"] == "warn"
