@@ -11,6 +11,7 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact, artifact_utils, standard_artifacts
 
+from tfxray.components import drift as drift_check
 from tfxray.components import judgement, leakage, names
 from tfxray.components.errors import DataRejected
 
@@ -30,8 +31,8 @@ class Finding:
     """One thing that is wrong with the data.
 
     Attributes:
-        kind: `rejects`, `anomalies`, `patients`, `identical` or `near_identical`.
-        action: `fail` or `warn`, as the config has it.
+        kind: `rejects`, `patients`, `identical`, `near_identical`, `drift` or `anomalies`.
+        action: `fail` or `warn`, as the config has it; `note` for what was not checked.
         message: What is wrong.
         items: The first of those concerned.
         total: How many are concerned.
@@ -47,24 +48,37 @@ class Finding:
 @component
 def DataGate(
     examples: InputArtifact[standard_artifacts.Examples],
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    drift: InputArtifact[standard_artifacts.ExampleAnomalies],
     verdict: OutputArtifact[DataVerdict],
     settings: Parameter[str],
+    baseline: InputArtifact[standard_artifacts.ExampleStatistics] = None,
 ) -> None:
     """Decides on the data.
 
     Args:
         examples: ExampleGen's.
+        statistics: StatisticsGen's.
         anomalies: ExampleValidator's.
+        drift: DistributionValidator's.
         verdict: What was decided.
-        settings: JSON: the config's `validation.gate`, `max_rejected` and `near_distance`; and
-            `ingest`, the content of `ingest.json`, where there was an ingest.
+        settings: JSON: the config's `validation`; and `ingest`, the content of `ingest.json`,
+            where there was an ingest.
+        baseline: The statistics of the latest blessed run.
 
     Raises:
         DataRejected: A finding whose action is `fail`.
     """
     rules = json.loads(settings)
-    found = list(judge(examples, anomalies.uri, rules))
+    gate = rules["gate"]
+    # Most telling first.
+    found = [
+        *_rejects(rules["ingest"], rules["max_rejected"], gate["rejects"]),
+        *_leaks(list(items(examples)), gate, rules["near_distance"]),
+        *_drift(drift.uri, statistics.uri, baseline.uri if baseline else None, rules),
+        *_anomalies(anomalies.uri, gate["anomalies"]),
+    ]
     text = json.dumps([dataclasses.asdict(finding) for finding in found], indent=1)
     path = Path(verdict.uri) / VERDICT
     with tf.io.gfile.GFile(str(path), "w") as file:
@@ -72,22 +86,6 @@ def DataGate(
     failures = [finding.message for finding in found if finding.action == "fail"]
     if failures:
         raise DataRejected("; ".join(failures), text)
-
-
-def judge(
-    examples: artifact.Artifact, anomalies: str, rules: Mapping[str, Any]
-) -> Iterator[Finding]:
-    """Yields what is wrong, most telling first.
-
-    Args:
-        examples: ExampleGen's artifact.
-        anomalies: The folder of ExampleValidator's artifact.
-        rules: See `DataGate`.
-    """
-    gate = rules["gate"]
-    yield from _rejects(rules.get("ingest"), rules["max_rejected"], gate["rejects"])
-    yield from _leaks(list(items(examples)), gate, rules["near_distance"])
-    yield from _anomalies(anomalies, gate["anomalies"])
 
 
 def _rejects(report: Mapping[str, Any] | None, most: float, action: str) -> Iterator[Finding]:
@@ -136,6 +134,22 @@ def _leaks(found: list[leakage.Item], gate: Mapping[str, str], distance: int) ->
         yield Finding(
             "near_identical", gate["near_identical"], message + listed[0], listed, len(pairs)
         )
+
+
+def _drift(
+    folder: str, statistics: str, baseline: str | None, rules: Mapping[str, Any]
+) -> Iterator[Finding]:
+    if baseline is None:
+        yield Finding("drift", "note", "no blessed run to compare with: no drift checked", [], 0)
+        return
+    sizes = [judgement.counts(uri)["train"] for uri in (statistics, baseline)]
+    patients = [size.patients or size.images for size in sizes]
+    thresholds = {name: value for name, value in rules["drift"].items() if value is not None}
+    found = drift_check.drifted(drift_check.measured(folder), thresholds, *patients)
+    if found:
+        listed = [str(item) for item in found]
+        message = f"drift against the latest blessed run: {'; '.join(listed)}"
+        yield Finding("drift", rules["gate"]["drift"], message, listed, len(found))
 
 
 def _group(group: "tuple[leakage.Item, ...] | list[leakage.Item]", patient: bool) -> str:

@@ -16,7 +16,18 @@ from pydantic import (
 )
 
 from tfxray.components.errors import UserError
-from tfxray.components.names import FEATURES, METADATA
+from tfxray.components.names import (
+    AGE,
+    FEATURES,
+    MEAN,
+    METADATA,
+    SEX,
+    SHARPNESS,
+    SITE,
+    STD,
+    TEXT,
+    VIEW,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
@@ -118,6 +129,11 @@ class Split(_Section):
 
 
 Action = Literal["fail", "warn"]
+# Jensen-Shannon divergence for numbers, L-infinity distance for categories.
+DRIFT: dict[str, float | None] = {
+    MEAN: 0.07, STD: 0.07, SHARPNESS: 0.07, AGE: 0.07,
+    TEXT: 0.1, SEX: 0.1, VIEW: 0.1, SITE: 0.1,
+}  # fmt: skip
 
 
 class DataGate(_Section):
@@ -127,12 +143,14 @@ class DataGate(_Section):
         rejects: More images set aside than `validation.max_rejected`.
         leakage: A patient, or the same pixels, in two splits.
         near_identical: Nearly the same image in two splits.
+        drift: A feature lies further from the latest blessed run's than it may.
         anomalies: The data breaks the schema. Columns that the schema does not know only warn.
     """
 
     rejects: Action = "fail"
     leakage: Action = "fail"
     near_identical: Action = "fail"
+    drift: Action = "fail"
     anomalies: Action = "fail"
 
 
@@ -145,13 +163,24 @@ class Validation(_Section):
         near_distance: Images whose perceptual hashes differ in at most so many of 256 bits are
             nearly identical. Of 17 million pairs of images of different patients in Kermany's set,
             the nearest differ in 36.
+        drift: Thresholds by feature, on top of `DRIFT`; null leaves a feature out. They hold for
+            very large samples; for smaller ones the limit is higher, see `components/drift.py`.
         gate: What a finding leads to.
     """
 
     schema_file: str | None = Field(None, alias="schema")
     max_rejected: Share = 0.05
     near_distance: int = Field(16, ge=0, le=32)
+    drift: dict[str, Annotated[float, Field(ge=0)] | None] = Field(DRIFT, validate_default=True)
     gate: DataGate = DataGate()
+
+    @field_validator("drift")
+    @classmethod
+    def _drift(cls, value: dict[str, float | None]) -> dict[str, float | None]:
+        unknown = sorted(set(value) - set(FEATURES))
+        if unknown:
+            raise ValueError(f"no such feature: {unknown}; allowed: {', '.join(FEATURES)}")
+        return {**DRIFT, **value}
 
 
 class Head(_Section):

@@ -213,7 +213,10 @@ class Run:
         with self._step(name) as step:
             launch.launch(ir, node)
             state = history.node_runs(connection, self.config.name, self.id).get(name)
-            if state and state.cached:
+            if state is None or state.state not in ("COMPLETE", "CACHED"):
+                # TFX's launcher notes a node whose inputs are missing as failed, and goes on.
+                raise RuntimeError(f"{name} did not run: its inputs could not be resolved")
+            if state.cached:
                 step.note = "cached"
                 self.summary.cached.append(name)
 
@@ -247,8 +250,9 @@ class Run:
         if (self.folder / VERDICT).is_file():
             summary.findings = json.loads((self.folder / VERDICT).read_text(encoding="utf-8"))
             for finding in summary.findings:
-                if finding["action"] == "warn":
-                    self.screen.say(f"  warning: {finding['message']}", style="yellow")
+                if finding["action"] != "fail":
+                    style = "yellow" if finding["action"] == "warn" else None
+                    self.screen.say(f"  {finding['action']}: {finding['message']}", style=style)
         with self._step("review"):
             summary.review = str(self.folder / REVIEW)
             review.write(

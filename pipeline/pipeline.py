@@ -21,6 +21,7 @@ from tfx.components import (
     Trainer,
     Transform,
 )
+from tfx.components.distribution_validator.component import DistributionValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.pipeline import Pipeline
@@ -29,7 +30,7 @@ from tfx.types import Channel, standard_artifacts
 
 import tfxray.components
 import tfxray.schema
-from tfxray.components import evaluator, names
+from tfxray.components import drift, evaluator, names
 from tfxray.components.data_gate import DataGate
 from tfxray.pipeline.config import Config
 
@@ -104,9 +105,24 @@ def create_pipeline(
     validator = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
     )
+    last_blessed = Resolver(
+        strategy_class=drift.LatestBlessedStatistics,
+        current=statistics.outputs["statistics"],
+        statistics=Channel(type=standard_artifacts.ExampleStatistics),
+        blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("BaselineStatistics")
+    distribution = DistributionValidator(
+        statistics=statistics.outputs["statistics"],
+        baseline_statistics=last_blessed.outputs["statistics"].as_optional(),
+        config=drift.validator_config(_measured(config)),
+        include_split_pairs=drift.SPLITS,
+    )
     gate = DataGate(
         examples=examples.outputs["examples"],
+        statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
+        drift=distribution.outputs["anomalies"],
+        baseline=last_blessed.outputs["statistics"],
         settings=_gate_settings(config, records),
     )
     transform = Transform(
@@ -162,7 +178,8 @@ def create_pipeline(
         pipeline_name=config.name,
         pipeline_root=places.root,
         components=[
-            examples, statistics, inferred, curated, validator, gate, transform, trainer, baseline,
+            examples, statistics, inferred, curated, validator, last_blessed,
+            distribution, gate, transform, trainer, baseline,
             judge, pusher,
         ],
         enable_cache=True,
@@ -194,9 +211,13 @@ def _hash_split(config: Config, records: Records) -> example_gen_pb2.Output:
     return example_gen_pb2.Output(split_config=split_config)
 
 
+def _measured(config: Config) -> dict[str, float]:
+    return {name: value for name, value in config.validation.drift.items() if value is not None}
+
+
 def _gate_settings(config: Config, records: Records) -> str:
-    settings = config.validation.model_dump(include={"gate", "max_rejected", "near_distance"})
-    code = _code("data_gate", "leakage")
+    settings = config.validation.model_dump(exclude={"schema_file"})
+    code = _code("data_gate", "leakage", "drift")
     return json.dumps({**settings, "ingest": records.report, "code": code}, sort_keys=True)
 
 

@@ -32,11 +32,11 @@ class Screen:
             with self._console.status(f"{escape(name)} …", spinner="dots"):
                 yield step
         except BaseException:
-            self.say(f"  {name:<18}{time.monotonic() - start:7.1f} s  stopped")
+            self.say(f"  {name:<22}{time.monotonic() - start:7.1f} s  stopped")
             raise
         step.seconds = time.monotonic() - start
         note = f"  {step.note}" if step.note else ""
-        self.say(f"  {name:<18}{step.seconds:7.1f} s{note}")
+        self.say(f"  {name:<22}{step.seconds:7.1f} s{note}")
 
 
 class Step:

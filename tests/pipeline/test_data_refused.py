@@ -75,5 +75,5 @@ def test_what_only_warns_is_said_and_does_not_stop(tfxray, drawn, small_config, 
     )  # fmt: skip
     summary = json.loads(done.out.strip().splitlines()[-1])
     assert done.code == 0
-    assert "warning: leakage:" in done.err
+    assert "warn: leakage:" in done.err
     assert summary["findings"][0]["action"] == "warn"

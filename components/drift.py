@@ -1,0 +1,153 @@
+"""Drift: how far a run's training data lies from the last blessed run's.
+
+Measured by TFX's DistributionValidator: Jensen-Shannon divergence for numbers, L-infinity distance
+for categories. Both grow when samples are small, also where nothing has drifted.
+DistributionValidator knows fixed thresholds only, so it is given none, and what it measured is
+judged here, against a limit that allows for the number of patients (images of one patient are
+alike, and count as one).
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2, path_pb2
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
+from tfx.proto import distribution_validator_pb2
+
+from tfxray.components.names import FEATURES
+
+if TYPE_CHECKING:
+    import ml_metadata as mlmd
+    from tfx.types import Artifact
+
+# The training splits are compared: the largest, and what a model learns from.
+SPLITS = [("train", "train")]
+# Upper ends of what random splits of one source measure, in units of 1/n + 1/m for the divergence
+# and of its root for the distance; benchmarks/drift_false_alarms.py shows the false alarms.
+_DIVERGENCE_ALLOWANCE = 6.0
+_DISTANCE_ALLOWANCE = 1.2
+_BLESSED = "blessed"
+_OUTPUT_EVENTS = (4, 6)  # mlmd.Event.OUTPUT, INTERNAL_OUTPUT
+
+
+def validator_config(
+    thresholds: Mapping[str, float],
+) -> distribution_validator_pb2.DistributionValidatorConfig:
+    """DistributionValidator's configuration: measure every feature, forgive everything.
+
+    Args:
+        thresholds: By feature; only the names matter here.
+    """
+    config = distribution_validator_pb2.DistributionValidatorConfig()
+    for name in sorted(thresholds):
+        feature = config.default_slice_config.feature.add()
+        feature.path.CopyFrom(path_pb2.Path(step=[name]))
+        comparator = feature.distribution_comparator
+        if FEATURES[name] is bytes:
+            comparator.infinity_norm.threshold = 1.0
+        else:
+            comparator.jensen_shannon_divergence.threshold = 1.0
+    return config
+
+
+def limit(name: str, threshold: float, patients: int, baseline_patients: int) -> float:
+    """The most that a feature may measure.
+
+    Args:
+        name: The feature.
+        threshold: The config's, which is the limit for very large samples.
+        patients: In this run's training split.
+        baseline_patients: In the baseline's.
+    """
+    noise = 1 / max(patients, 1) + 1 / max(baseline_patients, 1)
+    if FEATURES[name] is bytes:
+        return threshold + _DISTANCE_ALLOWANCE * math.sqrt(noise)
+    return threshold + _DIVERGENCE_ALLOWANCE * noise
+
+
+@dataclasses.dataclass(frozen=True)
+class Drifted:
+    """A feature that lies further off than it may."""
+
+    feature: str
+    value: float
+    limit: float
+
+    def __str__(self) -> str:
+        """For the page and the screen."""
+        kind = "L-infinity" if FEATURES[self.feature] is bytes else "Jensen-Shannon"
+        return f"{self.feature} ({kind} {self.value:.3f}, at most {self.limit:.3f})"
+
+
+def drifted(
+    anomalies: anomalies_pb2.Anomalies,
+    thresholds: Mapping[str, float],
+    patients: int,
+    baseline_patients: int,
+) -> list[Drifted]:
+    """The features that have drifted, the furthest off first.
+
+    Args:
+        anomalies: What TFDV measured.
+        thresholds: By feature.
+        patients: See `limit`.
+        baseline_patients: See `limit`.
+    """
+    found = []
+    for info in anomalies.drift_skew_info:
+        name = ".".join(info.path.step)
+        for measurement in info.drift_measurements if name in thresholds else ():
+            most = limit(name, thresholds[name], patients, baseline_patients)
+            if measurement.value > most:
+                found.append(Drifted(name, measurement.value, most))
+    return sorted(found, key=lambda d: d.limit - d.value)
+
+
+def measured(folder: str) -> anomalies_pb2.Anomalies:
+    """Reads DistributionValidator's artifact; empty where there was no baseline."""
+    (current, baseline) = SPLITS[0]
+    path = Path(folder) / f"SplitPair-{current}_{baseline}" / "SchemaDiff.pb"
+    return anomalies_pb2.Anomalies.FromString(path.read_bytes() if path.exists() else b"")
+
+
+class LatestBlessedStatistics(LatestBlessedModelStrategy):
+    """The statistics of the latest run whose model was blessed, other than this run's own.
+
+    Those of the last run would let data drift away in small steps, or compare with data that no
+    model was ever trusted on.
+    """
+
+    def resolve_artifacts(
+        self, store: "mlmd.MetadataStore", input_dict: "dict[str, list[Artifact]]"
+    ) -> "dict[str, list[Artifact]] | None":
+        """See TFX's `ResolverStrategy`; `current` holds the statistics not to resolve."""
+        own = {artifact.id for artifact in input_dict["current"]}
+        candidates = {a.id: a for a in input_dict["statistics"] if a.id not in own}
+        blessed = [a for a in input_dict["blessing"] if a.get_int_custom_property(_BLESSED) == 1]
+        for blessing in sorted(blessed, key=lambda a: a.id, reverse=True):
+            same_run = set(_of_the_same_run(store, blessing.id))
+            if found := same_run & set(candidates):
+                return {
+                    "current": input_dict["current"],
+                    "statistics": [candidates[max(found)]],
+                    "blessing": [blessing],
+                }
+        return {"current": input_dict["current"], "statistics": [], "blessing": []}
+
+
+def _of_the_same_run(store: "mlmd.MetadataStore", artifact: int) -> Iterator[int]:
+    """The artifacts that the run which made an artifact put out."""
+    events = store.get_events_by_artifact_ids([artifact])
+    makers = [e.execution_id for e in events if e.type in _OUTPUT_EVENTS]
+    for maker in makers[:1]:
+        for context in store.get_contexts_by_execution(maker):
+            if context.type == "pipeline_run":
+                ids = [e.id for e in store.get_executions_by_context(context.id)]
+                for event in store.get_events_by_execution_ids(ids):
+                    if event.type in _OUTPUT_EVENTS:
+                        yield event.artifact_id
