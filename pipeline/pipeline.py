@@ -97,7 +97,8 @@ def create_pipeline(
         examples=examples.outputs["examples"],
         # The encoded image is of no use to TFDV, and all of its cost.
         stats_options=tfdv.StatsOptions(
-            feature_allowlist=[name for name in names.FEATURES if name != names.IMAGE]
+            feature_allowlist=[name for name in names.FEATURES if name != names.IMAGE],
+            num_histogram_buckets=drift.HISTOGRAM_BUCKETS,
         ),
     )
     inferred = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=False)

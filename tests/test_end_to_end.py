@@ -262,3 +262,24 @@ def slim(path):
         kind = "int64_list" if isinstance(value, int) else "bytes_list"
         getattr(example.features.feature[key], kind).value.append(value)
     return example
+
+
+def test_drift_against_the_last_blessed_run_stops_the_next(
+    pushed, tfxray, drawn, small_config, out
+):
+    """Another machine, of another exposure: after a blessed run, it is stopped and named."""
+    from PIL import Image
+
+    folder = out / "another-machine"
+    for path in drawn.rglob("*.png"):
+        copy = folder / path.relative_to(drawn)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).point(lambda grey: min(255, grey // 3 + 150)).save(copy)
+    (folder / "manifest.csv").write_bytes((drawn / "manifest.csv").read_bytes())
+    done = tfxray("run", "--config", small_config, "--data", folder, "--out", out, "--json")
+    summary = last_line(done)
+    assert done.code == 4
+    assert summary["status"] == "data_rejected"
+    assert "drift against the latest blessed run" in summary["reason"]
+    assert "image/mean (Jensen-Shannon" in summary["reason"]
+    assert "Transform" not in summary["seconds"]

@@ -1,0 +1,49 @@
+import numpy as np
+import pyarrow as pa
+import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.statistics import stats_impl
+
+from tfxray.components import drift, names
+
+THRESHOLDS = {names.MEAN: 0.07, names.SEX: 0.1}
+
+
+def measure(baseline, current):
+    options = tfdv.StatsOptions(num_histogram_buckets=drift.HISTOGRAM_BUCKETS)
+    tables = []
+    for means, sexes in (baseline, current):
+        columns = [pa.array([[float(m)] for m in means]), pa.array([[s] for s in sexes])]
+        batch = pa.RecordBatch.from_arrays(columns, [names.MEAN, names.SEX])
+        tables.append(stats_impl.generate_statistics_in_memory(batch, options))
+    schema = tfdv.infer_schema(tables[0])
+    for feature in drift.validator_config(THRESHOLDS).default_slice_config.feature:
+        comparator = tfdv.get_feature(schema, feature.path.step[0]).drift_comparator
+        comparator.CopyFrom(feature.distribution_comparator)
+    return tfdv.validate_statistics(tables[1], schema, previous_statistics=tables[0])
+
+
+def draw(rng, n, mean=120, women=0.5):
+    return rng.normal(mean, 20, n), rng.choice([b"F", b"M"], n, p=[women, 1 - women])
+
+
+def test_small_samples_of_one_source_are_forgiven_and_a_shift_is_not():
+    rng = np.random.default_rng(0)
+    for n in (100, 1000):
+        same = measure(draw(rng, n), draw(rng, n))
+        assert drift.drifted(same, THRESHOLDS, n, n) == []
+        brighter = drift.drifted(measure(draw(rng, n), draw(rng, n, 175)), THRESHOLDS, n, n)
+        women = drift.drifted(measure(draw(rng, n), draw(rng, n, women=0.95)), THRESHOLDS, n, n)
+        assert [d.feature for d in brighter] == [names.MEAN]
+        assert [d.feature for d in women] == [names.SEX]
+
+
+def test_a_feature_without_a_threshold_is_left_out():
+    rng = np.random.default_rng(0)
+    measured = measure(draw(rng, 500), draw(rng, 500, 200))
+    assert drift.drifted(measured, {names.SEX: 0.1}, 500, 500) == []
+
+
+def test_the_limit_nears_the_threshold_as_samples_grow():
+    limits = [drift.limit(names.MEAN, 0.07, n, n) for n in (100, 1_000, 1_000_000)]
+    assert limits == sorted(limits, reverse=True)
+    assert abs(limits[-1] - 0.07) < 1e-3
