@@ -114,8 +114,18 @@ def measure(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") ->
         mean=float(pixels.mean()),
         std=float(pixels.std()),
         sharpness=_sharpness(pixels),
-        phash=str(imagehash.phash(Image.fromarray(pixels), hash_size=16)),
+        phash=perceptual_hash(pixels),
     )
+
+
+def perceptual_hash(pixels: np.ndarray) -> str:
+    """256 bits of the image's lowest frequencies, in hexadecimal.
+
+    Args:
+        pixels: uint8 of shape [height, width].
+    """
+    bits = imagehash.phash(Image.fromarray(pixels), hash_size=16).hash
+    return np.packbits(bits).tobytes().hex()
 
 
 def decode_grey(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[str, np.ndarray]:
