@@ -13,7 +13,7 @@ from tfx.types import artifact, artifact_utils, standard_artifacts
 
 from tfxray.components import drift as drift_check
 from tfxray.components import judgement, leakage, names
-from tfxray.components.errors import DataRejected
+from tfxray.components.errors import DataRejected, UserError
 
 VERDICT = "verdict.json"
 _LISTED = 50
@@ -68,8 +68,10 @@ def DataGate(
         baseline: The statistics of the latest blessed run.
 
     Raises:
+        UserError: A split that lacks a class: there is too little data.
         DataRejected: A finding whose action is `fail`.
     """
+    _require_classes(judgement.counts(statistics.uri))
     rules = json.loads(settings)
     gate = rules["gate"]
     # Most telling first.
@@ -86,6 +88,17 @@ def DataGate(
     failures = [finding.message for finding in found if finding.action == "fail"]
     if failures:
         raise DataRejected("; ".join(failures), text)
+
+
+def _require_classes(counts: Mapping[str, judgement.SplitCounts]) -> None:
+    for split in names.SPLITS:
+        held = counts.get(split, judgement.SplitCounts(0, 0, 0))
+        if not 0 < held.positives < held.images:
+            raise UserError(
+                f"the {split} split holds {held.images - held.positives} images of the first and "
+                f"{held.positives} of the second class; it needs both. More patients are needed, "
+                "or other shares in `split`"
+            )
 
 
 def _rejects(report: Mapping[str, Any] | None, most: float, action: str) -> Iterator[Finding]:

@@ -10,7 +10,8 @@ from PIL import Image
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from tfxray.components.images import MAX_PIXELS, Rejected
+from tfxray.components.images import MAX_PIXELS, Rejected, XRay, measure
+from tfxray.components.images import read as read_image
 
 # Everything that leaves a DICOM file besides its pixels; PatientID only as a pseudonym.
 WHITELIST = ("PatientAge", "PatientSex", "ViewPosition", "PatientID")
@@ -61,6 +62,25 @@ def read(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, dict
             syntax = dataset.file_meta.get("TransferSyntaxUID")
             name = getattr(syntax, "name", "unknown")
             raise Rejected("no_pixels", f"{type(error).__name__}; transfer syntax {name}") from None
+
+
+def read_any(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[XRay, dict[str, str]]:
+    """Reads a file of any kind.
+
+    Args:
+        encoded: DICOM, or what `images.read` reads.
+        max_pixels: Larger images are rejected undecoded.
+
+    Returns:
+        The image; and what a DICOM file's whitelisted tags say.
+
+    Raises:
+        Rejected: See `read` and `images.read`.
+    """
+    if is_dicom(encoded):
+        pixels, tags = read(encoded, max_pixels)
+        return measure(pixels), tags
+    return read_image(encoded, max_pixels), {}
 
 
 def _pixels(dataset: pydicom.Dataset) -> np.ndarray:

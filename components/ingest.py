@@ -92,6 +92,11 @@ def ingest(
         UserError: See `sources.find`; or no image could be read; or `out` cannot be written;
             or the pseudonym key cannot be used.
     """
+    if out.exists() and not (out / names.INGEST_REPORT).is_file() and any(out.iterdir()):
+        raise UserError(
+            f"{out}: holds something else than ingested records; it would be lost. Name a folder "
+            "that is new, empty, or was written by an ingest"
+        )
     partial = out.with_name(f".{out.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -267,16 +272,13 @@ class _Reader:
         if label not in self.classes:
             raise images.Rejected("unknown_label", label)
         shown, metadata = name, dict(known)
+        xray, tags = dicom.read_any(encoded, self.max_pixels)
         if dicom.is_dicom(encoded):
-            pixels, tags = dicom.read(encoded, self.max_pixels)
             metadata = {**tags, **metadata}
             # Neither a name nor a number of the hospital's leaves a DICOM file.
             shown = pseudonym.pseudonym(self.secret, name) + ".dcm"
             if "patient" in metadata:
                 metadata["patient"] = pseudonym.pseudonym(self.secret, metadata["patient"])
-            xray = images.measure(pixels)
-        else:
-            xray = images.read(encoded, self.max_pixels)
         message = example(xray, shown, label, self.classes, metadata)
         yield beam.pvalue.TaggedOutput(split, message.SerializeToString())
         entry = duplicates.Entry(xray.sha256, shown, label, split, metadata.get("patient", ""))

@@ -156,22 +156,24 @@ def _reasons(result: tfma.ValidationResult) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class SplitCounts:
-    """How many examples and patients a split holds."""
+    """How many examples, patients and examples of the positive class a split holds."""
 
     images: int
     patients: int | None
+    positives: int
 
 
 def counts(statistics: str) -> dict[str, SplitCounts]:
-    """Reads the number of examples and patients per split from StatisticsGen's artifact."""
+    """Reads how much each split holds from StatisticsGen's artifact."""
     found = {}
     for path in sorted(Path(statistics).glob("Split-*/FeatureStats.pb")):
         stats = tfdv.load_stats_binary(str(path)).datasets[0]
-        patients = next(
-            (f.string_stats.unique for f in stats.features if _name(f) == names.PATIENT), None
-        )
+        features = {_name(feature): feature for feature in stats.features}
+        patients, label = features.get(names.PATIENT), features.get(names.LABEL)
         found[path.parent.name.removeprefix("Split-")] = SplitCounts(
-            stats.num_examples, patients or None
+            stats.num_examples,
+            patients.string_stats.unique or None if patients else None,
+            round(label.num_stats.mean * stats.num_examples) if label else 0,
         )
     return found
 

@@ -82,7 +82,10 @@ def find(source: Path, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
     given = _given_splits(files, rules)
     manifest = _read_manifest(source, rules)
     known = set(rules.classes) | set(rules.labels)
-    pattern = re.compile(rules.pattern) if rules.pattern else None
+    try:
+        pattern = re.compile(rules.pattern) if rules.pattern else None
+    except re.error as error:
+        raise UserError(f"pattern {rules.pattern!r}: is no regular expression: {error}") from None
     rows = [_row(path, given, manifest, pattern, known, rules) for path in files]
     if manifest is not None:
         rows = [row for row in rows if row.path in manifest]

@@ -132,7 +132,11 @@ def create_pipeline(
         preprocessing_fn="tfxray.components.transform.preprocessing_fn",
         # The test split is judged from raw images, through the whole served graph.
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
-        custom_config={"backbone": _backbone(config), "code": _code("transform", "models")},
+        custom_config={
+            "backbone": _backbone(config),
+            "weights_digest": _weights_digest(config),
+            "code": _code("transform", "models"),
+        },
         disable_statistics=True,
         disable_analyzer_cache=True,
     )
@@ -229,6 +233,18 @@ def _backbone(config: Config) -> dict[str, object]:
         "weights": config.model.weights,
         "arguments": config.model.arguments,
     }
+
+
+def _weights_digest(config: Config) -> str | None:
+    """Of the file of weights, if it is one: TFX's cache would know it by its path alone."""
+    path = Path(config.model.weights)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
 
 
 def _code(*modules: str) -> str:

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from sklearn.metrics import roc_auc_score
+
+from tests.dicoms import dicom
 
 NODES = {
     "CuratedSchema", "ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform",
@@ -205,6 +208,10 @@ def test_predict_prints_scores_in_file_order_and_goes_on_past_a_bad_image(
     assert first >= second
     assert first + second == pytest.approx(1, abs=2e-4)
     assert tfxray("predict", sick, "--model", pushed["pushed_model"]).code == 0
+    film = tmp_path / "film.dcm"
+    film.write_bytes(dicom(np.asarray(Image.open(sick)), bits=8))
+    as_dicom = tfxray("predict", film, sick, "--model", out).out.strip().splitlines()
+    assert as_dicom[0].split(": ")[1] == as_dicom[1].split(": ")[1]
 
 
 def test_review_writes_the_latest_page_again(pushed, tfxray, out):
@@ -268,8 +275,6 @@ def test_drift_against_the_last_blessed_run_stops_the_next(
     pushed, tfxray, drawn, small_config, out
 ):
     """Another machine, of another exposure: after a blessed run, it is stopped and named."""
-    from PIL import Image
-
     folder = out / "another-machine"
     for path in drawn.rglob("*.png"):
         copy = folder / path.relative_to(drawn)

@@ -82,3 +82,12 @@ def test_nothing_readable_is_refused_and_leaves_no_output(tmp_path):
     with pytest.raises(UserError, match="none of 2 images could be read"):
         ingest.ingest(tmp_path / "in", tmp_path / "out", sources.Rules(CLASSES))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "pseudonym.key"]
+
+
+def test_a_folder_of_something_else_is_not_overwritten(drawn, tmp_path):
+    (tmp_path / "thesis.txt").write_text("three years of work")
+    with pytest.raises(UserError, match="it would be lost"):
+        ingest.ingest(drawn, tmp_path, sources.Rules(CLASSES))
+    assert (tmp_path / "thesis.txt").read_text() == "three years of work"
+    for _ in range(2):  # what an ingest wrote, the next may replace
+        ingest.ingest(drawn, tmp_path / "records", sources.Rules(CLASSES))

@@ -38,6 +38,9 @@ def test_sample_and_ingest(tfxray, tmp_path):
     assert done.code == 0
     assert "24 examples (all)" in done.out
     assert "PNEUMONIA" in done.out
+    odd = tfxray("ingest", tmp_path / "s", "--out", tmp_path / "q", "--pattern", "(")
+    assert odd.code == 2
+    assert "no regular expression" in odd.err
     refused = tfxray("ingest", tmp_path / "nowhere", "--out", tmp_path / "q")
     assert refused.code == 2
     assert "no such folder" in refused.err

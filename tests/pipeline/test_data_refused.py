@@ -77,3 +77,12 @@ def test_what_only_warns_is_said_and_does_not_stop(tfxray, drawn, small_config, 
     assert done.code == 0
     assert "warn: leakage:" in done.err
     assert summary["findings"][0]["action"] == "warn"
+
+
+def test_a_split_without_a_class_is_refused_before_training(tfxray, small_config, tmp_path):
+    tfxray("sample", "--out", tmp_path / "few", "--images", 12, "--size", 64)
+    done = tfxray("run", "--config", small_config, "--data", tmp_path / "few", "--out", tmp_path)
+    assert done.code == 2
+    assert "split holds" in done.err
+    assert "it needs both" in done.err
+    assert not (tmp_path / "artifacts" / "Transform").exists()
