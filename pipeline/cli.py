@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from tfxray.components.errors import UserError
 
 # Set before TensorFlow is imported: its start-up notes are no news to a user.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Libraries' notices of their own futures, likewise; for child processes too.
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
+warnings.filterwarnings("ignore", category=FutureWarning)
 
 EPILOG = (
     "Exit codes: 0 pushed or done, 1 failure, 2 bad usage, config or input, "
