@@ -34,10 +34,14 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         path: Where to.
         summary: The fields of a run's summary.
         config: The resolved configuration, in YAML.
-        uris: Folders of the run's artifacts, by output key; parts whose artifact is missing are
+        uris: Folders of the run's artifacts, as `StatisticsGen.statistics`; parts whose artifact is missing are
             left out.
     """
-    found = judgement.judgement(uris["evaluation"]) if "evaluation" in uris else None
+    found = (
+        judgement.judgement(uris["Evaluator.evaluation"])
+        if "Evaluator.evaluation" in uris
+        else None
+    )
     slices = found.slices if found else []
     history = _history(uris)
     environment = jinja2.Environment(
@@ -51,8 +55,10 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         config=config,
         judgement=found,
         columns=COLUMNS,
-        counts=judgement.counts(uris["statistics"]) if "statistics" in uris else {},
-        checked="anomalies" in uris,
+        counts=judgement.counts(uris["StatisticsGen.statistics"])
+        if "StatisticsGen.statistics" in uris
+        else {},
+        checked="ExampleValidator.anomalies" in uris,
         forest=_plot(_forest(slices, summary["threshold"])) if slices else None,
         curves=_plot(_curves(history)) if history else None,
         epochs=len(history.get("loss", [])),
@@ -62,9 +68,9 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
 
 
 def _history(uris: Mapping[str, str]) -> dict[str, list[float]]:
-    if "model_run" not in uris:
+    if "Trainer.model_run" not in uris:
         return {}
-    files = sorted(Path(uris["model_run"]).rglob(HISTORY))
+    files = sorted(Path(uris["Trainer.model_run"]).rglob(HISTORY))
     content: dict[str, list[float]] = json.loads(files[0].read_text()) if files else {}
     return content
 

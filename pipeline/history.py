@@ -90,10 +90,13 @@ def pushed_to(connection: mlmd.ConnectionConfig, model: int) -> list[str]:
 
 
 def uris(runs: dict[str, NodeRun]) -> dict[str, str]:
-    """The folder of each output of a run's finished nodes, by output key."""
+    """The folder of each output of a run's finished nodes, as `StatisticsGen.statistics`.
+
+    By node, since a Resolver's outputs are called like those that it resolves.
+    """
     return {
-        key: output.uri
-        for run in runs.values()
+        f"{node}.{key}": output.uri
+        for node, run in runs.items()
         if run.state in ("COMPLETE", "CACHED")
         for key, output in run.outputs.items()
     }

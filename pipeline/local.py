@@ -228,9 +228,13 @@ class Run:
         done = history.node_runs(connection, self.config.name, self.id)
         uris = history.uris(done)
         summary = self.summary
-        found = judgement.judgement(uris["evaluation"]) if "evaluation" in uris else None
-        if "statistics" in uris:
-            for split, count in judgement.counts(uris["statistics"]).items():
+        found = (
+            judgement.judgement(uris["Evaluator.evaluation"])
+            if "Evaluator.evaluation" in uris
+            else None
+        )
+        if "StatisticsGen.statistics" in uris:
+            for split, count in judgement.counts(uris["StatisticsGen.statistics"]).items():
                 summary.examples[split] = count.images
                 if split == "test":
                     self.held_out_patients = count.patients
@@ -245,8 +249,8 @@ class Run:
         elif pushed and found:
             summary.status = "not_blessed"
             summary.reason = "; ".join(found.reasons)
-        if "verdict" in uris:
-            shutil.copy(Path(uris["verdict"]) / VERDICT, self.folder / VERDICT)
+        if "DataGate.verdict" in uris:
+            shutil.copy(Path(uris["DataGate.verdict"]) / VERDICT, self.folder / VERDICT)
         if (self.folder / VERDICT).is_file():
             summary.findings = json.loads((self.folder / VERDICT).read_text(encoding="utf-8"))
             for finding in summary.findings:
