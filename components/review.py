@@ -34,8 +34,8 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         path: Where to.
         summary: The fields of a run's summary.
         config: The resolved configuration, in YAML.
-        uris: Folders of the run's artifacts, as `StatisticsGen.statistics`; parts whose artifact is missing are
-            left out.
+        uris: Folders of the run's artifacts, as `StatisticsGen.statistics`; parts whose artifact
+            is missing are left out.
     """
     found = (
         judgement.judgement(uris["Evaluator.evaluation"])
