@@ -34,7 +34,7 @@ def drawn() -> list[str]:
     folder = Path(tempfile.mkdtemp())
     sample.write_sample(folder / "images", images=10_500, size=96, seed=5)
     ingest.ingest(folder / "images", folder / "records", sources.Rules())
-    return glob.glob(f"{folder}/records/*.gz")
+    return glob.glob(f"{folder}/records/*.tfrecord")
 
 
 def read(files: list[str]) -> list[dict[str, list[dict[str, object]]]]:

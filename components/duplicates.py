@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfxray.components import names
 
+_BATCH = 128
 # Of two copies in given splits, the one that is judged on stays.
 _KEPT_FIRST = {"test": 0, "eval": 1, "train": 2}
 
@@ -76,16 +77,17 @@ def drop(folder: Path, dropped: set[str]) -> None:
     """Writes a folder's TFRecords again without some of their examples.
 
     Args:
-        folder: Holds `*.tfrecord.gz`, at its top or one level below.
+        folder: Holds `*.tfrecord`, at its top or one level below.
         dropped: File names, as in `image/filename`.
     """
     wanted = {name.encode("utf-8", "surrogateescape") for name in dropped}
-    spec = {names.FILENAME: tf.io.FixedLenFeature([], tf.string)}
-    for path in sorted([*folder.glob("*.tfrecord.gz"), *folder.glob("*/*.tfrecord.gz")]):
+    for path in sorted([*folder.glob("*.tfrecord"), *folder.glob("*/*.tfrecord")]):
         whole = path.with_name(f".{path.name}")
         path.rename(whole)
-        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-            for record in tf.data.TFRecordDataset(str(whole), "GZIP").as_numpy_iterator():
-                if tf.io.parse_single_example(record, spec)[names.FILENAME].numpy() not in wanted:
-                    writer.write(record)
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for batch in tf.data.TFRecordDataset(str(whole)).batch(_BATCH).as_numpy_iterator():
+                for record in batch:
+                    features = tf.train.Example.FromString(record).features.feature
+                    if features[names.FILENAME].bytes_list.value[0] not in wanted:
+                        writer.write(record)
         whole.unlink()

@@ -77,15 +77,15 @@ def test_nothing_that_names_a_patient_leaves_the_file(tmp_path):
         write(source / label / f"{NAME}_{number}.dcm", deep(RAMP + number), number)
     report = ingest.ingest(source, tmp_path / "out", sources.Rules(("NORMAL", "PNEUMONIA")))
     assert (report.images, report.rejected, report.patients_known) == (6, 0, True)
-    records = list((tmp_path / "out").rglob("*.gz"))
+    records = list((tmp_path / "out").rglob("*.tfrecord"))
     everything = b"".join(
-        tf.data.TFRecordDataset([str(p) for p in records], "GZIP").as_numpy_iterator()
+        tf.data.TFRecordDataset([str(p) for p in records]).as_numpy_iterator()
     ) + b"".join(p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file())
     for secret in (NAME, "HOSP-4711", "19610203", "St. Nowhere", "PRIVATE-SECRET"):
         assert secret.encode() not in everything, secret
         assert secret.encode("utf-16-le") not in everything, secret
     patients = set()
-    for record in tf.data.TFRecordDataset([str(p) for p in records], "GZIP").as_numpy_iterator():
+    for record in tf.data.TFRecordDataset([str(p) for p in records]).as_numpy_iterator():
         feature = tf.train.Example.FromString(record).features.feature
         patients.add(feature[names.PATIENT].bytes_list.value[0])
         assert feature[names.SEX].bytes_list.value[0] == b"F"
@@ -102,10 +102,10 @@ def test_pseudonyms_stay_the_same_under_one_key_and_differ_under_another(tmp_pat
 
     def patients(name):
         ingest.ingest(source, tmp_path / name / "out", sources.Rules(("NORMAL", "PNEUMONIA")))
-        files = [str(p) for p in (tmp_path / name / "out").rglob("*.gz")]
+        files = [str(p) for p in (tmp_path / name / "out").rglob("*.tfrecord")]
         return {
             tf.train.Example.FromString(r).features.feature[names.PATIENT].bytes_list.value[0]
-            for r in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
+            for r in tf.data.TFRecordDataset(files).as_numpy_iterator()
         }
 
     (tmp_path / "a").mkdir()

@@ -31,10 +31,10 @@ def test_copies_are_taken_out_of_the_records_and_counted(drawn, tmp_path):
     report = ingest.ingest(tmp_path / "in", tmp_path / "out", sources.Rules(CLASSES))
     assert (report.images, report.written, report.rejected) == (301, {"all": 299}, 2)
     assert report.reasons == {"duplicate": 2}
-    files = [str(p) for p in (tmp_path / "out").rglob("*.gz")]
+    files = [str(p) for p in (tmp_path / "out").rglob("*.tfrecord")]
     found = [
         tf.train.Example.FromString(r).features.feature[names.FILENAME].bytes_list.value[0].decode()
-        for r in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
+        for r in tf.data.TFRecordDataset(files).as_numpy_iterator()
     ]
     assert len(found) == 299
     assert not {"PNEUMONIA/copy.png", f"NORMAL/{original.name}"} & set(found)

@@ -12,8 +12,8 @@ CLASSES = ("NORMAL", "PNEUMONIA")
 
 
 def examples(folder):
-    paths = [str(p) for p in sorted(folder.rglob("*.tfrecord.gz"))]
-    for record in tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator():
+    paths = [str(p) for p in sorted(folder.rglob("*.tfrecord"))]
+    for record in tf.data.TFRecordDataset(paths).as_numpy_iterator():
         yield tf.train.Example.FromString(record).features.feature
 
 

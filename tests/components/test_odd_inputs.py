@@ -166,10 +166,10 @@ def outcome(tmp_path_factory):
     rejects = {
         os.path.basename(r["name"]): r for r in csv.DictReader((root / "out/rejects.csv").open())
     }
-    files = [str(p) for p in (root / "out").rglob("*.gz")]
+    files = [str(p) for p in (root / "out").rglob("*.tfrecord")]
     written = [
         tf.train.Example.FromString(r).features.feature
-        for r in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
+        for r in tf.data.TFRecordDataset(files).as_numpy_iterator()
     ]
     return report, rejects, written
 
