@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tensorflow_metadata.proto.v0 import anomalies_pb2, path_pb2
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2, path_pb2, statistics_pb2
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
@@ -111,6 +112,40 @@ def drifted(
             if measurement.value > most:
                 found.append(Drifted(name, measurement.value, most))
     return sorted(found, key=lambda d: d.limit - d.value)
+
+
+def of_other_bins(statistics: str, baseline: str) -> list[str]:
+    """The numbers whose histograms in the baseline have other bins than in this run.
+
+    Args:
+        statistics: This run's, a folder.
+        baseline: The baseline's.
+
+    Returns:
+        Features, sorted. Their divergence tells of the bins, not of the data.
+    """
+    current, before = (
+        _bins(folder, split)
+        for folder, split in zip((statistics, baseline), SPLITS[0], strict=True)
+    )
+    # One value alone makes one bin, and no value none, whatever number was asked for.
+    return sorted(
+        name
+        for name in current.keys() & before.keys()
+        if current[name] != before[name] and min(current[name], before[name]) > 1
+    )
+
+
+def _bins(folder: str, split: str) -> dict[str, int]:
+    """How many bins the standard histogram of each number has."""
+    path = Path(folder) / f"Split-{split}" / "FeatureStats.pb"
+    features = tfdv.load_stats_binary(str(path)).datasets[0].features
+    return {
+        feature.name or ".".join(feature.path.step): len(histogram.buckets)
+        for feature in features
+        for histogram in feature.num_stats.histograms
+        if histogram.type == statistics_pb2.Histogram.STANDARD
+    }
 
 
 def measured(folder: str) -> anomalies_pb2.Anomalies:

@@ -9,7 +9,7 @@ import jinja2
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from tfxray.components import judgement
+from tfxray.components import judgement, schemas
 from tfxray.components.judgement import Slice
 from tfxray.components.trainer import HISTORY
 
@@ -59,12 +59,25 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         if "StatisticsGen.statistics" in uris
         else {},
         checked="ExampleValidator.anomalies" in uris,
+        inferred="SchemaGen.schema" in uris,
+        differences=_differences(uris),
         forest=_plot(_forest(slices, summary["threshold"])) if slices else None,
         curves=_plot(_curves(history)) if history else None,
         epochs=len(history.get("loss", [])),
         plotly_js=get_plotlyjs(),
     )
     path.write_text(html, encoding="utf-8")
+
+
+def _differences(uris: Mapping[str, str]) -> list[schemas.Difference]:
+    """How what SchemaGen inferred differs from the curated schema, as the run had it."""
+    if "SchemaGen.schema" not in uris or "CuratedSchema.schema" not in uris:
+        return []
+    curated, inferred = (
+        schemas.read(Path(uris[f"{node}.schema"]) / "schema.pbtxt")
+        for node in ("CuratedSchema", "SchemaGen")
+    )
+    return schemas.differences(curated, inferred)
 
 
 def _history(uris: Mapping[str, str]) -> dict[str, list[float]]:

@@ -234,5 +234,49 @@ def review(out: Path) -> None:
     click.echo(path)
 
 
+@main.command()
+@click.option("--out", type=_PATH, required=True, help="The --out of a run.")
+@click.option("--file", type=_PATH, help="The schema; default: the config's, else the package's.")
+@click.option("--update", is_flag=True, help="Propose a schema that the run's data keeps.")
+@click.option("--write", is_flag=True, help="With --update: write it into the file.")
+@_config_options(required=False)
+def schema(config: Any, out: Path, file: Path | None, update: bool, write: bool) -> None:
+    """Compare the latest run's data with the curated schema; accept it with --update --write."""
+    if write and not update:
+        raise click.UsageError("--write goes with --update")
+    from tfxray.pipeline import local
+    from tfxray.pipeline.screen import output_to
+
+    folder = local.latest(out.resolve())
+    with output_to(folder / local.LOG):
+        from tfxray.pipeline import contract
+
+        latest = contract.Latest(out, config, file)
+        proposal = latest.proposal() if update else None
+        differences = latest.differences()
+    if proposal:
+        _propose(proposal, folder.name, write)
+    elif differences:
+        click.echo(contract.table(differences))
+    else:
+        click.echo(f"no difference: run {folder.name} infers what {latest.file} says")
+
+
+def _propose(proposal: Any, run_id: str, write: bool) -> None:
+    if not proposal.diff:
+        click.echo(f"no difference: the data of run {run_id} asks for no change of {proposal.file}")
+    else:
+        click.echo(proposal.diff)
+        if proposal.comments_lost:
+            click.echo("comments within what changes are lost", err=True)
+        if write:
+            proposal.write()
+            click.echo(f"written: {proposal.file}")
+        else:
+            click.echo("nothing written; to accept the data, add --write", err=True)
+    for feature, description in proposal.remaining.items():
+        click.echo(f"not to be mended by a schema: {feature}: {description}", err=True)
+
+
 if __name__ == "__main__":
     main()

@@ -276,6 +276,33 @@ def latest(out: Path) -> Path:
     return found[-1]
 
 
+def artifacts(out: Path, folder: Path) -> tuple[Config, dict[str, str]]:
+    """What a run was configured with, and what its finished nodes wrote.
+
+    Args:
+        out: The `--out` of the run.
+        folder: The run's folder.
+
+    Returns:
+        The config, and the artifacts' folders as `StatisticsGen.statistics`; none where the run
+        stopped before its first node.
+
+    Raises:
+        UserError: The run's config cannot be read.
+    """
+    from tfx.orchestration import metadata
+
+    from tfxray.pipeline import history
+    from tfxray.pipeline.config import load
+
+    config = load(folder / RESOLVED)
+    database = out / "metadata.db"
+    if not database.is_file():  # connecting would make one
+        return config, {}
+    connection = metadata.sqlite_metadata_connection_config(str(database))
+    return config, history.uris(history.node_runs(connection, config.name, folder.name))
+
+
 def write_review(out: Path, folder: Path) -> Path:
     """Writes a run's page again, from the metadata store and the run's files.
 
@@ -286,15 +313,9 @@ def write_review(out: Path, folder: Path) -> Path:
     Returns:
         The page.
     """
-    from tfx.orchestration import metadata
-
     from tfxray.components import review
-    from tfxray.pipeline import history
-    from tfxray.pipeline.config import load
 
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    config = load(folder / RESOLVED)
-    connection = metadata.sqlite_metadata_connection_config(str(out / "metadata.db"))
-    done = history.node_runs(connection, config.name, summary["run_id"])
-    review.write(folder / REVIEW, summary, config.to_yaml(), history.uris(done))
+    config, uris = artifacts(out, folder)
+    review.write(folder / REVIEW, summary, config.to_yaml(), uris)
     return folder / REVIEW

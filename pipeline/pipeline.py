@@ -10,7 +10,6 @@ from typing import Any
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from ml_metadata.proto import metadata_store_pb2
-from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components import (
     Evaluator,
     ExampleValidator,
@@ -29,12 +28,9 @@ from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
 import tfxray.components
-import tfxray.schema
-from tfxray.components import drift, evaluator, names
+from tfxray.components import drift, evaluator, names, schemas
 from tfxray.components.data_gate import DataGate
 from tfxray.pipeline.config import Config
-
-DEFAULT_SCHEMA = Path(tfxray.schema.__file__).parent / "schema.pbtxt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,22 +253,20 @@ def _code(*modules: str) -> str:
 
 
 def write_schema(config: Config, folder: Path) -> Path:
-    """Writes the curated schema with the config's classes, under a name that tells its content.
+    """Writes the curated schema with the config's classes and drift thresholds.
 
     Args:
         config: The experiment.
         folder: Where to.
 
     Returns:
-        The file.
+        The file, under a name that tells its content.
+
+    Raises:
+        UserError: The config's schema cannot be read.
     """
-    source = Path(config.validation.schema_file or DEFAULT_SCHEMA)
-    schema = text_format.Parse(source.read_text(), schema_pb2.Schema())
-    for feature in schema.feature:
-        if feature.name == names.LABEL:
-            feature.int_domain.max = len(config.classes) - 1
-        if feature.name == names.TEXT:
-            feature.string_domain.value.extend(config.classes)
+    curated = schemas.read(Path(config.validation.schema_file or schemas.DEFAULT))
+    schema = schemas.resolved(curated, config.classes, config.validation.drift)
     text = text_format.MessageToString(schema)
     path = folder / hashlib.sha256(text.encode()).hexdigest()[:16] / "schema.pbtxt"
     path.parent.mkdir(parents=True, exist_ok=True)

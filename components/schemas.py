@@ -1,0 +1,317 @@
+"""The curated schema: what a run makes of it, how data differs from it, how to accept that data."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+
+import tfxray.schema
+from tfxray.components import names
+from tfxray.components.errors import UserError
+
+DEFAULT = Path(tfxray.schema.__file__).parent / "schema.pbtxt"
+SERVING = "SERVING"
+_LISTED = 8
+_ANY = "any"
+
+
+def read(path: Path) -> schema_pb2.Schema:
+    """Reads a schema.
+
+    Args:
+        path: The file, in protobuf's text format.
+
+    Raises:
+        UserError: The file cannot be read, or holds no schema. Names it.
+    """
+    return parse(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a schema's file.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: the schema cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is no schema in protobuf's text format: not UTF-8") from None
+
+
+def parse(text: str, path: Path) -> schema_pb2.Schema:
+    """Parses a schema.
+
+    Args:
+        text: In protobuf's text format.
+        path: Where it comes from, for the message.
+
+    Raises:
+        UserError: It is no schema.
+    """
+    try:
+        return text_format.Parse(text, schema_pb2.Schema())
+    except text_format.ParseError as error:
+        raise UserError(f"{path}: is no schema in protobuf's text format: {error}") from None
+
+
+def resolved(
+    schema: schema_pb2.Schema, classes: Sequence[str], drift: Mapping[str, float | None]
+) -> schema_pb2.Schema:
+    """The schema of a run: a curated one with what the config says of classes and drift.
+
+    Args:
+        schema: The curated one; it is left as it is.
+        classes: The classes' names, in the order of their labels.
+        drift: Thresholds by feature; None, like a feature that is not named, has no comparators.
+
+    Returns:
+        A copy. Labels have no skew comparator, since what is served has none.
+    """
+    result = schema_pb2.Schema()
+    result.CopyFrom(schema)
+    for feature in result.feature:
+        if feature.name == names.LABEL:
+            feature.int_domain.min, feature.int_domain.max = 0, len(classes) - 1
+        if feature.name == names.TEXT:
+            allowed = feature.string_domain.value
+            allowed.extend(name for name in classes if name not in set(allowed))
+        feature.ClearField("drift_comparator")
+        feature.ClearField("skew_comparator")
+        threshold = drift.get(feature.name)
+        if threshold is not None:
+            _set_threshold(feature.drift_comparator, feature.name, threshold)
+            if SERVING not in feature.not_in_environment:
+                _set_threshold(feature.skew_comparator, feature.name, threshold)
+    return result
+
+
+def _set_threshold(
+    comparator: schema_pb2.FeatureComparator, feature: str, threshold: float
+) -> None:
+    if names.FEATURES.get(feature) is bytes:
+        comparator.infinity_norm.threshold = threshold
+    else:
+        comparator.jensen_shannon_divergence.threshold = threshold
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """One aspect in which the inferred schema differs from the curated one.
+
+    Attributes:
+        feature: The feature's name; as every text here, printable.
+        aspect: `feature`, `type`, `presence`, `valency`, `range` or `values`.
+        curated: What the curated schema says.
+        inferred: What SchemaGen saw.
+    """
+
+    feature: str
+    aspect: str
+    curated: str
+    inferred: str
+
+
+def differences(curated: schema_pb2.Schema, inferred: schema_pb2.Schema) -> list[Difference]:
+    """How an inferred schema differs from the curated one.
+
+    Args:
+        curated: As the run has it, with the config's classes; see `resolved`.
+        inferred: SchemaGen's.
+
+    Returns:
+        In the order of the curated schema's features; those that it does not know come last.
+    """
+    known = {feature.name: feature for feature in curated.feature}
+    seen = {feature.name: feature for feature in inferred.feature}
+    found: list[Difference] = []
+    for name in [*known, *(name for name in seen if name not in known)]:
+        if name not in seen:
+            # StatisticsGen leaves the image itself out, so it is never seen.
+            if name != names.IMAGE:
+                found.append(Difference(shown(name), "feature", "known", "not in the data"))
+        elif name not in known:
+            found.append(Difference(shown(name), "feature", "unknown", "in the data"))
+        else:
+            found += _differing(name, (known[name], curated), (seen[name], inferred))
+    return found
+
+
+_Side = tuple[schema_pb2.Feature, schema_pb2.Schema]
+
+
+def _differing(name: str, curated: _Side, inferred: _Side) -> Iterable[Difference]:
+    aspects = {
+        "type": _type, "presence": _presence, "valency": _valency, "range": _range,
+    }  # fmt: skip
+    for aspect, of in aspects.items():
+        one, other = of(curated[0]), of(inferred[0])
+        if one != other:
+            yield Difference(shown(name), aspect, one, other)
+    ours, theirs = _values(*curated), _values(*inferred)
+    if ours is not None and theirs is not None:
+        if set(ours) != set(theirs):
+            yield Difference(shown(name), "values", _only(ours, theirs), _only(theirs, ours))
+    elif ours != theirs:
+        yield Difference(shown(name), "values", _all(ours), _all(theirs))
+
+
+def _type(feature: schema_pb2.Feature) -> str:
+    return str(schema_pb2.FeatureType.Name(feature.type))
+
+
+def _presence(feature: schema_pb2.Feature) -> str:
+    if feature.lifecycle_stage == schema_pb2.DEPRECATED:
+        return "deprecated, not checked"
+    least = feature.presence
+    if least.min_fraction:
+        share = least.min_fraction
+        return "in every example" if share >= 1 else f"in {share:.4g} of the examples or more"
+    if least.min_count == 1:
+        return "in one example or more"
+    return f"in {least.min_count} examples or more" if least.min_count else "optional"
+
+
+def _valency(feature: schema_pb2.Feature) -> str:
+    if feature.HasField("shape"):
+        return f"shape {[dimension.size for dimension in feature.shape.dim]}"
+    count = feature.value_count
+    if not feature.HasField("value_count"):
+        return _ANY
+    if count.min == count.max:
+        return f"{count.min} per example"
+    return f"{_span(count, 'min', 'max')} per example"
+
+
+def _range(feature: schema_pb2.Feature) -> str:
+    kind = feature.WhichOneof("domain_info")
+    if kind == "bool_domain" and feature.type == schema_pb2.INT:
+        return "0 to 1"
+    if kind in ("int_domain", "float_domain"):
+        return _span(getattr(feature, kind), "min", "max")
+    return _ANY
+
+
+def _span(limits: object, low: str, high: str) -> str:
+    least, most = (
+        f"{getattr(limits, name):g}" if limits.HasField(name) else None  # type: ignore[attr-defined]
+        for name in (low, high)
+    )
+    if least is not None and most is not None:
+        return f"{least} to {most}"
+    if least is not None:
+        return f"{least} or more"
+    return f"at most {most}" if most is not None else _ANY
+
+
+def _values(feature: schema_pb2.Feature, schema: schema_pb2.Schema) -> list[str] | None:
+    """The values of a feature's domain; None where it takes any."""
+    kind = feature.WhichOneof("domain_info")
+    if kind == "string_domain":
+        return list(feature.string_domain.value)
+    if kind == "domain":
+        domains = {domain.name: list(domain.value) for domain in schema.string_domain}
+        return domains.get(feature.domain)
+    return None
+
+
+def _only(ours: list[str], theirs: list[str]) -> str:
+    more = [value for value in ours if value not in set(theirs)]
+    return f"also {_listed(more)}" if more else ""
+
+
+def _all(values: list[str] | None) -> str:
+    if values is None:
+        return _ANY
+    # So many are names, of patients or files, and tell nothing.
+    return _listed(values) if len(values) <= _LISTED else f"{len(values)} values"
+
+
+def _listed(values: list[str]) -> str:
+    some = ", ".join(shown(value) for value in values[:_LISTED])
+    return f"{some}, … ({len(values)} in all)" if len(values) > _LISTED else some
+
+
+def shown(text: str) -> str:
+    """A name or value from data, with what a terminal might take for a command escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def relaxed(
+    curated: schema_pb2.Schema,
+    statistics: Sequence[statistics_pb2.DatasetFeatureStatisticsList],
+) -> schema_pb2.Schema:
+    """The curated schema, changed by TFDV as little as the data needs to keep it.
+
+    Args:
+        curated: As in its file, without the config's classes.
+        statistics: Of each split.
+
+    Returns:
+        A copy that names no class where the curated schema names none.
+    """
+    result = schema_pb2.Schema()
+    result.CopyFrom(curated)
+    for split in _filled(statistics):
+        result = tfdv.update_schema(result, split)
+    _forget_classes(curated, result)
+    return result
+
+
+def _filled(
+    statistics: Iterable[statistics_pb2.DatasetFeatureStatisticsList],
+) -> list[statistics_pb2.DatasetFeatureStatisticsList]:
+    """To TFDV, an empty split lacks every column. It is too little data, not another schema."""
+    return [split for split in statistics if split.datasets[0].num_examples]
+
+
+def _forget_classes(curated: schema_pb2.Schema, result: schema_pb2.Schema) -> None:
+    """Gives labels back the domains they had: the classes are the config's, not the schema's."""
+    own = {feature.name: feature for feature in curated.feature}
+    domains = {domain.name: domain for domain in curated.string_domain}
+    for feature in result.feature:
+        kind = feature.WhichOneof("domain_info")
+        if feature.name not in (names.LABEL, names.TEXT) or not kind:
+            continue
+        if kind == "domain":
+            learnt = [d for d in result.string_domain if d.name == feature.domain]
+            for domain in learnt:
+                if domain.name in domains:
+                    domain.CopyFrom(domains[domain.name])
+                else:
+                    result.string_domain.remove(domain)
+        feature.ClearField(kind)
+        before = own.get(feature.name, schema_pb2.Feature())
+        had = before.WhichOneof("domain_info")
+        if had:
+            only = schema_pb2.Feature()
+            only.CopyFrom(before)
+            for descriptor, _ in before.ListFields():
+                if descriptor.name != had:
+                    only.ClearField(descriptor.name)
+            feature.MergeFrom(only)
+
+
+def anomalies(
+    schema: schema_pb2.Schema,
+    statistics: Sequence[statistics_pb2.DatasetFeatureStatisticsList],
+) -> dict[str, str]:
+    """What of the data breaks a schema.
+
+    Args:
+        schema: A run's; see `resolved`.
+        statistics: Of each split.
+
+    Returns:
+        By feature, TFDV's description in the first split that has one.
+    """
+    found: dict[str, str] = {}
+    for split in _filled(statistics):
+        for name, info in tfdv.validate_statistics(split, schema).anomaly_info.items():
+            found.setdefault(shown(name), shown(info.description))
+    return found

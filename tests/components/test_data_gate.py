@@ -1,0 +1,74 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.statistics import stats_impl
+
+from tfxray.components import data_gate, drift, names
+
+RULES = {"drift": {names.MEAN: 0.07, names.AGE: 0.07, names.VIEW: 0.1}, "gate": {"drift": "fail"}}
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """What DataGate says of a run's drift, against a baseline with so many bins."""
+    rng = np.random.default_rng(0)
+
+    def statistics(bins, views, age):
+        columns = {
+            names.MEAN: [[float(x)] for x in rng.normal(120, 20, 2000)],
+            names.AGE: [[age]] * 2000,
+            names.VIEW: [[v] for v in rng.choice([b"PA", b"AP"], 2000, p=views)],
+        }
+        batch = pa.RecordBatch.from_arrays([pa.array(v) for v in columns.values()], list(columns))
+        options = tfdv.StatsOptions(num_histogram_buckets=bins)
+        return stats_impl.generate_statistics_in_memory(batch, options)
+
+    def call(bins, views=(0.5, 0.5), age=40.0):
+        tables = {
+            "now": statistics(drift.HISTOGRAM_BUCKETS, (0.5, 0.5), 40.0),
+            "then": statistics(bins, views, age),
+        }
+        schema = tfdv.infer_schema(tables["now"])
+        for feature in drift.validator_config(RULES["drift"]).default_slice_config.feature:
+            found = tfdv.get_feature(schema, feature.path.step[0])
+            found.drift_comparator.CopyFrom(feature.distribution_comparator)
+        anomalies = tfdv.validate_statistics(
+            tables["now"], schema, previous_statistics=tables["then"]
+        )
+        for name, table in tables.items():
+            (tmp_path / name / "Split-train").mkdir(parents=True)
+            path = tmp_path / name / "Split-train" / "FeatureStats.pb"
+            path.write_bytes(table.SerializeToString())
+        pair = tmp_path / "drift" / "SplitPair-train_train"
+        pair.mkdir(parents=True)
+        (pair / "SchemaDiff.pb").write_bytes(anomalies.SerializeToString())
+        folders = [str(tmp_path / name) for name in ("drift", "now", "then")]
+        return list(data_gate._drift(*folders, RULES))
+
+    return call
+
+
+def test_a_baseline_with_other_histograms_is_warned_of_and_numbers_are_not_judged(judged):
+    (finding,) = judged(bins=10)
+    assert (finding.kind, finding.action, finding.items) == ("drift", "warn", [names.MEAN])
+    assert "another version of tfxray" in finding.message
+
+
+def test_its_categories_are_judged_all_the_same(judged):
+    warned, failed = judged(bins=10, views=(0.95, 0.05))
+    assert warned.action == "warn"
+    assert failed.action == "fail"
+    assert names.VIEW in failed.message
+    assert names.MEAN not in failed.message
+
+
+def test_one_value_alone_is_no_other_version(judged):
+    """All are of one age, which makes one bin."""
+    assert judged(bins=drift.HISTOGRAM_BUCKETS) == []
+
+
+def test_another_age_of_all_is_drift(judged):
+    (finding,) = judged(bins=drift.HISTOGRAM_BUCKETS, age=70.0)
+    assert finding.action == "fail"
+    assert names.AGE in finding.message

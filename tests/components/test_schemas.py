@@ -1,0 +1,160 @@
+"""The curated schema: what it holds, how inferred ones differ from it, how it is relaxed."""
+
+import pyarrow as pa
+import pytest
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
+from tensorflow_data_validation.statistics import stats_impl
+
+from tfxray.components import names, review, schemas
+from tfxray.components.errors import UserError
+from tfxray.pipeline.config import DRIFT
+
+CLASSES = ["NORMAL", "PNEUMONIA"]
+LABELS = {names.LABEL: [0, 1], names.TEXT: [b"NORMAL", b"PNEUMONIA"]}
+KEPT = {names.FORMAT: [b"png"], names.FILENAME: [b"a.png", b"b.png"], names.VIEW: [b"PA", b"AP"]}
+
+
+def stats(**columns):
+    """Statistics of 20 examples whose columns repeat the given values."""
+    columns = {**KEPT, **LABELS, **{key.replace("__", "/"): v for key, v in columns.items()}}
+    columns = {name: values for name, values in columns.items() if values}
+    arrays = [
+        pa.array([[values[i % len(values)]] for i in range(20)]) for values in columns.values()
+    ]
+    batch = pa.RecordBatch.from_arrays(arrays, list(columns))
+    return stats_impl.generate_statistics_in_memory(batch, tfdv.StatsOptions())
+
+
+@pytest.fixture
+def curated():
+    return schemas.read(schemas.DEFAULT)
+
+
+def broken(schema, statistics, **options):
+    return set(tfdv.validate_statistics(statistics, schema, **options).anomaly_info)
+
+
+def comparator(found):
+    return found.infinity_norm.threshold or found.jensen_shannon_divergence.threshold or None
+
+
+def test_labels_are_demanded_for_training_and_not_for_serving(curated):
+    run = schemas.resolved(curated, CLASSES, DRIFT)
+    scored = stats(image__class__label=None, image__class__text=None)
+    assert broken(run, scored, environment="SERVING") == set()
+    assert broken(run, scored, environment="TRAINING") == {names.LABEL}
+    assert broken(run, scored) == {names.LABEL}
+    assert broken(run, stats(), environment="TRAINING") == set()
+    # No skew comparator asks served data for labels.
+    served = tfdv.validate_statistics(stats(), run, serving_statistics=scored)
+    assert dict(served.anomaly_info) == {}
+
+
+def test_the_comparators_of_the_file_are_the_defaults_of_the_config(curated):
+    drift = {f.name: v for f in curated.feature if (v := comparator(f.drift_comparator))}
+    skew = {f.name: v for f in curated.feature if (v := comparator(f.skew_comparator))}
+    assert drift == DRIFT
+    assert skew == {name: value for name, value in DRIFT.items() if name != names.TEXT}
+    # Written out by the same rule, the file changes in nothing but the classes.
+    run = schemas.resolved(curated, CLASSES, DRIFT)
+    for feature, ours in zip(run.feature, curated.feature, strict=True):
+        if feature.name not in LABELS:
+            assert feature == ours
+        else:
+            assert feature.drift_comparator == ours.drift_comparator
+
+
+def test_a_run_has_the_thresholds_of_its_config(curated):
+    run = schemas.resolved(curated, CLASSES, {**DRIFT, names.AGE: None, names.SEX: 0.3})
+    assert not tfdv.get_feature(run, names.AGE).HasField("drift_comparator")
+    assert not tfdv.get_feature(run, names.AGE).HasField("skew_comparator")
+    assert tfdv.get_feature(run, names.SEX).drift_comparator.infinity_norm.threshold == 0.3
+
+
+def test_differences_are_told_aspect_by_aspect(curated):
+    statistics = stats(study__view=[b"PA", b"\x1b[2J"], image__height=[b"tall"], new=[1.0])
+    found = schemas.differences(
+        schemas.resolved(curated, CLASSES, DRIFT), tfdv.infer_schema(statistics, False)
+    )
+    told = {(d.feature, d.aspect): (d.curated, d.inferred) for d in found}
+    assert told["study/view", "values"] == ("also AP, LL", "also \\x1b[2J")
+    assert told["study/view", "presence"] == ("optional", "in every example")
+    assert told["image/height", "type"] == ("INT", "BYTES")
+    assert told["image/height", "range"] == ("32 to 30000", "any")
+    assert told["patient/age", "feature"] == ("known", "not in the data")
+    assert told["new", "feature"] == ("unknown", "in the data")
+    assert not [key for key in told if key[0] in (names.IMAGE, names.LABEL)]
+    assert (names.TEXT, "values") not in told
+    assert schemas.differences(curated, curated) == []
+
+
+def test_a_relaxed_schema_accepts_the_data_and_keeps_the_rest(curated):
+    splits = [stats(study__view=[b"XX"]), stats(image__mean=[300.0], study__view=[b"YY"])]
+    relaxed = schemas.relaxed(curated, splits)
+    run = schemas.resolved(relaxed, CLASSES, DRIFT)
+    assert schemas.anomalies(schemas.resolved(curated, CLASSES, DRIFT), splits) != {}
+    assert schemas.anomalies(run, splits) == {}
+    assert set(tfdv.get_domain(relaxed, names.VIEW).value) == {"PA", "AP", "LL", "XX", "YY"}
+    assert tfdv.get_feature(relaxed, names.MEAN).float_domain.max == 300
+    assert relaxed.default_environment == ["TRAINING", "SERVING"]
+    assert relaxed.tensor_representation_group == curated.tensor_representation_group
+    for before, after in zip(curated.feature, relaxed.feature, strict=True):
+        assert after.drift_comparator == before.drift_comparator
+        assert after.skew_comparator == before.skew_comparator
+        assert after.not_in_environment == before.not_in_environment
+    assert schemas.relaxed(curated, [stats()]) == curated
+
+
+def test_an_empty_split_relaxes_nothing(curated):
+    empty = stats_impl.generate_statistics_in_memory(
+        pa.RecordBatch.from_arrays([], []), tfdv.StatsOptions()
+    )
+    assert schemas.relaxed(curated, [stats(), empty]) == curated
+
+
+@pytest.mark.parametrize("had", [None, "own", "shared"])
+def test_classes_are_not_learnt_from_the_data(curated, had):
+    """They are the config's: other ones stay anomalies, whatever the schema says of labels."""
+    text = tfdv.get_feature(curated, names.TEXT)
+    if had == "own":
+        text.string_domain.value.append("OTHER")
+    elif had == "shared":
+        curated.string_domain.add(name="classes", value=["OTHER"])
+        text.domain = "classes"
+    statistics = [stats(image__class__text=[b"NORMAL", b"strange"])]
+    assert schemas.relaxed(curated, statistics) == curated
+    left = schemas.anomalies(schemas.resolved(curated, CLASSES, DRIFT), statistics)
+    assert list(left) == [names.TEXT]
+    del curated.feature[:]
+    assert "NORMAL" not in text_format.MessageToString(schemas.relaxed(curated, [stats()]))
+
+
+def test_what_is_no_schema_is_said(tmp_path):
+    for content, message in ((b"feature {", "is no schema"), (b"\xff\xfe", "not UTF-8")):
+        path = tmp_path / "odd.pbtxt"
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            schemas.read(path)
+    with pytest.raises(UserError, match="cannot be read"):
+        schemas.read(tmp_path / "none.pbtxt")
+
+
+def test_the_page_shows_the_differences_and_names_stay_text(curated, tmp_path):
+    hostile = "<script>alert(1)</script>"
+    inferred = tfdv.infer_schema(stats(study__view=[hostile.encode()]), False)
+    uris = {}
+    for node, schema in {"CuratedSchema": curated, "SchemaGen": inferred}.items():
+        uris[f"{node}.schema"] = str(tmp_path / node)
+        tfdv.write_schema_text(schema, str(_made(tmp_path / node) / "schema.pbtxt"))
+    summary = {"status": "data_rejected", "run_id": "1", "threshold": 0.9, "seconds": {}}
+    review.write(tmp_path / "page.html", {**summary, "examples": {}}, "", uris)
+    page = (tmp_path / "page.html").read_text()
+    assert hostile not in page
+    assert "also &lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "tfxray schema --out DIR --update" in page
+
+
+def _made(folder):
+    folder.mkdir()
+    return folder
