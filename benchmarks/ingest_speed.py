@@ -5,8 +5,8 @@
 FOLDER holds class folders of images; without it, X-rays are drawn. With --size they are written
 anew as JPEG of that many pixels on each side first. Decoding is Pillow's, to grey, in one process
 per core; ingest is the whole job, from listing the files to the finished TFRecords, in a warm
-process. Both alternate. Then the peak memory of an ingest of 1,500 and of 15,000 images, each in a process
-of its own.
+process. Both alternate. Then the peak memory of an ingest of 1,500 and of 15,000 images, each in a
+process of its own.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The curated schema: what a run makes of it, how data differs from it, how to accept that data."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import tensorflow_data_validation as tfdv
@@ -13,7 +13,6 @@ from tfxray.components import names
 from tfxray.components.errors import UserError
 
 DEFAULT = Path(tfxray.schema.__file__).parent / "schema.pbtxt"
-SERVING = "SERVING"
 _LISTED = 8
 _ANY = "any"
 
@@ -60,18 +59,19 @@ def parse(text: str, path: Path) -> schema_pb2.Schema:
         raise UserError(f"{path}: is no schema in protobuf's text format: {error}") from None
 
 
-def resolved(
-    schema: schema_pb2.Schema, classes: Sequence[str], drift: Mapping[str, float | None]
-) -> schema_pb2.Schema:
-    """The schema of a run: a curated one with what the config says of classes and drift.
+def resolved(schema: schema_pb2.Schema, classes: Sequence[str]) -> schema_pb2.Schema:
+    """The schema of a run: a curated one with the config's classes.
+
+    The comparators stay as they are, though the config may say otherwise: they are TFDV's for
+    those who compare by the schema. Were they the config's, a new threshold of drift would make a
+    new schema, and Transform run again.
 
     Args:
         schema: The curated one; it is left as it is.
         classes: The classes' names, in the order of their labels.
-        drift: Thresholds by feature; None, like a feature that is not named, has no comparators.
 
     Returns:
-        A copy. Labels have no skew comparator, since what is served has none.
+        A copy.
     """
     result = schema_pb2.Schema()
     result.CopyFrom(schema)
@@ -81,23 +81,7 @@ def resolved(
         if feature.name == names.TEXT:
             allowed = feature.string_domain.value
             allowed.extend(name for name in classes if name not in set(allowed))
-        feature.ClearField("drift_comparator")
-        feature.ClearField("skew_comparator")
-        threshold = drift.get(feature.name)
-        if threshold is not None:
-            _set_threshold(feature.drift_comparator, feature.name, threshold)
-            if SERVING not in feature.not_in_environment:
-                _set_threshold(feature.skew_comparator, feature.name, threshold)
     return result
-
-
-def _set_threshold(
-    comparator: schema_pb2.FeatureComparator, feature: str, threshold: float
-) -> None:
-    if names.FEATURES.get(feature) is bytes:
-        comparator.infinity_norm.threshold = threshold
-    else:
-        comparator.jensen_shannon_divergence.threshold = threshold
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,7 +98,7 @@ class Latest:
     def differences(self) -> list[schemas.Difference]:
         """How SchemaGen's inferred schema differs from the curated one."""
         return schemas.differences(
-            schemas.resolved(self.curated, self.config.classes, self.config.validation.drift),
+            schemas.resolved(self.curated, self.config.classes),
             schemas.read(self._inferred),
         )
 
@@ -110,7 +110,7 @@ class Latest:
         text, lost = self._text, False
         if relaxed != self.curated:
             text, lost = schema_text.rewritten(text, relaxed)
-        now = schemas.resolved(relaxed, config.classes, config.validation.drift)
+        now = schemas.resolved(relaxed, config.classes)
         return Proposal(
             self.file,
             _diff(self._text, text, str(self.file), f"{self.file} (proposed)"),

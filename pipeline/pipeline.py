@@ -253,7 +253,7 @@ def _code(*modules: str) -> str:
 
 
 def write_schema(config: Config, folder: Path) -> Path:
-    """Writes the curated schema with the config's classes and drift thresholds.
+    """Writes the curated schema with the config's classes.
 
     Args:
         config: The experiment.
@@ -266,7 +266,7 @@ def write_schema(config: Config, folder: Path) -> Path:
         UserError: The config's schema cannot be read.
     """
     curated = schemas.read(Path(config.validation.schema_file or schemas.DEFAULT))
-    schema = schemas.resolved(curated, config.classes, config.validation.drift)
+    schema = schemas.resolved(curated, config.classes)
     text = text_format.MessageToString(schema)
     path = folder / hashlib.sha256(text.encode()).hexdigest()[:16] / "schema.pbtxt"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ def comparator(found):
 
 
 def test_labels_are_demanded_for_training_and_not_for_serving(curated):
-    run = schemas.resolved(curated, CLASSES, DRIFT)
+    run = schemas.resolved(curated, CLASSES)
     scored = stats(image__class__label=None, image__class__text=None)
     assert broken(run, scored, environment="SERVING") == set()
     assert broken(run, scored, environment="TRAINING") == {names.LABEL}
@@ -56,26 +56,12 @@ def test_the_comparators_of_the_file_are_the_defaults_of_the_config(curated):
     skew = {f.name: v for f in curated.feature if (v := comparator(f.skew_comparator))}
     assert drift == DRIFT
     assert skew == {name: value for name, value in DRIFT.items() if name != names.TEXT}
-    # Written out by the same rule, the file changes in nothing but the classes.
-    run = schemas.resolved(curated, CLASSES, DRIFT)
-    for feature, ours in zip(run.feature, curated.feature, strict=True):
-        if feature.name not in LABELS:
-            assert feature == ours
-        else:
-            assert feature.drift_comparator == ours.drift_comparator
-
-
-def test_a_run_has_the_thresholds_of_its_config(curated):
-    run = schemas.resolved(curated, CLASSES, {**DRIFT, names.AGE: None, names.SEX: 0.3})
-    assert not tfdv.get_feature(run, names.AGE).HasField("drift_comparator")
-    assert not tfdv.get_feature(run, names.AGE).HasField("skew_comparator")
-    assert tfdv.get_feature(run, names.SEX).drift_comparator.infinity_norm.threshold == 0.3
 
 
 def test_differences_are_told_aspect_by_aspect(curated):
     statistics = stats(study__view=[b"PA", b"\x1b[2J"], image__height=[b"tall"], new=[1.0])
     found = schemas.differences(
-        schemas.resolved(curated, CLASSES, DRIFT), tfdv.infer_schema(statistics, False)
+        schemas.resolved(curated, CLASSES), tfdv.infer_schema(statistics, False)
     )
     told = {(d.feature, d.aspect): (d.curated, d.inferred) for d in found}
     assert told["study/view", "values"] == ("also AP, LL", "also \\x1b[2J")
@@ -92,8 +78,8 @@ def test_differences_are_told_aspect_by_aspect(curated):
 def test_a_relaxed_schema_accepts_the_data_and_keeps_the_rest(curated):
     splits = [stats(study__view=[b"XX"]), stats(image__mean=[300.0], study__view=[b"YY"])]
     relaxed = schemas.relaxed(curated, splits)
-    run = schemas.resolved(relaxed, CLASSES, DRIFT)
-    assert schemas.anomalies(schemas.resolved(curated, CLASSES, DRIFT), splits) != {}
+    run = schemas.resolved(relaxed, CLASSES)
+    assert schemas.anomalies(schemas.resolved(curated, CLASSES), splits) != {}
     assert schemas.anomalies(run, splits) == {}
     assert set(tfdv.get_domain(relaxed, names.VIEW).value) == {"PA", "AP", "LL", "XX", "YY"}
     assert tfdv.get_feature(relaxed, names.MEAN).float_domain.max == 300
@@ -124,7 +110,7 @@ def test_classes_are_not_learnt_from_the_data(curated, had):
         text.domain = "classes"
     statistics = [stats(image__class__text=[b"NORMAL", b"strange"])]
     assert schemas.relaxed(curated, statistics) == curated
-    left = schemas.anomalies(schemas.resolved(curated, CLASSES, DRIFT), statistics)
+    left = schemas.anomalies(schemas.resolved(curated, CLASSES), statistics)
     assert list(left) == [names.TEXT]
     del curated.feature[:]
     assert "NORMAL" not in text_format.MessageToString(schemas.relaxed(curated, [stats()]))
