@@ -128,7 +128,7 @@ def measure(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") ->
 
 def _digest(pixels: np.ndarray) -> str:
     digest = hashlib.sha256(b"%dx%d:" % pixels.shape)
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 
