@@ -44,6 +44,7 @@ REASONS = {
     "duplicate": "the same pixels as an image of the other class, or of another given split",
     "outside": "a link or path that leads out of the input folder",
     "unreadable": "the file cannot be opened",
+    "damaged": "a library failed on it in a way that was not foreseen",
     "multi_frame": "a DICOM file of several frames",
     "no_pixels": "a DICOM file without an image, or one that no decoder here reads",
 }

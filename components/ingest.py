@@ -24,6 +24,7 @@ from tfxray.components import (
     duplicates,
     images,
     names,
+    privacy,
     pseudonym,
     records,
     scan,
@@ -97,7 +98,7 @@ def ingest(
             f"{out}: holds something else than ingested records; it would be lost. Name a folder "
             "that is new, empty, or was written by an ingest"
         )
-    partial = out.with_name(f".{out.name}.partial")
+    partial = out.with_name(names.PARTIAL.format(out.name))
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -145,19 +146,17 @@ def _run(
                 num_shards=shards,
             )
         for tag in (_REJECTED, _INDEX):
-            _ = (
-                results[tag]
-                | f"Lines_{tag}" >> beam.Map(json.dumps)
-                | f"Write_{tag}" >> beam.io.WriteToText(str(out / f".{tag}"))
-            )
+            _ = results[tag] | f"Write_{tag}" >> beam.io.WriteToText(str(out / f".{tag}"))
         seen = results[_SEEN] | beam.combiners.Count.Globally()
         _ = seen | beam.Map(json.dumps) | beam.io.WriteToText(str(out / f".{_SEEN}"))
     index = [duplicates.Entry(*line) for line in _drain(out, f".{_INDEX}")]
     rejected = [tuple(line) for line in _drain(out, f".{_REJECTED}")]
-    twice = duplicates.find(index)
+    # Rejects go by the names that a person finds them by.
+    paths = {pseudonym.file_name(secret, row.path): row.path for row in rows}
+    twice = duplicates.find(index, paths)
     if twice:
         duplicates.drop(out, {entry.name for entry, _ in twice})
-        rejected += [(entry.name, "duplicate", detail) for entry, detail in twice]
+        rejected += [(paths.get(e.name, e.name), "duplicate", detail) for e, detail in twice]
         gone = {entry for entry, _ in twice}
         index = [entry for entry in index if entry not in gone]
     _write_rejects(out / REJECTS, sorted(rejected))
@@ -173,26 +172,32 @@ def _run(
     )
     for leftover in out.glob(".seen*"):
         leftover.unlink()
-    _check(source, report, rejected)
+    _check(source, report, rejected, [row.path for row in rows])
     (out / names.INGEST_REPORT).write_text(json.dumps(dataclasses.asdict(report), indent=1))
     return report
 
 
-def _check(source: Path, report: Report, rejected: list[tuple[str, str, str]]) -> None:
+def _check(
+    source: Path, report: Report, rejected: list[tuple[str, str, str]], paths: list[str]
+) -> None:
     written = sum(report.written.values())
     if written + report.rejected != report.images:
         raise RuntimeError(
             f"{report.images} images in, but {written} written and {report.rejected} rejected"
         )
-    reasons = "; ".join(f"{name}: {code} {detail}".strip() for name, code, detail in rejected[:3])
+    empty = [name for name, count in report.labels.items() if not count]
+    if not empty:
+        return
+    first = rejected[:3]
+    reasons = "; ".join(f"{name}: {code} {detail}".strip() for name, code, detail in first)
+    if privacy.names_withheld(source, [*(name for name, _, _ in first), *paths]):
+        reasons = "; ".join(f"{code}: {count}" for code, count in sorted(report.reasons.items()))
     if not written:
         raise UserError(f"{source}: none of {report.images} images could be read ({reasons})")
-    empty = [name for name, count in report.labels.items() if not count]
-    if empty:
-        raise UserError(
-            f"{source}: no image of {', '.join(empty)} could be used; {report.rejected} of "
-            f"{report.images} were rejected" + (f" ({reasons})" if reasons else "")
-        )
+    raise UserError(
+        f"{source}: no image of {', '.join(empty)} could be used; {report.rejected} of "
+        f"{report.images} were rejected" + (f" ({reasons})" if reasons else "")
+    )
 
 
 def _drain(out: Path, prefix: str) -> Iterator[Any]:
@@ -203,7 +208,8 @@ def _drain(out: Path, prefix: str) -> Iterator[Any]:
 
 
 def _write_rejects(path: Path, rejected: Iterable[Sequence[str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    # Names as the file system has them: they need not be UTF-8.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(("name", "reason", "detail"))
         writer.writerows(rejected)
@@ -249,7 +255,7 @@ class _Reader:
     source: str
     classes: tuple[str, ...]
     max_pixels: int
-    secret: bytes
+    secret: bytes = dataclasses.field(repr=False)
 
     def file(self, path: str) -> bytes:
         """A file below the source folder, and no other."""
@@ -273,16 +279,27 @@ class _Reader:
             raise images.Rejected("unknown_label", label)
         shown, metadata = name, dict(known)
         xray, tags = dicom.read_any(encoded, self.max_pixels)
-        if dicom.is_dicom(encoded):
+        if privacy.is_dicom(encoded):
             metadata = {**tags, **metadata}
             # Neither a name nor a number of the hospital's leaves a DICOM file.
-            shown = pseudonym.pseudonym(self.secret, name) + ".dcm"
+            shown = pseudonym.file_name(self.secret, name)
             if "patient" in metadata:
                 metadata["patient"] = pseudonym.pseudonym(self.secret, metadata["patient"])
         message = example(xray, shown, label, self.classes, metadata)
         yield beam.pvalue.TaggedOutput(split, message.SerializeToString())
         entry = duplicates.Entry(xray.sha256, shown, label, split, metadata.get("patient", ""))
-        yield beam.pvalue.TaggedOutput(_INDEX, dataclasses.astuple(entry))
+        yield beam.pvalue.TaggedOutput(_INDEX, json.dumps(dataclasses.astuple(entry)))
+
+
+def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:
+    """A reject. One odd image never costs the others, whatever it makes a library raise.
+
+    Of what was not foreseen, only the type is told: its message may quote names.
+    """
+    if not isinstance(error, images.Rejected):
+        error = images.Rejected("damaged", type(error).__name__)
+    # As JSON, which is ASCII: Beam takes no name that is not UTF-8.
+    return beam.pvalue.TaggedOutput(_REJECTED, json.dumps((name, error.code, error.detail)))
 
 
 class _ReadFiles(beam.DoFn):
@@ -297,8 +314,8 @@ class _ReadFiles(beam.DoFn):
                 encoded = self._reader.file(row.path)
                 split = row.split or _UNSPLIT
                 yield from self._reader.emit(encoded, row.path, row.label, split, row.metadata)
-            except images.Rejected as error:
-                yield beam.pvalue.TaggedOutput(_REJECTED, (row.path, error.code, error.detail))
+            except Exception as error:
+                yield _set_aside(row.path, error)
 
 
 class _ConvertRecords(beam.DoFn):
@@ -320,8 +337,8 @@ class _ConvertRecords(beam.DoFn):
             metadata = {k: str(found[f]) for k, f in names.METADATA.items() if f in found}
             label = scan.label(found, self._reader.classes)
             yield from self._reader.emit(encoded, name, label, split, metadata)
-        except images.Rejected as error:
-            yield beam.pvalue.TaggedOutput(_REJECTED, (name, error.code, error.detail))
+        except Exception as error:
+            yield _set_aside(name, error)
 
 
 def example(
