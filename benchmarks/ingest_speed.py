@@ -70,7 +70,7 @@ def speed(source: Path, rounds: int) -> None:
             start = time.perf_counter()
             list(pool.map(decode, files, chunksize=32))
             middle = time.perf_counter()
-            ingest.ingest(source, Path(out) / "records", rules)
+            ingest.ingest(source, Path(out) / "records", rules, processes=os.cpu_count() or 1)
             end = time.perf_counter()
             if turn:  # the first warms the file cache and Beam up
                 bare.append(len(files) / (middle - start))

@@ -1,26 +1,30 @@
 """Reads a DICOM file: its pixels as a radiologist sees them, and a whitelist of its tags."""
 
 import io
+import logging
 import re
 import warnings
 
 import numpy as np
 import pydicom
 from PIL import Image
-from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from tfxray.components.images import MAX_PIXELS, Rejected, XRay, measure
 from tfxray.components.images import read as read_image
+from tfxray.components.privacy import is_dicom
 
 # Everything that leaves a DICOM file besides its pixels; PatientID only as a pseudonym.
 WHITELIST = ("PatientAge", "PatientSex", "ViewPosition", "PatientID")
+# Of free text, only what is known to be a view. The schema knows one kind of lateral.
+_VIEWS = {"PA": "PA", "AP": "AP", "LL": "LL", "RL": "LL", "LAT": "LL", "LATERAL": "LL"}
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 1 / 52.18, "D": 1 / 365.25}
 
-
-def is_dicom(encoded: bytes) -> bool:
-    """Whether a file is DICOM, by the mark behind its preamble."""
-    return encoded[128:132] == b"DICM"
+# pydicom warns of odd values by quoting them, as warnings and in a log of its own. Both are shut
+# for good, not around each call: that would not hold for several threads.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+warnings.filterwarnings("ignore", module="pydicom")
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 
 def read(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, dict[str, str]]:
@@ -41,30 +45,27 @@ def read(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, dict
         Rejected: Several frames, too large, no pixels, damaged, or a transfer syntax that no
             installed decoder reads.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            dataset = pydicom.dcmread(io.BytesIO(encoded))
-            frames = int(dataset.get("NumberOfFrames") or 1)
-            rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-        except (InvalidDicomError, EOFError, OSError, ValueError, TypeError) as error:
-            raise Rejected("truncated", type(error).__name__) from None
-        if frames > 1:
-            raise Rejected("multi_frame", f"{frames} frames")
-        if not rows or not columns or "PixelData" not in dataset:
-            raise Rejected("no_pixels", "the file holds no pixel data")
-        if rows * columns > max_pixels:
-            raise Rejected("too_large", f"{columns} x {rows} pixels")
-        try:
-            return _pixels(dataset), _metadata(dataset)
-        # Damage within shows in many ways. pydicom's messages may quote tags: only types are told.
-        except Exception as error:
-            syntax = dataset.file_meta.get("TransferSyntaxUID")
-            name = getattr(syntax, "name", "unknown")
-            raise Rejected("no_pixels", f"{type(error).__name__}; transfer syntax {name}") from None
+    # Damage shows in many ways. pydicom's messages may quote tags: only the errors' types are told.
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(encoded))
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+    except Exception as error:
+        raise Rejected("truncated", type(error).__name__) from None
+    if frames > 1:
+        raise Rejected("multi_frame", f"{frames} frames")
+    if not rows or not columns or "PixelData" not in dataset:
+        raise Rejected("no_pixels", "the file holds no pixel data")
+    if rows * columns > max_pixels:
+        raise Rejected("too_large", f"{columns} x {rows} pixels")
+    try:
+        return _pixels(dataset), _metadata(dataset)
+    except Exception as error:
+        detail = f"{type(error).__name__}; transfer syntax {_syntax(dataset)}"
+        raise Rejected("no_pixels", detail) from None
 
 
-def read_any(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[XRay, dict[str, str]]:
+def read_any(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[XRay, dict[str, str] | None]:
     """Reads a file of any kind.
 
     Args:
@@ -72,7 +73,7 @@ def read_any(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[XRay, dict[s
         max_pixels: Larger images are rejected undecoded.
 
     Returns:
-        The image; and what a DICOM file's whitelisted tags say.
+        The image; and what a DICOM file's whitelisted tags say, None for other files.
 
     Raises:
         Rejected: See `read` and `images.read`.
@@ -80,7 +81,14 @@ def read_any(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[XRay, dict[s
     if is_dicom(encoded):
         pixels, tags = read(encoded, max_pixels)
         return measure(pixels), tags
-    return read_image(encoded, max_pixels), {}
+    return read_image(encoded, max_pixels), None
+
+
+def _syntax(dataset: pydicom.Dataset) -> str:
+    """The transfer syntax by its name in the standard; what stands in its place is not told."""
+    uid = dataset.file_meta.get("TransferSyntaxUID")
+    name = str(getattr(uid, "name", uid))
+    return "unknown" if name == str(uid) else name
 
 
 def _pixels(dataset: pydicom.Dataset) -> np.ndarray:
@@ -123,6 +131,6 @@ def _metadata(dataset: pydicom.Dataset) -> dict[str, str]:
         "patient": found["PatientID"],
         "age": f"{int(age[1]) * _YEARS[age[2]]:.2f}" if age else "",
         "sex": found["PatientSex"],
-        "view": found["ViewPosition"],
+        "view": _VIEWS.get(found["ViewPosition"].upper(), ""),
     }
     return {key: value for key, value in values.items() if value}

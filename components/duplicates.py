@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -33,7 +33,7 @@ class Entry:
     patient: str
 
 
-def find(index: Iterable[Entry]) -> list[tuple[Entry, str]]:
+def find(index: Iterable[Entry], paths: Mapping[str, str] | None = None) -> list[tuple[Entry, str]]:
     """Finds the copies to set aside.
 
     Images of two classes with the same pixels: all of them go, since none of the labels can be
@@ -42,10 +42,12 @@ def find(index: Iterable[Entry]) -> list[tuple[Entry, str]]:
 
     Args:
         index: All examples.
+        paths: The source's name of a file, where the records call it otherwise.
 
     Returns:
         Each copy to set aside, and why, in the order of the digests.
     """
+    paths = paths or {}
     groups: dict[str, list[Entry]] = defaultdict(list)
     for entry in index:
         groups[entry.sha256].append(entry)
@@ -53,20 +55,20 @@ def find(index: Iterable[Entry]) -> list[tuple[Entry, str]]:
     for digest in sorted(d for d, group in groups.items() if len(group) > 1):
         group = sorted(groups[digest], key=lambda e: (_KEPT_FIRST.get(e.split, 0), e.name))
         if len({e.label for e in group}) > 1:
-            found += [(e, _other(e, group)) for e in group]
+            found += [(e, _other(e, group, paths)) for e in group]
         else:
             kept = group[0]
             found += [
-                (e, f"same pixels as {kept.name} ({_why(e, kept)})")
+                (e, f"same pixels as {paths.get(kept.name, kept.name)} ({_why(e, kept)})")
                 for e in group[1:]
                 if e.split != kept.split or e.patient != kept.patient
             ]
     return found
 
 
-def _other(entry: Entry, group: list[Entry]) -> str:
+def _other(entry: Entry, group: list[Entry], paths: Mapping[str, str]) -> str:
     other = next(e for e in group if e.label != entry.label)
-    return f"same pixels as {other.name}, which is {other.label}"
+    return f"same pixels as {paths.get(other.name, other.name)}, which is {other.label}"
 
 
 def _why(entry: Entry, kept: Entry) -> str:

@@ -39,6 +39,9 @@ class Rejected(Exception):
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code, self.detail = code, detail
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.code, self.detail)  # from one process to another
+
 
 REASONS = {
     "empty": "the file holds nothing",
@@ -50,6 +53,7 @@ REASONS = {
     "duplicate": "the same pixels as an image of the other class, or of another given split",
     "outside": "a link or path that leads out of the input folder",
     "unreadable": "the file cannot be opened",
+    "damaged": "a library failed on it in a way that was not foreseen",
     "multi_frame": "a DICOM file of several frames",
     "no_pixels": "a DICOM file without an image, or one that no decoder here reads",
 }
@@ -111,8 +115,10 @@ def measure(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") ->
         Image.fromarray(pixels).save(buffer, "PNG")
         encoded, kind = buffer.getvalue(), "PNG"
     height, width = pixels.shape
-    image = Image.fromarray(pixels)
-    mean, std = _mean_and_std(pixels)
+    # Of a large image, so many rows tell as much as all, except for the digest.
+    step = max(1, height // _MEASURED_ROWS)
+    rows = Image.fromarray(np.ascontiguousarray(pixels[::step]))
+    mean, std = _mean_and_std(rows)
     return XRay(
         encoded=encoded,
         format=KEPT_FORMATS[kind],
@@ -121,8 +127,8 @@ def measure(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") ->
         sha256=_digest(pixels),
         mean=mean,
         std=std,
-        sharpness=_sharpness(pixels),
-        phash=perceptual_hash(image),
+        sharpness=_sharpness(pixels, step),
+        phash=perceptual_hash(rows),
     )
 
 
@@ -199,24 +205,19 @@ def to_8_bits(deep: np.ndarray) -> np.ndarray:
     return (np.clip(deep.astype(np.float32), 0, full) * (255 / full) + 0.5).astype(np.uint8)
 
 
-def _rows(pixels: np.ndarray) -> int:
-    """The step between the rows that are measured: 256 to 511 of them tell as much as all."""
-    return max(1, pixels.shape[0] // _MEASURED_ROWS)
-
-
-def _mean_and_std(pixels: np.ndarray) -> tuple[float, float]:
+def _mean_and_std(image: Image.Image) -> tuple[float, float]:
     # From the histogram: many times faster than from the pixels.
-    counts = Image.fromarray(pixels[:: _rows(pixels)]).histogram()
-    share = np.asarray(counts, np.float64) / sum(counts)
+    counts = np.asarray(image.histogram(), np.float64)
+    share = counts / counts.sum()
     mean = float(share @ _LEVELS)
     return mean, math.sqrt(float(share @ (_LEVELS - mean) ** 2))
 
 
-def _sharpness(pixels: np.ndarray) -> float:
+def _sharpness(pixels: np.ndarray, step: int) -> float:
     if min(pixels.shape) < 3:
         return 0.0
     inner = pixels.shape[0] - 2
-    above, here, below = (pixels[i : inner + i : _rows(pixels)] for i in range(3))
+    above, here, below = (pixels[i : inner + i : step] for i in range(3))
     laplacian = here[:, 1:-1].astype(np.int16) * -4
     for neighbour in (above[:, 1:-1], below[:, 1:-1], here[:, :-2], here[:, 2:]):
         laplacian += neighbour

@@ -5,43 +5,30 @@ A Beam job. What cannot be read is set aside in `rejects.csv` and counted; the r
 
 import csv
 import dataclasses
-import functools
-import hashlib
 import json
-import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from tfxray.components import (
-    dicom,
     duplicates,
-    images,
     names,
+    privacy,
     pseudonym,
+    reading,
     records,
-    scan,
     sources,
 )
 from tfxray.components.errors import UserError
 from tfxray.components.names import REJECTS
 
-_CHUNK = 64
-_HANDED_OVER = 8
-_UNSPLIT = "all"
-# Besides the splits, what comes out of reading: rejects, one line per example, one per record in.
-_REJECTED = "rejected"
-_INDEX = "index"
-_SEEN = "seen"
-# Python's lock leaves a second thread nothing to win, and one thread keeps the order of the input.
+_CHUNK = 512
+_WORTH_PROCESSES = 500  # images from which on it pays to start some
 DEFAULT_BEAM_OPTIONS = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
@@ -76,6 +63,7 @@ def ingest(
     shards: int = 0,
     beam_options: Sequence[str] = DEFAULT_BEAM_OPTIONS,
     pseudonym_key: str | None = None,
+    processes: int = 1,
 ) -> Report:
     """Writes a folder's images as sharded TFRecords.
 
@@ -87,6 +75,8 @@ def ingest(
         shards: Files per split; 0 lets Beam choose.
         beam_options: As on Beam's command line.
         pseudonym_key: A file; see `pseudonym.key`.
+        processes: Read images in so many processes besides this one, whose main module they
+            import. For Beam's default options; else the runner has workers enough.
 
     Returns:
         What became of the input.
@@ -100,7 +90,7 @@ def ingest(
             f"{out}: holds something else than ingested records; it would be lost. Name a folder "
             "that is new, empty, or was written by an ingest"
         )
-    partial = out.with_name(f".{out.name}.partial")
+    partial = out.with_name(names.PARTIAL.format(out.name))
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -108,7 +98,7 @@ def ingest(
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None
     try:
         secret = pseudonym.key(out.parent, pseudonym_key)
-        report = _run(source, partial, rules, features, shards, beam_options, secret)
+        report = _run(source, partial, rules, features, shards, beam_options, secret, processes)
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
@@ -125,49 +115,49 @@ def _run(
     shards: int,
     beam_options: Sequence[str],
     secret: bytes,
+    processes: int,
 ) -> Report:
     rows: list[sources.Row] = []
     if features:
         layout = records.find(source, rules.ignore_given)
-        splits, classes = list(layout.splits) or [_UNSPLIT], rules.classes
+        splits, classes = list(layout.splits) or [reading.UNSPLIT], rules.classes
         if not classes:
             raise UserError("TFRecords under other names need `classes` from a config")
     else:
         rows, classes = sources.find(source, rules)
-        splits = sorted({row.split or _UNSPLIT for row in rows})
-    reader = _Reader(str(source), tuple(classes), rules.max_pixels, secret)
+        splits = sorted({row.split or reading.UNSPLIT for row in rows})
+    reader = reading.Reader(tuple(classes), rules.max_pixels, secret)
     with beam.Pipeline(options=PipelineOptions(list(beam_options))) as pipeline:
         if features:
             results = _from_records(pipeline, layout, splits, dict(features), reader)
         else:
-            results = _from_files(pipeline, rows, splits, reader)
+            few = len(rows) < _WORTH_PROCESSES
+            results = _from_files(pipeline, source, rows, splits, reader, 1 if few else processes)
         for split in splits:
             _ = results[split] | f"Write_{split}" >> beam.io.WriteToTFRecord(
-                str(out / (split if split != _UNSPLIT else "") / "data"),
+                str(out / (split if split != reading.UNSPLIT else "") / "data"),
                 file_name_suffix=".tfrecord",
                 num_shards=shards,
             )
-        for tag in (_REJECTED, _INDEX):
-            _ = (
-                results[tag]
-                | f"Lines_{tag}" >> beam.Map(json.dumps)
-                | f"Write_{tag}" >> beam.io.WriteToText(str(out / f".{tag}"))
-            )
-        seen = results[_SEEN] | beam.combiners.Count.Globally()
-        _ = seen | beam.Map(json.dumps) | beam.io.WriteToText(str(out / f".{_SEEN}"))
-    index = [duplicates.Entry(*line) for line in _drain(out, f".{_INDEX}")]
-    rejected = [tuple(line) for line in _drain(out, f".{_REJECTED}")]
-    twice = duplicates.find(index)
+        for tag in (reading.REJECTED, reading.INDEX):
+            _ = results[tag] | f"Write_{tag}" >> beam.io.WriteToText(str(out / f".{tag}"))
+        seen = results[reading.SEEN] | beam.combiners.Count.Globally()
+        _ = seen | beam.Map(json.dumps) | beam.io.WriteToText(str(out / f".{reading.SEEN}"))
+    index = [duplicates.Entry(*line) for line in _drain(out, f".{reading.INDEX}")]
+    rejected = [tuple(line) for line in _drain(out, f".{reading.REJECTED}")]
+    # Rejects go by the names that a person finds them by.
+    paths = {pseudonym.file_name(secret, row.path): row.path for row in rows}
+    twice = duplicates.find(index, paths)
     if twice:
         duplicates.drop(out, {entry.name for entry, _ in twice})
-        rejected += [(entry.name, "duplicate", detail) for entry, detail in twice]
+        rejected += [(paths.get(e.name, e.name), "duplicate", detail) for e, detail in twice]
         gone = {entry for entry, _ in twice}
         index = [entry for entry in index if entry not in gone]
     _write_rejects(out / REJECTS, sorted(rejected))
     written, labels = Counter(e.split for e in index), Counter(e.label for e in index)
     report = Report(
         classes=tuple(classes),
-        images=len(rows) if rows else next(_drain(out, f".{_SEEN}")),
+        images=len(rows) if rows else next(_drain(out, f".{reading.SEEN}")),
         written={split: written[split] for split in splits},
         labels={name: labels[name] for name in classes},
         rejected=len(rejected),
@@ -176,26 +166,32 @@ def _run(
     )
     for leftover in out.glob(".seen*"):
         leftover.unlink()
-    _check(source, report, rejected)
+    _check(source, report, rejected, [row.path for row in rows])
     (out / names.INGEST_REPORT).write_text(json.dumps(dataclasses.asdict(report), indent=1))
     return report
 
 
-def _check(source: Path, report: Report, rejected: list[tuple[str, str, str]]) -> None:
+def _check(
+    source: Path, report: Report, rejected: list[tuple[str, str, str]], paths: list[str]
+) -> None:
     written = sum(report.written.values())
     if written + report.rejected != report.images:
         raise RuntimeError(
             f"{report.images} images in, but {written} written and {report.rejected} rejected"
         )
-    reasons = "; ".join(f"{name}: {code} {detail}".strip() for name, code, detail in rejected[:3])
+    empty = [name for name, count in report.labels.items() if not count]
+    if not empty:
+        return
+    first = rejected[:3]
+    reasons = "; ".join(f"{name}: {code} {detail}".strip() for name, code, detail in first)
+    if privacy.names_withheld(source, [*(name for name, _, _ in first), *paths]):
+        reasons = "; ".join(f"{code}: {count}" for code, count in sorted(report.reasons.items()))
     if not written:
         raise UserError(f"{source}: none of {report.images} images could be read ({reasons})")
-    empty = [name for name, count in report.labels.items() if not count]
-    if empty:
-        raise UserError(
-            f"{source}: no image of {', '.join(empty)} could be used; {report.rejected} of "
-            f"{report.images} were rejected" + (f" ({reasons})" if reasons else "")
-        )
+    raise UserError(
+        f"{source}: no image of {', '.join(empty)} could be used; {report.rejected} of "
+        f"{report.images} were rejected" + (f" ({reasons})" if reasons else "")
+    )
 
 
 def _drain(out: Path, prefix: str) -> Iterator[Any]:
@@ -206,21 +202,28 @@ def _drain(out: Path, prefix: str) -> Iterator[Any]:
 
 
 def _write_rejects(path: Path, rejected: Iterable[Sequence[str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    # Names as the file system has them: they need not be UTF-8.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(("name", "reason", "detail"))
         writer.writerows(rejected)
 
 
 def _from_files(
-    pipeline: beam.Pipeline, rows: list[sources.Row], splits: list[str], reader: "_Reader"
+    pipeline: beam.Pipeline,
+    source: Path,
+    rows: list[sources.Row],
+    splits: list[str],
+    reader: reading.Reader,
+    processes: int,
 ) -> Any:
     # Chunks, not single rows: Beam's cost per element is that of decoding a small image.
     chunks = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
+    read = beam.ParDo(reading.ReadFiles(reader, str(source), processes))
     return (
         pipeline
         | "Files" >> beam.Create(chunks, reshuffle=True)
-        | "Read" >> beam.ParDo(_ReadFiles(reader)).with_outputs(*splits, _REJECTED, _INDEX, _SEEN)
+        | "Read" >> read.with_outputs(*splits, *reading.BESIDES)
     )
 
 
@@ -229,7 +232,7 @@ def _from_records(
     layout: records.Layout,
     splits: list[str],
     features: dict[str, str],
-    reader: "_Reader",
+    reader: reading.Reader,
 ) -> Any:
     branches = [
         pipeline
@@ -237,171 +240,5 @@ def _from_records(
         | f"Tag_{split}" >> beam.Map(lambda record, split=split: (split, record))
         for split, pattern in zip(splits, layout.patterns, strict=True)
     ]
-    convert = beam.ParDo(_ConvertRecords(reader, features))
-    return (
-        branches
-        | beam.Flatten()
-        | "Convert" >> convert.with_outputs(*splits, _REJECTED, _INDEX, _SEEN)
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Reader:
-    """Bytes to examples; what both kinds of input share."""
-
-    source: str
-    classes: tuple[str, ...]
-    max_pixels: int
-    secret: bytes
-
-    def file(self, path: str) -> bytes:
-        """A file below the source folder, and no other."""
-        folder, name = os.path.split(path)
-        full = os.path.join(_resolved(os.path.join(self.source, folder)), name)
-        if os.path.islink(full):
-            full = os.path.realpath(full)
-        root = _resolved(self.source)
-        if os.path.commonpath([full, root]) != root:
-            raise images.Rejected("outside")
-        try:
-            with open(full, "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise images.Rejected("unreadable", error.strerror or "") from None
-
-    def emit(
-        self, encoded: bytes, name: str, label: str | None, split: str, known: Mapping[str, str]
-    ) -> Iterator[beam.pvalue.TaggedOutput]:
-        """One image, as an example for its split and an entry of the index."""
-        if label is None:
-            raise images.Rejected("no_label")
-        if label not in self.classes:
-            raise images.Rejected("unknown_label", label)
-        shown, metadata = name, dict(known)
-        xray, tags = dicom.read_any(encoded, self.max_pixels)
-        if dicom.is_dicom(encoded):
-            metadata = {**tags, **metadata}
-            # Neither a name nor a number of the hospital's leaves a DICOM file.
-            shown = pseudonym.pseudonym(self.secret, name) + ".dcm"
-            if "patient" in metadata:
-                metadata["patient"] = pseudonym.pseudonym(self.secret, metadata["patient"])
-        message = example(xray, shown, label, self.classes, metadata)
-        yield beam.pvalue.TaggedOutput(split, message.SerializeToString())
-        entry = duplicates.Entry(xray.sha256, shown, label, split, metadata.get("patient", ""))
-        yield beam.pvalue.TaggedOutput(_INDEX, dataclasses.astuple(entry))
-
-
-# Folders only: a set has few of them, and many files.
-_resolved = functools.lru_cache(maxsize=1024)(os.path.realpath)
-
-
-class _ReadFiles(beam.DoFn):
-    """Chunks of rows to serialized examples, one output per split.
-
-    Decoders let go of Python's lock: threads of our own use all cores, which Beam's would not do
-    without giving up the order of the input, nor its processes without importing TensorFlow again.
-    """
-
-    def __init__(self, reader: _Reader):
-        self._reader = reader
-
-    def setup(self) -> None:
-        self._threads = ThreadPoolExecutor(os.cpu_count())
-
-    def teardown(self) -> None:
-        self._threads.shutdown()
-
-    def process(self, rows: list[sources.Row]) -> Iterator[beam.pvalue.TaggedOutput]:
-        # A few rows at a time: to hand over each by itself costs as much as to read it.
-        parts = [rows[i : i + _HANDED_OVER] for i in range(0, len(rows), _HANDED_OVER)]
-        for outputs in self._threads.map(self._read_all, parts):
-            yield from outputs
-
-    def _read_all(self, rows: list[sources.Row]) -> list[beam.pvalue.TaggedOutput]:
-        return [output for row in rows for output in self._read(row)]
-
-    def _read(self, row: sources.Row) -> list[beam.pvalue.TaggedOutput]:
-        try:
-            encoded = self._reader.file(row.path)
-            split = row.split or _UNSPLIT
-            return list(self._reader.emit(encoded, row.path, row.label, split, row.metadata))
-        except images.Rejected as error:
-            return [beam.pvalue.TaggedOutput(_REJECTED, (row.path, error.code, error.detail))]
-
-
-class _ConvertRecords(beam.DoFn):
-    """Records under other names to serialized examples by the contract."""
-
-    def __init__(self, reader: _Reader, features: dict[str, str]):
-        self._reader = reader
-        self._features = features
-
-    def process(self, element: tuple[str, bytes]) -> Iterator[beam.pvalue.TaggedOutput]:
-        split, record = element
-        yield beam.pvalue.TaggedOutput(_SEEN, 1)
-        found = scan.values(record, self._features)
-        name = str(found.get(names.FILENAME) or hashlib.sha256(record).hexdigest()[:16])
-        try:
-            encoded = found.get(names.IMAGE)
-            if not isinstance(encoded, bytes):
-                raise images.Rejected("empty", "the record holds no image")
-            metadata = {k: str(found[f]) for k, f in names.METADATA.items() if f in found}
-            label = scan.label(found, self._reader.classes)
-            yield from self._reader.emit(encoded, name, label, split, metadata)
-        except images.Rejected as error:
-            yield beam.pvalue.TaggedOutput(_REJECTED, (name, error.code, error.detail))
-
-
-def example(
-    xray: images.XRay,
-    name: str,
-    label: str,
-    classes: Sequence[str],
-    metadata: Mapping[str, str],
-) -> tf.train.Example:
-    """One image as a `tf.train.Example` by the data contract.
-
-    Args:
-        xray: The image.
-        name: Its file name below the input folder.
-        label: Its class, one of `classes`.
-        classes: In the order of their labels.
-        metadata: `patient`, `age`, `sex`, `view`, `site`, as found. What cannot be read as such
-            is left out. An image without a patient counts as a patient of its own.
-    """
-    message = tf.train.Example()
-    feature = message.features.feature
-    text = {
-        names.FORMAT: xray.format,
-        names.FILENAME: name,
-        names.SHA256: xray.sha256,
-        names.PHASH: xray.phash,
-        names.TEXT: label,
-        names.PATIENT: metadata.get("patient") or f"image:{name}",
-        names.SEX: _sex(metadata.get("sex", "")),
-        names.VIEW: metadata.get("view", "").upper(),
-        names.SITE: metadata.get("site", ""),
-    }
-    numbers = {names.MEAN: xray.mean, names.STD: xray.std, names.SHARPNESS: xray.sharpness}
-    age = re.search(r"\d+(\.\d+)?", metadata.get("age", ""))
-    if age and float(age[0]) <= 130:
-        numbers[names.AGE] = float(age[0])
-    counts = {
-        names.HEIGHT: xray.height,
-        names.WIDTH: xray.width,
-        names.LABEL: list(classes).index(label),
-    }
-    feature[names.IMAGE].bytes_list.value.append(xray.encoded)
-    for key, value in text.items():
-        if value:
-            feature[key].bytes_list.value.append(value.encode("utf-8", "surrogateescape"))
-    for key, number in numbers.items():
-        feature[key].float_list.value.append(number)
-    for key, count in counts.items():
-        feature[key].int64_list.value.append(count)
-    return message
-
-
-def _sex(value: str) -> str:
-    initial = value[:1].upper()
-    return initial if initial in ("F", "M") else ""
+    convert = beam.ParDo(reading.ConvertRecords(reader, features))
+    return branches | beam.Flatten() | "Convert" >> convert.with_outputs(*splits, *reading.BESIDES)

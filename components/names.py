@@ -45,3 +45,4 @@ SIGNATURE_BYTES = "serving_bytes"
 RECORD_SUFFIXES = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
 REJECTS = "rejects.csv"
 INGEST_REPORT = "ingest.json"
+PARTIAL = ".{}.partial"  # what a folder of records is called until it is complete

@@ -51,6 +51,11 @@ def _checked(value: bytes, where: str) -> bytes:
     return value
 
 
+def file_name(secret: bytes, path: str) -> str:
+    """What a DICOM file is called in the records."""
+    return pseudonym(secret, path) + ".dcm"
+
+
 def pseudonym(secret: bytes, value: str) -> str:
     """HMAC-SHA256 of a value, 16 hexadecimal digits of it."""
     return hmac.new(secret, value.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[

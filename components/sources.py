@@ -6,12 +6,13 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tfxray.components.errors import UserError
 from tfxray.components.images import MAX_PIXELS
 from tfxray.components.names import METADATA, REJECTS
+from tfxray.components.privacy import holds_dicom, names_withheld
 
 SPLIT_FOLDERS = {
     "train": "train", "training": "train",
@@ -22,6 +23,7 @@ MANIFEST = "manifest.csv"
 # What lies beside images and is none of them. Anything else is opened, whatever its extension.
 _NOT_IMAGES = {".csv", ".json", ".txt", ".md", ".html", ".pdf", ".py", ".yaml", ".yml", ".xml",
                ".xlsx", ".ini", ".zip", ".tar", ".gz", ".db"}  # fmt: skip
+_WITHHELD = "not shown, since there is DICOM among the images and names may be patients'"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +82,7 @@ def find(source: Path, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
         raise UserError(f"{source}: no such folder")
     files = sorted(_walk(source))
     given = _given_splits(files, rules)
-    manifest = _read_manifest(source, rules)
+    manifest = _read_manifest(source, rules, files)
     known = set(rules.classes) | set(rules.labels)
     try:
         pattern = re.compile(rules.pattern) if rules.pattern else None
@@ -116,7 +118,9 @@ def _given_splits(files: list[str], rules: Rules) -> bool:
     return bool(tops) and not rules.ignore_given and tops <= set(SPLIT_FOLDERS)
 
 
-def _read_manifest(source: Path, rules: Rules) -> dict[str, dict[str, str]] | None:
+def _read_manifest(
+    source: Path, rules: Rules, files: list[str]
+) -> dict[str, dict[str, str]] | None:
     path = source / (rules.manifest or MANIFEST)
     if not path.is_file():
         if rules.manifest:
@@ -127,8 +131,10 @@ def _read_manifest(source: Path, rules: Rules) -> dict[str, dict[str, str]] | No
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
             if "path" not in columns:
+                # Without a line of headings, the first image's stand in their place.
+                shown = _WITHHELD if names_withheld(source, files) else ", ".join(columns)
                 raise UserError(
-                    f"{path}: needs a column `path`; has: {', '.join(columns)}. Further columns "
+                    f"{path}: needs a column `path`; has: {shown}. Further columns "
                     f"that are read: label, split, {', '.join(METADATA)} (or patient_id)"
                 )
             rows = {}
@@ -187,23 +193,22 @@ def _drawn(split: str | None, patient: str, share: float) -> str | None:
     """Draws `eval` by patient out of `train`; a given `eval` joins `train` first."""
     if split not in ("train", "eval"):
         return split
-    bucket = int(hashlib.sha256(patient.encode()).hexdigest(), 16) % 10_000
+    bucket = int(hashlib.sha256(_bytes(patient)).hexdigest(), 16) % 10_000
     return "eval" if bucket < share * 10_000 else "train"
 
 
 def _check(source: Path, rows: list[Row], rules: Rules) -> tuple[str, ...]:
+    paths = [row.path for row in rows]
+    if not rules.classes and holds_dicom(source, paths):
+        raise UserError(
+            f"{source}: there is DICOM among the images: name the classes (--classes). Folders "
+            "would become classes, which records name, and they may be named after patients"
+        )
     labels = Counter(row.label for row in rows if row.label)
     classes = rules.classes or tuple(sorted(labels))
     unknown = [label for label in labels if label not in classes]
     if sum(labels[label] for label in unknown) > rules.tolerated * len(rows):
-        examples = "; ".join(
-            f"{label!r} ({labels[label]} images, first {_first(rows, label)})"
-            for label in unknown[:5]
-        )
-        raise UserError(
-            f"{source}: labels that are not among the classes [{', '.join(classes)}]: {examples}. "
-            "Add them to `classes`, or say in `ingest.labels` which class each means"
-        )
+        raise UserError(_unknown(source, rows, classes, {name: labels[name] for name in unknown}))
     if not labels:
         raise UserError(
             f"{source}: nothing tells the class of an image: no class folders "
@@ -212,9 +217,10 @@ def _check(source: Path, rows: list[Row], rules: Rules) -> tuple[str, ...]:
         )
     missing = [name for name in classes if not labels[name]]
     if missing or len(classes) < 2:
+        shown = classes if names_withheld(source, paths) else sorted(labels)
         raise UserError(
             f"{source}: a classifier needs images of two classes or more; found "
-            + ", ".join(f"{name}: {count}" for name, count in sorted(labels.items()))
+            + ", ".join(f"{name}: {labels[name]}" for name in shown if labels[name])
             + (f"; none of {', '.join(missing)}" if missing else "")
         )
     splits = {row.split for row in rows} - {None}
@@ -226,6 +232,32 @@ def _check(source: Path, rows: list[Row], rules: Rules) -> tuple[str, ...]:
             "to split all of it anew by patient"
         )
     return classes
+
+
+def _unknown(
+    source: Path, rows: list[Row], classes: Sequence[str], labels: Mapping[str, int]
+) -> str:
+    first = {label: _first(rows, label) for label in list(labels)[:5]}
+    start = f"{source}: labels that are not among the classes [{', '.join(classes)}]: "
+    if not names_withheld(source, [*first.values(), *(row.path for row in rows)]):
+        examples = "; ".join(
+            f"{label!r} ({labels[label]} images, first {path})" for label, path in first.items()
+        )
+        return (
+            f"{start}{examples}. Add them to `classes`, or say in `ingest.labels` which class each "
+            "means"
+        )
+    return (
+        f"{start}{len(labels)} labels of {sum(labels.values())} images, {_WITHHELD}. An image's "
+        "label is the folder on its path that is named like a class, from the top; where there is "
+        f"none, the folder that it lies in. A column `label` in a {MANIFEST} or a group `label` in "
+        "`ingest.pattern` counts before folders. Or say in `ingest.labels` which class each means"
+    )
+
+
+def _bytes(text: str) -> bytes:
+    """As the file system has it: a name need not be UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _first(rows: list[Row], label: str) -> str:
@@ -241,6 +273,10 @@ def fingerprint(source: Path) -> str:
             if name == REJECTS:
                 continue
             path = os.path.join(folder, name)
-            stat = os.lstat(path)
-            digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            try:
+                stat = os.lstat(path)
+            except OSError:  # gone meanwhile, or forbidden; the error would quote the name
+                digest.update(_bytes(f"{path}\0\n"))
+                continue
+            digest.update(_bytes(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
     return digest.hexdigest()

@@ -124,16 +124,16 @@ def ingest(
         from tfxray.components import ingest as job
 
         foreign = dict(config.ingest.features) if config and records.holds_records(source) else None
+        beam_options = tuple(config.beam.options) if config else ()
         report = job.ingest(
             source,
             out,
             rules,
             foreign,
             config.ingest.shards if config else 0,
-            tuple(config.beam.options)
-            if config and config.beam.options
-            else job.DEFAULT_BEAM_OPTIONS,
+            beam_options or job.DEFAULT_BEAM_OPTIONS,
             config.ingest.pseudonym_key if config else None,
+            1 if beam_options else os.cpu_count() or 1,
         )
     for split, count in report.written.items():
         click.echo(f"{count} examples ({split}) in {out}")

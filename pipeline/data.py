@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,6 +121,7 @@ class Ingest:
             _, errors = self._process.communicate()
             code, self._process = self._process.returncode, None
             message = errors.strip().removeprefix("error: ")
+            self._clear()
             if code == 2:
                 raise UserError(message)
             if code:
@@ -133,3 +135,9 @@ class Ingest:
             self._process.terminate()
             self._process.communicate()
             self._process = None
+            self._clear()
+
+    def _clear(self) -> None:
+        """Takes away what an ingest that was killed left: lists of files, by their names."""
+        partial = self.folder.with_name(names.PARTIAL.format(self.folder.name))
+        shutil.rmtree(partial, ignore_errors=True)

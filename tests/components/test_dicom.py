@@ -52,6 +52,15 @@ def test_ages_come_in_four_units(age, years):
 
 
 @pytest.mark.parametrize(
+    ("view", "expected"),
+    [("PA", "PA"), ("AP", "AP"), ("RL", "LL"), ("LATERAL", "LL"), ("", None), ("DOE JANE", None)],
+)
+def test_a_view_is_one_that_the_schema_knows(view, expected):
+    _, found = reader.read(dicom(RAMP, ViewPosition=view))
+    assert found.get("view") == expected
+
+
+@pytest.mark.parametrize(
     ("make", "code"),
     [
         (lambda: dicom(RAMP, NumberOfFrames=3), "multi_frame"),

@@ -1,0 +1,121 @@
+"""Loads image files, on all cores. Light to import: each process of its own does so anew."""
+
+import functools
+import itertools
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+
+from tfxray.components import dicom, images
+
+_TASK = 8  # files handed to a process at a time
+_AHEAD = 3  # tasks per process that may be under way: what bounds the memory
+
+Loaded = tuple[images.XRay, dict[str, str] | None]  # an image; a DICOM file's tags
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of image files.
+
+    Attributes:
+        path: The folder's.
+        max_pixels: Larger images are rejected undecoded.
+    """
+
+    path: str
+    max_pixels: int = images.MAX_PIXELS
+
+    def load(self, name: str) -> Loaded | images.Rejected:
+        """Reads one file; whatever that makes a library raise, the others go on.
+
+        Args:
+            name: Below the folder.
+
+        Returns:
+            The image and its DICOM tags, or why it cannot be used. Of what was not foreseen, only
+            the type is told: its message may quote names.
+        """
+        try:
+            return dicom.read_any(self._bytes(name), self.max_pixels)
+        except images.Rejected as rejected:
+            return rejected
+        except Exception as error:
+            return images.Rejected("damaged", type(error).__name__)
+
+    def _bytes(self, name: str) -> bytes:
+        """A file below the folder, and no other."""
+        parent, base = os.path.split(name)
+        full = os.path.join(_resolved(os.path.join(self.path, parent)), base)
+        if os.path.islink(full):
+            full = os.path.realpath(full)
+        root = _resolved(self.path)
+        if os.path.commonpath([full, root]) != root:
+            raise images.Rejected("outside")
+        try:
+            with open(full, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise images.Rejected("unreadable", error.strerror or "") from None
+
+    def load_all(self, names: Sequence[str]) -> list[Loaded | images.Rejected]:
+        """Reads several."""
+        return [self.load(name) for name in names]
+
+
+# Folders only: a set has few of them, and many files.
+_resolved = functools.lru_cache(maxsize=1024)(os.path.realpath)
+
+
+class Loader:
+    """Reads a folder's files in processes of their own, in order.
+
+    Processes, since half of the work on a small image is Python's, whose lock makes threads slower
+    than one; of our own, since Beam's import TensorFlow first, which takes longer than to read
+    5,000 images.
+    """
+
+    def __init__(self, folder: Folder, processes: int):
+        """Starts the processes.
+
+        Args:
+            folder: Where the files are.
+            processes: How many; with one, this one reads.
+        """
+        self._folder = folder
+        self._processes = processes
+        self._pool = None
+        if processes > 1:
+            # Spawned: a fork of a process that runs TensorFlow may hang.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(processes, mp_context=context)
+
+    def load(self, names: Sequence[str]) -> Iterator[Loaded | images.Rejected]:
+        """Reads files, a few ahead of who takes them.
+
+        Args:
+            names: Below the folder.
+
+        Returns:
+            What each holds, in the order of the names.
+        """
+        if self._pool is None:
+            yield from map(self._folder.load, names)
+            return
+        tasks = iter([names[i : i + _TASK] for i in range(0, len(names), _TASK)])
+        ahead: deque[Future[list[Loaded | images.Rejected]]] = deque()
+        for task in itertools.chain(tasks, itertools.repeat(None)):
+            if task is not None:
+                ahead.append(self._pool.submit(self._folder.load_all, task))
+            if not ahead:
+                return
+            if task is None or len(ahead) > _AHEAD * self._processes:
+                yield from ahead.popleft().result()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        if self._pool is not None:
+            self._pool.shutdown()

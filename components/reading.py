@@ -1,0 +1,183 @@
+"""What a worker of ingest does: one file's or record's bytes to an example, or a reject."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import apache_beam as beam
+import tensorflow as tf
+
+from tfxray.components import dicom, duplicates, files, images, names, pseudonym, scan, sources
+
+UNSPLIT = "all"
+# Besides the splits, what comes out: rejects, one line per example, one per record in.
+REJECTED = "rejected"
+INDEX = "index"
+SEEN = "seen"
+BESIDES = (REJECTED, INDEX, SEEN)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Images to examples; what both kinds of input share.
+
+    Attributes:
+        classes: In the order of their labels.
+        max_pixels: Larger images are rejected undecoded.
+        secret: The pseudonyms' key.
+    """
+
+    classes: tuple[str, ...]
+    max_pixels: int
+    secret: bytes = dataclasses.field(repr=False)
+
+    def known(self, label: str | None) -> str:
+        """The label.
+
+        Raises:
+            Rejected: It is none of the classes.
+        """
+        if label is None:
+            raise images.Rejected("no_label")
+        if label not in self.classes:
+            raise images.Rejected("unknown_label", label)
+        return label
+
+    def emit(
+        self, loaded: files.Loaded, name: str, label: str, split: str, known: Mapping[str, str]
+    ) -> Iterator[beam.pvalue.TaggedOutput]:
+        """One image, as an example for its split and an entry of the index."""
+        (xray, tags), shown, metadata = loaded, name, dict(known)
+        if tags is not None:
+            metadata = {**tags, **metadata}
+            # Neither a name nor a number of the hospital's leaves a DICOM file.
+            shown = pseudonym.file_name(self.secret, name)
+            if "patient" in metadata:
+                metadata["patient"] = pseudonym.pseudonym(self.secret, metadata["patient"])
+        message = example(xray, shown, label, self.classes, metadata)
+        yield beam.pvalue.TaggedOutput(split, message.SerializeToString())
+        entry = duplicates.Entry(xray.sha256, shown, label, split, metadata.get("patient", ""))
+        yield beam.pvalue.TaggedOutput(INDEX, json.dumps(dataclasses.astuple(entry)))
+
+
+def _set_aside(name: str, rejected: images.Rejected) -> beam.pvalue.TaggedOutput:
+    # As JSON, which is ASCII: Beam takes no name that is not UTF-8.
+    return beam.pvalue.TaggedOutput(REJECTED, json.dumps((name, rejected.code, rejected.detail)))
+
+
+class ReadFiles(beam.DoFn):
+    """Chunks of rows to serialized examples, one output per split."""
+
+    def __init__(self, reader: Reader, source: str, processes: int):
+        self._reader = reader
+        self._folder = files.Folder(source, reader.max_pixels)
+        self._processes = processes
+
+    def setup(self) -> None:
+        """See `beam.DoFn`."""
+        self._loader = files.Loader(self._folder, self._processes)
+
+    def teardown(self) -> None:
+        """See `beam.DoFn`."""
+        self._loader.close()
+
+    def process(self, rows: list[sources.Row]) -> Iterator[beam.pvalue.TaggedOutput]:
+        """Rows to examples, rejects and lines of the index, in their order."""
+        usable = []
+        for row in rows:
+            try:
+                self._reader.known(row.label)
+                usable.append(row)
+            except images.Rejected as rejected:
+                yield _set_aside(row.path, rejected)
+        results = self._loader.load([row.path for row in usable])
+        for row, result in zip(usable, results, strict=True):
+            if isinstance(result, images.Rejected):
+                yield _set_aside(row.path, result)
+            else:
+                split, label = row.split or UNSPLIT, row.label or ""
+                yield from self._reader.emit(result, row.path, label, split, row.metadata)
+
+
+class ConvertRecords(beam.DoFn):
+    """Records under other names to serialized examples by the contract."""
+
+    def __init__(self, reader: Reader, features: dict[str, str]):
+        self._reader = reader
+        self._features = features
+
+    def process(self, element: tuple[str, bytes]) -> Iterator[beam.pvalue.TaggedOutput]:
+        """A split and a record of it, likewise."""
+        split, record = element
+        yield beam.pvalue.TaggedOutput(SEEN, 1)
+        found = scan.values(record, self._features)
+        name = str(found.get(names.FILENAME) or hashlib.sha256(record).hexdigest()[:16])
+        try:
+            encoded = found.get(names.IMAGE)
+            if not isinstance(encoded, bytes):
+                raise images.Rejected("empty", "the record holds no image")
+            metadata = {k: str(found[f]) for k, f in names.METADATA.items() if f in found}
+            label = self._reader.known(scan.label(found, self._reader.classes))
+            loaded = dicom.read_any(encoded, self._reader.max_pixels)
+            yield from self._reader.emit(loaded, name, label, split, metadata)
+        except images.Rejected as rejected:
+            yield _set_aside(name, rejected)
+        except Exception as error:
+            yield _set_aside(name, images.Rejected("damaged", type(error).__name__))
+
+
+def example(
+    xray: images.XRay,
+    name: str,
+    label: str,
+    classes: Sequence[str],
+    metadata: Mapping[str, str],
+) -> tf.train.Example:
+    """One image as a `tf.train.Example` by the data contract.
+
+    Args:
+        xray: The image.
+        name: Its file name below the input folder.
+        label: Its class, one of `classes`.
+        classes: In the order of their labels.
+        metadata: `patient`, `age`, `sex`, `view`, `site`, as found. What cannot be read as such
+            is left out. An image without a patient counts as a patient of its own.
+    """
+    message = tf.train.Example()
+    feature = message.features.feature
+    text = {
+        names.FORMAT: xray.format,
+        names.FILENAME: name,
+        names.SHA256: xray.sha256,
+        names.PHASH: xray.phash,
+        names.TEXT: label,
+        names.PATIENT: metadata.get("patient") or f"image:{name}",
+        names.SEX: _sex(metadata.get("sex", "")),
+        names.VIEW: metadata.get("view", "").upper(),
+        names.SITE: metadata.get("site", ""),
+    }
+    numbers = {names.MEAN: xray.mean, names.STD: xray.std, names.SHARPNESS: xray.sharpness}
+    age = re.search(r"\d+(\.\d+)?", metadata.get("age", ""))
+    if age and float(age[0]) <= 130:
+        numbers[names.AGE] = float(age[0])
+    counts = {
+        names.HEIGHT: xray.height,
+        names.WIDTH: xray.width,
+        names.LABEL: list(classes).index(label),
+    }
+    feature[names.IMAGE].bytes_list.value.append(xray.encoded)
+    for key, value in text.items():
+        if value:
+            feature[key].bytes_list.value.append(value.encode("utf-8", "surrogateescape"))
+    for key, number in numbers.items():
+        feature[key].float_list.value.append(number)
+    for key, count in counts.items():
+        feature[key].int64_list.value.append(count)
+    return message
+
+
+def _sex(value: str) -> str:
+    initial = value[:1].upper()
+    return initial if initial in ("F", "M") else ""
