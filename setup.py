@@ -38,6 +38,7 @@ setup(
         "python-gdcm>=3.0.24",
         "pyyaml>=6",
         "rich>=13",
+        "scikit-learn>=1.4",
         # pkg_resources, which TFX's dependencies import, is gone from 81 on.
         "setuptools<81",
     ],
@@ -48,7 +49,6 @@ setup(
             "pytest",
             "pytest-timeout",
             "ruff",
-            "scikit-learn",
             "types-PyYAML",
             "uv",
         ],

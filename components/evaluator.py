@@ -42,8 +42,9 @@ def eval_config(
 
     Returns:
         The configuration, with metrics named `auc`, `prauc`, `accuracy`, `sensitivity`,
-        `specificity`, `precision`, `example_count`, `positives`, `mean_label` and
-        `mean_prediction`; the last class is the positive one, at a score of 0.5.
+        `specificity`, `precision`, `cross_entropy`, `true_positives` and the other three counts,
+        `example_count`, `mean_label` and `mean_prediction`; the last class is the positive one, at
+        a score of 0.5.
     """
     bar = tfma.MetricThreshold(
         value_threshold=tfma.GenericValueThreshold(lower_bound=DoubleValue(value=threshold)),
@@ -59,6 +60,11 @@ def eval_config(
         tfma.metrics.Recall(name="sensitivity", thresholds=0.5),
         tfma.metrics.Specificity(name="specificity", thresholds=0.5),
         tfma.metrics.Precision(name="precision", thresholds=0.5),
+        tfma.metrics.BinaryCrossEntropy(name="cross_entropy"),
+        tfma.metrics.TruePositives(name="true_positives", thresholds=[0.5]),
+        tfma.metrics.FalsePositives(name="false_positives", thresholds=[0.5]),
+        tfma.metrics.TrueNegatives(name="true_negatives", thresholds=[0.5]),
+        tfma.metrics.FalseNegatives(name="false_negatives", thresholds=[0.5]),
         tfma.metrics.MeanLabel(name="mean_label"),
         tfma.metrics.MeanPrediction(name="mean_prediction"),
     ]

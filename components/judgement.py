@@ -1,8 +1,11 @@
 """Reads what TFMA and TFDV wrote: figures per slice, the verdict, counts, anomalies."""
 
 import dataclasses
+import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
@@ -12,6 +15,17 @@ from tfxray.components import names
 from tfxray.components.evaluator import AUC
 
 OVERALL = "all"
+_COUNTS = (
+    "example_count",
+    "true_positives",
+    "false_positives",
+    "true_negatives",
+    "false_negatives",
+)
+# Trainer's figures of a split, and what TFMA calls the same.
+_SPLIT_FIGURES = {
+    name: name for name in ("auc", "precision", "accuracy", "cross_entropy", *_COUNTS[1:])
+} | {"recall": "sensitivity"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +69,13 @@ class Judgement:
     blessed: bool
     reasons: list[str]
     compared: bool
+
+    @property
+    def of_test(self) -> dict[str, float]:
+        """The whole test split's figures, by Trainer's names."""
+        figures = self.slices[0].figures if self.slices else {}
+        found = {name: figures.get(theirs) for name, theirs in _SPLIT_FIGURES.items()}
+        return {name: figure.value for name, figure in found.items() if figure}
 
     @property
     def auc(self) -> Figure | None:
@@ -126,7 +147,7 @@ def _defined(name: str, figure: Figure, images: int, positives: int) -> Figure |
     low, high = figure.low, figure.high
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return Figure(figure.value)
-    top = images if name == "example_count" else 1.0
+    top = images if name in _COUNTS else math.inf if name == "cross_entropy" else 1.0
     return Figure(figure.value, max(0.0, low), min(float(top), high))
 
 
@@ -152,6 +173,19 @@ def _reasons(result: tfma.ValidationResult) -> list[str]:
     if result.missing_slices:
         reasons.append("the test split is empty")
     return reasons or ["the gate's metric is missing from the evaluation"]
+
+
+def written(uris: Mapping[str, str], name: str) -> dict[str, Any]:
+    """What Trainer wrote beside its TensorBoard logs; empty where there is none.
+
+    Args:
+        uris: Folders of the run's artifacts.
+        name: The file's, such as `trainer.METRICS`.
+    """
+    folder = uris.get("Trainer.model_run")
+    files = sorted(Path(folder).rglob(name)) if folder else []
+    content: dict[str, Any] = json.loads(files[0].read_text()) if files else {}
+    return content
 
 
 @dataclasses.dataclass(frozen=True)

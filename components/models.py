@@ -1,4 +1,4 @@
-"""The networks: backbone and head. Keras only, so that it runs on any of Keras's backends."""
+"""The networks: backbone, head, and both as one. Keras only: they run on any of its backends."""
 
 import dataclasses
 import inspect
@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from tfxray.components import networks
 from tfxray.components.errors import UserError
 
 BUNDLED = Path(__file__).parent / "weights" / "mobilenet_v2_0.35_drawn.weights.h5"
@@ -16,19 +17,21 @@ BUNDLED = Path(__file__).parent / "weights" / "mobilenet_v2_0.35_drawn.weights.h
 
 @dataclasses.dataclass(frozen=True)
 class BackboneSpec:
-    """A `keras.applications` network without its top.
+    """A `keras.applications` network without its top, or one of `networks`.
 
     Attributes:
         name: Such as `MobileNetV2`.
         image_size: Pixels on each side.
         weights: `imagenet`, `bundled`, `none` or a path.
         arguments: Further arguments, such as `{"alpha": 0.35}`.
+        pooling: What becomes of the last feature map: `avg`, `max`, or `flatten` for all of it.
     """
 
     name: str
     image_size: int
     weights: str = "imagenet"
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    pooling: str = "avg"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +45,7 @@ class HeadSpec:
 
 def backbones() -> dict[str, ModuleType]:
     """The names of all backbones, and the module of each, which holds its scaling."""
-    found = {}
+    found = {"cnn_150": networks}
     for module in vars(keras.applications).values():
         if inspect.ismodule(module) and hasattr(module, "preprocess_input"):
             for name, item in vars(module).items():
@@ -52,12 +55,12 @@ def backbones() -> dict[str, ModuleType]:
 
 
 def backbone(spec: BackboneSpec) -> keras.Model:
-    """Builds a backbone that takes pixels as they are.
+    """Builds a backbone that takes grey pixels as they are.
 
     Returns:
-        A frozen model from float32 pixels in 0..255, shape [n, image_size, image_size, 3], to
-        embeddings, float32 of shape [n, d]: the average of the last feature map. The network's
-        own scaling (`preprocess_input`) is its first part.
+        A frozen model from float32 pixels in 0..255, shape [n, image_size, image_size, 1], to
+        embeddings, float32 of shape [n, d]: the last feature map, pooled. The network's own
+        scaling (`preprocess_input`) is its first part.
 
     Raises:
         UserError: No such backbone or argument; weights that cannot be had or do not fit.
@@ -67,24 +70,35 @@ def backbone(spec: BackboneSpec) -> keras.Model:
         raise UserError(
             f"model.backbone = {spec.name!r}: no such network; allowed: {', '.join(modules)}"
         )
-    network = _network(spec, getattr(keras.applications, spec.name))
-    shape = (spec.image_size, spec.image_size, 3)
-    pixels = keras.Input(shape, name="pixels")
+    module = modules[spec.name]
+    channels = getattr(module, "CHANNELS", 3)
+    network = _network(spec, channels)
+    pixels = keras.Input((spec.image_size, spec.image_size, 1), name="pixels")
     # Some of the scalings work in place; what they are given must be theirs.
-    scaled = modules[spec.name].preprocess_input(pixels + 0.0)
-    model = keras.Model(pixels, network(scaled, training=False), name="backbone")
+    own = keras.ops.repeat(pixels, channels, axis=-1) if channels > 1 else pixels + 0.0
+    embedding = network(module.preprocess_input(own))
+    if spec.pooling == "flatten":
+        embedding = keras.layers.Flatten()(embedding)
+    model = keras.Model(pixels, embedding, name="backbone")
     model.trainable = False
     return model
 
 
-def _network(spec: BackboneSpec, build: Any) -> keras.Model:
-    shape = (spec.image_size, spec.image_size, 3)
-    arguments = {"include_top": False, "pooling": "avg", "input_shape": shape, **spec.arguments}
+def _network(spec: BackboneSpec, channels: int) -> keras.Model:
+    source = keras.applications if hasattr(keras.applications, spec.name) else networks
+    build = getattr(source, spec.name)
+    shape = (spec.image_size, spec.image_size, channels)
+    pooling = None if spec.pooling == "flatten" else spec.pooling
+    arguments = {"include_top": False, "pooling": pooling, "input_shape": shape, **spec.arguments}
     unknown = sorted(set(spec.arguments) - set(inspect.signature(build).parameters))
     if unknown:
         raise UserError(
             f"model.arguments: {spec.name} takes no {', '.join(unknown)}; allowed: "
             f"{', '.join(inspect.signature(build).parameters)}"
+        )
+    if spec.weights == "imagenet" and source is networks:
+        raise UserError(
+            f"model.weights = 'imagenet': there are none of {spec.name}; use 'none' or a path"
         )
     if spec.weights == "imagenet":
         try:
@@ -132,16 +146,15 @@ def _load(network: keras.Model, spec: BackboneSpec) -> None:
         ) from None
 
 
-def head(spec: HeadSpec, width: int, classes: int) -> keras.Model:
+def head(spec: HeadSpec, width: int) -> keras.Model:
     """Builds the head.
 
     Args:
         spec: Its layers.
         width: Of the embedding.
-        classes: How many.
 
     Returns:
-        A model from embeddings, float32 [n, width], to class scores that sum to one, [n, classes].
+        A model from embeddings, float32 [n, width], to the score of the positive class, [n, 1].
     """
     embedding = keras.Input((width,), name="embedding")
     x = keras.layers.BatchNormalization()(embedding) if spec.batch_norm else embedding
@@ -149,5 +162,64 @@ def head(spec: HeadSpec, width: int, classes: int) -> keras.Model:
         x = keras.layers.Dropout(spec.dropout)(x)
         x = keras.layers.Dense(units, activation="relu")(x)
     x = keras.layers.Dropout(spec.dropout)(x)
-    scores = keras.layers.Dense(classes, activation="softmax", name="scores")(x)
-    return keras.Model(embedding, scores, name="head")
+    # In mixed precision, a score is still a float32.
+    score = keras.layers.Dense(1, activation="sigmoid", dtype="float32", name="score")(x)
+    return keras.Model(embedding, score, name="head")
+
+
+def classifier(spec: BackboneSpec, head_spec: HeadSpec) -> keras.Model:
+    """Builds backbone and head as one.
+
+    Returns:
+        A model from pixels (see `backbone`) to the score of the positive class, [n, 1]; the
+        backbone frozen, see `unfreeze`.
+
+    Raises:
+        UserError: See `backbone`.
+    """
+    body = backbone(spec)
+    top = head(head_spec, body.output_shape[-1])
+    pixels = keras.Input(body.input_shape[1:], name="pixels")
+    return keras.Model(pixels, top(body(pixels)), name="classifier")
+
+
+def unfreeze(model: keras.Model, layers: str | int | Sequence[str], batch_norm: bool) -> None:
+    """Says which of a classifier's layers learn; its head always does.
+
+    Args:
+        model: See `classifier`.
+        layers: Of the backbone's network: `all`, `none`, how many of the last ones, or the
+            beginnings of their names (`block5`).
+        batch_norm: Whether batch normalisation learns too. Where it does not, it keeps the mean
+            and variance that came with the weights, in training also.
+
+    Raises:
+        UserError: No layer's name begins so, or there are not so many.
+    """
+    body = model.get_layer("backbone")
+    network = next(layer for layer in body.layers if isinstance(layer, keras.Model))
+    known = [layer.name for layer in network.layers]
+    chosen = _chosen(known, layers)
+    body.trainable = network.trainable = True
+    for layer in network.layers:
+        normalises = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = layer.name in chosen and (batch_norm or not normalises)
+
+
+def _chosen(known: list[str], layers: str | int | Sequence[str]) -> set[str]:
+    if layers == "all":
+        return set(known)
+    if layers == "none":
+        return set()
+    if isinstance(layers, int):
+        if layers > len(known):
+            raise UserError(f"train.unfreeze = {layers}: the network has {len(known)} layers")
+        return set(known[len(known) - layers :])
+    beginnings = [layers] if isinstance(layers, str) else list(layers)
+    missing = [b for b in beginnings if not any(name.startswith(b) for name in known)]
+    if missing:
+        raise UserError(
+            f"train.unfreeze: no layer's name begins with {', '.join(missing)}; allowed: all, "
+            f"none, a number, or beginnings of: {', '.join(known)}"
+        )
+    return {name for name in known if name.startswith(tuple(beginnings))}

@@ -33,6 +33,8 @@ SPLITS = ("train", "eval", "test")
 
 # Transform's outputs.
 EMBEDDING = "embedding"
+DISTORTED = "distorted"  # embeddings of distorted copies
+PIXELS = "pixels"
 TARGET = "target"
 
 # The served model's outputs.
@@ -46,3 +48,6 @@ RECORD_SUFFIXES = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
 REJECTS = "rejects.csv"
 INGEST_REPORT = "ingest.json"
 PARTIAL = ".{}.partial"  # what a folder of records is called until it is complete
+
+# The logger whose lines a user sees while a node works.
+PROGRESS = "tfxray.progress"

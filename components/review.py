@@ -1,6 +1,5 @@
 """The review page: one self-contained HTML file that tells what a run came to."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         else None
     )
     slices = found.slices if found else []
-    history = _history(uris)
+    history = judgement.written(uris, HISTORY)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,  # names of files, sites and classes are text, never markup
@@ -78,14 +77,6 @@ def _differences(uris: Mapping[str, str]) -> list[schemas.Difference]:
         for node in ("CuratedSchema", "SchemaGen")
     )
     return schemas.differences(curated, inferred)
-
-
-def _history(uris: Mapping[str, str]) -> dict[str, list[float]]:
-    if "Trainer.model_run" not in uris:
-        return {}
-    files = sorted(Path(uris["Trainer.model_run"]).rglob(HISTORY))
-    content: dict[str, list[float]] = json.loads(files[0].read_text()) if files else {}
-    return content
 
 
 def _plot(figure: go.Figure) -> str:

@@ -1,8 +1,10 @@
-"""Trainer's user function: fits the head, and exports it with Transform's graph as one model."""
+"""Trainer's user function: trains on what Transform left, and exports the model to serve."""
 
-import glob
+import contextlib
+import hashlib
 import json
 import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,185 +12,179 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
+from sklearn import metrics
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from tfxray.components import models, names
+from tfxray.components import batches, fitting, models, names, serving
+from tfxray.components.distortions import Distortions
 from tfxray.components.errors import UserError
+from tfxray.components.fitting import Phase
 
 HISTORY = "history.json"
-_SHUFFLE = 20_000
-# Embeddings on disk up to this size are kept in memory between epochs.
-_CACHED_BYTES = 500_000_000
+METRICS = "metrics.json"
 
 log = logging.getLogger(__name__)
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains on Transform's embeddings and writes the model to serve.
+    """Trains and writes the model to serve, its history and its figures per split.
 
     Args:
-        fn_args: TFX's; `custom_config` holds `classes`, `train` (see the config) and `head`
-            (the fields of a `models.HeadSpec`).
+        fn_args: TFX's; `custom_config` holds `classes`, `train` (see the config), `head` and
+            `backbone` (the fields of a `models.HeadSpec` and a `models.BackboneSpec`) and `state`,
+            the folder in which a training that is killed finds itself again, or None.
 
     Raises:
         UserError: A class without a training example, or the loss is no number.
     """
     settings = fn_args.custom_config
-    classes, train = settings["classes"], settings["train"]
+    train, body = settings["train"], models.BackboneSpec(**settings["backbone"])
     keras.utils.set_random_seed(train["seed"])
     transformed = tft.TFTransformOutput(fn_args.transform_output)
     spec = transformed.transformed_feature_spec()
-    width = spec[names.EMBEDDING].shape[0]
-
-    labels = _labels(fn_args.train_files, spec)
-    weights = _class_weights(labels, classes, train["class_weights"])
-    batch = train["batch_size"]
-    training = _dataset(fn_args.train_files, spec, batch, weights, shuffle=train["seed"])
-    validation = _dataset(fn_args.eval_files, spec, batch, np.ones(len(classes), np.float32))
-
+    training = batches.Examples(fn_args.train_files, spec, body.image_size)
+    validation = batches.Examples(fn_args.eval_files, spec, body.image_size)
+    _require_classes(training.targets, settings["classes"])
+    order = batches.Order(
+        batch=train["batch_size"],
+        seed=train["seed"],
+        weights=batches.class_weights(training.targets, 2, train["class_weights"]),
+        smoothing=train["label_smoothing"],
+        distortions=Distortions(**train["distortions"]),
+    )
+    planned = phases(train, training.steps(order.batch))
     strategy = _strategy(train["distribution"])
     log.info("training on %d replicas", strategy.num_replicas_in_sync)
-    with strategy.scope():
-        head = models.head(models.HeadSpec(**settings["head"]), width, len(classes))
-        head.compile(
-            keras.optimizers.Adam(train["learning_rate"]),
-            keras.losses.CategoricalCrossentropy(),
-            metrics=["accuracy"],
-            weighted_metrics=[keras.metrics.AUC(1000, multi_label=True, name="auc")],
-            # A step of a head takes less time than Python's part of it.
-            steps_per_execution=16,
-        )
-    history = head.fit(
-        training,
-        validation_data=validation,
-        epochs=train["epochs"],
-        callbacks=[
-            keras.callbacks.EarlyStopping(
-                "val_auc", mode="max", patience=train["patience"], restore_best_weights=True
-            ),
-            keras.callbacks.TerminateOnNaN(),
-            keras.callbacks.TensorBoard(fn_args.model_run_dir),
-        ],
-        verbose=2,
-    ).history
-    if not np.isfinite(history["loss"]).all():
-        raise UserError(
-            f"the training loss became {history['loss'][-1]}: lower train.learning_rate "
-            f"(now {train['learning_rate']})"
-        )
-    export(head, transformed, classes, fn_args.serving_model_dir)
-    Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
-    (Path(fn_args.model_run_dir) / HISTORY).write_text(json.dumps(history, default=float))
+
+    def build() -> keras.Model:
+        top = models.HeadSpec(**settings["head"])
+        if training.kind == names.PIXELS:
+            return models.classifier(body, top)
+        return models.head(top, training.width)
+
+    def prepare(index: int) -> None:
+        phase = planned[index]
+        with strategy.scope():
+            if training.kind == names.PIXELS:
+                models.unfreeze(model, train["unfreeze"] if phase.final else "none",
+                                trains_batch_norm(train, body))  # fmt: skip
+            model.compile(
+                fitting.optimizer(train, phase),
+                keras.losses.BinaryCrossentropy(reduction="sum"),
+                metrics=[
+                    keras.metrics.BinaryAccuracy(name="accuracy"),
+                    keras.metrics.AUC(1000, name="auc"),
+                    keras.metrics.BinaryCrossentropy(name="cross_entropy"),
+                ],
+                jit_compile=train["xla"],
+                # A step of a head takes less time than Python's part of it.
+                steps_per_execution=1 if training.kind == names.PIXELS else min(phase.steps, 16),
+            )
+
+    with strategy.scope(), _precision(train["precision"]):
+        model = build()
+    logs = Path(fn_args.model_run_dir)
+    logs.mkdir(parents=True, exist_ok=True)
+    history = fitting.fit(
+        model,
+        planned,
+        prepare,
+        lambda step: training.passes(order, step),
+        validation.plain(order.batch),
+        train,
+        _state_folder(fn_args),
+        logs,
+    )
+    if train["precision"] != "float32":
+        trained, model = model, build()  # what is served computes in 32 bits
+        model.set_weights(trained.get_weights())
+    figures = {
+        "train": _figures(model, training, order.batch),
+        "eval": _figures(model, validation, order.batch),
+    }
+    serving.export(
+        model, transformed, body.image_size, settings["classes"], fn_args.serving_model_dir
+    )
+    (logs / HISTORY).write_text(json.dumps(history))
+    (logs / METRICS).write_text(json.dumps(figures, indent=1))
+    fitting.Kept(_state_folder(fn_args)).remove()
+
+
+def phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
+    """What is trained, one after the other.
+
+    Args:
+        train: The config's `train`.
+        steps: Batches of a pass over the training split.
+    """
+    every = train["report_every"] or steps
+    total = train["steps"] or train["epochs"] * steps
+    main = Phase("training", max(1, round(total / every)), every, train["learning_rate"], True)
+    if not train["warm_up"]:
+        return [main]
+    warm = train["warm_up"]
+    return [Phase("warm-up", warm["epochs"], steps, warm["learning_rate"], False), main]
+
+
+def trains_batch_norm(train: Mapping[str, Any], body: models.BackboneSpec) -> bool:
+    """Whether batch normalisation learns: by default, where it has nothing to keep.
+
+    Args:
+        train: The config's `train`.
+        body: The backbone.
+    """
+    if train["batch_norm"] == "auto":
+        return body.weights == "none"
+    return bool(train["batch_norm"] == "trained")
+
+
+def _state_folder(fn_args: FnArgs) -> Path | None:
+    """A folder of this training: by its settings, its code and its examples."""
+    settings = fn_args.custom_config
+    if not settings["state"]:
+        return None
+    identity = json.dumps([settings, fn_args.train_files, fn_args.eval_files], sort_keys=True)
+    return Path(settings["state"]) / hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _strategy(distribution: str) -> tf.distribute.Strategy:
     if distribution == "mirrored":
-        return tf.distribute.MirroredStrategy()
+        gpus = tf.config.list_logical_devices("GPU")
+        cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+        return tf.distribute.MirroredStrategy(None if gpus else cpus)
     return tf.distribute.OneDeviceStrategy(
         "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
     )
 
 
-def _records(files: list[str]) -> tf.data.Dataset:
-    paths = tf.data.Dataset.list_files(files, shuffle=False)
-    return tf.data.TFRecordDataset(paths, "GZIP")
-
-
-def _labels(files: list[str], spec: dict[str, Any]) -> np.ndarray:
-    only = {names.TARGET: spec[names.TARGET]}
-    batches = _records(files).batch(4096).map(lambda x: tf.io.parse_example(x, only))
-    parts = [batch[names.TARGET].ravel() for batch in batches.as_numpy_iterator()]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
-
-
-def _class_weights(labels: np.ndarray, classes: list[str], balanced: bool) -> np.ndarray:
-    """One weight per class; balanced, as scikit-learn has it: n / (classes * n of the class)."""
-    counts = np.bincount(labels, minlength=len(classes))
+def _require_classes(targets: np.ndarray, classes: Sequence[str]) -> None:
+    counts = np.bincount(targets, minlength=len(classes))
     if counts.min() == 0:
         empty = ", ".join(name for name, count in zip(classes, counts, strict=True) if not count)
         raise UserError(f"the training split holds no example of {empty}: too few patients")
-    if not balanced:
-        return np.ones(len(classes), np.float32)
-    return (counts.sum() / (len(classes) * counts)).astype(np.float32)
 
 
-def _dataset(
-    files: list[str],
-    spec: dict[str, Any],
-    batch: int,
-    weights: np.ndarray,
-    shuffle: int | None = None,
-) -> tf.data.Dataset:
-    """Batches of embeddings, one-hot targets and weights."""
-    table = tf.constant(weights)
-
-    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        parsed = tf.io.parse_example(records, spec)
-        target = tf.reshape(parsed[names.TARGET], [-1])
-        return parsed[names.EMBEDDING], tf.one_hot(target, len(weights)), tf.gather(table, target)
-
-    examples = _records(files).batch(1024).map(parse).unbatch()
-    if sum(Path(file).stat().st_size for path in files for file in glob.glob(path)) < _CACHED_BYTES:
-        examples = examples.cache()
-    if shuffle is not None:
-        examples = examples.shuffle(_SHUFFLE, seed=shuffle)
-    batches = examples.batch(batch)
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-
-class Served(tf.Module):
-    """What is served: Transform's graph, then the head."""
-
-    def __init__(self, graph: tf.Module, head: keras.Model, classes: list[str]):
-        super().__init__()
-        self._graph = graph
-        self._head = head
-        self._variables = head.variables  # a tf.Module does not see into a Keras 3 model
-        self._classes = tf.constant(classes)
-
-    def _score(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = self._graph({names.IMAGE: tf.reshape(encoded, [-1, 1])})
-        scores = self._head(features[names.EMBEDDING], training=False)
-        named = tf.repeat(self._classes[tf.newaxis], tf.shape(scores)[0], axis=0)
-        return {names.SCORES: scores, names.SCORE: scores[:, -1], names.CLASSES: named}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
-    def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized tf.Examples, [n], to scores."""
-        spec = {names.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-        return self._score(tf.io.parse_example(examples, spec)[names.IMAGE])
-
-    # Over REST, TF Serving decodes {"b64": ...} only for inputs whose name ends in _bytes.
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def score_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """JPEG or PNG files, [n], to scores."""
-        return self._score(image_bytes)
-
-
-def export(
-    head: keras.Model, transformed: tft.TFTransformOutput, classes: list[str], folder: str
-) -> None:
-    """Writes a SavedModel that TensorFlow alone can load.
-
-    Its signatures `serving_default` (serialized tf.Examples) and `serving_bytes` (encoded images)
-    give `scores` [n, classes], which sum to one, `classes`, their names, and `score` [n], that of
-    the last class.
-
-    Args:
-        head: The trained head.
-        transformed: Transform's output.
-        classes: In the order of their labels.
-        folder: Where to.
-    """
-    # A Keras 2 object: made after training and outside of the strategy's scope.
-    served = Served(transformed.transform_features_layer(), head, classes)
-    tf.saved_model.save(
-        served,
-        folder,
-        signatures={
-            names.SIGNATURE_EXAMPLES: served.score_examples,
-            names.SIGNATURE_BYTES: served.score_images,
-        },
-    )
+def _figures(model: keras.Model, examples: batches.Examples, batch: int) -> dict[str, float]:
+    """AUC and the like of a whole split, undistorted; counts at a score of 0.5."""
+    scores = model.predict(examples.plain(batch), verbose=0)[:, 0].astype(np.float64)
+    said, true = scores >= 0.5, examples.targets == 1
+    (tn, fp), (fn, tp) = metrics.confusion_matrix(true, said, labels=[False, True]).tolist()
+    both = 0 < true.sum() < len(true)
+    return {
+        **({"auc": float(metrics.roc_auc_score(true, scores))} if both else {}),
+        "precision": tp / (tp + fp) if tp + fp else 0.0,
+        "recall": tp / (tp + fn) if tp + fn else 0.0,
+        "accuracy": (tp + tn) / len(true),
+        "cross_entropy": float(metrics.log_loss(true, scores, labels=[False, True])),
+        "true_positives": tp, "false_positives": fp, "true_negatives": tn, "false_negatives": fn,
+    }  # fmt: skip

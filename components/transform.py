@@ -1,7 +1,8 @@
-"""Transform's user function: images to embeddings, by the graph that is served later."""
+"""Transform's user function: images to what Trainer learns from, by the graph served later."""
 
 import functools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow_transform as tft
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfxray.components import models, names
+from tfxray.components.distortions import DRAWS, Distortions, distort
 
 # Beam decides how many examples make a batch; so many images at a time bound the memory.
 CHUNK = 64
@@ -18,21 +20,44 @@ _MAX_CONSTANTS = 70_000_000
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
-    """Embeds images with the frozen backbone.
+    """Embeds images with the frozen backbone, or resizes them for a backbone that learns.
 
     Args:
         inputs: `image/encoded` and `image/class/label`, of shape [n, 1].
-        custom_config: `backbone`, the fields of a `models.BackboneSpec`.
+        custom_config: `mode`, the config's `train.mode`; `backbone`, the fields of a
+            `models.BackboneSpec`; `copies`, `distortions` (the fields of a
+            `distortions.Distortions`) and `seed`, of the distorted embeddings.
 
     Returns:
-        `embedding`, float32 [n, d], and `target`, int64 [n, 1].
+        `target`, int64 [n, 1]; and in mode `frozen` `embedding`, float32 [n, d], and, where copies
+        are asked for, `distorted`, float32 [n, copies, d]; in mode `fine_tune` `pixels`, strings
+        of shape [n]: PNGs, grey, of the backbone's size. Trainer reads `distorted` of the training
+        split alone; what nobody asks the served graph for, it does not compute.
     """
+    encoded = tf.reshape(inputs[names.IMAGE], [-1])
+    outputs = {names.TARGET: inputs[names.LABEL]}
+    if custom_config["mode"] == "fine_tune":
+        outputs[names.PIXELS] = shrink(encoded, custom_config["backbone"]["image_size"])
+        return outputs
     described = json.dumps(custom_config["backbone"], sort_keys=True)
     embedder = tft.make_and_track_object(lambda: _embedder(described), name="embedder")
-    return {
-        names.EMBEDDING: embedder.embed(tf.reshape(inputs[names.IMAGE], [-1])),
-        names.TARGET: inputs[names.LABEL],
-    }
+    outputs[names.EMBEDDING] = embedder.embed(encoded)
+    if custom_config["copies"]:
+        how = Distortions(**custom_config["distortions"])
+        outputs[names.DISTORTED] = embedder.embed_distorted(
+            encoded, how, custom_config["copies"], custom_config["seed"]
+        )
+    return outputs
+
+
+def shrink(encoded: tf.Tensor, size: int) -> tf.Tensor:
+    """JPEG or PNG, strings of shape [n], to grey PNGs of `size` x `size` pixels."""
+
+    def one(item: tf.Tensor) -> tf.Tensor:
+        pixels = tf.cast(tf.round(tf.clip_by_value(decode(item, size), 0, 255)), tf.uint8)
+        return tf.io.encode_png(pixels, compression=1)
+
+    return tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec([], tf.string))
 
 
 # TFT traces preprocessing_fn half a dozen times. A backbone takes seconds to build and to trace;
@@ -57,7 +82,7 @@ class Embedder(tf.Module):
         super().__init__()
         self._size = size
         self._width = backbone.output_shape[-1]
-        pixels = tf.TensorSpec([None, size, size, 3], tf.float32)
+        pixels = tf.TensorSpec([None, size, size, 1], tf.float32)
         call = tf.function(lambda x: backbone(x, training=False)).get_concrete_function(pixels)
         if backbone.count_params() <= _MAX_CONSTANTS:
             # Constants, not variables: a SavedModel is written and read in a fraction of the time,
@@ -71,31 +96,75 @@ class Embedder(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def embed(self, encoded: tf.Tensor) -> tf.Tensor:
         """JPEG or PNG, strings of shape [n], to float32 of shape [n, d]."""
-        count = tf.shape(encoded)[0]
-        chunks = (count + CHUNK - 1) // CHUNK
+        return _in_chunks(encoded, lambda part: self._call(self._decode(part)), [self._width])
 
-        def step(index: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
-            part = encoded[index * CHUNK : (index + 1) * CHUNK]
-            return index + 1, done.write(index, self._chunk(part))
+    def embed_distorted(
+        self, encoded: tf.Tensor, how: Distortions, copies: int, seed: int
+    ) -> tf.Tensor:
+        """Embeds distorted images; an image is always distorted in the same ways.
 
-        parts = tf.TensorArray(
-            tf.float32, size=chunks, infer_shape=False, element_shape=[None, self._width]
-        )
-        _, parts = tf.while_loop(
-            lambda index, _: index < chunks, step, (0, parts), parallel_iterations=1
-        )
-        embeddings = tf.cond(
-            chunks > 0, parts.concat, lambda: tf.zeros([0, self._width], tf.float32)
-        )
-        return tf.ensure_shape(embeddings, [None, self._width])
+        Args:
+            encoded: JPEG or PNG, strings of shape [n].
+            how: How far.
+            copies: How many per image.
+            seed: Of the draws, besides the image itself.
 
-    def _chunk(self, encoded: tf.Tensor) -> tf.Tensor:
-        grey = tf.map_fn(
+        Returns:
+            float32 of shape [n, copies, d].
+        """
+
+        def embed(part: tf.Tensor) -> tf.Tensor:
+            pixels = self._decode(part)
+            draws, noise = _drawn(part, pixels, copies, seed)
+            return tf.stack(
+                [self._call(distort(pixels, draws[:, k], how, noise[k])) for k in range(copies)], 1
+            )
+
+        return _in_chunks(encoded, embed, [copies, self._width])
+
+    def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
+        return tf.map_fn(
             lambda item: decode(item, self._size),
             encoded,
             fn_output_signature=tf.TensorSpec([self._size, self._size, 1]),
         )
-        return self._call(tf.repeat(grey, 3, axis=-1))
+
+
+def _in_chunks(
+    encoded: tf.Tensor, compute: Callable[[tf.Tensor], tf.Tensor], shape: list[int]
+) -> tf.Tensor:
+    """Computes [n, *shape] from [n], CHUNK items at a time."""
+    count = tf.shape(encoded)[0]
+    chunks = (count + CHUNK - 1) // CHUNK
+
+    def step(index: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        part = encoded[index * CHUNK : (index + 1) * CHUNK]
+        return index + 1, done.write(index, compute(part))
+
+    parts = tf.TensorArray(tf.float32, size=chunks, infer_shape=False, element_shape=[None, *shape])
+    _, parts = tf.while_loop(
+        lambda index, _: index < chunks, step, (0, parts), parallel_iterations=1
+    )
+    whole = tf.cond(chunks > 0, parts.concat, lambda: tf.zeros([0, *shape], tf.float32))
+    return tf.ensure_shape(whole, [None, *shape])
+
+
+def _drawn(
+    encoded: tf.Tensor, pixels: tf.Tensor, copies: int, seed: int
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Draws by the image's own bytes: [n, copies, DRAWS] and, per copy, noise of [n, s, s, 1]."""
+    hashes = tf.strings.to_hash_bucket_fast(encoded, 2**31 - 1)
+    draws = tf.map_fn(
+        lambda own: tf.random.stateless_uniform([copies, DRAWS], [seed, own], -1, 1),
+        hashes,
+        fn_output_signature=tf.TensorSpec([copies, DRAWS]),
+    )
+    first = tf.reduce_sum(hashes[:1])
+    noise = [
+        tf.random.stateless_normal(tf.shape(pixels), [seed + 1 + copy, first])
+        for copy in range(copies)
+    ]
+    return draws, noise
 
 
 def decode(encoded: tf.Tensor, size: int) -> tf.Tensor:

@@ -41,7 +41,7 @@ def _config_options(required: bool = True) -> Callable[[Any], Any]:
     def decorate(command: Any) -> Any:
         @functools.wraps(command)
         def wrapped(config_path: Path | None, overrides: tuple[str, ...], **rest: Any) -> Any:
-            from tfxray.pipeline.config import load
+            from tfxray.pipeline.config_file import load
 
             config = load(config_path, overrides) if config_path else None
             return command(config=config, **rest)

@@ -1,21 +1,11 @@
-"""The configuration: one YAML file, read into typed models, overridden by `--set a.b=value`."""
+"""The configuration's sections and keys, with their defaults; `config_file` reads them."""
 
 import re
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from tfxray.components.errors import UserError
 from tfxray.components.names import (
     AGE,
     FEATURES,
@@ -28,16 +18,13 @@ from tfxray.components.names import (
     TEXT,
     VIEW,
 )
+from tfxray.pipeline.section import Section, Share
+from tfxray.pipeline.train_config import Train
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class Sample(_Section):
+class Sample(Section):
     """A drawn set, used when neither `--data` nor `ingest.data` names one."""
 
     images: int = Field(1200, ge=20)
@@ -45,7 +32,7 @@ class Sample(_Section):
     seed: int = 0
 
 
-class Ingest(_Section):
+class Ingest(Section):
     """Where images come from and how they are labelled.
 
     Attributes:
@@ -101,7 +88,7 @@ class Ingest(_Section):
         return value
 
 
-class Split(_Section):
+class Split(Section):
     """Shares of the patients; given split folders are taken as they are.
 
     Attributes:
@@ -136,7 +123,7 @@ DRIFT: dict[str, float | None] = {
 }  # fmt: skip
 
 
-class DataGate(_Section):
+class DataGate(Section):
     """What each kind of finding leads to: `fail` stops the run with exit code 4.
 
     Attributes:
@@ -154,7 +141,7 @@ class DataGate(_Section):
     anomalies: Action = "fail"
 
 
-class Validation(_Section):
+class Validation(Section):
     """What the data is checked against.
 
     Attributes:
@@ -183,7 +170,7 @@ class Validation(_Section):
         return {**DRIFT, **value}
 
 
-class Head(_Section):
+class Head(Section):
     """The layers on top of the backbone.
 
     Attributes:
@@ -197,14 +184,16 @@ class Head(_Section):
     batch_norm: bool = True
 
 
-class Model(_Section):
+class Model(Section):
     """The network.
 
     Attributes:
-        backbone: A `keras.applications` network by name.
+        backbone: A `keras.applications` network by name, or `cnn_150`.
         arguments: Further arguments of it, such as `alpha`.
         weights: `imagenet`, `bundled`, `none` or a path.
         image_size: Pixels on each side, to which images are resized.
+        pooling: What becomes of the backbone's last feature map: its mean, its maximum, or all of
+            it.
         head: The layers on top.
     """
 
@@ -212,35 +201,11 @@ class Model(_Section):
     arguments: dict[str, float | int | bool | str] = {}
     weights: str = "imagenet"
     image_size: int = Field(224, ge=32, le=2048)
+    pooling: Literal["avg", "max", "flatten"] = "avg"
     head: Head = Head()
 
 
-class Train(_Section):
-    """How the head is trained.
-
-    Attributes:
-        mode: `frozen`: embeddings are computed once, in Transform, and a head is trained on them.
-        epochs: At most so many.
-        batch_size: Over all replicas.
-        learning_rate: Adam's.
-        class_weights: Weigh classes by the inverse of their frequency.
-        patience: Epochs without a better validation AUC before training stops; the best weights
-            are restored.
-        distribution: `mirrored` over all GPUs (or the CPU), or `one_device`.
-        seed: Of initial weights, shuffling and dropout.
-    """
-
-    mode: Literal["frozen"] = "frozen"
-    epochs: int = Field(40, ge=1)
-    batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    class_weights: bool = True
-    patience: int = Field(6, ge=1)
-    distribution: Literal["mirrored", "one_device"] = "mirrored"
-    seed: int = 0
-
-
-class Evaluate(_Section):
+class Evaluate(Section):
     """What TFMA reports.
 
     Attributes:
@@ -262,7 +227,7 @@ class Evaluate(_Section):
         return value
 
 
-class AucGate(_Section):
+class AucGate(Section):
     """The bar on the held-out patients.
 
     Attributes:
@@ -274,13 +239,13 @@ class AucGate(_Section):
     max_drop: Share = 0.02
 
 
-class Gate(_Section):
+class Gate(Section):
     """What a model must reach to be pushed."""
 
     auc: AucGate = AucGate()
 
 
-class Serving(_Section):
+class Serving(Section):
     """Where the pushed model lies: `<out>/serving/<model_name>/<version>/`.
 
     Attributes:
@@ -290,7 +255,7 @@ class Serving(_Section):
     model_name: Name | None = None
 
 
-class Beam(_Section):
+class Beam(Section):
     """Options for every Beam job.
 
     Attributes:
@@ -300,7 +265,7 @@ class Beam(_Section):
     options: list[str] = []
 
 
-class Config(_Section):
+class Config(Section):
     """One experiment.
 
     Attributes:
@@ -337,75 +302,3 @@ class Config(_Section):
     def to_yaml(self) -> str:
         """The configuration with all defaults, in YAML."""
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False)
-
-
-def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
-    """Reads a configuration file.
-
-    Args:
-        path: The YAML file.
-        overrides: `a.b=value` each, the value in YAML.
-
-    Raises:
-        UserError: The file cannot be read or a key or value is wrong. Names each.
-    """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is not YAML: {error}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: must hold keys and values, such as `name: demo`")
-    for override in overrides:
-        _set(raw, override)
-    try:
-        return Config.model_validate(raw)
-    except ValidationError as error:
-        lines = [f"{path}: {_explain(item)}" for item in error.errors(include_url=False)]
-        raise UserError("\n".join(lines)) from None
-
-
-def _set(raw: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {override}: write it as --set a.b=value")
-    *parents, last = key.split(".")
-    section = raw
-    for parent in parents:
-        nested = section.setdefault(parent, {})
-        if nested is None:
-            nested = section[parent] = {}
-        if not isinstance(nested, dict):
-            raise UserError(f"--set {override}: {parent!r} is a value, not a section")
-        section = nested
-    try:
-        section[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {override}: the value is not YAML: {error}") from None
-
-
-def _explain(item: Any) -> str:
-    """One pydantic error as `key = value: what is wrong; what is allowed`."""
-    location = [str(part) for part in item["loc"]]
-    key = ".".join(location) or "(the whole)"
-    if item["type"] == "extra_forbidden":
-        allowed = ", ".join(_fields(location[:-1]))
-        return f"{key}: no such key; allowed here: {allowed}"
-    if item["type"] == "missing":
-        return f"{key}: is missing"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{key} = {item['input']!r}: {message}"
-
-
-def _fields(location: list[str]) -> list[str]:
-    model: type[BaseModel] = Config
-    for part in location:
-        by_alias = {f.alias or name: f for name, f in model.model_fields.items()}
-        annotation = by_alias[part].annotation if part in by_alias else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not nested:
-            return []
-        model = nested[0]
-    return [f.alias or name for name, f in model.model_fields.items()]

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import logging
 import shutil
 import time
 import traceback
@@ -15,7 +16,7 @@ from tfxray.components import names, records
 from tfxray.components.errors import DataRejected, UserError
 from tfxray.pipeline import data as data_source
 from tfxray.pipeline.config import Config
-from tfxray.pipeline.screen import Screen, Step, output_to
+from tfxray.pipeline.screen import ProgressHandler, Screen, Step, output_to
 
 SUMMARY = "summary.json"
 REVIEW = "review.html"
@@ -39,6 +40,7 @@ class Summary:
         auc: On the held-out test split.
         auc_interval: Its 95 % interval.
         examples: Per split, and `rejected`.
+        metrics: Figures of `train`, `eval` and `test` at the end of training: AUC and the like.
         findings: What DataGate found wrong with the data; see `data_gate.Finding`.
         pushed_model: The version's folder.
         review: The page.
@@ -53,6 +55,7 @@ class Summary:
     auc: float | None = None
     auc_interval: list[float] | None = None
     examples: dict[str, int] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     findings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     pushed_model: str | None = None
     review: str | None = None
@@ -95,6 +98,11 @@ class Run:
             UserError: The data, the weights or the settings cannot be used. The summary is
                 written all the same.
         """
+        # Who asked for reports wants all of them; else a line now and then will do.
+        interval = 0.0 if self.config.train.report_every else 5.0
+        handler = ProgressHandler(self.screen, interval)
+        progress = logging.getLogger(names.PROGRESS)
+        progress.addHandler(handler)
         try:
             with output_to(self.folder / LOG):
                 self._run(data)
@@ -110,6 +118,7 @@ class Run:
             self.summary.reason = "interrupted"
             raise
         finally:
+            progress.removeHandler(handler)
             self.summary.seconds["total"] = round(time.monotonic() - self.start, 2)
             text = json.dumps(dataclasses.asdict(self.summary), indent=1)
             (self.folder / SUMMARY).write_text(text, encoding="utf-8")
@@ -124,7 +133,7 @@ class Run:
             ingest = data_source.Ingest(source, self.config, resolved, self.out, self.folder / LOG)
         try:
             with self._step("start-up"):
-                self._check_weights()
+                self._check_model()
                 from tfxray.pipeline import launch, pipeline  # a dozen seconds
             with self._step("ingest") as step:
                 records = self._records(source, ingest, pipeline)
@@ -140,6 +149,7 @@ class Run:
             root=str(self.out / "artifacts"),
             serving=str(self.out / "serving" / self.config.model_name),
             schema=str(pipeline.write_schema(self.config, self.out / "schema")),
+            state=str(self.out / "state"),
         )
         graph = pipeline.create_pipeline(self.config, records, places, connection, _BEAM_OPTIONS)
         ir = launch.compile_run(graph, self.id)
@@ -159,14 +169,20 @@ class Run:
             yield step
         self.summary.seconds[name] = round(step.seconds, 2)
 
-    def _check_weights(self) -> None:
-        """Builds the backbone, so that wrong weights are known before the data is processed."""
-        from tfxray.components import models
+    def _check_model(self) -> None:
+        """Builds the network, so that what is wrong with it is known before data is processed."""
+        from tfxray.components import devices, models
 
-        model = self.config.model
-        models.backbone(
-            models.BackboneSpec(model.backbone, model.image_size, model.weights, model.arguments)
+        model, train = self.config.model, self.config.train
+        devices.prepare(train.replicas, train.batch_size)
+        spec = models.BackboneSpec(
+            model.backbone, model.image_size, model.weights, model.arguments, model.pooling
         )
+        if train.mode == "fine_tune":
+            whole = models.classifier(spec, models.HeadSpec(**model.head.model_dump()))
+            models.unfreeze(whole, train.unfreeze, True)
+        else:
+            models.backbone(spec)
 
     def _records(
         self, source: data_source.Source, ingest: data_source.Ingest | None, pipeline: Any
@@ -223,6 +239,7 @@ class Run:
     def _conclude(self, connection: Any) -> None:
         """Draws the verdict from what the nodes wrote, and writes the page."""
         from tfxray.components import judgement, review
+        from tfxray.components.trainer import METRICS
         from tfxray.pipeline import history
 
         done = history.node_runs(connection, self.config.name, self.id)
@@ -238,6 +255,9 @@ class Run:
                 summary.examples[split] = count.images
                 if split == "test":
                     self.held_out_patients = count.patients
+        summary.metrics = judgement.written(uris, METRICS)
+        if found and found.of_test:
+            summary.metrics["test"] = found.of_test
         if found and found.auc:
             summary.auc = found.auc.value
             if found.auc.low is not None and found.auc.high is not None:
@@ -293,7 +313,7 @@ def artifacts(out: Path, folder: Path) -> tuple[Config, dict[str, str]]:
     from tfx.orchestration import metadata
 
     from tfxray.pipeline import history
-    from tfxray.pipeline.config import load
+    from tfxray.pipeline.config_file import load
 
     config = load(folder / RESOLVED)
     database = out / "metadata.db"

@@ -58,11 +58,13 @@ class Places:
         root: Artifacts.
         serving: The pushed versions.
         schema: The run's schema, a file; see `write_schema`.
+        state: Where a training that is killed finds itself again.
     """
 
     root: str
     serving: str
     schema: str
+    state: str
 
 
 def create_pipeline(
@@ -129,9 +131,12 @@ def create_pipeline(
         # The test split is judged from raw images, through the whole served graph.
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         custom_config={
+            "mode": config.train.mode,
             "backbone": _backbone(config),
-            "weights_digest": _weights_digest(config),
-            "code": _code("transform", "models"),
+            "copies": config.train.copies,
+            "distortions": config.train.distortions.model_dump() if config.train.copies else {},
+            "seed": config.train.seed if config.train.copies else 0,
+            **_weights_and_code(config, "transform", "models", "networks", "distortions"),
         },
         disable_statistics=True,
         disable_analyzer_cache=True,
@@ -147,7 +152,18 @@ def create_pipeline(
             "classes": config.classes,
             "train": config.train.model_dump(),
             "head": config.model.head.model_dump(),
-            "code": _code("trainer", "models"),
+            "backbone": _backbone(config),
+            "state": places.state,
+            **_weights_and_code(
+                config,
+                "trainer",
+                "batches",
+                "fitting",
+                "serving",
+                "models",
+                "networks",
+                "distortions",
+            ),
         },
     )
     baseline = Resolver(
@@ -228,23 +244,25 @@ def _backbone(config: Config) -> dict[str, object]:
         "image_size": config.model.image_size,
         "weights": config.model.weights,
         "arguments": config.model.arguments,
+        "pooling": config.model.pooling,
     }
 
 
-def _weights_digest(config: Config) -> str | None:
-    """Of the file of weights, if it is one: TFX's cache would know it by its path alone."""
+def _weights_and_code(config: Config, *modules: str) -> dict[str, object]:
+    """What TFX's cache would know by its path alone: a file of weights, and user functions."""
+    found: dict[str, object] = {"code": _code(*modules)}
     path = Path(config.model.weights)
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:16]
+    if path.is_file():
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+        found["weights_digest"] = digest.hexdigest()[:16]
+    return found
 
 
 def _code(*modules: str) -> str:
-    """A digest of user functions' sources: TFX's cache knows them by their path alone."""
+    """A digest of modules' sources."""
     folder = Path(tfxray.components.__file__).parent
     digest = hashlib.sha256()
     for module in modules:

@@ -51,6 +51,27 @@ class Step:
     seconds: float = 0.0
 
 
+class ProgressHandler(logging.Handler):
+    """Puts what nodes tell of their progress on the screen, below the node that works."""
+
+    def __init__(self, screen: "Screen", interval: float):
+        """Attaches it.
+
+        Args:
+            screen: Where to.
+            interval: Seconds between two lines; what comes sooner is left to the log.
+        """
+        super().__init__(logging.INFO)
+        self._screen, self._interval, self._last = screen, interval, -interval
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        now = time.monotonic()
+        if now - self._last >= self._interval:
+            self._last = now
+            self._screen.say(f"    {record.getMessage()}")
+
+
 @contextlib.contextmanager
 def output_to(file: Path) -> Iterator[None]:
     """Sends everything that is written to stdout and stderr, by C++ libraries too, to a file."""

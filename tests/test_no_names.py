@@ -24,7 +24,7 @@ from tests.dicoms import encode
 from tfxray.components import files, ingest, reading, sources
 from tfxray.components.errors import UserError
 from tfxray.pipeline import data
-from tfxray.pipeline.config import load
+from tfxray.pipeline.config_file import load
 
 FAMILY, GIVEN, BORN, NUMBER = "Quixworth", "Zebulina", "19610203", "HOSP-4711"
 STUDY = "1.2.826.0.1.4711.19610203"

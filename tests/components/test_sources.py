@@ -4,7 +4,7 @@ import pytest
 
 from tfxray.components import sources
 from tfxray.components.errors import UserError
-from tfxray.pipeline.config import load
+from tfxray.pipeline.config_file import load
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 ROOT = Path(__file__).parent.parent.parent

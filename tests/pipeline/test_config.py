@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tfxray.components.errors import UserError
-from tfxray.pipeline import config
+from tfxray.pipeline import config_file as config
 
 ROOT = Path(__file__).parent.parent.parent
 

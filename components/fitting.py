@@ -1,0 +1,313 @@
+"""Fits a model so that a training that was killed goes on as if it had not been."""
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxray.components.errors import UserError
+from tfxray.components.names import PROGRESS
+
+# Early stopping's and the plateau's memory, by the names of their attributes.
+_REMEMBERED = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")
+# What each callback watches, and whether more of it is better.
+MONITORS = {"auc": "max", "accuracy": "max", "cross_entropy": "min"}
+
+log = logging.getLogger(__name__)
+progress = logging.getLogger(PROGRESS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One fit: with these layers learning, at this rate.
+
+    Attributes:
+        name: For the log.
+        rounds: Looks at the validation split.
+        steps: Batches of a round.
+        learning_rate: The first.
+        final: Whether early stopping and plateau apply.
+    """
+
+    name: str
+    rounds: int
+    steps: int
+    learning_rate: float
+    final: bool
+
+
+def optimizer(settings: Mapping[str, Any], phase: Phase) -> keras.optimizers.Optimizer:
+    """Builds a phase's optimizer.
+
+    Args:
+        settings: The config's `train`.
+        phase: The phase.
+    """
+    rate: Any = phase.learning_rate
+    if settings["schedule"] == "cosine" and phase.final:
+        rate = keras.optimizers.schedules.CosineDecay(rate, phase.rounds * phase.steps)
+    known = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "rmsprop": keras.optimizers.RMSprop,
+        "sgd": keras.optimizers.SGD,
+    }
+    return known[settings["optimizer"]](rate, weight_decay=settings["weight_decay"] or None)
+
+
+def callbacks(settings: Mapping[str, Any]) -> list[keras.callbacks.Callback]:
+    """Early stopping and plateau, as far as the config asks for them.
+
+    Args:
+        settings: The config's `train`.
+    """
+    found: list[keras.callbacks.Callback] = []
+    if settings["patience"]:
+        found.append(
+            keras.callbacks.EarlyStopping(
+                f"val_{settings['monitor']}",
+                mode=MONITORS[settings["monitor"]],
+                patience=settings["patience"],
+                restore_best_weights=True,
+            )
+        )
+    if plateau := settings["plateau"]:
+        found.append(
+            keras.callbacks.ReduceLROnPlateau(
+                f"val_{plateau['monitor']}",
+                mode=MONITORS[plateau["monitor"]],
+                factor=plateau["factor"],
+                patience=plateau["patience"],
+                min_lr=plateau["least"],
+            )
+        )
+    return found
+
+
+class Kept:
+    """The state of a training on disk: written after every round, whole or not at all."""
+
+    def __init__(self, folder: Path | None):
+        """Finds it.
+
+        Args:
+            folder: Of this training and no other; None keeps nothing.
+        """
+        self._path = folder / "state.npz" if folder else None
+        self.phase, self.round, self.done = 0, 0, False
+        self.history: dict[str, list[float]] = {}
+        self._memories: list[dict[str, Any]] = []
+        self._arrays: dict[str, np.ndarray] = {}
+        if self._path and self._path.is_file():
+            with np.load(self._path) as stored:  # refuses pickles
+                self._arrays = {key: stored[key] for key in stored.files}
+            meta = json.loads(str(self._arrays.pop("meta")))
+            self.phase, self.round, self.done = meta["phase"], meta["round"], meta["done"]
+            self.history, self._memories = meta["history"], meta["memories"]
+
+    def write(
+        self, model: keras.Model, phase: int, done: bool, others: Sequence[keras.callbacks.Callback]
+    ) -> None:
+        """Writes it: weights, optimizer, history, and what callbacks remember."""
+        self.phase, self.done = phase, done
+        if self._path is None:
+            return
+        self._memories = [_memory(callback) for callback in others]
+        meta = {
+            "phase": phase, "round": self.round, "done": done, "history": self.history,
+            "memories": self._memories,
+        }  # fmt: skip
+        arrays = {"meta": np.array(json.dumps(meta))}
+        arrays |= _numbered("weight", [np.asarray(v) for v in model.weights])
+        if not done:
+            arrays |= _numbered("optimizer", [np.asarray(v) for v in model.optimizer.variables])
+            for number, callback in enumerate(others):
+                arrays |= _numbered(f"best{number}", getattr(callback, "best_weights", None) or [])
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".partial")
+        with fresh.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+
+    def restore_weights(self, model: keras.Model) -> None:
+        """Gives a model the weights it had."""
+        model.set_weights(self._listed("weight"))
+
+    def restore(self, model: keras.Model) -> None:
+        """Gives a compiled model the weights and the optimizer that it had."""
+        self.restore_weights(model)
+        model.optimizer.build(model.trainable_variables)
+        for variable, value in zip(
+            model.optimizer.variables, self._listed("optimizer"), strict=True
+        ):
+            variable.assign(value)
+
+    def remind(self, others: Sequence[keras.callbacks.Callback]) -> None:
+        """Gives callbacks back what they remembered."""
+        for number, (callback, memory) in enumerate(zip(others, self._memories, strict=False)):
+            vars(callback).update(memory)
+            if best := self._listed(f"best{number}"):
+                callback.best_weights = best
+
+    def stopped_early(self, others: Sequence[keras.callbacks.Callback]) -> bool:
+        """Whether it was killed when patience had just run out."""
+        return any(
+            memory.get("stopped_epoch") and callback.patience <= memory["wait"]
+            for callback, memory in zip(others, self._memories, strict=False)
+        )
+
+    def _listed(self, key: str) -> list[np.ndarray]:
+        found = [name for name in self._arrays if name.rpartition("_")[0] == key]
+        return [self._arrays[f"{key}_{number}"] for number in range(len(found))]
+
+    def remove(self) -> None:
+        """Forgets it: the model is exported."""
+        if self._path:
+            shutil.rmtree(self._path.parent, ignore_errors=True)
+
+
+def _numbered(key: str, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{key}_{number}": value for number, value in enumerate(values)}
+
+
+def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    found = {key: getattr(callback, key) for key in _REMEMBERED if hasattr(callback, key)}
+    return {key: float(v) if key == "best" else int(v) for key, v in found.items()}
+
+
+class _Keeper(keras.callbacks.Callback):
+    """Keeps the state after every round, tells of it, and seeds dropout by the round's number."""
+
+    def __init__(
+        self,
+        kept: Kept,
+        index: int,
+        phase: Phase,
+        others: list[keras.callbacks.Callback],
+        seed: int,
+    ):
+        super().__init__()
+        self._kept, self._index, self._phase = kept, index, phase
+        self._others, self._seed = others, seed
+        self._again = kept.round > 0 and kept.phase == index
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        # After the others' own, which forget everything.
+        if self._again:
+            self._kept.remind(self._others)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        for variable in self.model.variables:
+            if variable.path.endswith("seed_generator_state"):
+                variable.assign([self._seed, 100_000 * self._index + epoch])
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        figures = {key: float(value) for key, value in (logs or {}).items()}
+        if not np.isfinite(figures["loss"]):
+            return  # the last good state stays
+        for key, value in figures.items():
+            self._kept.history.setdefault(key, []).append(value)
+        self._kept.round = epoch + 1
+        self._kept.write(self.model, self._index, False, self._others)
+        told = "  ".join(
+            f"{k} {v:.4f}" for k, v in figures.items() if k not in ("loss", "val_loss")
+        )
+        progress.info("%s %d/%d: %s", self._phase.name, epoch + 1, self._phase.rounds, told)
+
+
+def fit(
+    model: keras.Model,
+    phases: Sequence[Phase],
+    prepare: Callable[[int], None],
+    training: Callable[[int], tf.data.Dataset],
+    validation: tf.data.Dataset,
+    settings: Mapping[str, Any],
+    folder: Path | None,
+    logs: Path,
+) -> dict[str, list[float]]:
+    """Fits a model, phase after phase, from where an earlier call was stopped.
+
+    Args:
+        model: Keeps the weights that it ends with: the best, where there is early stopping.
+        phases: In their order.
+        prepare: Unfreezes and compiles for a phase, by its number.
+        training: Batches without end, from a step of all phases on.
+        validation: Looked at after every round.
+        settings: The config's `train`.
+        folder: Where the state is kept; None keeps none.
+        logs: TensorBoard's folder.
+
+    Returns:
+        The history: a list per figure, one value per round of all phases.
+
+    Raises:
+        UserError: The loss is no number.
+    """
+    kept = Kept(folder)
+    if kept.done:
+        kept.restore_weights(model)
+        return kept.history
+    if kept.round:
+        progress.info("going on after round %d of %s", kept.round, phases[kept.phase].name)
+    step = 0
+    for index, phase in enumerate(phases):
+        first = kept.round if index == kept.phase else 0
+        if index >= kept.phase:
+            prepare(index)
+            if first:
+                kept.restore(model)
+            others = callbacks(settings) if phase.final else []
+            _fit_phase(model, kept, index, phase, others, training(step + first * phase.steps),
+                       validation, settings["seed"], first, logs)  # fmt: skip
+            kept.round = 0
+            kept.write(model, index + 1, index + 1 == len(phases), [])
+        step += phase.rounds * phase.steps
+    return kept.history
+
+
+def _fit_phase(
+    model: keras.Model,
+    kept: Kept,
+    index: int,
+    phase: Phase,
+    others: list[keras.callbacks.Callback],
+    training: tf.data.Dataset,
+    validation: tf.data.Dataset,
+    seed: int,
+    first: int,
+    logs: Path,
+) -> None:
+    log.info("%s: %d weights learn", phase.name, model.count_params())
+    if first and kept.stopped_early(others):
+        kept.remind(others)
+        model.set_weights(next(c.best_weights for c in others if hasattr(c, "best_weights")))
+        return
+    history = model.fit(
+        training,
+        validation_data=validation,
+        steps_per_epoch=phase.steps,
+        epochs=phase.rounds,
+        initial_epoch=first,
+        callbacks=[
+            *others,
+            keras.callbacks.TerminateOnNaN(),
+            _Keeper(kept, index, phase, others, seed),
+            keras.callbacks.TensorBoard(str(logs)),
+        ],
+        verbose=2,
+    ).history
+    if history and not np.isfinite(history["loss"]).all():
+        raise UserError(
+            f"the training loss became {history['loss'][-1]}: lower train.learning_rate "
+            f"(now {phase.learning_rate:g})"
+        )

@@ -1,0 +1,82 @@
+"""Reads a configuration: one YAML file into typed models, overridden by `--set a.b=value`."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tfxray.components.errors import UserError
+from tfxray.pipeline.config import Config
+
+
+def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+    """Reads a configuration file.
+
+    Args:
+        path: The YAML file.
+        overrides: `a.b=value` each, the value in YAML.
+
+    Raises:
+        UserError: The file cannot be read or a key or value is wrong. Names each.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: must hold keys and values, such as `name: demo`")
+    for override in overrides:
+        _set(raw, override)
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"{path}: {_explain(item)}" for item in error.errors(include_url=False)]
+        raise UserError("\n".join(lines)) from None
+
+
+def _set(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {override}: write it as --set a.b=value")
+    *parents, last = key.split(".")
+    section = raw
+    for parent in parents:
+        nested = section.setdefault(parent, {})
+        if nested is None:
+            nested = section[parent] = {}
+        if not isinstance(nested, dict):
+            raise UserError(f"--set {override}: {parent!r} is a value, not a section")
+        section = nested
+    try:
+        section[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {override}: the value is not YAML: {error}") from None
+
+
+def _explain(item: Any) -> str:
+    """One pydantic error as `key = value: what is wrong; what is allowed`."""
+    location = [str(part) for part in item["loc"]]
+    key = ".".join(location) or "(the whole)"
+    if item["type"] == "extra_forbidden":
+        allowed = ", ".join(_fields(location[:-1]))
+        return f"{key}: no such key; allowed here: {allowed}"
+    if item["type"] == "missing":
+        return f"{key}: is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{key} = {item['input']!r}: {message}"
+
+
+def _fields(location: list[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in location:
+        by_alias = {f.alias or name: f for name, f in model.model_fields.items()}
+        annotation = by_alias[part].annotation if part in by_alias else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not nested:
+            return []
+        model = nested[0]
+    return [f.alias or name for name, f in model.model_fields.items()]
