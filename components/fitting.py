@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -146,10 +147,10 @@ class Kept:
     def restore(self, model: keras.Model) -> None:
         """Gives a compiled model the weights and the optimizer that it had."""
         self.restore_weights(model)
-        model.optimizer.build(model.trainable_variables)
-        for variable, value in zip(
-            model.optimizer.variables, self._listed("optimizer"), strict=True
-        ):
+        optimizer = model.optimizer
+        with model.distribute_strategy.scope():
+            optimizer.build(model.trainable_variables)
+        for variable, value in zip(optimizer.variables, self._listed("optimizer"), strict=True):
             variable.assign(value)
 
     def remind(self, others: Sequence[keras.callbacks.Callback]) -> None:
@@ -287,11 +288,14 @@ def _fit_phase(
     first: int,
     logs: Path,
 ) -> None:
-    log.info("%s: %d weights learn", phase.name, model.count_params())
+    learning = sum(math.prod(v.shape) for v in model.trainable_weights)
+    log.info("%s: %d of %d weights learn", phase.name, learning, model.count_params())
     if first and kept.stopped_early(others):
         kept.remind(others)
         model.set_weights(next(c.best_weights for c in others if hasattr(c, "best_weights")))
         return
+    if model.distribute_strategy.num_replicas_in_sync > 1:
+        _build(model)
     history = model.fit(
         training,
         validation_data=validation,
@@ -311,3 +315,17 @@ def _fit_phase(
             f"the training loss became {history['loss'][-1]}: lower train.learning_rate "
             f"(now {phase.learning_rate:g})"
         )
+
+
+def _build(model: keras.Model) -> None:
+    """Builds a compiled model's metrics from one example.
+
+    Keras would build them from the mean of the replicas' first batches, and fails where a batch
+    does not divide evenly among them (Keras 3.12, `_maybe_symbolic_build`).
+    """
+    vars(model).pop("_maybe_symbolic_build", None)
+    model.test_on_batch(
+        np.zeros((1, *model.input_shape[1:]), np.float32), np.zeros((1, 1), np.float32)
+    )
+    model.reset_metrics()
+    vars(model)["_maybe_symbolic_build"] = lambda **_: None

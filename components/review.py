@@ -6,6 +6,7 @@ from typing import Any
 
 import jinja2
 import plotly.graph_objects as go
+import yaml
 from plotly.offline import get_plotlyjs
 
 from tfxray.components import judgement, schemas
@@ -21,6 +22,14 @@ COLUMNS = {
     "specificity": "Specificity",
     "precision": "Precision (PPV)",
 }
+# The columns of the table of splits: Trainer's figure, and its heading.
+_COUNTS = {
+    "true_positives": "TP", "false_positives": "FP", "true_negatives": "TN", "false_negatives": "FN",
+}  # fmt: skip
+SPLIT_COLUMNS = {
+    "auc": "AUC", "precision": "Precision", "recall": "Recall", "accuracy": "Accuracy",
+    "cross_entropy": "Cross entropy", **_COUNTS,
+}  # fmt: skip
 # Okabe and Ito's palette: told apart by the colour-blind too.
 _BLUE, _ORANGE = "#0072b2", "#d55e00"
 _PLOT = {"displayModeBar": False, "responsive": True}
@@ -63,6 +72,9 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         forest=_plot(_forest(slices, summary["threshold"])) if slices else None,
         curves=_plot(_curves(history)) if history else None,
         epochs=len(history.get("loss", [])),
+        kept=_kept(config),
+        split_columns=SPLIT_COLUMNS,
+        counted=_COUNTS,
         plotly_js=get_plotlyjs(),
     )
     path.write_text(html, encoding="utf-8")
@@ -77,6 +89,14 @@ def _differences(uris: Mapping[str, str]) -> list[schemas.Difference]:
         for node in ("CuratedSchema", "SchemaGen")
     )
     return schemas.differences(curated, inferred)
+
+
+def _kept(config: str) -> str:
+    """Which weights training ended with, in words."""
+    train = yaml.safe_load(config)["train"]
+    if train["patience"] is None:
+        return "the last round"
+    return f"the round with the best validation {train['monitor'].replace('_', ' ')}"
 
 
 def _plot(figure: go.Figure) -> str:

@@ -23,6 +23,7 @@ REVIEW = "review.html"
 LOG = "log.txt"
 VERDICT = "verdict.json"
 RESOLVED = "config.yaml"
+TENSORBOARD = "tensorboard"
 # In one process, Beam's threads would compete with TensorFlow's.
 _BEAM_OPTIONS = ("--direct_num_workers=1", "--direct_running_mode=in_memory")
 EXIT_CODES = {"pushed": 0, "failed": 1, "not_blessed": 3, "data_rejected": 4}
@@ -277,6 +278,9 @@ class Run:
                 if finding["action"] != "fail":
                     style = "yellow" if finding["action"] == "warn" else None
                     self.screen.say(f"  {finding['action']}: {finding['message']}", style=style)
+        if "Trainer.model_run" in uris:
+            # For `tensorboard --logdir`; a link, since the cache may give several runs the same.
+            (self.folder / TENSORBOARD).symlink_to(uris["Trainer.model_run"])
         with self._step("review"):
             summary.review = str(self.folder / REVIEW)
             review.write(

@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ ALPHA = {"alpha": 0.35}
 
 def test_the_bundled_weights_load_and_are_small():
     model = models.backbone(models.BackboneSpec("MobileNetV2", 96, "bundled", ALPHA))
-    pixels = np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 3)).astype("float32")
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 1)).astype("float32")
     assert models.BUNDLED.stat().st_size < 2_000_000
     assert not model.trainable_weights
     assert np.asarray(model(pixels)).shape == (2, 1280)
@@ -22,9 +24,9 @@ def test_a_backbone_scales_pixels_as_it_was_trained(name):
     keras.utils.set_random_seed(1)
     arguments = ALPHA if name == "MobileNetV2" else {}
     model = models.backbone(models.BackboneSpec(name, 64, "none", arguments))
-    pixels = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype("float32")
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 1)).astype("float32")
     network = next(layer for layer in model.layers if isinstance(layer, keras.Model))
-    scaled = models.backbones()[name].preprocess_input(pixels.copy())
+    scaled = models.backbones()[name].preprocess_input(np.repeat(pixels, 3, axis=-1))
     expected = np.asarray(network(scaled, training=False))
     assert np.allclose(np.asarray(model(pixels)), expected, atol=1e-5)
 
@@ -57,7 +59,79 @@ def test_imagenet_weights_that_cannot_be_downloaded_name_the_other_choices(monke
         models.backbone(models.BackboneSpec("VGG16", 96, "imagenet"))
 
 
-def test_the_heads_scores_sum_to_one():
-    head = models.head(models.HeadSpec(hidden=[8]), width=5, classes=2)
+def test_the_head_gives_one_score_between_nought_and_one():
+    head = models.head(models.HeadSpec(hidden=[8]), width=5)
     scores = np.asarray(head(np.random.default_rng(0).normal(size=(7, 5)).astype("float32")))
-    assert np.allclose(scores.sum(axis=1), 1, atol=1e-6)
+    assert scores.shape == (7, 1)
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def counts(model):
+    return (
+        model.count_params(),
+        sum(math.prod(v.shape) for v in model.trainable_weights),
+        sum(math.prod(v.shape) for v in model.non_trainable_weights),
+    )
+
+
+def test_the_vgg16_recipe_has_the_published_parameters():
+    spec = models.BackboneSpec("VGG16", 224, "none", pooling="flatten")
+    head = models.HeadSpec(hidden=[512, 64], dropout=0.4, batch_norm=False)
+    model = models.classifier(spec, head)
+    models.unfreeze(model, ["block5"], batch_norm=False)
+    assert counts(model) == (27_593_153, 19_957_889, 7_635_264)
+
+
+def test_the_cnn_150_is_the_published_stack():
+    spec = models.BackboneSpec("cnn_150", 150, "none", pooling="flatten")
+    model = models.classifier(spec, models.HeadSpec([256, 128], 0.2, batch_norm=False))
+    network = model.get_layer("backbone").get_layer("cnn_150")
+    convolutions = [x for x in network.layers if isinstance(x, keras.layers.Conv2D)]
+    assert network.input_shape == (None, 150, 150, 1)
+    assert [x.filters for x in convolutions] == [64, 64, 128, 256, 256, 512]
+    assert network.output_shape == (None, 5, 5, 512)
+    models.unfreeze(model, "all", batch_norm=True)
+    # Only the running means and variances do not learn.
+    assert counts(model)[2] == 2 * (64 + 128 + 256 + 256 + 512)
+
+
+@pytest.mark.parametrize(
+    ("layers", "learning"),
+    [
+        ("none", 0),
+        (4, 4),  # two convolutions with their biases; both poolings have no weights
+        (["block5"], 6),
+        (["block4_conv3", "block5"], 8),
+        ("all", 26),
+    ],
+)
+def test_as_much_of_the_network_learns_as_is_said(layers, learning):
+    spec = models.BackboneSpec("VGG16", 32, "none")
+    model = models.classifier(spec, models.HeadSpec(batch_norm=False))
+    models.unfreeze(model, layers, batch_norm=False)
+    assert len(model.trainable_weights) == learning + 2
+    models.unfreeze(model, "none", batch_norm=False)
+    assert len(model.trainable_weights) == 2
+
+
+def test_frozen_batch_normalisation_keeps_what_came_with_the_weights():
+    spec = models.BackboneSpec("MobileNetV2", 32, "bundled", ALPHA)
+    model = models.classifier(spec, models.HeadSpec(batch_norm=False, dropout=0))
+    pixels = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 1)).astype("float32")
+    for batch_norm in (False, True):
+        models.unfreeze(model, "all", batch_norm=batch_norm)
+        still = np.allclose(model(pixels, training=True), model(pixels, training=False), atol=1e-6)
+        assert still is not batch_norm
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (["block9"], "no layer's name begins with block9; allowed: all, none, a number, or"),
+        (99, "the network has 20 layers"),
+    ],
+)
+def test_layers_that_are_not_there_are_named(layers, message):
+    model = models.classifier(models.BackboneSpec("VGG16", 32, "none"), models.HeadSpec())
+    with pytest.raises(UserError, match=message):
+        models.unfreeze(model, layers, batch_norm=False)

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfxray.components import batches, names
+from tfxray.components.distortions import Distortions
+
+SIZE = 8
+
+
+def write(path, records):
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for features in records:
+            writer.write(
+                tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+            )
+
+
+def number(value):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Twenty grey images, each of the level of its number; every fourth is positive."""
+    records = []
+    for i in range(20):
+        png = tf.io.encode_png(np.full((SIZE, SIZE, 1), i, np.uint8)).numpy()
+        pixels = tf.train.Feature(bytes_list=tf.train.BytesList(value=[png]))
+        records.append({names.PIXELS: pixels, names.TARGET: number(int(i % 4 == 0))})
+    write(tmp_path / "a.gz", records)
+    spec = {
+        names.PIXELS: tf.io.FixedLenFeature([], tf.string),
+        names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+    }
+    return batches.Examples([str(tmp_path / "*.gz")], spec, SIZE)
+
+
+def steps(examples, order, first, count):
+    return list(examples.passes(order, first).take(count).as_numpy_iterator())
+
+
+def levels(found):
+    return [int(level) for inputs, *_ in found for level in inputs[:, 0, 0, 0]]
+
+
+def test_each_pass_holds_every_example_once_in_an_order_of_its_own(images):
+    order = batches.Order(batch=6, seed=1, weights=[1, 1])
+    assert images.steps(6) == 4
+    found = steps(images, order, 0, 8)
+    assert [len(inputs) for inputs, *_ in found] == [6, 6, 6, 2] * 2
+    first, second = levels(found[:4]), levels(found[4:])
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second
+    other = levels(steps(images, batches.Order(batch=6, seed=2, weights=[1, 1]), 0, 4))
+    assert other != first
+
+
+def test_a_set_larger_than_what_is_mixed_at_once_is_read_whole(images, monkeypatch):
+    monkeypatch.setitem(batches._MIXED, names.PIXELS, 7)
+    order = batches.Order(batch=5, seed=1, weights=[1, 1])
+    found = steps(images, order, 0, 8)
+    assert sorted(levels(found[:4])) == sorted(levels(found[4:])) == list(range(20))
+
+
+@pytest.mark.parametrize("first", [1, 3, 4, 6, 9])
+def test_training_may_begin_at_any_step(images, first):
+    how = Distortions(rotation=20, width_shift=0.3, noise=4, brightness=0.2)
+    order = batches.Order(batch=6, seed=3, weights=[1, 2], distortions=how)
+    whole, rest = steps(images, order, 0, 12), steps(images, order, first, 12 - first)
+    for one, other in zip(whole[first:], rest, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert np.array_equal(a, b)
+
+
+def test_weights_sum_to_the_mean_over_the_batch(images):
+    weights = batches.class_weights(images.targets, 2, True)
+    assert weights == pytest.approx([20 / (2 * 15), 20 / (2 * 5)])
+    order = batches.Order(batch=6, seed=1, weights=weights, smoothing=0.1)
+    for inputs, goals, given in steps(images, order, 0, 4):
+        positive = goals[:, 0] > 0.5
+        assert set(np.round(goals.ravel(), 4)) <= {np.float32(0.05), np.float32(0.95)}
+        assert np.allclose(given[:, 0] * len(inputs), np.where(positive, *weights[::-1]))
+
+
+def test_of_a_plain_and_its_distorted_embeddings_one_is_drawn(tmp_path):
+    def floats(values):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+    records = [
+        {
+            names.EMBEDDING: floats([i, 0.0]),
+            names.DISTORTED: floats([i, 1.0, i, 2.0]),
+            names.TARGET: number(i % 2),
+        }
+        for i in range(30)
+    ]
+    write(tmp_path / "a.gz", records)
+    spec = {
+        names.EMBEDDING: tf.io.FixedLenFeature([2], tf.float32),
+        names.DISTORTED: tf.io.FixedLenFeature([2, 2], tf.float32),
+        names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+    }
+    examples = batches.Examples([str(tmp_path / "*.gz")], spec, SIZE)
+    plain = np.concatenate([x for x, _ in examples.plain(8).as_numpy_iterator()])
+    assert np.array_equal(plain, [[i, 0] for i in range(30)])
+    order = batches.Order(batch=8, seed=1, weights=[1, 1])
+    drawn = np.concatenate([x for x, *_ in steps(examples, order, 0, 12)])
+    assert set(drawn[:, 1]) == {0, 1, 2}
+    assert sorted(drawn[:30, 0]) == list(range(30))

@@ -1,0 +1,148 @@
+"""Training goes on where it was killed, and several replicas learn as one does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Trains a small network on twenty small images: argv is a JSON of what to change.
+SCRIPT = """
+import json, os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras, numpy as np, tensorflow as tf
+from pathlib import Path
+from tfxray.components import batches, devices, fitting, names
+from tfxray.components.distortions import Distortions
+
+given = json.loads(sys.argv[1])
+devices.prepare(given["replicas"], 7)
+settings = {"seed": 5, "schedule": "constant", "optimizer": given.get("optimizer", "adam"),
+            "weight_decay": 0, "patience": given.get("patience"), "monitor": "cross_entropy",
+            "plateau": {"monitor": "cross_entropy", "factor": 0.5, "patience": 1, "least": 0}}
+rng = np.random.default_rng(0)
+folder = Path(given["folder"])
+if not list(folder.glob("*.gz")):
+    with tf.io.TFRecordWriter(str(folder / "a.gz"), "GZIP") as writer:
+        for i in range(40):
+            level = rng.integers(0, 120, (16, 16, 1)) + 100 * (i % 2)
+            png = tf.io.encode_png(level.astype(np.uint8)).numpy()
+            writer.write(tf.train.Example(features=tf.train.Features(feature={
+                names.PIXELS: tf.train.Feature(bytes_list=tf.train.BytesList(value=[png])),
+                names.TARGET: tf.train.Feature(int64_list=tf.train.Int64List(value=[i % 2])),
+            })).SerializeToString())
+spec = {names.PIXELS: tf.io.FixedLenFeature([], tf.string),
+        names.TARGET: tf.io.FixedLenFeature([1], tf.int64)}
+examples = batches.Examples([str(folder / "*.gz")], spec, 16)
+order = batches.Order(7, 5, given.get("weights", [1.0, 1.0]),
+                      distortions=Distortions(rotation=20, width_shift=0.1, noise=5))
+keras.utils.set_random_seed(5)
+strategy = tf.distribute.MirroredStrategy(
+    [d.name for d in tf.config.list_logical_devices("CPU")])
+assert strategy.num_replicas_in_sync == given["replicas"]
+L = keras.layers
+with strategy.scope():
+    body = [L.Rescaling(1 / 255), L.Conv2D(4, 3, strides=2, activation="relu"), L.Flatten()]
+    if given.get("batch_norm"):
+        body.insert(2, L.BatchNormalization())
+    if given.get("dropout"):
+        body.append(L.Dropout(0.3))
+    model = keras.Sequential([L.Input((16, 16, 1)), *body, L.Dense(1, activation="sigmoid")])
+
+
+def prepare(index):
+    with strategy.scope():
+        model.compile(
+            fitting.optimizer(settings, phases[index]),
+            keras.losses.BinaryCrossentropy(reduction="sum"),
+            metrics=[keras.metrics.BinaryCrossentropy(name="cross_entropy")])
+
+
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        print("batch", flush=True)
+        if given.get("slow"):
+            import time
+            time.sleep(0.05)
+
+
+make = fitting.callbacks
+fitting.callbacks = lambda s: [*make(s), Slow()]
+steps = examples.steps(7)
+phases = [fitting.Phase("warm-up", 1, steps, 1e-2, False),
+          fitting.Phase("training", given["rounds"], steps, given.get("rate", 5e-3), True)]
+history = fitting.fit(model, phases, prepare, lambda step: examples.passes(order, step),
+                      examples.plain(7), settings, Path(given["state"]), Path(given["logs"]))
+np.savez(given["out"], *[np.asarray(v) for v in model.weights])
+Path(given["out"] + ".json").write_text(json.dumps(history))
+"""
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Trains in a process of its own; with `kill`, only until so many batches are done."""
+    (tmp_path / "records").mkdir()
+
+    def run(name, kill=None, **given):
+        given = {
+            "replicas": 1, "rounds": 5, "folder": str(tmp_path / "records"),
+            "state": str(tmp_path / name / "state"), "logs": str(tmp_path / name / "logs"),
+            "out": str(tmp_path / f"{name}.npz"), **given,
+        }  # fmt: skip
+        command = [sys.executable, "-c", SCRIPT, json.dumps(given)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+        )
+        if kill:
+            seen = 0
+            for line in process.stdout:
+                seen += line.startswith("batch")
+                if seen == kill:
+                    break
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            assert process.returncode == -signal.SIGKILL
+            return None
+        _, errors = process.communicate()
+        if process.returncode:
+            return errors
+        with np.load(given["out"]) as stored:
+            weights = [stored[key] for key in stored.files]
+        return weights, json.loads(Path(given["out"] + ".json").read_text())
+
+    return run
+
+
+def test_a_training_killed_in_the_middle_of_an_epoch_ends_as_if_it_had_not_been(train, tmp_path):
+    given = {"dropout": True, "patience": 2, "rounds": 6}
+    weights, history = train("undisturbed", **given)
+    # 40 images make 6 batches; the warm-up is not counted. In the 3rd epoch, then in the 5th.
+    train("killed", kill=15, slow=True, **given)
+    assert (tmp_path / "killed" / "state" / "state.npz").is_file()
+    train("killed", kill=10, slow=True, **given)
+    again, history_again = train("killed", **given)
+    assert len(history["cross_entropy"]) >= 5
+    for key, values in history.items():
+        assert history_again[key] == pytest.approx(values, rel=1e-6), key
+    for one, other in zip(weights, again, strict=True):
+        assert np.allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_two_replicas_learn_as_one_does(train):
+    # Batches of 7, the last of 5: no replica ever gets the same share as the other.
+    given = {"rounds": 3, "weights": [0.5, 1.5]}
+    one = train("one", **given)
+    two = train("two", replicas=2, **given)
+    for key in ("cross_entropy", "val_cross_entropy"):
+        assert two[1][key] == pytest.approx(one[1][key], rel=1e-5), key
+    for a, b in zip(one[0], two[0], strict=True):
+        assert np.allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_a_loss_that_is_no_number_stops_training_with_an_error(train):
+    errors = train("nan", optimizer="sgd", rate=1e38)
+    assert "UserError: the training loss became nan: lower train.learning_rate" in errors
