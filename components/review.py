@@ -24,8 +24,11 @@ COLUMNS = {
 }
 # The columns of the table of splits: Trainer's figure, and its heading.
 _COUNTS = {
-    "true_positives": "TP", "false_positives": "FP", "true_negatives": "TN", "false_negatives": "FN",
-}  # fmt: skip
+    "true_positives": "TP",
+    "false_positives": "FP",
+    "true_negatives": "TN",
+    "false_negatives": "FN",
+}
 SPLIT_COLUMNS = {
     "auc": "AUC", "precision": "Precision", "recall": "Recall", "accuracy": "Accuracy",
     "cross_entropy": "Cross entropy", **_COUNTS,
