@@ -27,14 +27,12 @@ class Order:
         batch: Examples per step, over all replicas.
         seed: Of order and distortions.
         weights: One per class.
-        smoothing: Share by which targets move towards one half.
         distortions: Of images; embeddings come distorted from Transform.
     """
 
     batch: int
     seed: int
     weights: Sequence[float]
-    smoothing: float = 0
     distortions: Distortions = dataclasses.field(default_factory=Distortions)
 
 
@@ -191,9 +189,8 @@ def _finished(
         if order.distortions.noise:
             noise = tf.random.stateless_normal(tf.shape(inputs), [order.seed + number, index])
         inputs = distort(inputs, draws, order.distortions, noise)
-    goal = tf.cast(target, tf.float32) * (1 - order.smoothing) + order.smoothing / 2
     weights = tf.gather(table, target) / tf.cast(tf.shape(target)[0], tf.float32)
-    return inputs, goal[:, tf.newaxis], weights[:, tf.newaxis]
+    return inputs, tf.cast(target, tf.float32)[:, tf.newaxis], weights[:, tf.newaxis]
 
 
 def _ready(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -258,15 +258,17 @@ def fit(
     if kept.done:
         kept.restore_weights(model)
         return kept.history
-    if kept.round:
+    if kept.history:
         progress.info("going on after round %d of %s", kept.round, phases[kept.phase].name)
-    step = 0
+    begun, again, step = kept.phase, bool(kept.history), 0
     for index, phase in enumerate(phases):
-        first = kept.round if index == kept.phase else 0
-        if index >= kept.phase:
+        first = kept.round if index == begun else 0
+        if index >= begun:
             prepare(index)
             if first:
                 kept.restore(model)
+            elif again and index == begun:
+                kept.restore_weights(model)  # the phase before had just ended
             others = callbacks(settings) if phase.final else []
             _fit_phase(model, kept, index, phase, others, training(step + first * phase.steps),
                        validation, settings["seed"], first, logs)  # fmt: skip

@@ -49,7 +49,6 @@ def run_fn(fn_args: FnArgs) -> None:
         batch=train["batch_size"],
         seed=train["seed"],
         weights=batches.class_weights(training.targets, 2, train["class_weights"]),
-        smoothing=train["label_smoothing"],
         distortions=Distortions(**train["distortions"]),
     )
     planned = phases(train, training.steps(order.batch))
@@ -70,7 +69,9 @@ def run_fn(fn_args: FnArgs) -> None:
                                 trains_batch_norm(train, body))  # fmt: skip
             model.compile(
                 fitting.optimizer(train, phase),
-                keras.losses.BinaryCrossentropy(reduction="sum"),
+                keras.losses.BinaryCrossentropy(
+                    label_smoothing=train["label_smoothing"], reduction="sum"
+                ),
                 metrics=[
                     keras.metrics.BinaryAccuracy(name="accuracy"),
                     keras.metrics.AUC(1000, name="auc"),

@@ -62,6 +62,22 @@ def test_a_run_pushes_a_model_and_says_so(pushed, out):
     assert json.loads((folder / "summary.json").read_text()) == pushed
     assert (folder / "config.yaml").is_file()
     assert "training on 1 replicas" in (folder / "log.txt").read_text()
+    assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
+    assert not list((out / "state").rglob("*.npz"))  # nothing is left to go on with
+
+
+def test_figures_are_told_split_by_split(pushed):
+    assert list(pushed["metrics"]) == ["train", "eval", "test"]
+    for split, figures in pushed["metrics"].items():
+        positives = figures["true_positives"] + figures["false_negatives"]
+        negatives = figures["true_negatives"] + figures["false_positives"]
+        assert positives + negatives == pushed["examples"][split]
+        right = figures["true_positives"] + figures["true_negatives"]
+        assert figures["accuracy"] == pytest.approx(right / (positives + negatives))
+        assert figures["recall"] == pytest.approx(figures["true_positives"] / positives)
+        assert 0.5 < figures["auc"] <= 1
+        assert 0 < figures["cross_entropy"] < 1
+    assert pushed["metrics"]["test"]["auc"] == pushed["auc"]
 
 
 def test_no_patient_is_in_two_splits(pushed, out):

@@ -120,10 +120,11 @@ def train(tmp_path):
 def test_a_training_killed_in_the_middle_of_an_epoch_ends_as_if_it_had_not_been(train, tmp_path):
     given = {"dropout": True, "patience": 2, "rounds": 6}
     weights, history = train("undisturbed", **given)
-    # 40 images make 6 batches; the warm-up is not counted. In the 3rd epoch, then in the 5th.
-    train("killed", kill=15, slow=True, **given)
+    # 40 images make 6 batches; those of the warm-up are not counted. In the first epoch after it,
+    # then in the third.
+    train("killed", kill=3, slow=True, **given)
     assert (tmp_path / "killed" / "state" / "state.npz").is_file()
-    train("killed", kill=10, slow=True, **given)
+    train("killed", kill=15, slow=True, **given)
     again, history_again = train("killed", **given)
     assert len(history["cross_entropy"]) >= 5
     for key, values in history.items():
