@@ -5,6 +5,11 @@ for categories. Both grow when samples are small, also where nothing has drifted
 DistributionValidator knows fixed thresholds only, so it is given none, and what it measured is
 judged here, against a limit that allows for the number of patients (images of one patient are
 alike, and count as one).
+
+Embeddings are not among the features: StatisticsGen sees examples before Transform embeds them, and
+Transform's own statistics come after DataGate, when the data has been let in. Brightness, contrast
+and sharpness stand for the pixels here; whether an image looks like the training data is told of
+each image by itself.
 """
 
 import dataclasses

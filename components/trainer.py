@@ -78,8 +78,7 @@ def run_fn(fn_args: FnArgs) -> None:
                     keras.metrics.BinaryCrossentropy(name="cross_entropy"),
                 ],
                 jit_compile=train["xla"],
-                # A step of a head takes less time than Python's part of it.
-                steps_per_execution=1 if training.kind == names.PIXELS else min(phase.steps, 16),
+                steps_per_execution=1 if training.kind == names.PIXELS else _at_once(phase.steps),
             )
 
     with strategy.scope(), _precision(train["precision"]):
@@ -125,6 +124,14 @@ def phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
         return [main]
     warm = train["warm_up"]
     return [Phase("warm-up", warm["epochs"], steps, warm["learning_rate"], False), main]
+
+
+def _at_once(steps: int) -> int:
+    """Steps that Keras hands over together: a step of a head takes less time than Python's part.
+
+    A divisor: Keras would take the last few steps of a round together with the next round's first.
+    """
+    return max(count for count in range(1, 17) if steps % count == 0)
 
 
 def trains_batch_norm(train: Mapping[str, Any], body: models.BackboneSpec) -> bool:

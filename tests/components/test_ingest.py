@@ -91,3 +91,37 @@ def test_a_folder_of_something_else_is_not_overwritten(drawn, tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "three years of work"
     for _ in range(2):  # what an ingest wrote, the next may replace
         ingest.ingest(drawn, tmp_path / "records", sources.Rules(CLASSES))
+
+
+@pytest.mark.parametrize("mode", ["in_memory", "multi_threading", "multi_processing"])
+def test_nothing_is_lost_in_any_of_beams_modes(drawn, tmp_path, mode):
+    source = tmp_path / "in"
+    shutil.copytree(drawn, source)
+    for number, path in enumerate(sorted((source / "NORMAL").glob("*.png"))[:7]):
+        path.write_bytes(path.read_bytes()[: 50 + number])
+    options = (f"--direct_running_mode={mode}", "--direct_num_workers=2")
+    report = ingest.ingest(
+        source, tmp_path / "out", sources.Rules(CLASSES, tolerated=1.0), beam_options=options
+    )
+    assert report.images == 300
+    assert report.reasons == {"truncated": 7}
+    assert sum(report.written.values()) == len(list(examples(tmp_path / "out"))) == 293
+
+
+def test_processes_of_our_own_give_the_same_records(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "_WORTH_PROCESSES", 10)
+    source = tmp_path / "in"
+    shutil.copytree(drawn, source)
+    next((source / "NORMAL").glob("*.png")).write_bytes(b"no image")
+    (source / "NORMAL" / "up.png").symlink_to(drawn / "manifest.csv")
+    folders = []
+    for processes in (1, 2):
+        folders.append(tmp_path / f"out{processes}")
+        ingest.ingest(
+            source, folders[-1], sources.Rules(CLASSES, tolerated=1.0), processes=processes
+        )
+    one, two = ([e["image/filename"] for e in examples(folder)] for folder in folders)
+    assert one == two
+    rejects = [(folder / "rejects.csv").read_text() for folder in folders]
+    assert rejects[0] == rejects[1]
+    assert "not_an_image" in rejects[0]
