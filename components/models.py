@@ -14,6 +14,10 @@ from tfxray.components.errors import UserError
 
 BUNDLED = Path(__file__).parent / "weights" / "mobilenet_v2_0.35_drawn.weights.h5"
 
+# MobileNet's own 0.999 is for trainings of a hundred thousand steps: after one epoch of some
+# thousand X-rays, scores would still be computed by the statistics of ImageNet.
+_MOMENTUM = 0.97
+
 
 @dataclasses.dataclass(frozen=True)
 class BackboneSpec:
@@ -191,7 +195,8 @@ def unfreeze(model: keras.Model, layers: str | int | Sequence[str], batch_norm: 
         layers: Of the backbone's network: `all`, `none`, how many of the last ones, or the
             beginnings of their names (`block5`).
         batch_norm: Whether batch normalisation learns too. Where it does not, it keeps the mean
-            and variance that came with the weights, in training also.
+            and variance that came with the weights, in training also. Where it does, they follow
+            the data within some hundred steps.
 
     Raises:
         UserError: No layer's name begins so, or there are not so many.
@@ -204,6 +209,8 @@ def unfreeze(model: keras.Model, layers: str | int | Sequence[str], batch_norm: 
     for layer in network.layers:
         normalises = isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = layer.name in chosen and (batch_norm or not normalises)
+        if normalises and layer.trainable:
+            layer.momentum = min(layer.momentum, _MOMENTUM)
 
 
 def _chosen(known: list[str], layers: str | int | Sequence[str]) -> set[str]:

@@ -1,4 +1,6 @@
 import math
+import re
+import sys
 
 import keras
 import numpy as np
@@ -135,3 +137,12 @@ def test_layers_that_are_not_there_are_named(layers, message):
     model = models.classifier(models.BackboneSpec("VGG16", 32, "none"), models.HeadSpec())
     with pytest.raises(UserError, match=message):
         models.unfreeze(model, layers, batch_norm=False)
+
+
+@pytest.mark.parametrize("name", ["models", "networks", "distortions"])
+def test_what_builds_networks_needs_no_tensorflow_of_its_own(name):
+    """So that it runs on any of Keras's backends."""
+    source = (models.BUNDLED.parent.parent / f"{name}.py").read_text()
+    imported = re.findall(r"^(?:import|from) (\S+)", source, re.MULTILINE)
+    allowed = {"keras", "tfxray.components", "tfxray.components.errors"} | sys.stdlib_module_names
+    assert {module.removesuffix(".abc") for module in imported} <= allowed
