@@ -84,11 +84,11 @@ def test_a_search_that_is_stopped_goes_on(search, monkeypatch, method):
 
     monkeypatch.setattr(trainer.Training, "fit", stopped)
     with pytest.raises(Exception, match="MemoryError: no memory"):
-        search([RATE], 5, method)
-    found, told = search([RATE], 5, method)
-    assert [trial.number for trial in found] == [0, 1, 2, 3, 4]
-    assert [trial.number for trial in told] == [2, 3, 4]
-    assert len(calls) == 6
+        search([RATE], 4, method)
+    found, told = search([RATE], 4, method)
+    assert [trial.number for trial in found] == [0, 1, 2, 3]
+    assert [trial.number for trial in told] == [2, 3]
+    assert len(calls) == 5
     assert found[0].settings == {RATE.key: 1e-3}
     assert all(RATE.least <= trial.settings[RATE.key] <= RATE.most for trial in found)
 
