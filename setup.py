@@ -29,6 +29,7 @@ setup(
         "click>=8.1",
         "imagehash>=4.3",
         "jinja2>=3.1",
+        "keras-tuner>=1.4",
         "numpy",
         "pillow>=10",
         "plotly>=6",

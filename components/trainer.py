@@ -1,6 +1,7 @@
 """Trainer's user function: trains on what Transform left, and exports the model to serve."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
@@ -26,47 +27,97 @@ METRICS = "metrics.json"
 log = logging.getLogger(__name__)
 
 
-def run_fn(fn_args: FnArgs) -> None:
-    """Trains and writes the model to serve, its history and its figures per split.
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """What Transform left of the two splits that a training sees."""
 
-    Args:
-        fn_args: TFX's; `custom_config` holds `classes`, `train` (see the config), `head` and
-            `backbone` (the fields of a `models.HeadSpec` and a `models.BackboneSpec`) and `state`,
-            the folder in which a training that is killed finds itself again, or None.
+    training: batches.Examples
+    validation: batches.Examples
 
-    Raises:
-        UserError: A class without a training example, or the loss is no number.
-    """
-    settings = fn_args.custom_config
-    train, body = settings["train"], models.BackboneSpec(**settings["backbone"])
-    keras.utils.set_random_seed(train["seed"])
-    transformed = tft.TFTransformOutput(fn_args.transform_output)
-    spec = transformed.transformed_feature_spec()
-    training = batches.Examples(fn_args.train_files, spec, body.image_size)
-    validation = batches.Examples(fn_args.eval_files, spec, body.image_size)
-    _require_classes(training.targets, settings["classes"])
-    order = batches.Order(
-        batch=train["batch_size"],
-        seed=train["seed"],
-        weights=batches.class_weights(training.targets, 2, train["class_weights"]),
-        distortions=Distortions(**train["distortions"]),
-    )
-    planned = phases(train, training.steps(order.batch))
-    strategy = _strategy(train["distribution"])
-    log.info("training on %d replicas", strategy.num_replicas_in_sync)
 
-    def build() -> keras.Model:
-        top = models.HeadSpec(**settings["head"])
-        if training.kind == names.PIXELS:
-            return models.classifier(body, top)
-        return models.head(top, training.width)
+class Training:
+    """One training as the settings have it: Trainer's, or a trial of a search."""
 
-    def prepare(index: int) -> None:
-        phase = planned[index]
-        with strategy.scope():
-            if training.kind == names.PIXELS:
+    def __init__(
+        self, settings: Mapping[str, Any], splits: Splits, strategy: tf.distribute.Strategy
+    ):
+        """Plans it.
+
+        Args:
+            settings: `train` (see the config), `head` and `backbone` (the fields of a
+                `models.HeadSpec` and a `models.BackboneSpec`).
+            splits: The examples.
+            strategy: Where it is computed; see `strategy`.
+        """
+        self._settings, self._splits, self._strategy = settings, splits, strategy
+        self._train = train = settings["train"]
+        self._body = models.BackboneSpec(**settings["backbone"])
+        targets = splits.training.targets
+        self._order = batches.Order(
+            batch=train["batch_size"],
+            seed=train["seed"],
+            weights=batches.class_weights(targets, 2, train["class_weights"]),
+            distortions=Distortions(**train["distortions"]),
+        )
+        self._phases = phases(train, splits.training.steps(self._order.batch))
+
+    @property
+    def _of_pixels(self) -> bool:
+        return self._splits.training.kind == names.PIXELS
+
+    def build(self) -> keras.Model:
+        """Builds the model, with the weights that the seed gives it."""
+        keras.utils.set_random_seed(self._train["seed"])
+        with self._strategy.scope(), _precision(self._train["precision"]):
+            return self._network()
+
+    def fit(
+        self, model: keras.Model, state: Path | None, logs: Path
+    ) -> tuple[keras.Model, dict[str, list[float]]]:
+        """Fits a model.
+
+        Args:
+            model: See `build`.
+            state: Where a training that is killed finds itself again; None keeps nothing.
+            logs: TensorBoard's folder.
+
+        Returns:
+            The model to serve, which computes in 32 bits, and the history; see `fitting.fit`.
+
+        Raises:
+            UserError: The loss is no number.
+        """
+        history = fitting.fit(
+            model,
+            self._phases,
+            lambda index: self._prepare(model, self._phases[index]),
+            lambda step: self._splits.training.passes(self._order, step),
+            self._splits.validation.plain(self._order.batch),
+            self._train,
+            state,
+            logs,
+        )
+        if self._train["precision"] != "float32":
+            trained, model = model, self._network()
+            model.set_weights(trained.get_weights())
+        return model, history
+
+    def figures(self, model: keras.Model, examples: batches.Examples) -> dict[str, float]:
+        """AUC and the like of a whole split, undistorted; counts at a score of 0.5."""
+        return _figures(model, examples, self._order.batch)
+
+    def _network(self) -> keras.Model:
+        top = models.HeadSpec(**self._settings["head"])
+        if self._of_pixels:
+            return models.classifier(self._body, top)
+        return models.head(top, self._splits.training.width)
+
+    def _prepare(self, model: keras.Model, phase: Phase) -> None:
+        train = self._train
+        with self._strategy.scope():
+            if self._of_pixels:
                 models.unfreeze(model, train["unfreeze"] if phase.final else "none",
-                                trains_batch_norm(train, body))  # fmt: skip
+                                trains_batch_norm(train, self._body))  # fmt: skip
             model.compile(
                 fitting.optimizer(train, phase),
                 keras.losses.BinaryCrossentropy(
@@ -78,36 +129,62 @@ def run_fn(fn_args: FnArgs) -> None:
                     keras.metrics.BinaryCrossentropy(name="cross_entropy"),
                 ],
                 jit_compile=train["xla"],
-                steps_per_execution=1 if training.kind == names.PIXELS else _at_once(phase.steps),
+                steps_per_execution=1 if self._of_pixels else _at_once(phase.steps),
             )
 
-    with strategy.scope(), _precision(train["precision"]):
-        model = build()
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains and writes the model to serve, its history and its figures per split.
+
+    Args:
+        fn_args: TFX's; `custom_config` holds what a `Training` needs, `classes`, and `state`,
+            the folder in which a training that is killed finds itself again, or None.
+
+    Raises:
+        UserError: A class without a training example, or the loss is no number.
+    """
+    settings = fn_args.custom_config
+    transformed = tft.TFTransformOutput(fn_args.transform_output)
+    splits = read(settings, transformed, fn_args.train_files, fn_args.eval_files)
+    where = strategy(settings["train"]["distribution"])
+    log.info("training on %d replicas", where.num_replicas_in_sync)
+    training = Training(settings, splits, where)
+    model = training.build()
     logs = Path(fn_args.model_run_dir)
     logs.mkdir(parents=True, exist_ok=True)
-    history = fitting.fit(
-        model,
-        planned,
-        prepare,
-        lambda step: training.passes(order, step),
-        validation.plain(order.batch),
-        train,
-        _state_folder(fn_args),
-        logs,
-    )
-    if train["precision"] != "float32":
-        trained, model = model, build()  # what is served computes in 32 bits
-        model.set_weights(trained.get_weights())
+    model, history = training.fit(model, _state_folder(fn_args), logs)
     figures = {
-        "train": _figures(model, training, order.batch),
-        "eval": _figures(model, validation, order.batch),
+        "train": training.figures(model, splits.training),
+        "eval": training.figures(model, splits.validation),
     }
-    serving.export(
-        model, transformed, body.image_size, settings["classes"], fn_args.serving_model_dir
-    )
+    size = settings["backbone"]["image_size"]
+    serving.export(model, transformed, size, settings["classes"], fn_args.serving_model_dir)
     (logs / HISTORY).write_text(json.dumps(history))
     (logs / METRICS).write_text(json.dumps(figures, indent=1))
     fitting.Kept(_state_folder(fn_args)).remove()
+
+
+def read(
+    settings: Mapping[str, Any],
+    transformed: tft.TFTransformOutput,
+    train_files: Sequence[str],
+    eval_files: Sequence[str],
+) -> Splits:
+    """Finds the examples.
+
+    Args:
+        settings: As of a `Training`, and `classes`.
+        transformed: Transform's graph.
+        train_files: Patterns of TFRecords.
+        eval_files: The same, of the validation split.
+
+    Raises:
+        UserError: A class without a training example.
+    """
+    spec, size = transformed.transformed_feature_spec(), settings["backbone"]["image_size"]
+    training = batches.Examples(train_files, spec, size)
+    _require_classes(training.targets, settings["classes"])
+    return Splits(training, batches.Examples(eval_files, spec, size))
 
 
 def phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
@@ -165,7 +242,12 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _strategy(distribution: str) -> tf.distribute.Strategy:
+def strategy(distribution: str) -> tf.distribute.Strategy:
+    """Where a training is computed.
+
+    Args:
+        distribution: The config's `train.distribution`.
+    """
     if distribution == "mirrored":
         gpus = tf.config.list_logical_devices("GPU")
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]

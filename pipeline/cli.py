@@ -37,13 +37,17 @@ class _Group(click.Group):
             ctx.exit(2)
 
 
-def _config_options(required: bool = True) -> Callable[[Any], Any]:
+def _config_options(required: bool = True, origin: bool = False) -> Callable[[Any], Any]:
+    """Gives a command its `config`; with `origin`, where it came from too."""
+
     def decorate(command: Any) -> Any:
         @functools.wraps(command)
         def wrapped(config_path: Path | None, overrides: tuple[str, ...], **rest: Any) -> Any:
             from tfxray.pipeline.config_file import load
 
             config = load(config_path, overrides) if config_path else None
+            if origin:
+                rest |= {"config_path": config_path, "overrides": overrides}
             return command(config=config, **rest)
 
         wrapped = click.option(
@@ -197,6 +201,51 @@ def _verdict(screen: Any, this: Any, summary: Any) -> None:
         screen.say(f"log: {this.folder / 'log.txt'}")
     if summary.review:
         screen.say(f"review: {summary.review}")
+
+
+@main.command()
+@_config_options(origin=True)
+@click.option("--data", type=_PATH, help="Folder of images or TFRecords; default: the config's.")
+@click.option("--out", type=_PATH, required=True, help="As of tfxray run, which shares its cache.")
+@click.option("--trials", type=click.IntRange(2), help="How many; default: the config's.")
+@click.option("--write", type=_PATH, help="The config to write; default: a file below --out.")
+def tune(
+    config: Any,
+    config_path: Path,
+    overrides: tuple[str, ...],
+    data: Path | None,
+    out: Path,
+    trials: int | None,
+    write: Path | None,
+) -> None:
+    """Search the config's ranges for better settings of the head; write them as a config."""
+    from tfxray.pipeline import local
+    from tfxray.pipeline import tune as tuning
+    from tfxray.pipeline.screen import Screen
+
+    if trials:
+        config = config.model_copy(
+            update={"tune": config.tune.model_copy(update={"trials": trials})}
+        )
+    source = tuning.Source(config_path, overrides)
+    spaces = tuning.spaces(config)
+    tuning.check_target(source, write)
+    screen = Screen()
+    run = tuning.prepared(config, data, out, screen)
+    if run.summary.status != "prepared":
+        _verdict(screen, run, run.summary)
+        sys.exit(local.EXIT_CODES[run.summary.status])
+    try:
+        found = tuning.search(config, spaces, run, screen)
+    except UserError:
+        raise
+    except Exception as error:
+        screen.say(f"failed: {error}", style="bold red")
+        screen.say(f"log: {run.folder / local.LOG}")
+        sys.exit(1)
+    target = write or found.folder / "config.yaml"
+    tuning.write_config(source, found, target, f"{'--data DIR ' if data else ''}--out {out}")
+    click.echo(f"{found.table}\n{found.verdict}\n{target}")
 
 
 @main.command()

@@ -20,6 +20,7 @@ from tfxray.components.names import (
 )
 from tfxray.pipeline.section import Section, Share
 from tfxray.pipeline.train_config import Train
+from tfxray.pipeline.tune_config import Tune
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
@@ -280,6 +281,7 @@ class Config(Section):
     validation: Validation = Validation()
     model: Model = Model()
     train: Train = Train()
+    tune: Tune = Tune()
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
     serving: Serving = Serving()

@@ -20,6 +20,19 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     Raises:
         UserError: The file cannot be read or a key or value is wrong. Names each.
     """
+    return validated(read(path, overrides), str(path))
+
+
+def read(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Reads a configuration file as it is: its own keys alone, and those of the overrides.
+
+    Args:
+        path: The YAML file.
+        overrides: `a.b=value` each, the value in YAML.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -29,18 +42,38 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     if not isinstance(raw, dict):
         raise UserError(f"{path}: must hold keys and values, such as `name: demo`")
     for override in overrides:
-        _set(raw, override)
+        _override(raw, override)
+    return raw
+
+
+def validated(raw: dict[str, Any], origin: str) -> Config:
+    """Makes a configuration of keys and values.
+
+    Args:
+        raw: As `read` returns them.
+        origin: Put before what is wrong: the file's name, or what else they come from.
+
+    Raises:
+        UserError: A key or value is wrong. Names each.
+    """
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        lines = [f"{path}: {_explain(item)}" for item in error.errors(include_url=False)]
+        lines = [f"{origin}: {_explain(item)}" for item in error.errors(include_url=False)]
         raise UserError("\n".join(lines)) from None
 
 
-def _set(raw: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {override}: write it as --set a.b=value")
+def put(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a key such as `train.epochs`, making its sections.
+
+    Args:
+        raw: As `read` returns it; changed.
+        key: The key.
+        value: Its value.
+
+    Raises:
+        UserError: One of the sections is a value.
+    """
     *parents, last = key.split(".")
     section = raw
     for parent in parents:
@@ -48,17 +81,27 @@ def _set(raw: dict[str, Any], override: str) -> None:
         if nested is None:
             nested = section[parent] = {}
         if not isinstance(nested, dict):
-            raise UserError(f"--set {override}: {parent!r} is a value, not a section")
+            raise UserError(f"{parent!r} is a value, not a section")
         section = nested
+    section[last] = value
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {override}: write it as --set a.b=value")
     try:
-        section[last] = yaml.safe_load(text)
+        put(raw, key, yaml.safe_load(text))
+    except UserError as error:
+        raise UserError(f"--set {override}: {error}") from None
     except yaml.YAMLError as error:
         raise UserError(f"--set {override}: the value is not YAML: {error}") from None
 
 
 def _explain(item: Any) -> str:
     """One pydantic error as `key = value: what is wrong; what is allowed`."""
-    location = [str(part) for part in item["loc"]]
+    # pydantic's own mark of a wrong key
+    location = [str(part) for part in item["loc"] if part != "[key]"]
     key = ".".join(location) or "(the whole)"
     if item["type"] == "extra_forbidden":
         allowed = ", ".join(_fields(location[:-1]))

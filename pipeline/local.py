@@ -26,7 +26,7 @@ RESOLVED = "config.yaml"
 TENSORBOARD = "tensorboard"
 # In one process, Beam's threads would compete with TensorFlow's.
 _BEAM_OPTIONS = ("--direct_num_workers=1", "--direct_running_mode=in_memory")
-EXIT_CODES = {"pushed": 0, "failed": 1, "not_blessed": 3, "data_rejected": 4}
+EXIT_CODES = {"pushed": 0, "prepared": 0, "failed": 1, "not_blessed": 3, "data_rejected": 4}
 
 
 @dataclasses.dataclass
@@ -36,7 +36,8 @@ class Summary:
     Attributes:
         run_id: Its name, and its folder's.
         threshold: The least AUC demanded.
-        status: `pushed`, `not_blessed`, `data_rejected` or `failed`.
+        status: `pushed`, `not_blessed`, `data_rejected` or `failed`; of a run that was to end
+            early and did, `prepared`.
         reason: Why it was not pushed.
         auc: On the held-out test split.
         auc_interval: Its 95 % interval.
@@ -65,15 +66,29 @@ class Summary:
 
 
 class Run:
-    """One run of the pipeline, from data to verdict."""
+    """One run of the pipeline, from data to verdict.
 
-    def __init__(self, config: Config, out: Path, screen: Screen):
+    Attributes:
+        id: Its name.
+        folder: Its files.
+        summary: What it came to.
+        uris: What its nodes wrote: folders, as `Transform.transform_graph`.
+    """
+
+    def __init__(self, config: Config, out: Path, screen: Screen, until: str | None = None):
         """Makes the run's folder.
+
+        Args:
+            config: The experiment.
+            out: The folder of all runs.
+            screen: Where progress is told.
+            until: The node after which the run ends, and leaves the summary and the page to
+                others; None runs all of them.
 
         Raises:
             UserError: `out` cannot be written.
         """
-        self.config, self.out, self.screen = config, out.resolve(), screen
+        self.config, self.out, self.screen, self.until = config, out.resolve(), screen, until
         self.start = time.monotonic()
         now = datetime.datetime.now()
         self.id = now.strftime("%Y%m%d-%H%M%S-") + f"{now.microsecond // 1000:03d}"
@@ -85,6 +100,7 @@ class Run:
             raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
         self.summary = Summary(self.id, config.gate.auc.threshold)
         self.held_out_patients: int | None = None
+        self.uris: dict[str, str] = {}
 
     def __call__(self, data: Path | None) -> Summary:
         """Runs it.
@@ -113,6 +129,8 @@ class Run:
         except Exception as error:
             with (self.folder / LOG).open("a") as log:
                 traceback.print_exc(file=log)
+            if self.summary.status == "prepared":
+                self.summary.status = "failed"
             first = (str(error).splitlines() or [""])[0][:500]
             self.summary.reason = f"{type(error).__name__}: {first}"
         except KeyboardInterrupt:
@@ -121,8 +139,9 @@ class Run:
         finally:
             progress.removeHandler(handler)
             self.summary.seconds["total"] = round(time.monotonic() - self.start, 2)
-            text = json.dumps(dataclasses.asdict(self.summary), indent=1)
-            (self.folder / SUMMARY).write_text(text, encoding="utf-8")
+            if self.summary.status != "prepared":
+                text = json.dumps(dataclasses.asdict(self.summary), indent=1)
+                (self.folder / SUMMARY).write_text(text, encoding="utf-8")
         return self.summary
 
     def _run(self, data: Path | None) -> None:
@@ -157,6 +176,9 @@ class Run:
         try:
             for node in launch.nodes(ir):
                 self._launch(launch, ir, node, connection)
+                if node.node_info.id == self.until:
+                    self.summary.status = "prepared"
+                    break
         except DataRejected as error:
             self.summary.status, self.summary.reason = "data_rejected", str(error)
             (self.folder / VERDICT).write_text(error.verdict, encoding="utf-8")
@@ -244,7 +266,7 @@ class Run:
         from tfxray.pipeline import history
 
         done = history.node_runs(connection, self.config.name, self.id)
-        uris = history.uris(done)
+        uris = self.uris = history.uris(done)
         summary = self.summary
         found = (
             judgement.judgement(uris["Evaluator.evaluation"])
@@ -281,6 +303,8 @@ class Run:
         if "Trainer.model_run" in uris:
             # For `tensorboard --logdir`; a link, since the cache may give several runs the same.
             (self.folder / TENSORBOARD).symlink_to(uris["Trainer.model_run"])
+        if summary.status == "prepared":
+            return
         with self._step("review"):
             summary.review = str(self.folder / REVIEW)
             review.write(

@@ -148,23 +148,7 @@ def create_pipeline(
         run_fn="tfxray.components.trainer.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config={
-            "classes": config.classes,
-            "train": config.train.model_dump(),
-            "head": config.model.head.model_dump(),
-            "backbone": _backbone(config),
-            "state": places.state,
-            **_weights_and_code(
-                config,
-                "trainer",
-                "batches",
-                "fitting",
-                "serving",
-                "models",
-                "networks",
-                "distortions",
-            ),
-        },
+        custom_config=trainer_settings(config, places.state),
     )
     baseline = Resolver(
         strategy_class=evaluator.LatestOtherBlessedModel,
@@ -203,6 +187,32 @@ def create_pipeline(
         metadata_connection_config=metadata,
         beam_pipeline_args=[*beam_options, *config.beam.options],
     )  # fmt: skip
+
+
+def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
+    """What Trainer's user function is told.
+
+    Args:
+        config: The experiment.
+        state: Where a training that is killed finds itself again; None keeps nothing.
+    """
+    return {
+        "classes": config.classes,
+        "train": config.train.model_dump(),
+        "head": config.model.head.model_dump(),
+        "backbone": _backbone(config),
+        "state": state,
+        **_weights_and_code(
+            config,
+            "trainer",
+            "batches",
+            "fitting",
+            "serving",
+            "models",
+            "networks",
+            "distortions",
+        ),
+    }
 
 
 def _inputs(records: Records) -> example_gen_pb2.Input:

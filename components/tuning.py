@@ -1,0 +1,247 @@
+"""Searches for better settings: keras-tuner proposes them, and Trainer's own code tries them."""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner import errors, oracles
+
+from tfxray.components import fitting, trainer
+from tfxray.components.errors import UserError
+from tfxray.components.spaces import Space
+
+# The config as it stands, where the ranges do not hold it; and the search.
+_UNTUNED, _SEARCH = "untuned", "search"
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How to search; see the config's `tune`."""
+
+    trials: int
+    method: str
+    monitor: str
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training.
+
+    Attributes:
+        number: 0 is the config as it stands.
+        settings: By key.
+        figure: On the validation split; None if the training failed.
+        reason: Why it failed.
+    """
+
+    number: int
+    settings: dict[str, Any]
+    figure: float | None
+    reason: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What every trial has in common.
+
+    Attributes:
+        resolve: Gives what Trainer is told for settings by key; raises UserError for settings
+            that do not go together.
+        splits: The examples.
+        tell: Told of every trial when it ends.
+    """
+
+    resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    splits: trainer.Splits
+    tell: Callable[[Trial], None]
+
+
+def search(spaces: Sequence[Space], plan: Plan, bench: Bench, folder: Path) -> list[Trial]:
+    """Searches, or goes on with a search that was stopped.
+
+    Args:
+        spaces: What to set.
+        plan: How.
+        bench: What to try it on.
+        folder: Of this search and no other: keras-tuner's projects.
+
+    Returns:
+        All trials by number, those of earlier calls too; the first is the config as it stands.
+
+    Raises:
+        UserError: The validation split cannot judge, the folder is damaged, or settings that the
+            search begins with do not go together.
+    """
+    _require_judges(bench.splits, plan.monitor)
+    if all(space.holds_own for space in spaces):
+        return _run(spaces, spaces, plan, bench, folder / _SEARCH, 0)
+    alone = dataclasses.replace(plan, trials=1)
+    rest = dataclasses.replace(plan, trials=plan.trials - 1)
+    return [
+        *_run([], spaces, alone, bench, folder / _UNTUNED, 0),
+        *_run(spaces, spaces, rest, bench, folder / _SEARCH, 1),
+    ]
+
+
+def best(trials: Sequence[Trial], monitor: str) -> list[Trial]:
+    """The trials that did not fail, from the best on; of equals, the earlier is the better.
+
+    Args:
+        trials: See `search`.
+        monitor: What they were judged by.
+    """
+    sign = -1 if fitting.MONITORS[monitor] == "max" else 1
+    done = [trial for trial in trials if trial.figure is not None]
+    return sorted(done, key=lambda trial: (sign * (trial.figure or 0), trial.number))
+
+
+def _require_judges(splits: trainer.Splits, monitor: str) -> None:
+    targets = splits.validation.targets
+    if not len(targets):
+        raise UserError("the validation split holds no example: nothing can judge a trial")
+    if monitor == "auc" and len(set(targets.tolist())) < 2:
+        raise UserError(
+            "the validation split holds one class alone, which has no AUC: set tune.monitor to "
+            "accuracy or cross_entropy"
+        )
+
+
+def _run(
+    drawn: Sequence[Space],
+    spaces: Sequence[Space],
+    plan: Plan,
+    bench: Bench,
+    folder: Path,
+    first: int,
+) -> list[Trial]:
+    """Searches `drawn`; all of `spaces` are told of."""
+    oracle: type[oracles.RandomSearchOracle] = _Random
+    options: dict[str, Any] = {}
+    if plan.method == "bayesian" and drawn:
+        oracle = _Bayesian
+        # keras-tuner's own number, thrice the keys, would leave a short search to chance.
+        options["num_initial_points"] = max(3, min(3 * len(drawn), plan.trials // 3))
+    try:
+        tuner = _Tuner(
+            oracle=oracle(
+                objective=keras_tuner.Objective(plan.monitor, fitting.MONITORS[plan.monitor]),
+                max_trials=plan.trials,
+                seed=plan.seed,
+                # Settings that lead nowhere are a result, however many of them come in a row.
+                max_consecutive_failed_trials=plan.trials + 1,
+                **options,
+            ),
+            hypermodel=_Heads(drawn, bench, plan.monitor),
+            directory=str(folder.parent),
+            project_name=folder.name,
+            overwrite=False,
+        )
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder}: keras-tuner cannot read its own files ({type(error).__name__}); remove "
+            "the folder to search anew"
+        ) from error
+
+    def told(trial: Any) -> Trial:
+        values = trial.hyperparameters.values
+        own = {space.key: space.own for space in spaces}
+        settings = own | {space.key: space.value(values[space.key]) for space in drawn}
+        reason = None
+        if trial.status != "COMPLETED":
+            last = (trial.message or trial.status).strip().splitlines()[-1]
+            reason = last.partition("FailedTrialError: ")[2] or last
+        figure = trial.score if trial.status == "COMPLETED" else None
+        return Trial(first + int(trial.trial_id), settings, figure, reason)
+
+    tuner.told = lambda trial: bench.tell(told(trial))
+    tuner.search()
+    trials = sorted(tuner.oracle.trials.values(), key=lambda trial: int(trial.trial_id))
+    return [told(trial) for trial in trials[: plan.trials]]
+
+
+class _Heads(keras_tuner.HyperModel):
+    """Trainer's model, by what keras-tuner draws."""
+
+    def __init__(self, spaces: Sequence[Space], bench: Bench, monitor: str):
+        super().__init__()
+        self._spaces, self._bench, self._monitor = spaces, bench, monitor
+        train = bench.resolve({})["train"]
+        self._strategy = trainer.strategy(train["distribution"])
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        return self._training(hp).build()
+
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, logs: Path
+    ) -> dict[str, float]:
+        """Trains, and returns the figure that Trainer would write for the validation split."""
+        training = self._training(hp)
+        trained, _ = training.fit(model, None, logs)
+        figures = training.figures(trained, self._bench.splits.validation)
+        return {self._monitor: figures[self._monitor]}
+
+    def _training(self, hp: keras_tuner.HyperParameters) -> trainer.Training:
+        settings = {space.key: space.value(_drawn(hp, space)) for space in self._spaces}
+        return trainer.Training(self._bench.resolve(settings), self._bench.splits, self._strategy)
+
+
+def _drawn(hp: keras_tuner.HyperParameters, space: Space) -> Any:
+    """Declares a space, and reads what was drawn of it."""
+    if space.choices:
+        return hp.Choice(space.key, list(space.choices), default=space.start)
+    number = hp.Int if space.whole else hp.Float
+    return number(
+        space.key,
+        space.least,
+        space.most,
+        step=space.step,
+        sampling="log" if space.log else "linear",
+        default=space.start,
+    )
+
+
+class _FromStart:
+    """An oracle that tries the defaults first: the config's values, where the ranges hold them."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        if self.trials:  # type: ignore[attr-defined]
+            return super().populate_space(trial_id)  # type: ignore[misc]
+        space = self.get_space().space  # type: ignore[attr-defined]
+        return {"status": "RUNNING", "values": {hp.name: hp.default for hp in space}}
+
+
+class _Random(_FromStart, oracles.RandomSearchOracle):
+    pass
+
+
+class _Bayesian(_FromStart, oracles.BayesianOptimizationOracle):
+    pass
+
+
+class _Tuner(keras_tuner.Tuner):
+    """Runs trials without keeping their models: the best is trained again by `tfxray run`."""
+
+    told: Callable[[Any], None]
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+        keras.utils.clear_session()
+        logs = Path(self.get_trial_dir(trial.trial_id)) / "logs"
+        try:
+            model = self.hypermodel.build(trial.hyperparameters)
+            return self.hypermodel.fit(trial.hyperparameters, model, logs)
+        except UserError as error:
+            raise errors.FailedTrialError(str(error)) from None
+        except Exception as error:
+            # No fault of the settings: not to be noted as theirs, but tried again next time.
+            raise errors.FatalRuntimeError(f"{type(error).__name__}: {error}") from error
+
+    def on_trial_end(self, trial: Any) -> None:
+        super().on_trial_end(trial)
+        self.told(self.oracle.get_trial(trial.trial_id))

@@ -1,0 +1,108 @@
+"""The search itself, on a few drawn embeddings."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfxray.components import batches, names, trainer, tuning
+from tfxray.components.errors import UserError
+from tfxray.components.spaces import Space
+from tfxray.components.tuning import Plan
+from tfxray.pipeline import config_file, pipeline
+
+WIDTH = 8
+RATE = Space("train.learning_rate", 1e-3, (), 1e-3, 0.08, log=True)
+HIDDEN = Space("model.head.hidden", [], ("[4]", "[2]"))
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embeddings")
+    rng = np.random.default_rng(3)
+    for split, count in (("train", 60), ("eval", 40)):
+        with tf.io.TFRecordWriter(str(folder / f"{split}.gz"), "GZIP") as writer:
+            for i in range(count):
+                values = rng.normal(0.7 * (i % 2), 1, WIDTH)
+                writer.write(tf.train.Example(features=tf.train.Features(feature={
+                    names.EMBEDDING: tf.train.Feature(
+                        float_list=tf.train.FloatList(value=values)),
+                    names.TARGET: tf.train.Feature(
+                        int64_list=tf.train.Int64List(value=[i % 2])),
+                })).SerializeToString())  # fmt: skip
+    spec = {
+        names.EMBEDDING: tf.io.FixedLenFeature([WIDTH], tf.float32),
+        names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+    }
+    read = [batches.Examples([str(folder / f"{s}.gz")], spec, 32) for s in ("train", "eval")]
+    return trainer.Splits(*read)
+
+
+@pytest.fixture
+def search(splits, tmp_path):
+    config = config_file.validated({"name": "a", "classes": ["A", "B"]}, "test")
+    base = pipeline.trainer_settings(config, None)
+    base["train"] = base["train"] | {"epochs": 2}
+
+    def resolve(values):
+        train = dict(base["train"])
+        rate = train["learning_rate"] = values.get(RATE.key, 1e-3)
+        hidden = values.get(HIDDEN.key, [])
+        if rate > 0.09:
+            raise UserError("too fast")
+        return base | {"train": train, "head": base["head"] | {"hidden": hidden}}
+
+    def call(spaces, trials=3, method="random", monitor="auc", splits=splits):
+        told = []
+        bench = tuning.Bench(resolve, splits, told.append)
+        return tuning.search(spaces, Plan(trials, method, monitor, 0), bench, tmp_path), told
+
+    return call
+
+
+def test_a_config_outside_of_its_ranges_is_tried_as_it_stands(search):
+    found, told = search([RATE, HIDDEN], monitor="cross_entropy")
+    assert found == told
+    assert [trial.number for trial in found] == [0, 1, 2]
+    assert found[0].settings == {RATE.key: 1e-3, HIDDEN.key: []}
+    assert found[1].settings == {RATE.key: 1e-3, HIDDEN.key: [4]}
+    best = tuning.best(found, "cross_entropy")
+    assert best[0].figure == min(trial.figure for trial in found)
+    assert search([RATE, HIDDEN], monitor="cross_entropy") == (found, [])
+
+
+@pytest.mark.parametrize("method", ["random", "bayesian"])
+def test_a_search_that_is_stopped_goes_on(search, monkeypatch, method):
+    fit, calls = trainer.Training.fit, []
+
+    def stopped(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise MemoryError("no memory")
+        return fit(*arguments)
+
+    monkeypatch.setattr(trainer.Training, "fit", stopped)
+    with pytest.raises(Exception, match="MemoryError: no memory"):
+        search([RATE], 4, method)
+    found, told = search([RATE], 4, method)
+    assert [trial.number for trial in found] == [0, 1, 2, 3]
+    assert [trial.number for trial in told] == [2, 3]
+    assert len(calls) == 5
+    assert found[0].settings == {RATE.key: 1e-3}
+    assert all(RATE.least <= trial.settings[RATE.key] <= RATE.most for trial in found)
+
+
+def test_settings_that_lead_nowhere_are_a_trial_that_failed(search):
+    rates = Space(RATE.key, 1e-3, ("0.001", "0.095"))
+    found, _ = search([rates], 4)  # of which there are but two
+    assert [trial.reason for trial in found] == [None, "too fast"]
+    assert tuning.best(found, "auc") == found[:1]
+
+
+def test_a_validation_split_that_cannot_judge_is_refused(search, splits):
+    class OneClass:
+        targets = np.zeros(3, np.int64)
+
+    with pytest.raises(UserError, match="one class alone"):
+        search([RATE], splits=dataclasses.replace(splits, validation=OneClass()))
