@@ -1,9 +1,9 @@
 """What Trainer reads: Transform's examples as batches, in an order that the seed alone decides."""
 
 import dataclasses
-import glob
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,6 @@ import tensorflow as tf
 
 from tfxray.components import names
 from tfxray.components.distortions import DRAWS, Distortions, distort
-
-# Embeddings on disk up to this size are kept in memory between passes.
-_CACHED_BYTES = 500_000_000
-# So many examples are mixed at a time. They come well mixed from ExampleGen, and every pass begins
-# at another; embeddings are small, images are not.
-_MIXED = {names.EMBEDDING: 8_192, names.PIXELS: 1_024}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,23 +30,56 @@ class Order:
     distortions: Distortions = dataclasses.field(default_factory=Distortions)
 
 
+class _Store:
+    """Inputs on disk, to be read at any place, so that memory holds a batch and no more.
+
+    A TFRecord is read from its beginning only, and Transform's are sorted as the images came, often
+    by class: of such a stream, a shuffle buffer makes long runs of one class.
+    """
+
+    def __init__(self) -> None:
+        # Gone with the process, however that ends.
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        self._ends = [0]
+
+    def add(self, content: bytes) -> None:
+        """Appends an input."""
+        self._file.write(content)
+        self._ends.append(self._ends[-1] + len(content))
+
+    def seal(self) -> None:
+        """To be called before reading."""
+        self._file.flush()
+
+    def read(self, places: np.ndarray) -> np.ndarray:
+        """The inputs at some places, as an array of bytes."""
+        return np.array([self._at(int(place)) for place in places], object)
+
+    def _at(self, place: int) -> bytes:
+        start, end = self._ends[place], self._ends[place + 1]
+        return os.pread(self._file.fileno(), end - start, start)
+
+
 class Examples:
     """One split of Transform's examples."""
 
     def __init__(self, files: Sequence[str], spec: Mapping[str, Any], size: int):
-        """Reads the targets.
+        """Reads them once.
 
         Args:
             files: Patterns of TFRecords.
             spec: Transform's feature spec.
             size: Pixels on each side, where the examples are images.
         """
-        self._files, self._spec, self._size = list(files), dict(spec), size
         self.kind = names.PIXELS if names.PIXELS in spec else names.EMBEDDING
-        only = {names.TARGET: spec[names.TARGET]}
-        batches = self._records().batch(4096).map(lambda x: tf.io.parse_example(x, only))
-        parts = [batch[names.TARGET].ravel() for batch in batches.as_numpy_iterator()]
-        self.targets = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+        self._spec, self._size, self._store = dict(spec), size, _Store()
+        targets = []
+        for inputs, target in self._parsed(files).as_numpy_iterator():
+            for item in inputs:
+                self._store.add(item if isinstance(item, bytes) else item.tobytes())
+            targets.append(target)
+        self._store.seal()
+        self.targets = np.concatenate(targets) if targets else np.zeros(0, np.int64)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -62,10 +89,24 @@ class Examples:
         """Of an embedding."""
         return int(self._spec[names.EMBEDDING].shape[0])
 
+    @property
+    def _embeddings(self) -> int:
+        """Per example: the plain one, and distorted copies."""
+        copies = self._spec.get(names.DISTORTED)
+        return 1 + (int(copies.shape[0]) if copies is not None else 0)
+
     def plain(self, batch: int) -> tf.data.Dataset:
         """All examples once, in the files' order, undistorted: inputs [n, …], targets [n, 1]."""
-        batches = self._cached(self._parsed(None)).batch(batch)
-        return _ready(batches.map(lambda x, y: (x, tf.cast(y, tf.float32)[:, tf.newaxis])))
+        targets = tf.constant(self.targets, tf.float32)
+
+        def finished(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            inputs = self._read(places)
+            if self.kind == names.EMBEDDING:
+                inputs = inputs[:, 0]
+            return inputs, tf.gather(targets, places)[:, tf.newaxis]
+
+        places = tf.data.Dataset.range(len(self)).batch(batch)
+        return _ready(places.map(finished, tf.data.AUTOTUNE, deterministic=True))
 
     def passes(self, order: Order, first_step: int) -> tf.data.Dataset:
         """Pass after pass without end, each in an order of its own.
@@ -83,75 +124,81 @@ class Examples:
             many examples a replica gets.
         """
         steps = self.steps(order.batch)
-        base = self._cached(self._parsed(order))
-        table = tf.constant(order.weights, tf.float32)
+        targets = tf.constant(self.targets, tf.int64)
+        weights = tf.constant(order.weights, tf.float32)
+
+        def finished(
+            number: tf.Tensor, index: tf.Tensor, places: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            inputs = self._distorted(self._read(places), order, order.seed + number, index)
+            target = tf.gather(targets, places)
+            weight = tf.gather(weights, target) / tf.cast(tf.size(places), tf.float32)
+            return inputs, tf.cast(target, tf.float32)[:, tf.newaxis], weight[:, tf.newaxis]
 
         def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-            mixed = _mixed(base, len(self), _MIXED[self.kind], order.seed + number)
-            drawn = mixed.enumerate().map(
-                lambda i, item: self._drawn(item, order.seed + number, i),
-                tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-            batches = drawn.batch(order.batch).enumerate()
+            every = tf.range(len(self), dtype=tf.int64)
+            mixed = tf.random.experimental.stateless_shuffle(every, [order.seed + number, -1])
             skipped = tf.where(number == first_step // steps, first_step % steps, 0)
+            batches = tf.data.Dataset.from_tensor_slices(mixed).batch(order.batch).enumerate()
             return batches.skip(tf.cast(skipped, tf.int64)).map(
-                lambda i, item: _finished(item, order, table, number, i),
-                tf.data.AUTOTUNE,
-                deterministic=True,
+                lambda index, places: (number, index, places)
             )
 
         numbers = tf.data.Dataset.counter(first_step // steps)
-        return _ready(numbers.flat_map(one_pass))
+        planned = numbers.flat_map(one_pass)
+        return _ready(planned.map(finished, tf.data.AUTOTUNE, deterministic=True))
 
     def steps(self, batch: int) -> int:
         """Batches of a pass; the last may be smaller."""
         return -(-len(self) // batch)
 
-    def _records(self) -> tf.data.Dataset:
-        paths = tf.data.Dataset.list_files(self._files, shuffle=False)
-        return tf.data.TFRecordDataset(paths, "GZIP")
+    def _parsed(self, files: Sequence[str]) -> tf.data.Dataset:
+        """Batches of inputs, [n] or [n, embeddings, width], and targets."""
+        paths = tf.data.Dataset.list_files(list(files), shuffle=False)
+        records = tf.data.TFRecordDataset(paths, "GZIP").batch(64)
 
-    def _parsed(self, order: Order | None) -> tf.data.Dataset:
-        """Inputs and targets; of copies, one is drawn later."""
-        spec = {key: self._spec[key] for key in (self.kind, names.TARGET)}
-        copies = order is not None and names.DISTORTED in self._spec
-        if copies:
-            spec[names.DISTORTED] = self._spec[names.DISTORTED]
-
-        def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            parsed = tf.io.parse_example(records, spec)
+        def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            parsed = tf.io.parse_example(batch, self._spec)
             inputs = parsed[self.kind]
-            if copies:
-                inputs = tf.concat([inputs[:, tf.newaxis], parsed[names.DISTORTED]], 1)
+            if self.kind == names.EMBEDDING:
+                inputs = inputs[:, tf.newaxis]
+                if self._embeddings > 1:
+                    inputs = tf.concat([inputs, parsed[names.DISTORTED]], 1)
             return inputs, tf.reshape(parsed[names.TARGET], [-1])
 
-        examples = self._records().batch(256).map(parse).unbatch()
-        if self.kind == names.PIXELS and order is None:
-            return examples.map(lambda x, y: (self._pixels(x), y), tf.data.AUTOTUNE)
-        return examples
+        return records.map(parse)
 
-    def _cached(self, examples: tf.data.Dataset) -> tf.data.Dataset:
-        paths = [file for pattern in self._files for file in glob.glob(pattern)]
-        small = sum(Path(path).stat().st_size for path in paths) < _CACHED_BYTES
-        return examples.cache() if small and self.kind == names.EMBEDDING else examples
+    def _read(self, places: tf.Tensor) -> tf.Tensor:
+        """Pixels [n, size, size, 1], or embeddings [n, embeddings, width]; float32."""
+        content = tf.numpy_function(self._store.read, [places], tf.string)
+        content = tf.ensure_shape(content, [None])
+        if self.kind == names.EMBEDDING:
+            flat = tf.io.decode_raw(content, tf.float32)
+            return tf.reshape(flat, [-1, self._embeddings, self.width])
+        shape = [self._size, self._size, 1]
+        pixels = tf.map_fn(
+            lambda png: tf.ensure_shape(tf.io.decode_png(png, channels=1), shape),
+            content,
+            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+        )
+        return tf.cast(pixels, tf.float32)
 
-    def _pixels(self, encoded: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_png(encoded, channels=1)
-        return tf.cast(tf.ensure_shape(image, [self._size, self._size, 1]), tf.float32)
-
-    def _drawn(
-        self, item: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor, index: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """An example of a pass and its draws: by seed, pass and place in the pass."""
-        inputs, target = item
-        draws = tf.random.stateless_uniform([DRAWS], [seed, index], -1, 1)
-        if inputs.dtype == tf.string:
-            inputs = self._pixels(inputs)
-        elif inputs.shape.rank == 2:  # an embedding and its distorted copies
-            copies = inputs.shape[0]
-            inputs = inputs[tf.cast((draws[0] + 1) / 2 * copies, tf.int32) % copies]
-        return inputs, target, draws
+    def _distorted(
+        self, inputs: tf.Tensor, order: Order, seed: tf.Tensor, index: tf.Tensor
+    ) -> tf.Tensor:
+        """A batch of a pass: distorted images, or of each example one of its embeddings."""
+        shape = [tf.shape(inputs)[0], DRAWS]
+        draws = tf.random.stateless_uniform(shape, [seed, index], -1, 1)
+        if self.kind == names.EMBEDDING:
+            chosen = tf.cast((draws[:, 0] + 1) / 2 * self._embeddings, tf.int32)
+            chosen = tf.minimum(chosen, self._embeddings - 1)
+            return tf.gather(inputs, chosen, batch_dims=1)
+        if not order.distortions.any:
+            return inputs
+        noise = None
+        if order.distortions.noise:
+            noise = tf.random.stateless_normal(tf.shape(inputs), [seed, -2 - index])
+        return distort(inputs, draws, order.distortions, noise)
 
 
 def class_weights(targets: np.ndarray, classes: int, balanced: bool) -> list[float]:
@@ -160,37 +207,6 @@ def class_weights(targets: np.ndarray, classes: int, balanced: bool) -> list[flo
     if not balanced:
         return [1.0] * classes
     return [float(weight) for weight in counts.sum() / (classes * counts)]
-
-
-def _mixed(base: tf.data.Dataset, count: int, size: int, seed: tf.Tensor) -> tf.data.Dataset:
-    """Examples in an order by a seed, which may be a tensor; `Dataset.shuffle` takes none."""
-    if count > size:
-        start = tf.random.stateless_uniform([], [seed, -1], 0, count, tf.int64)
-        base = base.skip(start).concatenate(base.take(start))
-
-    def mix(index: tf.Tensor, items: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        places = tf.range(tf.shape(items[1])[0])
-        places = tf.random.experimental.stateless_shuffle(places, [seed, index])
-        return tf.gather(items[0], places), tf.gather(items[1], places)
-
-    return base.batch(size).enumerate().map(mix).unbatch()
-
-
-def _finished(
-    item: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
-    order: Order,
-    table: tf.Tensor,
-    number: tf.Tensor,
-    index: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    inputs, target, draws = item
-    if inputs.shape.rank == 4 and order.distortions.any:
-        noise = None
-        if order.distortions.noise:
-            noise = tf.random.stateless_normal(tf.shape(inputs), [order.seed + number, index])
-        inputs = distort(inputs, draws, order.distortions, noise)
-    weights = tf.gather(table, target) / tf.cast(tf.shape(target)[0], tf.float32)
-    return inputs, tf.cast(target, tf.float32)[:, tf.newaxis], weights[:, tf.newaxis]
 
 
 def _ready(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -10,9 +10,7 @@ import pydicom
 from PIL import Image
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from tfxray.components.images import MAX_PIXELS, Rejected, XRay, measure
-from tfxray.components.images import read as read_image
-from tfxray.components.privacy import is_dicom
+from tfxray.components.images import MAX_PIXELS, Rejected
 
 # Everything that leaves a DICOM file besides its pixels; PatientID only as a pseudonym.
 WHITELIST = ("PatientAge", "PatientSex", "ViewPosition", "PatientID")
@@ -63,25 +61,6 @@ def read(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, dict
     except Exception as error:
         detail = f"{type(error).__name__}; transfer syntax {_syntax(dataset)}"
         raise Rejected("no_pixels", detail) from None
-
-
-def read_any(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[XRay, dict[str, str] | None]:
-    """Reads a file of any kind.
-
-    Args:
-        encoded: DICOM, or what `images.read` reads.
-        max_pixels: Larger images are rejected undecoded.
-
-    Returns:
-        The image; and what a DICOM file's whitelisted tags say, None for other files.
-
-    Raises:
-        Rejected: See `read` and `images.read`.
-    """
-    if is_dicom(encoded):
-        pixels, tags = read(encoded, max_pixels)
-        return measure(pixels), tags
-    return read_image(encoded, max_pixels), None
 
 
 def _syntax(dataset: pydicom.Dataset) -> str:

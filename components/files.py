@@ -9,12 +9,33 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
-from tfxray.components import dicom, images
+from tfxray.components import images, privacy
 
 _TASK = 8  # files handed to a process at a time
 _AHEAD = 3  # tasks per process that may be under way: what bounds the memory
 
 Loaded = tuple[images.XRay, dict[str, str] | None]  # an image; a DICOM file's tags
+
+
+def read(encoded: bytes, max_pixels: int = images.MAX_PIXELS) -> Loaded:
+    """Reads a file of any kind.
+
+    Args:
+        encoded: DICOM, or what `images.read` reads.
+        max_pixels: Larger images are rejected undecoded.
+
+    Returns:
+        The image; and what a DICOM file's whitelisted tags say, None for other files.
+
+    Raises:
+        Rejected: See `dicom.read` and `images.read`.
+    """
+    if not privacy.is_dicom(encoded):
+        return images.read(encoded, max_pixels), None
+    from tfxray.components import dicom  # half a second, in each process
+
+    pixels, tags = dicom.read(encoded, max_pixels)
+    return images.measure(pixels), tags
 
 
 @dataclass(frozen=True)
@@ -40,7 +61,7 @@ class Folder:
             the type is told: its message may quote names.
         """
         try:
-            return dicom.read_any(self._bytes(name), self.max_pixels)
+            return read(self._bytes(name), self.max_pixels)
         except images.Rejected as rejected:
             return rejected
         except Exception as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfxray.components import dicom, images, names
+from tfxray.components import files, images, names
 from tfxray.components.errors import UserError
 
 _BATCH = 32
@@ -76,7 +76,7 @@ def _batch(paths: Sequence[str], score: tf.types.experimental.GenericFunction) -
     errors: dict[int, str] = {}
     for i, path in enumerate(paths):
         try:
-            read[i] = dicom.read_any(Path(path).read_bytes())[0].encoded
+            read[i] = files.read(Path(path).read_bytes())[0].encoded
         except OSError as error:
             errors[i] = error.strerror or str(error)
         except images.Rejected as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import apache_beam as beam
 import tensorflow as tf
 
-from tfxray.components import dicom, duplicates, files, images, names, pseudonym, scan, sources
+from tfxray.components import duplicates, files, images, names, pseudonym, scan, sources
 
 UNSPLIT = "all"
 # Besides the splits, what comes out: rejects, one line per example, one per record in.
@@ -120,7 +120,7 @@ class ConvertRecords(beam.DoFn):
                 raise images.Rejected("empty", "the record holds no image")
             metadata = {k: str(found[f]) for k, f in names.METADATA.items() if f in found}
             label = self._reader.known(scan.label(found, self._reader.classes))
-            loaded = dicom.read_any(encoded, self._reader.max_pixels)
+            loaded = files.read(encoded, self._reader.max_pixels)
             yield from self._reader.emit(loaded, name, label, split, metadata)
         except images.Rejected as rejected:
             yield _set_aside(name, rejected)

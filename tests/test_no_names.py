@@ -251,14 +251,14 @@ def test_what_cannot_be_read_at_all_is_told_by_its_reasons(films, tmp_path):
 def test_what_a_library_raises_costs_one_image_and_is_told_by_its_type(
     films, tmp_path, monkeypatch, tfxray
 ):
-    read = files.dicom.read_any
+    read = files.read
 
     def fail(encoded, limit):
         if b"XYZ" in encoded:
             raise LookupError(f"no {FAMILY}")
         return read(encoded, limit)
 
-    monkeypatch.setattr(files.dicom, "read_any", fail)
+    monkeypatch.setattr(files, "read", fail)
     for label, (pixels, *_) in zip(CLASSES, films, strict=False):
         write(tmp_path / "in", f"{label}/{FAMILY}_1", named(pixels, 1))
     write(tmp_path / "in", f"{label}/{FAMILY}_2", named(pixels // 2, 1, AccessionNumber="XYZ"))

@@ -49,6 +49,8 @@ def test_each_pass_holds_every_example_once_in_an_order_of_its_own(images):
     assert images.steps(6) == 4
     found = steps(images, order, 0, 8)
     assert [len(inputs) for inputs, *_ in found] == [6, 6, 6, 2] * 2
+    for inputs, goals, _ in found:
+        assert np.array_equal(inputs[:, 0, 0, 0] % 4 == 0, goals[:, 0] == 1)
     first, second = levels(found[:4]), levels(found[4:])
     assert sorted(first) == sorted(second) == list(range(20))
     assert first != second
@@ -56,11 +58,22 @@ def test_each_pass_holds_every_example_once_in_an_order_of_its_own(images):
     assert other != first
 
 
-def test_a_set_larger_than_what_is_mixed_at_once_is_read_whole(images, monkeypatch):
-    monkeypatch.setitem(batches._MIXED, names.PIXELS, 7)
-    order = batches.Order(batch=5, seed=1, weights=[1, 1])
-    found = steps(images, order, 0, 8)
-    assert sorted(levels(found[:4])) == sorted(levels(found[4:])) == list(range(20))
+def test_examples_that_come_sorted_by_class_leave_mixed(tmp_path):
+    records = []
+    for i in range(2000):
+        png = tf.io.encode_png(np.full((2, 2, 1), i % 256, np.uint8)).numpy()
+        pixels = tf.train.Feature(bytes_list=tf.train.BytesList(value=[png]))
+        records.append({names.PIXELS: pixels, names.TARGET: number(int(i >= 1000))})
+    write(tmp_path / "a.gz", records)
+    spec = {
+        names.PIXELS: tf.io.FixedLenFeature([], tf.string),
+        names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+    }
+    sorted_ones = batches.Examples([str(tmp_path / "*.gz")], spec, 2)
+    order = batches.Order(batch=100, seed=1, weights=[1, 1])
+    shares = [goals.mean() for _, goals, _ in steps(sorted_ones, order, 0, 20)]
+    assert min(shares) > 0.3
+    assert max(shares) < 0.7
 
 
 @pytest.mark.parametrize("first", [1, 3, 4, 6, 9])
