@@ -75,7 +75,7 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         forest=_plot(_forest(slices, summary["threshold"])) if slices else None,
         curves=_plot(_curves(history)) if history else None,
         epochs=len(history.get("loss", [])),
-        kept=_kept(config),
+        kept=_kept(config) if history else None,
         split_columns=SPLIT_COLUMNS,
         counted=_COUNTS,
         plotly_js=get_plotlyjs(),
