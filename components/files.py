@@ -57,15 +57,12 @@ class Folder:
             name: Below the folder.
 
         Returns:
-            The image and its DICOM tags, or why it cannot be used. Of what was not foreseen, only
-            the type is told: its message may quote names.
+            The image and its DICOM tags, or why it cannot be used.
         """
         try:
             return read(self._bytes(name), self.max_pixels)
-        except images.Rejected as rejected:
-            return rejected
         except Exception as error:
-            return images.Rejected("damaged", type(error).__name__)
+            return images.rejected(error)
 
     def _bytes(self, name: str) -> bytes:
         """A file below the folder, and no other."""

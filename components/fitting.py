@@ -5,7 +5,6 @@ import json
 import logging
 import math
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,11 +169,6 @@ class Kept:
     def _listed(self, key: str) -> list[np.ndarray]:
         found = [name for name in self._arrays if name.rpartition("_")[0] == key]
         return [self._arrays[f"{key}_{number}"] for number in range(len(found))]
-
-    def remove(self) -> None:
-        """Forgets it: the model is exported."""
-        if self._path:
-            shutil.rmtree(self._path.parent, ignore_errors=True)
 
 
 def _numbered(key: str, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

@@ -43,6 +43,14 @@ class Rejected(Exception):
         return type(self), (self.code, self.detail)  # from one process to another
 
 
+def rejected(error: Exception) -> Rejected:
+    """Whatever a library raised on an image, as a reject: one odd file never costs the others.
+
+    Of what was not foreseen, only the type is told: its message may quote names.
+    """
+    return error if isinstance(error, Rejected) else Rejected("damaged", type(error).__name__)
+
+
 REASONS = {
     "empty": "the file holds nothing",
     "truncated": "the file ends early, or is damaged within",

@@ -27,7 +27,9 @@ from tfxray.components import (
 from tfxray.components.errors import UserError
 from tfxray.components.names import REJECTS
 
-_CHUNK = 512
+# Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
+# own read ahead within one.
+_CHUNK, _LONG_CHUNK = 32, 512
 _WORTH_PROCESSES = 500  # images from which on it pays to start some
 DEFAULT_BEAM_OPTIONS = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 
@@ -218,7 +220,8 @@ def _from_files(
     processes: int,
 ) -> Any:
     # Chunks, not single rows: Beam's cost per element is that of decoding a small image.
-    chunks = [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
+    size = _LONG_CHUNK if processes > 1 else _CHUNK
+    chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
     read = beam.ParDo(reading.ReadFiles(reader, str(source), processes))
     return (
         pipeline

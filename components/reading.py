@@ -47,8 +47,8 @@ class Reader:
 
     def emit(
         self, loaded: files.Loaded, name: str, label: str, split: str, known: Mapping[str, str]
-    ) -> Iterator[beam.pvalue.TaggedOutput]:
-        """One image, as an example for its split and an entry of the index."""
+    ) -> list[beam.pvalue.TaggedOutput]:
+        """One image, as an example for its split and an entry of the index: both or neither."""
         (xray, tags), shown, metadata = loaded, name, dict(known)
         if tags is not None:
             metadata = {**tags, **metadata}
@@ -57,12 +57,15 @@ class Reader:
             if "patient" in metadata:
                 metadata["patient"] = pseudonym.pseudonym(self.secret, metadata["patient"])
         message = example(xray, shown, label, self.classes, metadata)
-        yield beam.pvalue.TaggedOutput(split, message.SerializeToString())
         entry = duplicates.Entry(xray.sha256, shown, label, split, metadata.get("patient", ""))
-        yield beam.pvalue.TaggedOutput(INDEX, json.dumps(dataclasses.astuple(entry)))
+        return [
+            beam.pvalue.TaggedOutput(split, message.SerializeToString()),
+            beam.pvalue.TaggedOutput(INDEX, json.dumps(dataclasses.astuple(entry))),
+        ]
 
 
-def _set_aside(name: str, rejected: images.Rejected) -> beam.pvalue.TaggedOutput:
+def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:
+    rejected = images.rejected(error)
     # As JSON, which is ASCII: Beam takes no name that is not UTF-8.
     return beam.pvalue.TaggedOutput(REJECTED, json.dumps((name, rejected.code, rejected.detail)))
 
@@ -96,9 +99,12 @@ class ReadFiles(beam.DoFn):
         for row, result in zip(usable, results, strict=True):
             if isinstance(result, images.Rejected):
                 yield _set_aside(row.path, result)
-            else:
-                split, label = row.split or UNSPLIT, row.label or ""
+                continue
+            split, label = row.split or UNSPLIT, row.label or ""
+            try:
                 yield from self._reader.emit(result, row.path, label, split, row.metadata)
+            except Exception as error:
+                yield _set_aside(row.path, error)
 
 
 class ConvertRecords(beam.DoFn):
@@ -122,10 +128,8 @@ class ConvertRecords(beam.DoFn):
             label = self._reader.known(scan.label(found, self._reader.classes))
             loaded = files.read(encoded, self._reader.max_pixels)
             yield from self._reader.emit(loaded, name, label, split, metadata)
-        except images.Rejected as rejected:
-            yield _set_aside(name, rejected)
         except Exception as error:
-            yield _set_aside(name, images.Rejected("damaged", type(error).__name__))
+            yield _set_aside(name, error)
 
 
 def example(

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,8 @@ def run_fn(fn_args: FnArgs) -> None:
     model = training.build()
     logs = Path(fn_args.model_run_dir)
     logs.mkdir(parents=True, exist_ok=True)
-    model, history = training.fit(model, _state_folder(fn_args), logs)
+    state = _state_folder(fn_args)
+    model, history = training.fit(model, state, logs)
     figures = {
         "train": training.figures(model, splits.training),
         "eval": training.figures(model, splits.validation),
@@ -161,7 +163,8 @@ def run_fn(fn_args: FnArgs) -> None:
     serving.export(model, transformed, size, settings["classes"], fn_args.serving_model_dir)
     (logs / HISTORY).write_text(json.dumps(history))
     (logs / METRICS).write_text(json.dumps(figures, indent=1))
-    fitting.Kept(_state_folder(fn_args)).remove()
+    if state:
+        shutil.rmtree(state, ignore_errors=True)  # nothing is left to go on with
 
 
 def read(
