@@ -1,0 +1,165 @@
+"""Figures of held-out scores with intervals by patient: images of one patient are no new evidence.
+
+Each figure's variance is that of its influence values, summed per patient (the sandwich estimator
+for clustered data). For the AUC this is Obuchowski's (Biometrics 53:567, 1997), which is DeLong's
+where every patient has one image.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from scipy import stats
+
+_Z = float(stats.norm.ppf(0.975))
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval.
+
+    Attributes:
+        value: The figure.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def auc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> Estimate | None:
+    """Area under the ROC curve.
+
+    Args:
+        labels: 0 or 1, [n].
+        scores: Higher for 1, [n].
+        patients: Whose image each is, [n].
+
+    Returns:
+        The area, its interval on the logit scale; None where one class is missing.
+    """
+    labels = np.asarray(labels, bool)
+    if labels.all() or not labels.any():
+        return None
+    value, influence = _auc(labels, np.asarray(scores, float))
+    deviation = _deviation(influence, patients)
+    if deviation and 0 < value < 1:
+        middle, width = math.log(value / (1 - value)), _Z * deviation / (value * (1 - value))
+        return Estimate(value, _expit(middle - width), _expit(middle + width))
+    # All pairs in order (or none): as a proportion of so many patients as the rarer class has.
+    few = min(len(np.unique(np.asarray(patients)[labels == c])) for c in (False, True))
+    return Estimate(value, *_wilson(value, few))
+
+
+def auc_difference(
+    labels: np.ndarray, scores: np.ndarray, others: np.ndarray, patients: np.ndarray
+) -> Estimate | None:
+    """AUC of `scores` less that of `others`, on the same examples, paired.
+
+    Args:
+        labels: 0 or 1, [n].
+        scores: One model's, [n].
+        others: The other's, [n].
+        patients: Whose image each is, [n].
+
+    Returns:
+        The difference; None where one class is missing.
+    """
+    labels = np.asarray(labels, bool)
+    if labels.all() or not labels.any():
+        return None
+    one, influence = _auc(labels, np.asarray(scores, float))
+    two, other = _auc(labels, np.asarray(others, float))
+    width = _Z * _deviation(influence - other, patients)
+    return Estimate(one - two, one - two - width, one - two + width)
+
+
+def share(hits: np.ndarray, patients: np.ndarray) -> Estimate | None:
+    """A proportion of images, such as the sensitivity: that of the positive ones that were found.
+
+    Args:
+        hits: bool, [n].
+        patients: Whose image each is, [n].
+
+    Returns:
+        Wilson's interval for as many independent images as the patients' images are worth, at
+        least one per patient; None where there is none.
+    """
+    hits = np.asarray(hits, float)
+    if not hits.size:
+        return None
+    value = float(hits.mean())
+    variance = _deviation((hits - value) / hits.size, patients) ** 2
+    known = len(np.unique(patients))
+    worth = value * (1 - value) / variance if variance else 0.0
+    return Estimate(value, *_wilson(value, min(max(worth, known), hits.size)))
+
+
+def mean(values: np.ndarray, patients: np.ndarray) -> Estimate | None:
+    """A mean over images, such as Brier's score or a paired difference.
+
+    Args:
+        values: [n].
+        patients: Whose image each is, [n].
+
+    Returns:
+        The mean; None where there is none.
+    """
+    values = np.asarray(values, float)
+    if not values.size:
+        return None
+    value = float(values.mean())
+    width = _Z * _deviation((values - value) / values.size, patients)
+    return Estimate(value, value - width, value + width)
+
+
+def calibration_error(labels: np.ndarray, scores: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error, over bins of as many images each.
+
+    The mean distance between a bin's mean score and its share of positives (Naeini et al., 2015;
+    equal counts as Nixon et al., 2019, have them: bins of equal width are mostly empty).
+
+    Args:
+        labels: 0 or 1, [n].
+        scores: Probabilities, [n].
+        bins: How many, at most.
+    """
+    order = np.argsort(np.asarray(scores), kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    gaps = [
+        len(p) * abs(np.mean(np.asarray(scores)[p]) - np.mean(np.asarray(labels)[p])) for p in parts
+    ]
+    return float(sum(gaps) / len(order))
+
+
+def _auc(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
+    """The area, and how much each image moves it."""
+    ranks, positives = stats.rankdata(scores), int(labels.sum())
+    negatives = len(labels) - positives
+    own = np.empty(len(labels))
+    own[labels] = stats.rankdata(scores[labels])
+    own[~labels] = stats.rankdata(scores[~labels])
+    # The share of the other class that lies on the right side of each image.
+    placed = np.where(labels, (ranks - own) / negatives, 1 - (ranks - own) / positives)
+    value = float(placed[labels].mean())
+    return value, (placed - value) / np.where(labels, positives, negatives)
+
+
+def _deviation(influence: np.ndarray, patients: np.ndarray) -> float:
+    _, own = np.unique(np.asarray(patients).astype(str), return_inverse=True)
+    sums = np.bincount(own, weights=influence)
+    return math.sqrt(float(sums @ sums) * len(sums) / max(1, len(sums) - 1))
+
+
+def _wilson(value: float, count: float) -> tuple[float, float]:
+    middle = (value + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    width = (
+        _Z / (1 + _Z**2 / count) * math.sqrt(value * (1 - value) / count + _Z**2 / (4 * count**2))
+    )
+    return max(0.0, middle - width), min(1.0, middle + width)
+
+
+def _expit(x: float) -> float:
+    return float(stats.logistic.cdf(x))
