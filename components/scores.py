@@ -7,9 +7,8 @@ import pandas as pd
 from tfxray.components import names
 
 FILE = "scores.csv"
-DISTANCE, UNLIKE = "distance", "unlike"
 # Besides these, the slices' features that the data holds.
-COLUMNS = (names.FILENAME, names.PATIENT, names.LABEL, names.SCORE, DISTANCE, UNLIKE)
+COLUMNS = (names.FILENAME, names.PATIENT, names.LABEL, names.SCORE, names.DISTANCE, names.UNLIKE)
 METADATA = (names.AGE, names.SEX, names.VIEW, names.SITE)
 
 
