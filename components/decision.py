@@ -11,6 +11,8 @@ import numpy as np
 from scipy import optimize
 from sklearn import metrics
 
+# No score is certain: 0 and 1 have no logit, and one wrong one makes a cross entropy infinite.
+EPSILON = 1e-7
 _RANGE = (0.05, 20.0)  # of temperatures
 _LEAST = 5  # validation examples of each class, below which nothing is fitted
 
@@ -35,7 +37,7 @@ class Decision:
 
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
         """Scores in 0..1 as the served model gives them."""
-        return _sigmoid(_logits(scores) / self.temperature)
+        return _clipped(_sigmoid(_logits(scores) / self.temperature))
 
 
 def fit(scores: np.ndarray, labels: np.ndarray, serving: Mapping[str, Any]) -> Decision:
@@ -110,13 +112,13 @@ def _figures(said: np.ndarray, true: np.ndarray) -> dict[str, float]:
     }
 
 
-# A float32 score of 1 has no logit; the served graph clips likewise.
-EPSILON = 1e-7
-
-
 def _logits(scores: np.ndarray) -> np.ndarray:
-    clipped = np.clip(np.asarray(scores, float), EPSILON, 1 - EPSILON)
-    return np.asarray(np.log(clipped / (1 - clipped)))
+    kept = _clipped(np.asarray(scores, float))
+    return np.asarray(np.log(kept) - np.log1p(-kept))
+
+
+def _clipped(scores: np.ndarray) -> np.ndarray:
+    return np.asarray(np.clip(scores, EPSILON, 1 - EPSILON))
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

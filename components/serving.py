@@ -53,10 +53,14 @@ class Served(tf.Module):
         }
 
     def _calibrated(self, score: tf.Tensor) -> tf.Tensor:
+        kept = self._clipped(score)
         if self._decided.temperature == 1:
-            return score
-        kept = tf.clip_by_value(score, decision.EPSILON, 1 - decision.EPSILON)
-        return tf.sigmoid((tf.math.log(kept) - tf.math.log1p(-kept)) / self._decided.temperature)
+            return kept
+        logit = tf.math.log(kept) - tf.math.log1p(-kept)
+        return self._clipped(tf.sigmoid(logit / self._decided.temperature))
+
+    def _clipped(self, score: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(score, decision.EPSILON, 1 - decision.EPSILON)
 
     def _pixels(self, shrunk: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
