@@ -8,6 +8,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
 _EXAMPLES = 10_000  # of the training split, drawn where it holds more
+_DEAD = 0.01  # of the mean standard deviation
 _WIDTH = 1024  # wider embeddings are reduced to their first so many components
 
 
@@ -49,17 +50,20 @@ def fit(training: np.ndarray, validation: np.ndarray, share: float) -> Likeness:
         validation: Likewise, of patients that training did not see.
         share: Of the validation images that may lie beyond the limit.
     """
-    mean = training.mean(axis=0)
+    mean, scale = training.mean(axis=0), training.std(axis=0)
+    # Standardised first: shrinkage is towards a sphere, in which small dimensions would drown. A
+    # dimension that hardly moved (a dead unit) has no scale of its own.
+    scale = np.maximum(scale, _DEAD * scale.mean() + 1e-12)
+    standard = (training - mean) / scale
     basis = np.eye(training.shape[1])
     if training.shape[1] > _WIDTH:
         width = min(_WIDTH, len(training) - 1)
-        reduced = PCA(width, svd_solver="randomized", random_state=0).fit(training)
+        reduced = PCA(width, svd_solver="randomized", random_state=0).fit(standard)
         basis = reduced.components_.T
-    covariance = LedoitWolf(assume_centered=True).fit((training - mean) @ basis).covariance_
+    covariance = LedoitWolf(assume_centered=True).fit(standard @ basis).covariance_
     values, vectors = np.linalg.eigh(covariance)
-    # An embedding that never moved (a dead unit) has no scale of its own.
     values = np.maximum(values, values.max() * 1e-9 + 1e-12)
-    whitening = basis @ (vectors / np.sqrt(values))
+    whitening = (basis @ (vectors / np.sqrt(values))) / scale[:, np.newaxis]
     fitted = Likeness(mean.astype(np.float32), whitening.astype(np.float32))
     if not len(validation):
         return fitted
