@@ -92,11 +92,14 @@ def _threshold(
 
 
 def _temperature(scores: np.ndarray, labels: np.ndarray) -> float:
-    logits = _logits(scores)
+    logits, positives = _logits(scores), labels.sum()
+    # Platt's targets (1999): where validation holds no mistake, certainty would fit it best.
+    sure, never = (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2)
+    targets = np.where(labels == 1, sure, never)
 
     def loss(log_temperature: float) -> float:
-        found = _sigmoid(logits / np.exp(log_temperature))
-        return float(metrics.log_loss(labels, found, labels=[0, 1]))
+        found = _clipped(_sigmoid(logits / np.exp(log_temperature)))
+        return float(-np.mean(targets * np.log(found) + (1 - targets) * np.log1p(-found)))
 
     bounds = tuple(np.log(_RANGE))
     return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x))

@@ -7,21 +7,23 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
+TINY = 1e-6  # the length that an embedding of nothing is taken to have
 _EXAMPLES = 10_000  # of the training split, drawn where it holds more
-_DEAD = 0.01  # of the mean standard deviation
 _WIDTH = 1024  # wider embeddings are reduced to their first so many components
 
 
 @dataclasses.dataclass(frozen=True)
 class Likeness:
-    """Mahalanobis distance to the training split, with shrinkage.
+    """Mahalanobis distance to the training split, of embeddings of unit length, with shrinkage.
 
-    The covariance is Ledoit and Wolf's (2004): with fewer examples than a few per dimension, the
-    plain one cannot be inverted.
+    Of unit length, since an embedding's length tells more of brightness and contrast than of
+    content (Mueller and Hein, "Mahalanobis++", 2025; benchmarks/OUT_OF_DISTRIBUTION.md has it
+    beside others). The covariance is Ledoit and Wolf's (2004): with fewer examples than a few per
+    dimension, the plain one cannot be inverted.
 
     Attributes:
-        mean: Of the training split's embeddings, float32 [d].
-        whitening: float32 [d, k]: (x - mean) @ whitening has unit covariance.
+        mean: Of the training split's embeddings of unit length, float32 [d].
+        whitening: float32 [d, k]: (x / |x| - mean) @ whitening has unit covariance.
         limit: The distance above which an image is called unlike.
     """
 
@@ -31,7 +33,7 @@ class Likeness:
 
     def distances(self, embeddings: np.ndarray) -> np.ndarray:
         """Distances of embeddings [n, d], per square root of a dimension: 1 is usual."""
-        white = (np.asarray(embeddings, np.float32) - self.mean) @ self.whitening
+        white = (_unit(embeddings) - self.mean) @ self.whitening
         return np.asarray(np.sqrt(np.mean(white**2, axis=1)))
 
 
@@ -50,22 +52,25 @@ def fit(training: np.ndarray, validation: np.ndarray, share: float) -> Likeness:
         validation: Likewise, of patients that training did not see.
         share: Of the validation images that may lie beyond the limit.
     """
-    mean, scale = training.mean(axis=0), training.std(axis=0)
-    # Standardised first: shrinkage is towards a sphere, in which small dimensions would drown. A
-    # dimension that hardly moved (a dead unit) has no scale of its own.
-    scale = np.maximum(scale, _DEAD * scale.mean() + 1e-12)
-    standard = (training - mean) / scale
+    training = _unit(training)
+    mean = training.mean(axis=0)
     basis = np.eye(training.shape[1])
     if training.shape[1] > _WIDTH:
         width = min(_WIDTH, len(training) - 1)
-        reduced = PCA(width, svd_solver="randomized", random_state=0).fit(standard)
+        reduced = PCA(width, svd_solver="randomized", random_state=0).fit(training)
         basis = reduced.components_.T
-    covariance = LedoitWolf(assume_centered=True).fit(standard @ basis).covariance_
+    covariance = LedoitWolf(assume_centered=True).fit((training - mean) @ basis).covariance_
     values, vectors = np.linalg.eigh(covariance)
+    # A dimension that never moved (a dead unit) has no scale of its own.
     values = np.maximum(values, values.max() * 1e-9 + 1e-12)
-    whitening = (basis @ (vectors / np.sqrt(values))) / scale[:, np.newaxis]
+    whitening = basis @ (vectors / np.sqrt(values))
     fitted = Likeness(mean.astype(np.float32), whitening.astype(np.float32))
     if not len(validation):
         return fitted
     limit = np.quantile(fitted.distances(validation), 1 - share, method="higher")
     return dataclasses.replace(fitted, limit=float(limit))
+
+
+def _unit(embeddings: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return np.asarray(embeddings / np.maximum(lengths, TINY), np.float32)

@@ -39,7 +39,8 @@ class Served(tf.Module):
             inputs = self._pixels(tf.reshape(features[names.PIXELS], [-1]))
         raw, embedding = self._model(inputs, training=False)
         score = self._calibrated(raw[:, 0])
-        white = tf.matmul(embedding - self._mean, self._whitening)
+        length = tf.maximum(tf.norm(embedding, axis=1, keepdims=True), likeness.TINY)
+        white = tf.matmul(embedding / length - self._mean, self._whitening)
         distance = tf.sqrt(tf.reduce_mean(white**2, axis=1))
         threshold = tf.fill(tf.shape(score), self._decided.threshold)
         return {

@@ -34,9 +34,11 @@ if not list(folder.glob("*.gz")):
             writer.write(tf.train.Example(features=tf.train.Features(feature={
                 names.PIXELS: tf.train.Feature(bytes_list=tf.train.BytesList(value=[png])),
                 names.TARGET: tf.train.Feature(int64_list=tf.train.Int64List(value=[i % 2])),
+                names.KEY: tf.train.Feature(int64_list=tf.train.Int64List(value=[i])),
             })).SerializeToString())
 spec = {names.PIXELS: tf.io.FixedLenFeature([], tf.string),
-        names.TARGET: tf.io.FixedLenFeature([1], tf.int64)}
+        names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+        names.KEY: tf.io.FixedLenFeature([1], tf.int64)}
 examples = batches.Examples([str(folder / "*.gz")], spec, 16)
 order = batches.Order(7, 5, given.get("weights", [1.0, 1.0]),
                       distortions=Distortions(rotation=20, width_shift=0.1, noise=5))

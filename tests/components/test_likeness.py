@@ -6,8 +6,8 @@ from tfxray.components import likeness
 
 
 def drawn(n, d=40, seed=0):
-    """Embeddings with correlated, very unequal dimensions, one of them dead."""
-    mix = np.random.default_rng(9).normal(size=(d, d)) * np.geomspace(1, 1e-3, d)
+    """Embeddings with correlated, unequal dimensions, one of them dead."""
+    mix = np.random.default_rng(9).normal(size=(d, d)) * np.geomspace(1, 0.3, d)
     found = np.random.default_rng(seed).normal(size=(n, d)) @ mix
     found[:, 3] = 0
     return found.astype(np.float32)

@@ -30,10 +30,13 @@ def splits(tmp_path_factory):
                         float_list=tf.train.FloatList(value=values)),
                     names.TARGET: tf.train.Feature(
                         int64_list=tf.train.Int64List(value=[i % 2])),
+                    names.KEY: tf.train.Feature(
+                        int64_list=tf.train.Int64List(value=[i])),
                 })).SerializeToString())  # fmt: skip
     spec = {
         names.EMBEDDING: tf.io.FixedLenFeature([WIDTH], tf.float32),
         names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+        names.KEY: tf.io.FixedLenFeature([1], tf.int64),
     }
     read = [batches.Examples([str(folder / f"{s}.gz")], spec, 32) for s in ("train", "eval")]
     return trainer.Splits(*read)
