@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from tests.dicoms import dicom
+from tfxray.components.scores import read as read_scores
 
 NODES = {
     "CuratedSchema", "ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform",
@@ -115,6 +116,55 @@ def test_a_refused_model_is_not_pushed_and_the_last_good_one_stays(pushed, run, 
     assert "below the threshold 0.9999" in summary["reason"]
     assert [str(p) for p in (out / "serving" / "demo").iterdir()] == [pushed["pushed_model"]]
     assert "Not blessed" in Path(summary["review"]).read_text()
+    # Neither again, from the cache, nor by a blessing that somebody wrote.
+    assert run("--set", "gate.auc.threshold=0.9999").code == 3
+    (refusal,) = out.glob("artifacts/Evaluator/blessing/*/NOT_BLESSED")
+    refusal.rename(refusal.with_name("BLESSED"))
+    done = run("--set", "gate.auc.threshold=0.9999")
+    assert done.code == 3
+    assert last_line(done)["pushed_model"] is None
+    assert [str(p) for p in (out / "serving" / "demo").iterdir()] == [pushed["pushed_model"]]
+
+
+def test_a_rule_of_ours_takes_tfmas_blessing_back(pushed, run, out):
+    before = set((out / "serving" / "demo").iterdir())
+    done = run("--set", "gate.min_positives=1000")
+    summary = last_line(done)
+    assert done.code == 3
+    assert "at least 1000 are needed" in summary["reason"]
+    assert [rule["rule"] for rule in summary["rules"] if rule["passed"] is False] == ["positives"]
+    assert set((out / "serving" / "demo").iterdir()) == before
+    # The refused model is no baseline, neither of models nor of data.
+    again = last_line(run())
+    assert again["status"] == "pushed"
+    assert again["auc"] == pushed["auc"]
+
+
+def test_rules_and_operating_point_are_told(pushed, out):
+    rules = {rule["rule"]: rule for rule in pushed["rules"]}
+    assert set(rules) >= {"auc", "positives", "negatives", "baseline", "servable"}
+    assert rules["servable"]["passed"]
+    assert rules["baseline"]["passed"] is None
+    (path,) = out.glob("artifacts/Trainer/model_run/*/decision.json")
+    decision = json.loads(path.read_text())
+    assert 0 < decision["threshold"] < 1
+    counted = decision["validation"]["positives"] + decision["validation"]["negatives"]
+    assert counted == pushed["examples"]["eval"]
+
+
+def test_a_photograph_gets_no_score_unless_forced(pushed, tfxray, tmp_path):
+    from sklearn.datasets import load_sample_images
+
+    path = tmp_path / "china.png"
+    Image.fromarray(load_sample_images().images[0]).save(path)
+    done = tfxray("predict", path, "--model", pushed["pushed_model"])
+    assert done.code == 0
+    assert "not like the training data" in done.out
+    assert "NORMAL" not in done.out
+    forced = tfxray("predict", path, "--model", pushed["pushed_model"], "--force", "--json")
+    found = json.loads(forced.out.strip().splitlines()[-1])
+    assert found["unlike"]
+    assert set(found["scores"]) == {"NORMAL", "PNEUMONIA"}
 
 
 def examples(out, split):
@@ -154,8 +204,6 @@ def alone(model, key, signature, given):
 
 
 def test_tensorflow_alone_scores_as_tfma_judged(pushed, out):
-    import tensorflow_model_analysis as tfma
-
     held_out = list(examples(out, "test"))
     labels = [f["image/class/label"].int64_list.value[0] for f in held_out]
     images = [f["image/encoded"].bytes_list.value[0] for f in held_out]
@@ -173,39 +221,18 @@ def test_tensorflow_alone_scores_as_tfma_judged(pushed, out):
     assert np.allclose(scores[:, 1], by_bytes["score"])
     # The area, and example by example the scores, are those that TFMA judged.
     assert roc_auc_score(labels, scores[:, 1]) == pytest.approx(pushed["auc"], abs=1e-3)
-    assert tfma_scores(out, tfma) == pytest.approx(sorted(scores[:, 1]), abs=1e-4)
-
-
-def tfma_scores(out, tfma):
-    """The scores of TFMA's own predictions extractor, sorted."""
-    import apache_beam as beam
-    from tfx_bsl.public import tfxio
-
-    from tfxray.components import evaluator
-
-    config = evaluator.eval_config([], 0.5, 0.5, intervals=False)
-    config = tfma.utils.update_eval_config_with_defaults(config, rubber_stamp=True)
-    model = next(out.glob("artifacts/Trainer/model/*/Format-Serving"))
-    files = next(out.glob("artifacts/ExampleGen/examples/*/Split-test"))
-    source = tfxio.TFExampleRecord(
-        f"{files}/*.gz", telemetry_descriptors=["t"], raw_record_column_name=tfma.ARROW_INPUT_COLUMN
+    (evaluation,) = out.glob("artifacts/Evaluator/evaluation/*/scores.csv")
+    table = read_scores(evaluation.parent)
+    assert sorted(table["score"]) == pytest.approx(sorted(scores[:, 1]), abs=1e-4)
+    assert set(table["image/filename"]) == {
+        f["image/filename"].bytes_list.value[0].decode() for f in held_out
+    }
+    # What the model says of an image is what its threshold says.
+    assert by_bytes["positive"] == [float(s >= t) for s, t in zip(
+        by_bytes["score"], by_bytes["threshold"], strict=True)]  # fmt: skip
+    assert roc_auc_score(table["image/class/label"], table["score"]) == pytest.approx(
+        pushed["auc"], abs=1e-3
     )
-    shared = tfma.default_eval_shared_model(str(model), eval_config=config)
-    with beam.Pipeline(runner="DirectRunner") as pipeline:
-        extracts = pipeline | source.BeamSource() | tfma.BatchedInputsToExtracts()
-        for extractor in (
-            tfma.extractors.FeaturesExtractor(config),
-            tfma.extractors.PredictionsExtractor(config, shared),
-        ):
-            extracts = extracts | extractor.stage_name >> extractor.ptransform
-        path = str(out / "tfma-scores")
-        _ = (
-            extracts
-            | beam.FlatMap(lambda e: [float(x) for x in np.ravel(e[tfma.PREDICTIONS_KEY]["score"])])
-            | beam.Map(repr)
-            | beam.io.WriteToText(path, num_shards=1)
-        )
-    return sorted(float(x) for x in Path(f"{path}-00000-of-00001").read_text().split())
 
 
 def test_predict_prints_scores_in_file_order_and_goes_on_past_a_bad_image(
@@ -220,7 +247,7 @@ def test_predict_prints_scores_in_file_order_and_goes_on_past_a_bad_image(
     assert done.code == 2
     assert "bad.png: not_an_image" in done.err
     assert [line.split(":")[0] for line in lines] == [str(sick), str(well)]
-    first, second = (float(part) for part in lines[0].split()[2::2])
+    first, second = (float(part) for part in lines[0].split()[3::2])
     assert first >= second
     assert first + second == pytest.approx(1, abs=2e-4)
     assert tfxray("predict", sick, "--model", pushed["pushed_model"]).code == 0
