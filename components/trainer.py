@@ -17,7 +17,7 @@ import tensorflow_transform as tft
 from sklearn import metrics
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from tfxray.components import batches, fitting, models, names, serving
+from tfxray.components import batches, explainable, fitting, models, names, serving
 from tfxray.components.distortions import Distortions
 from tfxray.components.errors import UserError
 from tfxray.components.fitting import Phase
@@ -161,6 +161,8 @@ def run_fn(fn_args: FnArgs) -> None:
     }
     size = settings["backbone"]["image_size"]
     serving.export(model, transformed, size, settings["classes"], fn_args.serving_model_dir)
+    body = models.BackboneSpec(**settings["backbone"])
+    explainable.write(model, body, fn_args.serving_model_dir)
     (logs / HISTORY).write_text(json.dumps(history))
     (logs / METRICS).write_text(json.dumps(figures, indent=1))
     if state:

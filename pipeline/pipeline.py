@@ -208,6 +208,7 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
             "batches",
             "fitting",
             "serving",
+            "explainable",
             "models",
             "networks",
             "distortions",
