@@ -1,5 +1,6 @@
 """Explains one image: reads it, asks the model, draws the heat map and writes it."""
 
+import contextlib
 import dataclasses
 import glob
 import os
@@ -92,11 +93,11 @@ def check_target(out: Path) -> None:
         raise UserError(f"{out}: the heat map is a PNG; give a name that ends in .png (--out)")
     if not os.path.lexists(out):
         return
-    try:
-        with Image.open(out, formats=["PNG"]) as there:
-            ours = out.is_file() and there.info.get(_MARK[0]) == _MARK[1]
-    except (OSError, SyntaxError, ValueError):
-        ours = False
+    ours = False
+    if out.is_file():  # a pipe would keep us waiting
+        no_png = contextlib.suppress(OSError, SyntaxError, ValueError)
+        with no_png, Image.open(out, formats=["PNG"]) as there:
+            ours = there.info.get(_MARK[0]) == _MARK[1]
     if not ours:
         raise UserError(
             f"{out}: is there, and tfxray explain did not write it; give another name (--out)"

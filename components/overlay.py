@@ -29,7 +29,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
     """
     height, width = pixels.shape
     small = Image.fromarray(heat.astype(np.float32))
-    warm = np.clip(small.resize((width, height), Image.Resampling.BICUBIC), 0, 1)
+    warm = np.clip(np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)), 0, 1)
     covered = _STRONGEST * warm[..., np.newaxis]
     colours = 255 * _COLOURS[np.round(warm * 255).astype(int)]
     mixed = (1 - covered) * pixels[..., np.newaxis] + covered * colours
@@ -52,7 +52,8 @@ def figure(pixels: np.ndarray, heat: np.ndarray, caption: str) -> Image.Image:
         An RGB image of the same size for any X-ray.
     """
     scale = _PANEL / max(pixels.shape)
-    size = tuple(max(1, round(side * scale)) for side in pixels.shape[::-1])
+    height, width = pixels.shape
+    size = max(1, round(width * scale)), max(1, round(height * scale))
     fitted = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
     font = ImageFont.load_default(16)
     text = 24 * len(caption.splitlines())
@@ -63,14 +64,12 @@ def figure(pixels: np.ndarray, heat: np.ndarray, caption: str) -> Image.Image:
         left = _MARGIN + place * (_PANEL + _MARGIN) + (_PANEL - size[0]) // 2
         page.paste(panel, (left, _MARGIN + (_PANEL - size[1]) // 2))
     left = 2 * _PANEL + 3 * _MARGIN
-    levels = np.linspace(255, 0, _PANEL).round().astype(np.uint8)
-    shades = (255 * _COLOURS[levels][:, np.newaxis]).astype(np.uint8)
-    page.paste(Image.fromarray(shades.repeat(_BAR, axis=1)), (left, _MARGIN))
+    # The colours as they look on middle grey: none of them where there is no heat.
+    levels = np.linspace(1, 0, _PANEL)[:, np.newaxis]
+    page.paste(overlay(np.full((_PANEL, _BAR), 128, np.uint8), levels), (left, _MARGIN))
     draw = ImageDraw.Draw(page)
-    for level, label in ((1, "most"), (_LINE, "half"), (0, "none")):
-        height = _MARGIN + (1 - level) * (_PANEL - 1)
-        draw.line((left, height, left + _BAR + 4, height), _INK if level == _LINE else None, 2)
-        anchor = {1: "lt", 0: "lb"}.get(level, "lm")
-        draw.text((left + _BAR + 8, height), label, _INK, font, anchor=anchor)
+    for level, label, anchor in ((1.0, "most", "lt"), (_LINE, "half", "lm"), (0.0, "none", "lb")):
+        at = _MARGIN + (1 - level) * (_PANEL - 1)
+        draw.text((left + _BAR + 8, at), label, _INK, font, anchor=anchor)
     draw.multiline_text((_MARGIN, _PANEL + 2 * _MARGIN), caption, _INK, font, spacing=6)
     return page
