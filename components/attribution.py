@@ -182,10 +182,21 @@ class Explainer:
         """Expected gradients: Erion et al. 2021, https://arxiv.org/abs/1906.10670."""
         import shap  # seconds
 
+        # SHAP knows models of tf.keras only, which is Keras 2 wherever TFX was imported before.
+        legacy = tf.keras
+        given = legacy.Input(self._model.input_shape[1:])
+        compute = self._of_pixels
+
+        class Through(legacy.layers.Layer):
+            def call(self, pixels: tf.Tensor) -> tf.Tensor:
+                return compute(pixels, training=False)
+
+        logit = Through()(given)
+        known = legacy.Model(given, logit)
         before = np.random.get_state()  # it seeds NumPy's global generator
         try:
             explainer = shap.GradientExplainer(
-                self._of_pixels, background[..., np.newaxis], batch_size=_BATCH
+                known, background[..., np.newaxis], batch_size=_BATCH
             )
             values = explainer.shap_values(
                 pixels[..., np.newaxis], nsamples=_SHAP_SAMPLES, rseed=_SEED
