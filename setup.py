@@ -42,6 +42,7 @@ setup(
         "scikit-learn>=1.4",
         # pkg_resources, which TFX's dependencies import, is gone from 81 on.
         "setuptools<81",
+        "shap>=0.46",
     ],
     extras_require={
         "dev": [

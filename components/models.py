@@ -74,18 +74,31 @@ def backbone(spec: BackboneSpec) -> keras.Model:
         raise UserError(
             f"model.backbone = {spec.name!r}: no such network; allowed: {', '.join(modules)}"
         )
-    module = modules[spec.name]
-    channels = getattr(module, "CHANNELS", 3)
-    network = _network(spec, channels)
+    network = _network(spec, getattr(modules[spec.name], "CHANNELS", 3))
     pixels = keras.Input((spec.image_size, spec.image_size, 1), name="pixels")
-    # Some of the scalings work in place; what they are given must be theirs.
-    own = keras.ops.repeat(pixels, channels, axis=-1) if channels > 1 else pixels + 0.0
-    embedding = network(module.preprocess_input(own))
+    embedding = network(scaled(spec, pixels))
     if spec.pooling == "flatten":
         embedding = keras.layers.Flatten()(embedding)
     model = keras.Model(pixels, embedding, name="backbone")
     model.trainable = False
     return model
+
+
+def scaled(spec: BackboneSpec, pixels: Any) -> Any:
+    """Grey pixels as the backbone's network takes them.
+
+    Args:
+        spec: The backbone.
+        pixels: In 0..255, [n, image_size, image_size, 1].
+
+    Returns:
+        The same, scaled and repeated, [n, image_size, image_size, channels].
+    """
+    module = backbones()[spec.name]
+    channels = getattr(module, "CHANNELS", 3)
+    # Some of the scalings work in place; what they are given must be theirs.
+    own = keras.ops.repeat(pixels, channels, axis=-1) if channels > 1 else pixels + 0.0
+    return module.preprocess_input(own)
 
 
 def _network(spec: BackboneSpec, channels: int) -> keras.Model:

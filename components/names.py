@@ -49,6 +49,11 @@ UNLIKE = "unlike"  # whether it is further than they are
 SIGNATURE_EXAMPLES = "serving_default"
 SIGNATURE_BYTES = "serving_bytes"
 
+# Below the served model's folder: the same network in plain Keras layers, for heat maps. By
+# TensorFlow's convention, assets.extra holds what its own loaders leave alone.
+EXPLAIN = "assets.extra/explain.keras"
+EXPLAIN_METHODS = ("grad-cam", "integrated-gradients", "shap")
+
 RECORD_SUFFIXES = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
 REJECTS = "rejects.csv"
 INGEST_REPORT = "ingest.json"

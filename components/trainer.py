@@ -17,7 +17,16 @@ import tensorflow_transform as tft
 from sklearn import metrics
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from tfxray.components import batches, decision, fitting, likeness, models, names, serving
+from tfxray.components import (
+    batches,
+    decision,
+    explainable,
+    fitting,
+    likeness,
+    models,
+    names,
+    serving,
+)
 from tfxray.components.distortions import Distortions
 from tfxray.components.errors import UserError
 from tfxray.components.fitting import Phase
@@ -208,6 +217,8 @@ def run_fn(fn_args: FnArgs) -> None:
         done.scorer, transformed, size, settings["classes"], decided, done.known,
         fn_args.serving_model_dir,
     )  # fmt: skip
+    body = models.BackboneSpec(**settings["backbone"])
+    explainable.write(model, body, decided.temperature, fn_args.serving_model_dir)
     of_splits = {
         "train": figures(done.training, splits.training.targets, decided.threshold),
         "eval": figures(done.validation, splits.validation.targets, decided.threshold),

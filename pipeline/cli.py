@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from tfxray.components import names
 from tfxray.components.errors import UserError
 
 # Set before TensorFlow is imported: its start-up notes are no news to a user.
@@ -275,6 +276,38 @@ def predict(images: tuple[str, ...], model: Path, force: bool, as_json: bool) ->
             doubt = "  (not like the training data)" if result.unlike else ""
             click.echo(f"{result.path}: {result.label}  {scores}{doubt}")
     sys.exit(2 if any(result.error for result in results) else 0)
+
+
+@main.command()
+@click.argument("image", type=_PATH)
+@click.option(
+    "--model", type=_PATH, required=True, help="A pushed version, its parent, or a run's --out."
+)
+@click.option("--out", type=_PATH, required=True, help="The PNG to write.")
+@click.option(
+    "--method",
+    type=click.Choice(names.EXPLAIN_METHODS),
+    default=names.EXPLAIN_METHODS[1],
+    show_default=True,
+)
+@click.option(
+    "--background", type=_PATH, help="X-rays for shap to compare with; default: the run's own."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def explain(
+    image: Path, model: Path, out: Path, method: str, background: Path | None, as_json: bool
+) -> None:
+    """Draw where an image raises the positive class's score: a heat map over the X-ray."""
+    if background and method != "shap":
+        raise click.UsageError("--background goes with --method shap")
+    from tfxray.components import explain as explaining
+
+    done = explaining.explain(image, model, out, method, background)
+    if as_json:
+        told = dataclasses.asdict(done)
+        click.echo(json.dumps({"class" if k == "class_name" else k: v for k, v in told.items()}))
+    else:
+        click.echo(f"{done.class_name} {done.score:.4f}: {done.out}")
 
 
 @main.command()

@@ -209,6 +209,7 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
             "decision",
             "likeness",
             "serving",
+            "explainable",
             "models",
             "networks",
             "distortions",

@@ -257,6 +257,56 @@ def test_predict_prints_scores_in_file_order_and_goes_on_past_a_bad_image(
     assert as_dicom[0].split(": ")[1] == as_dicom[1].split(": ")[1]
 
 
+def test_explain_draws_what_the_served_model_goes_by(pushed, tfxray, drawn, out, tmp_path):
+    ill = next((drawn / "PNEUMONIA").glob("*.png"))
+    picture = tmp_path / "why" / "ill.png"
+    told = []
+    for method in ("grad-cam", "integrated-gradients", "shap"):  # the last one by the run's images
+        done = tfxray(
+            "explain", ill, "--model", out, "--out", picture, "--method", method, "--json"
+        )
+        assert done.code == 0, done.err
+        told.append(last_line(done))
+        with Image.open(picture) as drawn_over:
+            drawn_over.load()
+            assert min(drawn_over.size) > 500
+    predicted = last_line(tfxray("predict", ill, "--model", out, "--json"))
+    for one in told:
+        assert one["class"] == "PNEUMONIA"
+        assert one["model"] == pushed["pushed_model"]
+        assert one["score"] == pytest.approx(predicted["scores"]["PNEUMONIA"], abs=1e-6)
+
+    # The maps' model is the served one, to its last bit: nothing is rounded in this mode.
+    from tfxray.components import attribution, transform
+
+    explainer = attribution.load(Path(pushed["pushed_model"]))
+    pixels = transform.decode(tf.constant(ill.read_bytes()), explainer.size)[np.newaxis, ..., 0]
+    assert explainer.score(pixels.numpy())[0] == pytest.approx(told[0]["score"], abs=1e-4)
+
+    # A copy of the model knows no training images, and says what to give instead.
+    import shutil
+
+    alone = tmp_path / "alone"
+    shutil.copytree(pushed["pushed_model"], alone)
+    command = ("explain", ill, "--model", alone, "--method", "shap", "--out", picture)
+    refused = tfxray(*command)
+    assert refused.code == 2
+    assert "give a folder of X-rays as --background" in refused.err
+    assert tfxray(*command, "--background", drawn).code == 0
+
+    # A model's older neighbour's layers would explain another model.
+    import keras
+
+    path = alone / "assets.extra" / "explain.keras"
+    other = keras.saving.load_model(path)
+    logit = other.get_layer("head").get_layer("logit")
+    logit.set_weights([weight + 1 for weight in logit.get_weights()])
+    other.save(path)
+    refused = tfxray("explain", ill, "--model", alone, "--out", picture)
+    assert refused.code == 2
+    assert "it is another model's" in refused.err
+
+
 def test_review_writes_the_latest_page_again(pushed, tfxray, out):
     latest = max(out.glob("runs/*"))
     (latest / "review.html").unlink()

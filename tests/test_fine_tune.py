@@ -8,11 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
 
 from tests.conftest import ROOT
+from tfxray.components import attribution, transform
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +83,7 @@ def test_a_run_killed_while_it_trains_goes_on_and_pushes(drawn, config, tmp_path
     scores = model.signatures["serving_bytes"](tf.constant([f.read_bytes() for f in files]))
     assert scores["scores"].shape == (20, 2)
     assert float(tf.reduce_mean(scores["score"])) > 0.5
+    # What heat maps are drawn from scores the same, of images that had to be shrunk.
+    explainer = attribution.load(Path(summary["pushed_model"]))
+    pixels = [transform.decode(tf.constant(f.read_bytes()), 64)[..., 0].numpy() for f in files]
+    assert explainer.score(np.stack(pixels)) == pytest.approx(scores["score"].numpy(), abs=1e-4)

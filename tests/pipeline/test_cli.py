@@ -158,6 +158,40 @@ def test_review_and_predict_without_a_run_are_refused(tfxray, tmp_path):
     assert "holds no model" in done.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no.png", "--out", "map.png"], "no.png: no such file"),
+        (["pipe.png", "--out", "map.png"], "pipe.png: no such file"),
+        (["text.png", "--out", "map.png"], "text.png: not_an_image"),
+        (["xray.png", "--out", "map.jpeg"], "ends in .png (--out)"),
+        (["xray.png", "--out", "xray.png"], "tfxray explain did not write it"),
+        (["xray.png", "--out", "folder.png"], "tfxray explain did not write it"),
+        (["xray.png", "--out", "pipe.png"], "tfxray explain did not write it"),
+        (["xray.png", "--out", "map.png"], "holds no assets.extra/explain.keras"),
+        (["xray.png", "--out", "map.png", "--background", "."], "goes with --method shap"),
+        (["xray.png", "--out", "map.png", "--method", "guess"], "'guess' is not one of"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(tfxray, tmp_path, monkeypatch, arguments, message):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (64, 64), 90).save("xray.png")
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo("pipe.png")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"")
+    before = (tmp_path / "xray.png").read_bytes()
+    done = tfxray("explain", *arguments, "--model", "model")
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert (tmp_path / "xray.png").read_bytes() == before
+    assert not (tmp_path / "map.png").exists()
+
+
 def test_python_of_another_version_is_refused_with_what_to_do(tmp_path):
     fake = tmp_path / "python9"
     fake.write_text('#!/bin/sh\ncase "$1" in -V) echo "Python 9.9";; *) exit 1;; esac\n')

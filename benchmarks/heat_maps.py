@@ -1,0 +1,148 @@
+"""Do heat maps show where the opacity is, and do they depend on what the model learned?
+
+Draws X-rays whose opacities' places are known, trains both ways on some of them, and explains
+others. Prints the table that stands in benchmarks/HEAT_MAPS.md.
+
+    python benchmarks/heat_maps.py [WEIGHTS]
+
+WEIGHTS are of MobileNetV2 0.35 without top; without them, the bundled ones.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from tfxray.components import attribution, explainable, models, names, sample
+
+TRAINED, JUDGED, EXPLAINED, COMPARED, BACKGROUND = 1000, 200, 40, 8, 32
+DRAWN_SIZE = 160
+MODES = ("frozen", "fine_tune")
+SIZE = 96  # the demo's
+# Of a mask, which fades out: from here on, a place belongs to the opacity.
+EDGE = 0.3
+
+
+def draw(count: int, seed: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X-rays as of `tfxray sample`, [n, size, size]; labels; and opacities, boolean like X-rays."""
+    rng = np.random.default_rng(seed)
+    drawn, labels, places = [], [], []
+    for number in range(count):
+        patient = sample.draw_patient(rng, number)
+        label = (sample.NORMAL, sample.PNEUMONIA)[number % 2]
+        view = str(rng.choice(["PA", "AP"], p=[0.7, 0.3]))
+        findings = sample.draw_findings(rng, label)
+        pixels, mask = sample.draw_xray(rng, patient, view, findings, DRAWN_SIZE)
+        drawn.append(_resized(pixels, size))
+        places.append(_resized(mask, size) > EDGE)
+        labels.append(number % 2)
+    return np.stack(drawn), np.array(labels), np.stack(places)
+
+
+def _resized(image: np.ndarray, size: int) -> np.ndarray:
+    return tf.image.resize(image[..., np.newaxis], [size, size], antialias=True)[..., 0].numpy()
+
+
+def trained(mode: str, spec: models.BackboneSpec, x: np.ndarray, y: np.ndarray) -> keras.Model:
+    """A head on the frozen backbone, or all of it, fitted for as long as it takes to be good."""
+    keras.utils.set_random_seed(1)
+    pixels, targets = x[..., np.newaxis], y[:, np.newaxis].astype(np.float32)
+    if mode == "frozen":
+        pixels = models.backbone(spec).predict(pixels, 64, verbose=0)
+        model, rate, epochs = models.head(models.HeadSpec(), pixels.shape[1]), 1e-3, 20
+    else:
+        model, rate, epochs = models.classifier(spec, models.HeadSpec()), 3e-4, 6
+        models.unfreeze(model, "all", batch_norm=False)
+    model.compile(keras.optimizers.Adam(rate), "binary_crossentropy")
+    model.fit(pixels, targets, 32, epochs, verbose=0)
+    return model
+
+
+def randomised(model: keras.Model) -> Iterator[tuple[str, keras.Model]]:
+    """Copies with weights drawn anew: of the head's last layer, and of all layers.
+
+    Adebayo et al. 2018, https://arxiv.org/abs/1810.03292.
+    """
+    for name in ("last layer", "all layers"):
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+        copy.trainable = True  # so that all that was ever learned is drawn anew
+        rng = np.random.default_rng(2)
+        chosen = [copy.get_layer("head").get_layer("logit")] if name == "last layer" else [copy]
+        for layer in chosen:
+            for weight in layer.trainable_weights:
+                weight.assign(rng.permutation(weight.numpy().ravel()).reshape(weight.shape))
+        yield name, copy
+
+
+def inside(heat: np.ndarray, places: np.ndarray) -> float:
+    """The mean share of a map's heat that lies in the opacity."""
+    total = heat.sum((1, 2))
+    return float(np.mean((heat * places).sum((1, 2))[total > 0] / total[total > 0]))
+
+
+def pointed(heat: np.ndarray, places: np.ndarray) -> float:
+    """How often the hottest pixel lies in the opacity: Zhang et al. 2016, the pointing game."""
+    hottest = heat.reshape(len(heat), -1).argmax(1)
+    return float(places.reshape(len(heat), -1)[np.arange(len(heat)), hottest].mean())
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean rank correlation of maps; one without any heat is like nothing."""
+    found = [stats.spearmanr(x.ravel(), y.ravel())[0] for x, y in zip(a, b, strict=True)]
+    return float(np.nan_to_num(found).mean())
+
+
+def measure(mode: str, size: int, weights: str) -> None:
+    """Trains, and prints a row for each method."""
+    spec = models.BackboneSpec("MobileNetV2", size, weights, {"alpha": 0.35})
+    x, y, _ = draw(TRAINED, 1, size)
+    x_test, y_test, places = draw(JUDGED, 2, size)
+    model = explainable.explainable(trained(mode, spec, x, y), spec)
+    explainer = attribution.Explainer(model)
+    scores = explainer.score(x_test)
+    auc = roc_auc_score(y_test, scores)
+    # An opacity that the model has not seen has no place in its map.
+    chosen = np.flatnonzero((y_test == 1) & (scores > 0.5) & places.any((1, 2)))[:EXPLAINED]
+    images, there = x_test[chosen], places[chosen]
+    background = x[np.random.default_rng(0).choice(len(x), BACKGROUND, replace=False)]
+    for method in names.EXPLAIN_METHODS:
+        start = time.perf_counter()
+        heat = explainer.heat(images, method, background)
+        seconds = (time.perf_counter() - start) / len(images)
+        cells = [inside(heat, there), float(there.mean()), inside(np.roll(heat, 1, 0), there)]
+        cells += [pointed(heat, there)]
+        cells += [
+            alike(
+                heat[:COMPARED],
+                attribution.Explainer(other).heat(images[:COMPARED], method, background),
+            )
+            for _, other in randomised(model)
+        ]
+        told = " | ".join(f"{cell:.2f}" for cell in cells)
+        print(
+            f"| {mode} | {auc:.3f} | {len(chosen)} | {method} | {told} | {seconds:.2f} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Prints the table."""
+    weights = sys.argv[1] if len(sys.argv) > 1 else "bundled"
+    print(
+        "| mode | AUC | X-rays | method | in the opacity | its area "
+        "| by another X-ray's map | hottest pixel in it | like: last layer random "
+        "| like: all random | seconds |"
+    )
+    print("|" + "---|" * 11)
+    for mode in MODES:
+        measure(mode, SIZE, weights)
+
+
+if __name__ == "__main__":
+    main()

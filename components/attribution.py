@@ -1,0 +1,226 @@
+"""Heat maps: which places of an X-ray raise a model's score. Three methods, one interface."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy import ndimage
+
+from tfxray.components import names
+from tfxray.components.errors import UserError
+
+GRAD_CAM, INTEGRATED_GRADIENTS, SHAP = names.EXPLAIN_METHODS
+
+# Images whose gradients are computed at a time: what bounds the memory.
+_BATCH = 16
+# Integrated gradients take as many steps as it needs to be complete to so much, up to the last.
+_STEPS = (32, 64, 128, 256)
+_INCOMPLETE = 0.05
+_SHAP_SAMPLES = 200
+_SEED = 0
+# What belongs to one place of an X-ray is spread over neighbouring pixels, noise is not. Standard
+# deviation as a share of the image's side.
+_SMOOTHING = 0.04
+# The highest pixels of gradients are single ones: that share counts as full heat.
+_TOP = 0.999
+
+
+def load(folder: Path) -> "Explainer":
+    """Opens what Trainer left beside a served model.
+
+    Args:
+        folder: The SavedModel's.
+
+    Raises:
+        UserError: There is nothing, or something else.
+    """
+    path = folder / names.EXPLAIN
+    if not path.is_file():
+        raise UserError(
+            f"{folder}: holds no {names.EXPLAIN}, from which heat maps are made: an older tfxray "
+            "exported it, or the run's log says why; train it again"
+        )
+    try:
+        # Safe mode: a model is a file that others hand over, and must not bring code.
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return Explainer(model)
+    except Exception as error:
+        raise UserError(f"{path}: is no model of tfxray's: {str(error)[:300]}") from None
+
+
+class Explainer:
+    """Makes heat maps of one model."""
+
+    def __init__(self, model: keras.Model):
+        """Takes a model.
+
+        Args:
+            model: See `explainable.explainable`.
+
+        Raises:
+            ValueError: The model is of another shape.
+        """
+        maps, logit = model.outputs
+        if len(model.input_shape) != 4 or len(maps.shape) != 4 or logit.shape[1:] != (1,):
+            raise ValueError(f"takes {model.input_shape}, gives {model.output_shape}")
+        self._model = model
+        self._of_pixels = keras.Model(model.inputs, logit)
+        given = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+        self._gradients = tf.function(self._compute_gradients, input_signature=[given])
+
+    @property
+    def size(self) -> int:
+        """Pixels on each side of the images that it takes."""
+        return int(self._model.input_shape[1])
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Rows and columns of the feature maps: how fine Grad-CAM can be."""
+        rows, columns = self._model.output_shape[0][1:3]
+        return rows, columns
+
+    def score(self, pixels: np.ndarray) -> np.ndarray:
+        """Scores of the positive class.
+
+        Args:
+            pixels: Grey, 0..255, of shape [n, size, size].
+
+        Returns:
+            float32 in 0..1, of shape [n].
+        """
+        return tf.sigmoid(self._logits(pixels)).numpy()
+
+    def heat(
+        self, pixels: np.ndarray, method: str, background: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Tells where the positive class's score comes from.
+
+        Args:
+            pixels: Grey, 0..255, of shape [n, size, size].
+            method: One of `names.EXPLAIN_METHODS`.
+            background: For `shap`: images to compare with, as `pixels`.
+
+        Returns:
+            float32 in 0..1, of the same shape: 1 where an image has most that raises the score,
+            0 where there is nothing or what lowers it. Each image has a scale of its own; all of
+            it is 0 where nothing raises the score.
+        """
+        found = self.attributions(pixels, method, background)
+        if method != GRAD_CAM:
+            # Smoothed before what lowers the score is cut off: noise falls out by itself.
+            found = ndimage.gaussian_filter(
+                found, (0, _SMOOTHING * self.size, _SMOOTHING * self.size)
+            )
+        raising = np.maximum(found, 0)
+        top = np.quantile(raising, 1 if method == GRAD_CAM else _TOP, axis=(1, 2), keepdims=True)
+        return np.clip(np.divide(raising, top, where=top > 0, out=np.zeros_like(raising)), 0, 1)
+
+    def attributions(
+        self, pixels: np.ndarray, method: str, background: np.ndarray | None = None
+    ) -> np.ndarray:
+        """What `heat` draws, with its sign.
+
+        Args:
+            pixels: Grey, 0..255, of shape [n, size, size].
+            method: One of `names.EXPLAIN_METHODS`.
+            background: For `shap`: images to compare with, as `pixels`.
+
+        Returns:
+            float32 of the same shape. For the two other methods than Grad-CAM, each pixel's share
+            in the logit, which sum to how far it lies above the one of an evenly grey image
+            (`baseline`) or above the background's mean.
+
+        Raises:
+            ValueError: No such method, or no background.
+        """
+        pixels = np.asarray(pixels, np.float32)
+        if method == GRAD_CAM:
+            return self._grad_cam(pixels)
+        if method == INTEGRATED_GRADIENTS:
+            return np.stack([self._integrated(image) for image in pixels])
+        if method == SHAP and background is not None and len(background):
+            return self._shap(pixels, np.asarray(background, np.float32))
+        raise ValueError(f"{method!r} is none of {names.EXPLAIN_METHODS}, or lacks a background")
+
+    def _grad_cam(self, pixels: np.ndarray) -> np.ndarray:
+        """Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391."""
+
+        def cam(part: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(part)
+                maps, logit = self._model(part, training=False)
+            weights = tf.reduce_mean(tape.gradient(logit, maps), (1, 2), keepdims=True)
+            coarse = tf.reduce_sum(weights * maps, -1, keepdims=True)
+            return tf.image.resize(tf.nn.relu(coarse), [self.size, self.size])
+
+        return self._in_batches(pixels, cam)
+
+    def _integrated(self, image: np.ndarray) -> np.ndarray:
+        """Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365."""
+        start = self.baseline(image[np.newaxis])[0]
+        low, high = self._logits(np.stack([start, image])).numpy()
+        for steps in _STEPS:
+            along = (np.arange(steps, dtype=np.float32)[:, np.newaxis, np.newaxis] + 0.5) / steps
+            slopes = self._in_batches(start + along * (image - start), self._gradients)
+            found = slopes.mean(0) * (image - start)
+            if abs(found.sum() - (high - low)) <= _INCOMPLETE * abs(high - low):
+                break
+        return found
+
+    @staticmethod
+    def baseline(pixels: np.ndarray) -> np.ndarray:
+        """The images that integrated gradients start from: black.
+
+        What is ill is bright on an X-ray. Evenly grey ones, the usual choice elsewhere, are as
+        bright as an opacity, which then has no share: benchmarks/HEAT_MAPS.md.
+        """
+        return np.zeros_like(pixels)
+
+    def _shap(self, pixels: np.ndarray, background: np.ndarray) -> np.ndarray:
+        """Expected gradients: Erion et al. 2021, https://arxiv.org/abs/1906.10670."""
+        import shap  # seconds
+
+        # SHAP knows models of tf.keras only, which is Keras 2 wherever TFX was imported before.
+        legacy = tf.keras
+        given = legacy.Input(self._model.input_shape[1:])
+        compute = self._of_pixels
+
+        class Through(legacy.layers.Layer):
+            def call(self, pixels: tf.Tensor) -> tf.Tensor:
+                return compute(pixels, training=False)
+
+        logit = Through()(given)
+        known = legacy.Model(given, logit)
+        before = np.random.get_state()  # it seeds NumPy's global generator
+        try:
+            explainer = shap.GradientExplainer(
+                known, background[..., np.newaxis], batch_size=_BATCH
+            )
+            values = explainer.shap_values(
+                pixels[..., np.newaxis], nsamples=_SHAP_SAMPLES, rseed=_SEED
+            )
+        finally:
+            np.random.set_state(before)
+        return values.reshape(pixels.shape).astype(np.float32)
+
+    def _compute_gradients(self, part: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(part)
+            logit = self._of_pixels(part, training=False)
+        return tape.gradient(logit, part)
+
+    def _logits(self, pixels: np.ndarray) -> tf.Tensor:
+        given = tf.constant(pixels, tf.float32)[..., tf.newaxis]
+        return self._of_pixels(given, training=False)[:, 0]
+
+    @staticmethod
+    def _in_batches(pixels: np.ndarray, compute: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
+        """Computes [n, size, size] from [n, size, size], some images at a time."""
+        given = pixels[..., np.newaxis]
+        parts = [
+            compute(tf.constant(given[i : i + _BATCH]))[..., 0].numpy()
+            for i in range(0, len(given), _BATCH)
+        ]
+        return np.concatenate(parts)

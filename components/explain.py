@@ -1,0 +1,225 @@
+"""Explains one image: reads it, asks the model, draws the heat map and writes it."""
+
+import contextlib
+import dataclasses
+import glob
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, PngImagePlugin
+
+from tfxray.components import attribution, files, images, names, overlay, predict, transform
+from tfxray.components.errors import UserError
+
+# Images that SHAP compares with; more change little and take no longer.
+BACKGROUND = 32
+# Files or records that are looked at to find them: what bounds the time, whatever the folder holds.
+_LOOKED_AT = 256
+_SEED = 0
+# How far the explained score may lie from the served one: it is the same network's.
+_SAME = 1e-3
+# By this mark in a PNG we know our own, and overwrite nothing else: --out might be an X-ray.
+_MARK = ("Software", "tfxray explain")
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What was explained.
+
+    Attributes:
+        image: As given.
+        model: The SavedModel's folder.
+        method: One of `names.EXPLAIN_METHODS`.
+        class_name: The positive class; the heat map tells what raises its score.
+        score: Of that class, as served.
+        out: The picture.
+    """
+
+    image: str
+    model: str
+    method: str
+    class_name: str
+    score: float
+    out: str
+
+
+def explain(
+    image: Path, model: Path, out: Path, method: str, background: Path | None = None
+) -> Explanation:
+    """Draws a heat map over an image.
+
+    Args:
+        image: An image file, DICOM included.
+        model: See `predict.find_model`.
+        out: The PNG to write; only one of ours is overwritten.
+        method: One of `names.EXPLAIN_METHODS`.
+        background: A folder of images for SHAP to compare with; by default, where the model lies
+            in the `--out` of a run, images of that run's training split.
+
+    Raises:
+        UserError: The image, the model, the background or `out` cannot be used.
+    """
+    check_target(out)
+    folder = predict.find_model(model)
+    encoded = _read(image)
+    explainer = attribution.load(folder)
+    class_name, served = _served(folder, encoded)
+    pixels = transform.decode(tf.constant(encoded), explainer.size)[..., 0].numpy()[np.newaxis]
+    score = float(explainer.score(pixels)[0])
+    if abs(score - served) > _SAME:
+        raise UserError(
+            f"{folder}: its {names.EXPLAIN} scores this image {score:.4f}, the served model "
+            f"{served:.4f}: it is another model's, and would explain nothing; train it again"
+        )
+    compared = None
+    if method == attribution.SHAP:
+        compared = training_images(folder, background, explainer.size)
+    heat = explainer.heat(pixels, method, compared)[0]
+    caption = _caption(class_name, served, method, explainer.cells, bool(heat.any()))
+    _, drawn = images.decode_grey(encoded)
+    _write(overlay.figure(drawn, heat, caption), out)
+    return Explanation(str(image), str(folder), method, class_name, served, str(out))
+
+
+def check_target(out: Path) -> None:
+    """Refuses to write where something else is.
+
+    Raises:
+        UserError: It is no PNG's name, or there is a folder or a file that is not ours.
+    """
+    if out.suffix.lower() != ".png":
+        raise UserError(f"{out}: the heat map is a PNG; give a name that ends in .png (--out)")
+    if not os.path.lexists(out):
+        return
+    ours = False
+    if out.is_file():  # a pipe would keep us waiting
+        no_png = contextlib.suppress(OSError, SyntaxError, ValueError)
+        with no_png, Image.open(out, formats=["PNG"]) as there:
+            ours = there.info.get(_MARK[0]) == _MARK[1]
+    if not ours:
+        raise UserError(
+            f"{out}: is there, and tfxray explain did not write it; give another name (--out)"
+        )
+
+
+def _read(image: Path) -> bytes:
+    if not image.is_file():  # a pipe would keep us waiting
+        raise UserError(f"{image}: no such file")
+    try:
+        return files.read(image.read_bytes())[0].encoded
+    except OSError as error:
+        raise UserError(f"{image}: {error.strerror or error}") from None
+    except Exception as error:
+        raise UserError(f"{image}: {images.rejected(error)}") from None
+
+
+def _served(folder: Path, encoded: bytes) -> tuple[str, float]:
+    """The positive class's name, and its score by the served model."""
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        given = loaded.signatures[names.SIGNATURE_BYTES](image_bytes=tf.constant([encoded]))
+        return given[names.CLASSES].numpy()[0, -1].decode(), float(given[names.SCORE][0])
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise UserError(f"{folder}: is no model of tfxray's: {error}") from None
+
+
+def training_images(folder: Path, given: Path | None, size: int) -> np.ndarray:
+    """Finds images for SHAP to compare with: some of them, and always the same.
+
+    Args:
+        folder: The SavedModel's. The model itself holds no training images, since it is passed on.
+        given: A folder of images, or None for those of the run whose `--out` the model lies in.
+        size: Pixels on each side.
+
+    Returns:
+        Grey, float32 in 0..255, of shape [n, size, size], n up to `BACKGROUND`.
+
+    Raises:
+        UserError: There are none.
+    """
+    rng = np.random.default_rng(_SEED)
+    if given is not None:
+        found = _of_folder(given, rng)
+        if not found:
+            raise UserError(f"{given}: holds no image that can be read (--background)")
+    else:
+        found = _of_run(folder, rng)
+        if not found:
+            raise UserError(
+                "SHAP compares an image with others, and the model lies in no run's --out that "
+                "keeps its training images: give a folder of X-rays as --background; 32 will do"
+            )
+    return np.stack([transform.decode(tf.constant(one), size)[..., 0].numpy() for one in found])
+
+
+def _of_folder(given: Path, rng: np.random.Generator) -> list[bytes]:
+    paths = sorted(
+        os.path.relpath(os.path.join(parent, name), given)
+        for parent, _, inside in os.walk(given)
+        for name in inside
+    )
+    source = files.Folder(str(given))
+    found: list[bytes] = []
+    for place in rng.permutation(len(paths))[:_LOOKED_AT]:
+        if (given / paths[place]).is_file():  # a pipe would keep us waiting
+            loaded = source.load(paths[place])
+            found += [] if isinstance(loaded, images.Rejected) else [loaded[0].encoded]
+        if len(found) == BACKGROUND:
+            break
+    return found
+
+
+def _of_run(folder: Path, rng: np.random.Generator) -> list[bytes]:
+    """Of `<out>`, where the model is `<out>/serving/<name>/<version>`."""
+    absolute = folder.resolve()
+    if len(absolute.parents) < 3 or absolute.parents[1].name != "serving":
+        return []
+    kept = absolute.parents[2] / "artifacts" / "ExampleGen" / "examples"
+    runs = [path for path in kept.glob("*/Split-train") if path.parent.name.isdigit()]
+    if not runs:
+        return []
+    newest = max(runs, key=lambda path: int(path.parent.name))
+    shards = sorted(glob.glob(f"{glob.escape(str(newest))}/*.gz"))
+    # ExampleGen shuffles: the first records are as good as any.
+    records = tf.data.Dataset.from_tensor_slices(shards).interleave(
+        lambda shard: tf.data.TFRecordDataset(shard, "GZIP"), cycle_length=len(shards)
+    )
+    spec = {names.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+    found = [
+        tf.io.parse_single_example(record, spec)[names.IMAGE].numpy()
+        for record in records.take(_LOOKED_AT)
+    ]
+    return [found[i] for i in rng.permutation(len(found))[:BACKGROUND]]
+
+
+def _caption(
+    class_name: str, score: float, method: str, cells: tuple[int, int], any_heat: bool
+) -> str:
+    fine = f", in {cells[0]} x {cells[1]} cells" if method == attribution.GRAD_CAM else ""
+    told = (
+        "Colour: where the image raises this score; most: the strongest place of this image, "
+        "however strong that is; line: half of it."
+        if any_heat
+        else "No colour: nothing in this image raises this score."
+    )
+    return (
+        f"{class_name}: {score:.4f}   ({method}{fine})\n{told}\n"
+        "What the model goes by, which need not be what is ill. No finding, no measure."
+    )
+
+
+def _write(page: Image.Image, out: Path) -> None:
+    mark = PngImagePlugin.PngInfo()
+    mark.add_text(*_MARK)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            page.save(partial, "PNG", pnginfo=mark)
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None

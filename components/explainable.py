@@ -1,0 +1,106 @@
+"""The served network in plain Keras layers, beside the served graph: what heat maps come from."""
+
+import logging
+from pathlib import Path
+
+import keras
+
+from tfxray.components import models, names
+
+# Of feature maps, on each side. A network for 224 pixels has 3 x 3 cells left of an image of 96:
+# their heat lies on opacities no better than by chance (benchmarks/HEAT_MAPS.md).
+_CELLS = 6
+
+log = logging.getLogger(__name__)
+progress = logging.getLogger(names.PROGRESS)
+
+
+def explainable(
+    model: keras.Model, spec: models.BackboneSpec, temperature: float = 1.0
+) -> keras.Model:
+    """Lays the served network's last feature maps and its logit open.
+
+    Args:
+        model: What was trained, sharing its weights with the result: a `models.classifier`, or the
+            `models.head` of a frozen backbone.
+        spec: The backbone.
+        temperature: By which the logit is divided; see `decision.Decision`.
+
+    Returns:
+        A model of Keras's own layers from grey pixels, float32 in 0..255 of shape
+        [n, image_size, image_size, 1], to the backbone's last feature maps of 6 x 6 cells or more,
+        [n, rows, columns, channels], and the positive class's logit, [n, 1].
+
+    Raises:
+        UserError: The backbone's weights cannot be had any more, or are not the served ones.
+    """
+    pixels = keras.Input((spec.image_size, spec.image_size, 1), name="pixels")
+    if len(model.input_shape) == 4:
+        body, top = model.get_layer("backbone"), model.get_layer("head")
+        # Transform left this training, and leaves the served network, whole grey levels. A
+        # gradient goes through as if they were not.
+        given = pixels + keras.ops.stop_gradient(keras.ops.round(pixels) - pixels)
+    else:
+        body, top, given = models.backbone(spec), model, pixels
+    network = next(layer for layer in body.layers if isinstance(layer, keras.Model))
+    both = keras.Model(network.inputs, [_last_maps(network), network.output], name=network.name)
+    maps, embedding = both(models.scaled(spec, given))
+    if spec.pooling == "flatten":
+        embedding = keras.layers.Flatten()(embedding)
+    return keras.Model(pixels, [maps, _logit(top, temperature)(embedding)], name="explainable")
+
+
+def _last_maps(network: keras.Model) -> keras.KerasTensor:
+    """The deepest feature maps that still tell places apart, before a pooling or padding.
+
+    All that the network sees goes through them: no branch, and nothing that a shortcut passes by.
+    """
+    last_use = {
+        id(given): place
+        for place, layer in enumerate(network.layers)
+        if place
+        for given in keras.tree.flatten(layer.input)
+    }
+    passed = (
+        keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, keras.layers.ZeroPadding2D,
+    )  # fmt: skip
+    maps, open_until = [], 0
+    for place, layer in enumerate(network.layers):
+        if open_until <= place and len(layer.output.shape) == 4 and not isinstance(layer, passed):
+            maps.append(layer.output)
+        open_until = max(open_until, last_use.get(id(layer.output), 0))
+    return next((x for x in reversed(maps) if min(x.shape[1:3]) >= _CELLS), maps[-1])
+
+
+def _logit(head: keras.Model, temperature: float) -> keras.Model:
+    """The head without its sigmoid: where a score is nearly 1, its gradient is nearly 0."""
+    score = head.get_layer("score")
+    logit = keras.layers.Dense(1, dtype="float32", name="logit")
+    linear = keras.Model(head.inputs, logit(score.input), name="head")
+    logit.set_weights([weights / temperature for weights in score.get_weights()])
+    return linear
+
+
+def write(model: keras.Model, spec: models.BackboneSpec, temperature: float, folder: str) -> None:
+    """Writes it into the folder of a served model, or says in the log why there is none.
+
+    Args:
+        model: See `explainable`.
+        spec: The backbone.
+        temperature: See `explainable`.
+        folder: Of the served model.
+    """
+    path = Path(folder) / names.EXPLAIN
+    if spec.weights == "none" and len(model.input_shape) == 2:
+        # Transform drew them, and its graph is the only one to hold them.
+        progress.warning("no heat maps of this model: its frozen backbone's weights are random")
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        explainable(model, spec, temperature).save(path)
+    except Exception as error:
+        # What took hours to train is not to be lost for a picture: without network, say, the
+        # weights that Transform downloaded cannot be had again.
+        path.unlink(missing_ok=True)
+        progress.warning("no heat maps of this model: %s", error)
+        log.exception("no heat maps")
