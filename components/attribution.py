@@ -187,7 +187,7 @@ class Explainer:
         given = legacy.Input(self._model.input_shape[1:])
         compute = self._of_pixels
 
-        class Through(legacy.layers.Layer):
+        class Through(legacy.layers.Layer):  # type: ignore[name-defined,misc]
             def call(self, pixels: tf.Tensor) -> tf.Tensor:
                 return compute(pixels, training=False)
 
