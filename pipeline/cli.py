@@ -311,12 +311,28 @@ def explain(
 
 
 @main.command()
-@click.option("--out", type=_PATH, required=True, help="The --out of a run.")
-def review(out: Path) -> None:
-    """Write the page of the latest run again; print its path."""
+@click.option("--out", type=_PATH, help="The --out of a run.")
+@click.option(
+    "--compare", "runs", nargs=2, metavar="RUN RUN",
+    help="Compare two runs instead: their ids below --out, or their folders.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="With --compare: print it as JSON.")
+def review(out: Path | None, runs: tuple[str, str] | None, as_json: bool) -> None:
+    """Write the page of the latest run again, and print its path; or compare two runs."""
+    if not runs and not out:
+        raise click.UsageError("give --out, or --compare")
+    if as_json and not runs:
+        raise click.UsageError("--json goes with --compare")
     from tfxray.pipeline import local
     from tfxray.pipeline.screen import output_to
 
+    if runs:
+        from tfxray.pipeline import compare
+
+        found = compare.compare(*(compare.folder(run, out) for run in runs))
+        click.echo(json.dumps(dataclasses.asdict(found)) if as_json else compare.table(found))
+        return
+    assert out  # checked above
     folder = local.latest(out.resolve())
     with output_to(folder / local.LOG):
         path = local.write_review(out.resolve(), folder)

@@ -176,7 +176,8 @@ def test_a_whole_run_leaves_no_trace_of_a_name(run, films, tmp_path):
 
     done, summary, found = run(
         folder, "gate.auc.threshold=0.0", "gate.calibration_error=null", "gate.slice_auc=null",
-        "gate.min_positives=1", "gate.min_negatives=1", "train.epochs=2", "evaluate.intervals=false",
+        "gate.min_positives=1", "gate.min_negatives=1",
+        "train.epochs=2", "evaluate.intervals=false",
         "validation.gate.leakage=warn", "validation.gate.near_identical=warn",
     )  # fmt: skip
 

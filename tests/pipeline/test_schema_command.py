@@ -60,7 +60,10 @@ def test_data_that_was_refused_is_looked_at_and_accepted(tfxray, small_config, t
     shutil.copy(schemas.DEFAULT, curated)
     config = yaml.safe_load(small_config.read_text())
     config |= {"validation": {"schema": str(curated)}, "train": {"epochs": 1}}
-    config |= {"gate": {"auc": {"threshold": 0.0}, "calibration_error": None}, "evaluate": {"intervals": False}}
+    config |= {
+        "gate": {"auc": {"threshold": 0.0}, "calibration_error": None},
+        "evaluate": {"intervals": False},
+    }
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
 
     def run():
