@@ -46,6 +46,7 @@ setup(
     extras_require={
         "dev": [
             "mypy",
+            "playwright>=1.5",
             "pyjpegls",
             "pytest",
             "pytest-timeout",
