@@ -1,0 +1,209 @@
+"""The held-out images that the model gets wrong, doubts, or whose label it disagrees with."""
+
+import base64
+import dataclasses
+import glob
+import io
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from PIL import Image
+
+from tfxray.components import images, names, transform
+from tfxray.components.errors import UserError
+from tfxray.components.review.evidence import Evidence
+
+_LISTED = 24  # per list
+_SIDE = 256  # of a thumbnail, pixels
+_QUALITY = 80
+_BATCH = 32  # heat maps at a time
+METHOD = "grad-cam"
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One held-out image.
+
+    Attributes:
+        file: Its name, as the data contract has it.
+        label: Its class.
+        said: The class that the model gives it at the operating point.
+        score: Of the positive class.
+        unlike: Whether it looks unlike the training images; None where that is not known.
+        xray: The image, a data URI; None where it could not be found.
+        heat: Where the model looked, laid over it.
+    """
+
+    file: str
+    label: str
+    said: str
+    score: float
+    unlike: bool | None
+    xray: str | None
+    heat: str | None
+
+    @property
+    def right(self) -> bool:
+        """Whether the model agrees with the label."""
+        return self.said == self.label
+
+
+@dataclasses.dataclass(frozen=True)
+class Cases:
+    """Images of one kind.
+
+    Attributes:
+        title: What they have in common.
+        note: What order they are in.
+        total: How many there are.
+        shown: The first of them.
+    """
+
+    title: str
+    note: str
+    total: int
+    shown: list[Case]
+
+
+def cases(evidence: Evidence) -> tuple[list[Cases], str]:
+    """Finds them, with their pictures.
+
+    Args:
+        evidence: Of the run.
+
+    Returns:
+        The lists; and why there are no heat maps, empty where there are.
+    """
+    if evidence.scores is None:
+        return [], "The page was given no scores of single images."
+    lists = _lists(evidence, evidence.scores)
+    wanted = {file for _, _, _, part in lists for file in part[names.FILENAME]}
+    encoded = _encoded(evidence, wanted)
+    drawn = {file: _thumbnail(data) for file, data in encoded.items()}
+    thumbnails = {file: image for file, image in drawn.items() if image}
+    heat, reason = _heat(evidence, encoded, thumbnails)
+    xrays = {file: _uri(image) for file, image in thumbnails.items()}
+    found = []
+    for title, note, total, part in lists:
+        shown = [_case(evidence, row, xrays, heat) for row in part.to_dict("records")]
+        found.append(Cases(title, note, total, shown))
+    return found, reason
+
+
+def _lists(evidence: Evidence, scores: pd.DataFrame) -> list[tuple[str, str, int, pd.DataFrame]]:
+    at, (negative, positive) = evidence.threshold, evidence.classes
+    score, true = scores[names.SCORE], scores[names.LABEL] == 1
+    missed = scores[true & (score < at)].sort_values(names.SCORE)
+    alarms = scores[~true & (score >= at)].sort_values(names.SCORE, ascending=False)
+    half = _LISTED // 2
+    doubt = scores.assign(_=(score - at).abs()).sort_values("_")
+    against = scores.assign(_=(score - true).abs()).sort_values("_", ascending=False)
+    against = against[against["_"] > 0.5]
+    return [
+        (f"Missed: {positive} taken for {negative}", "Lowest score first.", len(missed),
+         missed.head(half)),
+        (f"False alarms: {negative} taken for {positive}", "Highest score first.", len(alarms),
+         alarms.head(half)),
+        ("Most doubtful", "Nearest to the operating point first, right or wrong.",
+         min(half, len(doubt)), doubt.head(half)),
+        ("Labels the model disagrees with most",
+         "Score furthest from the label first, and beyond 0.5. Where the model is otherwise good, "
+         "look at the label before the model.", len(against), against.head(half)),
+    ]  # fmt: skip
+
+
+def _case(
+    evidence: Evidence,
+    row: Mapping[str, object],
+    xrays: Mapping[str, str],
+    heat: Mapping[str, str],
+) -> Case:
+    file, score = str(row[names.FILENAME]), float(str(row[names.SCORE]))
+    label, said = row[names.LABEL] == 1, score >= evidence.threshold
+    return Case(
+        file=file,
+        label=evidence.classes[label],
+        said=evidence.classes[said],
+        score=score,
+        unlike=row["unlike"] == 1 if "unlike" in row else None,
+        xray=xrays.get(file),
+        heat=heat.get(file),
+    )
+
+
+def _encoded(evidence: Evidence, wanted: Iterable[str]) -> dict[str, bytes]:
+    """The images by name; those left out that share a name, which of them is meant being unknown."""
+    folder = evidence.uris.get("ExampleGen.examples")
+    files = sorted(glob.glob(glob.escape(str(folder)) + "/Split-test/*")) if folder else []
+    names_left = {name.encode() for name in wanted if name}
+    spec = {
+        names.FILENAME: tf.io.FixedLenFeature([], tf.string, ""),
+        names.IMAGE: tf.io.FixedLenFeature([], tf.string, ""),
+    }
+    found: dict[str, bytes] = {}
+    twice: set[str] = set()
+    records = tf.data.TFRecordDataset(files, "GZIP").batch(64)
+    try:
+        for batch in records.map(lambda b: tf.io.parse_example(b, spec)):
+            for i, name in enumerate(batch[names.FILENAME].numpy()):
+                if name in names_left:
+                    text = name.decode("utf-8", "replace")
+                    twice |= {text} & found.keys()
+                    found[text] = batch[names.IMAGE][i].numpy()
+    except tf.errors.OpError as error:
+        log.warning("the test split's images cannot be read: %s", error)
+    return {name: data for name, data in found.items() if data and name not in twice}
+
+
+def _thumbnail(encoded: bytes) -> Image.Image | None:
+    try:
+        _, pixels = images.decode_grey(encoded)
+    except images.Rejected:
+        return None
+    image = Image.fromarray(pixels)
+    image.thumbnail((_SIDE, _SIDE))
+    return image
+
+
+def _uri(image: Image.Image) -> str:
+    written = io.BytesIO()
+    image.save(written, "JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode()
+
+
+def _heat(
+    evidence: Evidence, encoded: Mapping[str, bytes], thumbnails: Mapping[str, Image.Image]
+) -> tuple[dict[str, str], str]:
+    """Heat maps by name, each of its thumbnail's size; and why there are none."""
+    folder = evidence.uris.get("Trainer.model")
+    if not folder or not thumbnails:
+        return {}, "The images or the model are missing."
+    try:
+        from tfxray.components import attribution
+    except ImportError:
+        return {}, "This version of tfxray draws no heat maps."
+    try:
+        explainer = attribution.load(Path(folder) / "Format-Serving")
+    except UserError as error:
+        return {}, f"The model gives no heat maps: {error}"
+    found = {}
+    listed = list(thumbnails)
+    for start in range(0, len(listed), _BATCH):
+        part = listed[start : start + _BATCH]
+        pixels = np.stack(
+            [
+                transform.decode(tf.constant(encoded[n]), explainer.size).numpy()[..., 0]
+                for n in part
+            ]
+        )
+        maps = explainer.heat(pixels, method=METHOD)
+        for name, own, heat in zip(part, pixels, maps, strict=True):
+            laid_over = attribution.overlay(own, heat).convert("RGB")
+            found[name] = _uri(laid_over.resize(thumbnails[name].size))
+    return found, ""

@@ -1,0 +1,177 @@
+"""The verdict: what the gate demanded, and the six questions a reader comes with."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from tfxray.components.evaluator import AUC
+from tfxray.components.judgement import OVERALL, Figure
+from tfxray.components.review.evidence import Evidence
+from tfxray.components.review.figures import Row
+from tfxray.components.review.threshold import confusion
+
+RULES = {
+    "auc": "AUC",
+    "slice_auc": "AUC of a slice",
+    "calibration": "Calibration error",
+    "baseline": "Against the latest blessed model",
+    "positives": "Enough positive images",
+    "negatives": "Enough negative images",
+    "servable": "The model can be served",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """One rule of the gate.
+
+    Attributes:
+        name: In words.
+        slice: What it was held against.
+        figure: What was measured, with its interval; None where the rule measures nothing.
+        limit: What was demanded.
+        passed: Whether it held.
+        text: All of it in a line.
+    """
+
+    name: str
+    slice: str
+    figure: Figure | None
+    limit: float | None
+    passed: bool
+    text: str
+
+
+def rules(evidence: Evidence) -> list[Rule]:
+    """The gate's rules; where Evaluator left none, the AUC's as TFMA decided it.
+
+    Args:
+        evidence: Of the run.
+    """
+    given = [_rule(item) for item in evidence.gate.get("rules", [])]
+    if given or not evidence.judgement:
+        return given
+    found, limit = evidence.judgement, float(evidence.summary["threshold"])
+    text = "; ".join(found.reasons) or f"AUC of at least {limit:g}"
+    return [Rule(RULES[AUC], OVERALL, found.auc, limit, found.blessed, text)]
+
+
+def _rule(item: dict[str, Any]) -> Rule:
+    figure = item.get("figure")
+    return Rule(
+        RULES.get(item["rule"], item["rule"]),
+        item.get("slice") or OVERALL,
+        None if figure is None else Figure(figure, item.get("low"), item.get("high")),
+        item.get("limit"),
+        bool(item["passed"]),
+        item.get("text", ""),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A question and its answer.
+
+    Attributes:
+        question: A reader's.
+        short: The answer in a word or two.
+        text: The answer in a sentence.
+        anchor: Where the page tells more.
+    """
+
+    question: str
+    short: str
+    text: str
+    anchor: str
+
+
+def answers(evidence: Evidence, slices: Sequence[Row], gate: Sequence[Rule]) -> list[Answer]:
+    """The questions that the run can answer.
+
+    Args:
+        evidence: Of the run.
+        slices: The whole test split first.
+        gate: See `rules`.
+    """
+    found = [_enough(gate), _whom(slices), _sure(slices), _wrong(evidence), _why(evidence)]
+    return [answer for answer in found if answer] + [_pushed(evidence)]
+
+
+def _enough(gate: Sequence[Rule]) -> Answer | None:
+    if not gate:
+        return None
+    broken = [rule for rule in gate if not rule.passed]
+    if broken:
+        text = "; ".join(rule.text for rule in broken)
+        return Answer("Is it good enough?", "No", f"{text}.", "gate")
+    many = f"All {len(gate)} rules of the gate hold" if len(gate) > 1 else "The gate's rule holds"
+    return Answer("Is it good enough?", "Yes", f"{many}: {gate[0].text}.", "gate")
+
+
+def _whom(slices: Sequence[Row]) -> Answer | None:
+    parts = [row for row in slices if row.name != OVERALL]
+    judged = [(row, figure) for row in parts if (figure := row.figures.get(AUC))]
+    if not judged:
+        return None
+    row, figure = min(judged, key=lambda pair: pair[1].value)
+    text = f"Of {len(judged)} slices that can be judged, it is weakest on {row.name}: "
+    text += f"AUC {figure.value:.3f}{interval(figure)}."
+    few = len(parts) - len(judged)
+    if few:
+        text += f" {few} more {'slice is' if few == 1 else 'slices are'} too small to tell."
+    return Answer("For whom?", f"Weakest: {row.name}", text, "slices")
+
+
+def _sure(slices: Sequence[Row]) -> Answer | None:
+    figure = slices[0].figures.get(AUC) if slices else None
+    if not figure or figure.low is None or figure.high is None:
+        return None
+    who = (
+        f"{slices[0].images} images of {slices[0].patients} patients"
+        if slices[0].patients
+        else f"{slices[0].images} images"
+    )
+    text = f"The true AUC lies there in 95 of 100 such samples; this one held {who}."
+    return Answer("How sure?", f"AUC {figure.low:.3f} to {figure.high:.3f}", text, "figures")
+
+
+def _wrong(evidence: Evidence) -> Answer | None:
+    counts = confusion(evidence)
+    if not counts:
+        return None
+    positives, negatives = counts["tp"] + counts["fn"], counts["tn"] + counts["fp"]
+    text = f"At a score of {evidence.threshold:.3g} it misses {counts['fn']} of {positives} "
+    text += f"{evidence.classes[1]} and raises {counts['fp']} false alarms on {negatives} "
+    text += f"{evidence.classes[0]}."
+    missed = f"{counts['fn']} missed, {counts['fp']} false alarms"
+    return Answer("What does it get wrong?", missed, text, "errors")
+
+
+def _why(evidence: Evidence) -> Answer | None:
+    table = evidence.scores
+    if table is None or "unlike" not in table:
+        return None
+    said = table["score"] >= evidence.threshold
+    wrong = said != (table["image/class/label"] == 1)
+    unlike = int((table["unlike"][wrong] == 1).sum())
+    text = f"Of the {int(wrong.sum())} images it gets wrong, {unlike} look unlike the training "
+    text += (
+        "images. What it looked at in each, the heat maps beside them show, where there are any."
+    )
+    return Answer("Why?", f"{unlike} of {int(wrong.sum())} unlike the training", text, "errors")
+
+
+def _pushed(evidence: Evidence) -> Answer:
+    summary = evidence.summary
+    if summary["status"] == "pushed":
+        return Answer("Was it pushed?", "Yes", str(summary.get("pushed_model") or ""), "run")
+    return Answer(
+        "Was it pushed?", "No", str(summary.get("reason") or "The run ended early."), "gate"
+    )
+
+
+def interval(figure: Figure | None, digits: int = 3) -> str:
+    """A figure's interval in brackets, after a space; empty where it has none."""
+    if not figure or figure.low is None or figure.high is None:
+        return ""
+    return f" [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
