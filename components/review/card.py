@@ -5,7 +5,7 @@ import importlib.metadata
 import platform
 from collections.abc import Sequence
 
-from tfxray.components import names
+from tfxray.components import names, scores
 from tfxray.components.judgement import OVERALL
 from tfxray.components.review.data import Category, Number
 from tfxray.components.review.evidence import Evidence
@@ -53,8 +53,13 @@ def sites(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) -> 
     for name in [*known, *(name for name in judged if name not in known)]:
         row, unlike = judged.get(name), None
         table = evidence.scores
-        if row is not None and row.rows is not None and table is not None and "unlike" in table:
-            unlike = float((table["unlike"][row.rows] == 1).mean())
+        if (
+            row is not None
+            and row.rows is not None
+            and table is not None
+            and scores.UNLIKE in table
+        ):
+            unlike = float((table[scores.UNLIKE][row.rows] == 1).mean())
         found.append(Site(name, known.get(name, {}).get("train", 0), row, unlike))
     return found
 

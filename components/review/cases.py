@@ -16,6 +16,7 @@ from PIL import Image
 from tfxray.components import images, names, transform
 from tfxray.components.errors import UserError
 from tfxray.components.review.evidence import Evidence
+from tfxray.components.scores import UNLIKE
 
 _LISTED = 24  # per list
 _SIDE = 256  # of a thumbnail, pixels
@@ -131,14 +132,14 @@ def _case(
         label=evidence.classes[label],
         said=evidence.classes[said],
         score=score,
-        unlike=row["unlike"] == 1 if "unlike" in row else None,
+        unlike=row[UNLIKE] == 1 if UNLIKE in row else None,
         xray=xrays.get(file),
         heat=heat.get(file),
     )
 
 
 def _encoded(evidence: Evidence, wanted: Iterable[str]) -> dict[str, bytes]:
-    """The images by name; those left out that share a name, which of them is meant being unknown."""
+    """The images by name; those that share a name are left out, since either may be meant."""
     folder = evidence.uris.get("ExampleGen.examples")
     files = sorted(glob.glob(glob.escape(str(folder)) + "/Split-test/*")) if folder else []
     names_left = {name.encode() for name in wanted if name}
@@ -197,10 +198,7 @@ def _heat(
     for start in range(0, len(listed), _BATCH):
         part = listed[start : start + _BATCH]
         pixels = np.stack(
-            [
-                transform.decode(tf.constant(encoded[n]), explainer.size).numpy()[..., 0]
-                for n in part
-            ]
+            [transform.decode(tf.constant(encoded[n]), explainer.size)[..., 0] for n in part]
         )
         maps = explainer.heat(pixels, method=METHOD)
         for name, own, heat in zip(part, pixels, maps, strict=True):

@@ -78,6 +78,8 @@ def average_precision(labels: np.ndarray, scores: np.ndarray, patients: np.ndarr
         [_areas(*_counts(w, labels, order, last)) for w in _draws(patients, _FIGURES)]
     )
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    if low == high:
+        return Figure(float(value))  # all in order, in every draw: that tells no spread
     return Figure(float(value), float(min(low, value)), float(max(high, value)))
 
 

@@ -1,4 +1,4 @@
-"""What the run's data looks like, split by split, and how far it lies from the last blessed run's."""
+"""What the data looks like, split by split, and how far it lies from the last blessed run's."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -64,9 +64,8 @@ def rows(evidence: Evidence) -> list[Row]:
         evidence: Of the run. TFMA's figures count where there are some, those of the scores
             elsewhere; the intervals are by patient where there are scores, else TFMA's.
     """
-    by_tfma = {
-        item.name: item for item in (evidence.judgement.slices if evidence.judgement else [])
-    }
+    judged = evidence.judgement.slices if evidence.judgement else []
+    by_tfma = {item.name: item for item in judged}
     if evidence.scores is None:
         return [_of_tfma(item) for item in by_tfma.values()]
     found, same = [], agree(evidence)

@@ -132,4 +132,5 @@ def _kept(config: Mapping[str, Any]) -> str:
     train = config.get("train", {})
     if train.get("patience") is None:
         return "the last round"
-    return f"the round with the best validation {train['monitor'].replace('_', ' ')}"
+    monitor = {"auc": "AUC"}.get(train["monitor"], train["monitor"].replace("_", " "))
+    return f"the round with the best validation {monitor}"

@@ -1,7 +1,9 @@
 """The plots, each with the sentence that stands for it where it cannot be seen."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +24,17 @@ _NAME = 34  # characters of a label, at most: on a phone there is no room for mo
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """A plot as HTML, and in words."""
+    """A plot as Plotly's JSON, and in words.
 
-    html: str
+    Attributes:
+        figure: `data`, `layout` and `config`.
+        text: What it shows.
+        height: Pixels.
+    """
+
+    figure: dict[str, Any]
     text: str
+    height: int
 
 
 def plain(text: str, most: int = 1000) -> str:
@@ -45,8 +54,7 @@ def _plot(figure: go.Figure, text: str, height: int) -> Plot:
     )  # fmt: skip
     figure.update_xaxes(fixedrange=True, automargin=True)
     figure.update_yaxes(fixedrange=True, automargin=True)
-    html: str = figure.to_html(full_html=False, include_plotlyjs=False, config=_PLOT)
-    return Plot(html, text)
+    return Plot({**json.loads(figure.to_json()), "config": _PLOT}, text, height)
 
 
 def _band(low: np.ndarray, high: np.ndarray) -> list[go.Scatter]:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from tfxray.components import names, scores
 from tfxray.components.evaluator import AUC
 from tfxray.components.judgement import OVERALL, Figure
 from tfxray.components.review.evidence import Evidence
@@ -57,6 +58,8 @@ def rules(evidence: Evidence) -> list[Rule]:
 
 
 def _rule(item: dict[str, Any]) -> Rule:
+    if item["rule"] == "servable":  # yes or no, which the verdict tells
+        item = {**item, "figure": None, "limit": None}
     figure = item.get("figure")
     return Rule(
         RULES.get(item["rule"], item["rule"]),
@@ -131,7 +134,7 @@ def _sure(slices: Sequence[Row]) -> Answer | None:
         if slices[0].patients
         else f"{slices[0].images} images"
     )
-    text = f"The true AUC lies there in 95 of 100 such samples; this one held {who}."
+    text = f"That is the 95 % interval, on {who} that the model has never seen."
     return Answer("How sure?", f"AUC {figure.low:.3f} to {figure.high:.3f}", text, "figures")
 
 
@@ -149,25 +152,23 @@ def _wrong(evidence: Evidence) -> Answer | None:
 
 def _why(evidence: Evidence) -> Answer | None:
     table = evidence.scores
-    if table is None or "unlike" not in table:
+    if table is None or scores.UNLIKE not in table:
         return None
-    said = table["score"] >= evidence.threshold
-    wrong = said != (table["image/class/label"] == 1)
-    unlike = int((table["unlike"][wrong] == 1).sum())
-    text = f"Of the {int(wrong.sum())} images it gets wrong, {unlike} look unlike the training "
-    text += (
-        "images. What it looked at in each, the heat maps beside them show, where there are any."
-    )
-    return Answer("Why?", f"{unlike} of {int(wrong.sum())} unlike the training", text, "errors")
+    said = table[names.SCORE] >= evidence.threshold
+    wrong = said != (table[names.LABEL] == 1)
+    total, unlike = int(wrong.sum()), int((table[scores.UNLIKE][wrong] == 1).sum())
+    rate = float((table[scores.UNLIKE][~wrong] == 1).mean()) if total < len(table) else 0.0
+    text = f"{unlike} of the {total} images it gets wrong look unlike the training images, and "
+    text += f"{rate:.1%} of those it gets right. Heat maps show where it looked."
+    return Answer("Why?", f"{unlike} of {total} errors unlike the training", text, "errors")
 
 
 def _pushed(evidence: Evidence) -> Answer:
     summary = evidence.summary
     if summary["status"] == "pushed":
         return Answer("Was it pushed?", "Yes", str(summary.get("pushed_model") or ""), "run")
-    return Answer(
-        "Was it pushed?", "No", str(summary.get("reason") or "The run ended early."), "gate"
-    )
+    reason = str(summary.get("reason") or "The run ended early.")
+    return Answer("Was it pushed?", "No", reason, "gate" if evidence.judgement else "checks")
 
 
 def interval(figure: Figure | None, digits: int = 3) -> str:

@@ -17,6 +17,12 @@ document.querySelectorAll("table.sortable").forEach((table) => {
   }));
 });
 
+// Drawn once the page is laid out, when the width of each plot is known.
+document.querySelectorAll("figure.plot").forEach((figure) => {
+  const { data, layout, config } = JSON.parse(figure.querySelector("script").textContent);
+  Plotly.newPlot(figure.querySelector("[role=img]"), data, layout, config);
+});
+
 // On paper, what is folded away cannot be opened, and plots must fit the sheet.
 let folded = [];
 const plots = () => document.querySelectorAll(".js-plotly-plot");
