@@ -73,13 +73,14 @@ class Examples:
         """
         self.kind = names.PIXELS if names.PIXELS in spec else names.EMBEDDING
         self._spec, self._size, self._store = dict(spec), size, _Store()
-        targets = []
-        for inputs, target in self._parsed(files).as_numpy_iterator():
+        targets, keys = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for inputs, target, key in self._parsed(files).as_numpy_iterator():
             for item in inputs:
                 self._store.add(item if isinstance(item, bytes) else item.tobytes())
             targets.append(target)
+            keys.append(key)
         self._store.seal()
-        self.targets = np.concatenate(targets) if targets else np.zeros(0, np.int64)
+        self.targets, self.keys = np.concatenate(targets), np.concatenate(keys)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -95,8 +96,13 @@ class Examples:
         copies = self._spec.get(names.DISTORTED)
         return 1 + (int(copies.shape[0]) if copies is not None else 0)
 
-    def plain(self, batch: int) -> tf.data.Dataset:
-        """All examples once, in the files' order, undistorted: inputs [n, …], targets [n, 1]."""
+    def plain(self, batch: int, chosen: np.ndarray | None = None) -> tf.data.Dataset:
+        """Examples once, in the files' order, undistorted: inputs [n, …], targets [n, 1].
+
+        Args:
+            batch: Examples at a time.
+            chosen: Their places; None takes all.
+        """
         targets = tf.constant(self.targets, tf.float32)
 
         def finished(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -105,7 +111,8 @@ class Examples:
                 inputs = inputs[:, 0]
             return inputs, tf.gather(targets, places)[:, tf.newaxis]
 
-        places = tf.data.Dataset.range(len(self)).batch(batch)
+        every = np.arange(len(self)) if chosen is None else chosen
+        places = tf.data.Dataset.from_tensor_slices(every).batch(batch)
         return _ready(places.map(finished, tf.data.AUTOTUNE, deterministic=True))
 
     def passes(self, order: Order, first_step: int) -> tf.data.Dataset:
@@ -153,18 +160,19 @@ class Examples:
         return -(-len(self) // batch)
 
     def _parsed(self, files: Sequence[str]) -> tf.data.Dataset:
-        """Batches of inputs, [n] or [n, embeddings, width], and targets."""
+        """Batches of inputs, [n] or [n, embeddings, width], targets and keys."""
         paths = tf.data.Dataset.list_files(list(files), shuffle=False)
         records = tf.data.TFRecordDataset(paths, "GZIP").batch(64)
 
-        def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             parsed = tf.io.parse_example(batch, self._spec)
             inputs = parsed[self.kind]
             if self.kind == names.EMBEDDING:
                 inputs = inputs[:, tf.newaxis]
                 if self._embeddings > 1:
                     inputs = tf.concat([inputs, parsed[names.DISTORTED]], 1)
-            return inputs, tf.reshape(parsed[names.TARGET], [-1])
+            targets, keys = parsed[names.TARGET], parsed[names.KEY]
+            return inputs, tf.reshape(targets, [-1]), tf.reshape(keys, [-1])
 
         return records.map(parse)
 

@@ -23,10 +23,7 @@ _AUC_THRESHOLDS = 1_000
 
 
 def eval_config(
-    slices: Sequence[str | Sequence[str]],
-    threshold: float,
-    max_drop: float,
-    intervals: bool = True,
+    slices: Sequence[str | Sequence[str]], threshold: float, intervals: bool = True
 ) -> tfma.EvalConfig:
     """TFMA's configuration.
 
@@ -36,39 +33,41 @@ def eval_config(
     Args:
         slices: Feature names; a sequence within crosses features.
         threshold: Least AUC.
-        max_drop: How far below the baseline's AUC the candidate's may lie, where there is a
-            baseline.
         intervals: Whether to compute jackknife confidence intervals.
 
     Returns:
-        The configuration, with metrics named `auc`, `prauc`, `accuracy`, `sensitivity`,
-        `specificity`, `precision`, `cross_entropy`, `true_positives` and the other three counts,
-        `example_count`, `mean_label` and `mean_prediction`; the last class is the positive one, at
-        a score of 0.5.
+        The configuration. Of the served score: `auc`, `prauc`, `cross_entropy`, `example_count`,
+        `mean_label` and `mean_prediction`. At the model's own operating point:
+        `accuracy`, `sensitivity`, `specificity`, `precision`, `npv`, `true_positives` and the
+        other three counts. The last class is the positive one.
     """
-    bar = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound=DoubleValue(value=threshold)),
-        change_threshold=tfma.GenericChangeThreshold(
-            absolute=DoubleValue(value=-max_drop), direction=tfma.MetricDirection.HIGHER_IS_BETTER
-        ),
-    )
-    metrics = [
+    of_score = [
         tfma.metrics.ExampleCount(name="example_count"),
         tfma.metrics.AUC(name=AUC, num_thresholds=_AUC_THRESHOLDS),
         tfma.metrics.AUC(name="prauc", curve="PR", num_thresholds=_AUC_THRESHOLDS),
+        tfma.metrics.BinaryCrossEntropy(name="cross_entropy"),
+        tfma.metrics.MeanLabel(name="mean_label"),
+        tfma.metrics.MeanPrediction(name="mean_prediction"),
+    ]
+    # The model says itself who is positive, by the threshold chosen on validation.
+    of_decision = [
         tfma.metrics.BinaryAccuracy(name="accuracy"),
         tfma.metrics.Recall(name="sensitivity", thresholds=0.5),
         tfma.metrics.Specificity(name="specificity", thresholds=0.5),
         tfma.metrics.Precision(name="precision", thresholds=0.5),
-        tfma.metrics.BinaryCrossEntropy(name="cross_entropy"),
+        tfma.metrics.NPV(name="npv", thresholds=0.5),
         tfma.metrics.TruePositives(name="true_positives", thresholds=[0.5]),
         tfma.metrics.FalsePositives(name="false_positives", thresholds=[0.5]),
         tfma.metrics.TrueNegatives(name="true_negatives", thresholds=[0.5]),
         tfma.metrics.FalseNegatives(name="false_negatives", thresholds=[0.5]),
-        tfma.metrics.MeanLabel(name="mean_label"),
-        tfma.metrics.MeanPrediction(name="mean_prediction"),
     ]
-    specs = tfma.metrics.specs_from_metrics(metrics)
+    specs = [
+        *tfma.metrics.specs_from_metrics(of_score, output_names=[names.SCORE]),
+        *tfma.metrics.specs_from_metrics(of_decision, output_names=[names.POSITIVE]),
+    ]
+    bar = tfma.MetricThreshold(
+        value_threshold=tfma.GenericValueThreshold(lower_bound=DoubleValue(value=threshold))
+    )
     for metric in (metric for spec in specs for metric in spec.metrics):
         if json.loads(metric.config)["name"] == AUC:
             metric.per_slice_thresholds.append(
@@ -79,8 +78,7 @@ def eval_config(
         model_specs=[
             tfma.ModelSpec(
                 signature_name=names.SIGNATURE_EXAMPLES,
-                prediction_key=names.SCORE,
-                label_key=names.LABEL,
+                label_keys=dict.fromkeys((names.SCORE, names.POSITIVE), names.LABEL),
             )
         ],
         metrics_specs=specs,

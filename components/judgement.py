@@ -11,7 +11,7 @@ import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from tfxray.components import names
+from tfxray.components import gate, names
 from tfxray.components.evaluator import AUC
 
 OVERALL = "all"
@@ -62,13 +62,15 @@ class Judgement:
         slices: The whole test split first.
         blessed: Whether the model may be pushed.
         reasons: Why not, one line each.
-        compared: Whether there was a baseline.
+        compared: Whether the latest blessed model was judged on the same images.
+        rules: The gate's, as `gate.Rule`'s fields.
     """
 
     slices: list[Slice]
     blessed: bool
     reasons: list[str]
     compared: bool
+    rules: list[dict[str, Any]]
 
     @property
     def of_test(self) -> dict[str, float]:
@@ -79,8 +81,10 @@ class Judgement:
 
     @property
     def auc(self) -> Figure | None:
-        """The AUC of the whole test split."""
-        return self.slices[0].figures.get(AUC) if self.slices else None
+        """The AUC of the whole test split, with the gate's interval, which is by patient."""
+        figure = self.slices[0].figures.get(AUC) if self.slices else None
+        rule = next((rule for rule in self.rules if rule["rule"] == AUC), None)
+        return Figure(figure.value, rule["low"], rule["high"]) if figure and rule else figure
 
 
 def judgement(evaluation: str) -> Judgement:
@@ -89,18 +93,18 @@ def judgement(evaluation: str) -> Judgement:
     Args:
         evaluation: Its folder.
     """
-    model_names: set[str] = set()
-    slices: dict[str, Slice] = {}
-    for metrics in tfma.load_metrics(evaluation):
-        model_names |= {item.key.model_name for item in metrics.metric_keys_and_values}
-        found = _slice(metrics)
-        slices[found.name] = found
+    slices = [_slice(metrics) for metrics in tfma.load_metrics(evaluation)]
     result = tfma.load_validation_result(evaluation)
+    found = gate.read(Path(evaluation))
+    failed = [rule["text"] for rule in found["rules"] if rule["passed"] is False]
+    if not failed and not result.validation_ok:
+        failed = _reasons(result)
     return Judgement(
-        slices=sorted(slices.values(), key=lambda s: (s.name != OVERALL, s.name)),
-        blessed=result.validation_ok,
-        reasons=[] if result.validation_ok else _reasons(result),
-        compared=len(model_names) > 1,
+        slices=sorted(slices, key=lambda s: (s.name != OVERALL, s.name)),
+        blessed=not failed,
+        reasons=failed,
+        compared=found["baseline"]["state"] == "compared",
+        rules=found["rules"],
     )
 
 
@@ -108,8 +112,6 @@ def _slice(metrics: tfma.proto.metrics_for_slice_pb2.MetricsForSlice) -> Slice:
     parts = [f"{key.column}: {_value(key)}" for key in metrics.slice_key.single_slice_keys]
     raw: dict[str, Figure] = {}
     for item in metrics.metric_keys_and_values:
-        if item.key.is_diff or item.key.model_name not in ("", "candidate"):
-            continue
         value = item.value.double_value.value
         if item.value.WhichOneof("type") == "bounded_value":
             value = item.value.bounded_value.value.value
@@ -158,18 +160,10 @@ def _reasons(result: tfma.ValidationResult) -> list[str]:
             value = failure.metric_value.double_value.value
             if failure.metric_value.WhichOneof("type") == "bounded_value":
                 value = failure.metric_value.bounded_value.value.value
-            threshold = failure.metric_threshold
-            if failure.metric_key.is_diff:
-                limit = threshold.change_threshold.absolute.value
-                reasons.append(
-                    f"{failure.metric_key.name.upper()} differs by {value:+.4f} from the latest "
-                    f"blessed model's; at most {-limit:.4f} lower is allowed"
-                )
-            else:
-                limit = threshold.value_threshold.lower_bound.value
-                reasons.append(
-                    f"{failure.metric_key.name.upper()} {value:.4f} is below the threshold {limit}"
-                )
+            limit = failure.metric_threshold.value_threshold.lower_bound.value
+            reasons.append(
+                f"{failure.metric_key.name.upper()} {value:.4f} is below the threshold {limit}"
+            )
     if result.missing_slices:
         reasons.append("the test split is empty")
     return reasons or ["the gate's metric is missing from the evaluation"]

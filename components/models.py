@@ -187,6 +187,38 @@ def classifier(spec: BackboneSpec, head_spec: HeadSpec) -> keras.Model:
     return keras.Model(pixels, top(body(pixels)), name="classifier")
 
 
+def channels(spec: BackboneSpec) -> int:
+    """Of a backbone's last feature map."""
+    body = backbone(spec)
+    return int(next(x for x in body.layers if isinstance(x, keras.Model)).output_shape[-1])
+
+
+def with_features(model: keras.Model, channels: int | None = None) -> keras.Model:
+    """A classifier or a head that also tells by which features it judges.
+
+    Args:
+        model: See `classifier` and `head`.
+        channels: Of a head whose embedding is a whole feature map: those of the map.
+
+    Returns:
+        A model of the same layers, from the same input to the score, [n, 1], and to the
+        embedding, [n, d]; of a whole feature map, its mean.
+    """
+    if "backbone" not in [layer.name for layer in model.layers]:
+        features = model.input
+        if channels:
+            features = keras.layers.Reshape((-1, channels))(features)
+            features = keras.layers.GlobalAveragePooling1D()(features)
+        return keras.Model(model.input, [model.output, keras.layers.Identity()(features)])
+    body, top = model.get_layer("backbone"), model.get_layer("head")
+    features, last = body.output, body.layers[-1]
+    if isinstance(last, keras.layers.Flatten):
+        features = keras.layers.GlobalAveragePooling2D()(last.input)
+    pixels = keras.Input(body.input_shape[1:], name="pixels")
+    embedding, features = keras.Model(body.input, [body.output, features])(pixels)
+    return keras.Model(pixels, [top(embedding), features])
+
+
 def unfreeze(model: keras.Model, layers: str | int | Sequence[str], batch_norm: bool) -> None:
     """Says which of a classifier's layers learn; its head always does.
 

@@ -36,11 +36,16 @@ EMBEDDING = "embedding"
 DISTORTED = "distorted"  # embeddings of distorted copies
 PIXELS = "pixels"
 TARGET = "target"
+KEY = "key"  # a hash of the file, by which to find an image again
 
 # The served model's outputs.
 SCORE = "score"  # of the last class: for two classes, the positive one
 SCORES = "scores"
 CLASSES = "classes"
+POSITIVE = "positive"  # 1 where the score reaches the operating point, else 0
+THRESHOLD = "threshold"
+DISTANCE = "distance"  # to the training images
+UNLIKE = "unlike"  # whether it is further than they are
 SIGNATURE_EXAMPLES = "serving_default"
 SIGNATURE_BYTES = "serving_bytes"
 

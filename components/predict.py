@@ -1,8 +1,9 @@
 """Scores images with a pushed model. Needs TensorFlow and nothing else of TFX."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,16 +15,26 @@ _BATCH = 32
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """One image's scores.
+    """What a model says of one image.
 
     Attributes:
         path: As given.
-        scores: By class name, highest first; empty where the image could not be read.
-        error: Why not.
+        label: The class, by the model's operating point; None where no score is given.
+        scores: By class name, highest first; empty where the image could not be read, or is
+            withheld.
+        threshold: The positive class's score from which on it is the label.
+        distance: To the training images; 1 is usual.
+        unlike: Whether that is further than almost all of validation: the scores then mean
+            nothing, and are withheld unless forced.
+        error: Why the image could not be read.
     """
 
     path: str
-    scores: dict[str, float]
+    label: str | None = None
+    scores: dict[str, float] = dataclasses.field(default_factory=dict)
+    threshold: float | None = None
+    distance: float | None = None
+    unlike: bool = False
     error: str | None = None
 
 
@@ -49,12 +60,13 @@ def find_model(folder: Path) -> Path:
     )
 
 
-def predict(paths: Sequence[str], model: Path) -> list[Prediction]:
+def predict(paths: Sequence[str], model: Path, force: bool = False) -> list[Prediction]:
     """Scores images, in the order given.
 
     Args:
         paths: Image files, DICOM included.
         model: See `find_model`.
+        force: Give scores of images unlike the training data, too.
 
     Raises:
         UserError: The model cannot be loaded.
@@ -65,27 +77,51 @@ def predict(paths: Sequence[str], model: Path) -> list[Prediction]:
         score = loaded.signatures[names.SIGNATURE_BYTES]
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{folder}: is no model of tfxray's: {error}") from None
+    if names.UNLIKE not in score.structured_outputs:
+        raise UserError(
+            f"{folder}: was exported by an older tfxray, without an operating point; run the "
+            "pipeline again"
+        )
     results: list[Prediction] = []
     for start in range(0, len(paths), _BATCH):
-        results += _batch(paths[start : start + _BATCH], score)
+        results += _batch(paths[start : start + _BATCH], score, force)
     return results
 
 
-def _batch(paths: Sequence[str], score: tf.types.experimental.GenericFunction) -> list[Prediction]:
-    read: dict[int, bytes] = {}
-    errors: dict[int, str] = {}
-    for i, path in enumerate(paths):
+def _batch(
+    paths: Sequence[str], score: tf.types.experimental.GenericFunction, force: bool
+) -> list[Prediction]:
+    read: dict[str, bytes] = {}
+    done: dict[str, Prediction] = {}
+    for path in paths:
         try:
-            read[i] = files.read(Path(path).read_bytes())[0].encoded
+            read[path] = files.read(Path(path).read_bytes())[0].encoded
         except OSError as error:
-            errors[i] = error.strerror or str(error)
-        except images.Rejected as error:
-            errors[i] = str(error)
-    scored: dict[int, dict[str, float]] = {}
+            done[path] = Prediction(path, error=error.strerror or str(error))
+        except Exception as error:
+            done[path] = Prediction(path, error=str(images.rejected(error)))
     if read:
         result = score(image_bytes=tf.constant(list(read.values())))
-        classes = [name.decode() for name in result[names.CLASSES].numpy()[0]]
-        for i, row in zip(read, result[names.SCORES].numpy(), strict=True):
-            pairs = zip(classes, (float(value) for value in row), strict=True)
-            scored[i] = dict(sorted(pairs, key=lambda pair: -pair[1]))
-    return [Prediction(p, scored.get(i, {}), errors.get(i)) for i, p in enumerate(paths)]
+        columns = {name: values.numpy() for name, values in result.items()}
+        for place, path in enumerate(read):
+            of_image = {name: values[place] for name, values in columns.items()}
+            done[path] = _prediction(path, of_image, force)
+    return [done[path] for path in paths]
+
+
+def _prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Prediction:
+    unlike, classes = bool(outputs[names.UNLIKE]), [c.decode() for c in outputs[names.CLASSES]]
+    found = Prediction(
+        path,
+        threshold=float(outputs[names.THRESHOLD]),
+        distance=float(outputs[names.DISTANCE]),
+        unlike=unlike,
+    )
+    if unlike and not force:
+        return found
+    pairs = zip(classes, (float(value) for value in outputs[names.SCORES]), strict=True)
+    return dataclasses.replace(
+        found,
+        label=classes[int(outputs[names.POSITIVE])],
+        scores=dict(sorted(pairs, key=lambda pair: -pair[1])),
+    )

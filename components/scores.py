@@ -1,21 +1,71 @@
 """The held-out scores, image by image: what Evaluator leaves beside TFMA's figures."""
 
+import contextvars
+import hashlib
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tfxray.components import names
 
 FILE = "scores.csv"
-DISTANCE, UNLIKE = "distance", "unlike"
-# Besides these, the slices' features that the data holds.
-COLUMNS = (names.FILENAME, names.PATIENT, names.LABEL, names.SCORE, DISTANCE, UNLIKE)
+DIGEST = "digest"  # of the file: the same image in another run
 METADATA = (names.AGE, names.SEX, names.VIEW, names.SITE)
+# Besides these, the metadata that the data holds.
+COLUMNS = (
+    names.FILENAME, names.PATIENT, DIGEST, names.LABEL, names.SCORE, names.DISTANCE, names.UNLIKE,
+)  # fmt: skip
+# Where TFMA's extractor leaves rows on their way here: TFX calls it without a word about it.
+destination: contextvars.ContextVar[str] = contextvars.ContextVar("destination")
+# Upper ends, in whole years.
+_BANDS = ((17, "0-17"), (39, "18-39"), (59, "40-59"), (79, "60-79"), (math.inf, "80+"))
 
 
-def write(scores: pd.DataFrame, folder: Path) -> None:
+def row(features: Mapping[str, Any], predictions: Mapping[str, Any]) -> dict[str, Any]:
+    """One image as TFMA's extractors have it, as a row.
+
+    Args:
+        features: Arrays of shape [0..1] by the data contract's names.
+        predictions: The served model's outputs.
+    """
+    found: dict[str, Any] = {}
+    for name in (names.FILENAME, names.PATIENT, names.LABEL, *METADATA):
+        values = np.ravel(features.get(name, []))
+        if values.size:
+            value = values[0]
+            is_text = isinstance(value, bytes)
+            found[name] = value.decode("utf-8", "replace") if is_text else float(value)
+    found[DIGEST] = digest(np.ravel(features[names.IMAGE])[0])
+    for name in (names.SCORE, names.DISTANCE, names.UNLIKE):
+        found[name] = float(np.ravel(predictions[name])[0])
+    return found
+
+
+def digest(encoded: bytes) -> str:
+    """By which an image's file is found again."""
+    return hashlib.sha256(encoded).hexdigest()[:32]
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as `read` gives them."""
+    frame = pd.DataFrame(list(rows), columns=[*COLUMNS, *METADATA])
+    frame = frame.dropna(axis="columns", how="all")
+    missing = [name for name in COLUMNS if name not in frame]
+    for name in missing:  # of records by another program
+        frame[name] = [f"{i}" for i in range(len(frame))]
+    frame[names.LABEL] = frame[names.LABEL].astype(int)
+    frame[names.UNLIKE] = frame[names.UNLIKE].astype(int)
+    return frame.sort_values([names.FILENAME, DIGEST], ignore_index=True)
+
+
+def write(frame: pd.DataFrame, folder: Path) -> None:
     """Writes the scores of the test split; see `read`."""
-    scores.to_csv(folder / FILE, index=False)
+    frame.to_csv(folder / FILE, index=False)
 
 
 def read(folder: Path) -> pd.DataFrame | None:
@@ -25,13 +75,44 @@ def read(folder: Path) -> pd.DataFrame | None:
         folder: Evaluator's `evaluation`.
 
     Returns:
-        A row per image: `image/filename`, `patient/id`, `image/class/label` (0 or 1), `score`
-        (calibrated, of the positive class), `distance` (to the training images), `unlike` (0 or
-        1: further than they are), and those of age, sex, view and site that the data holds (NaN
-        or empty where one image lacks them). None where nothing was judged.
+        A row per image: `image/filename`, `patient/id`, `digest`, `image/class/label` (0 or 1),
+        `score` (calibrated, of the positive class), `distance` (to the training images), `unlike`
+        (0 or 1: further than they are), and those of age, sex, view and site that the data holds
+        (NaN or empty where one image lacks them). None where nothing was judged.
     """
     path = folder / FILE
     if not path.is_file():
         return None
-    text = dict.fromkeys((names.FILENAME, names.PATIENT, names.SEX, names.VIEW, names.SITE), str)
-    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={names.AGE: [""]})
+    text = (names.FILENAME, names.PATIENT, DIGEST, names.SEX, names.VIEW, names.SITE)
+    kinds = dict.fromkeys(text, str)
+    return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={names.AGE: [""]})
+
+
+def band(age: float) -> str:
+    """The band of an age in years; empty where it is none."""
+    return next((name for top, name in _BANDS if math.floor(age) <= top), "") if age >= 0 else ""
+
+
+def slices(frame: pd.DataFrame, features: Sequence[str | Sequence[str]]) -> dict[str, np.ndarray]:
+    """Which rows belong to which slice.
+
+    Args:
+        frame: See `read`.
+        features: As in the config's `evaluate.slices`; those that the data lacks are left out.
+
+    Returns:
+        bool [n] by the slice's name, such as `study/site: north & patient/sex: F`, as TFMA's.
+    """
+    found: dict[str, np.ndarray] = {}
+    for item in features:
+        keys = [item] if isinstance(item, str) else list(item)
+        if any(key not in frame for key in keys):
+            continue
+        columns = [frame[k].map(band) if k == names.AGE else frame[k].astype(str) for k in keys]
+        present = [sorted(set(column.fillna("")) - {"", "nan"}) for column in columns]
+        for values in itertools.product(*present):
+            mask = np.all([c == v for c, v in zip(columns, values, strict=True)], axis=0)
+            if mask.any():
+                parts = (f"{key}: {value}" for key, value in zip(keys, values, strict=True))
+                found[" & ".join(parts)] = mask
+    return found

@@ -4,19 +4,32 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from tfxray.components import names
+from tfxray.components import decision, likeness, names
 
 
 class Served(tf.Module):
     """What is served: Transform's graph, then the trained model."""
 
-    def __init__(self, graph: tf.Module, model: keras.Model, size: int, classes: list[str]):
+    def __init__(
+        self,
+        graph: tf.Module,
+        model: keras.Model,
+        size: int,
+        classes: list[str],
+        decided: decision.Decision,
+        known: likeness.Likeness,
+    ):
         super().__init__()
         self._graph = graph
         self._model = model
         self._variables = model.variables  # a tf.Module does not see into a Keras 3 model
         self._size = size
         self._classes = tf.constant(classes)
+        self._decided = decided
+        self._limit = known.limit
+        # Variables: a constant would be written into the graph of each signature.
+        self._mean = tf.Variable(known.mean, trainable=False)
+        self._whitening = tf.Variable(known.whitening, trainable=False)
 
     def _score(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         features = self._graph({names.IMAGE: tf.reshape(encoded, [-1, 1])})
@@ -24,10 +37,30 @@ class Served(tf.Module):
             inputs = features[names.EMBEDDING]
         else:
             inputs = self._pixels(tf.reshape(features[names.PIXELS], [-1]))
-        score = self._model(inputs, training=False)[:, 0]
-        named = tf.repeat(self._classes[tf.newaxis], tf.shape(score)[0], axis=0)
-        scores = tf.stack([1 - score, score], axis=1)
-        return {names.SCORES: scores, names.SCORE: score, names.CLASSES: named}
+        raw, embedding = self._model(inputs, training=False)
+        score = self._calibrated(raw[:, 0])
+        white = tf.matmul(embedding - self._mean, self._whitening)
+        distance = tf.sqrt(tf.reduce_mean(white**2, axis=1))
+        threshold = tf.fill(tf.shape(score), self._decided.threshold)
+        return {
+            names.SCORES: tf.stack([1 - score, score], axis=1),
+            names.SCORE: score,
+            names.CLASSES: tf.repeat(self._classes[tf.newaxis], tf.shape(score)[0], axis=0),
+            names.THRESHOLD: threshold,
+            names.POSITIVE: tf.cast(score >= threshold, tf.float32),
+            names.DISTANCE: distance,
+            names.UNLIKE: tf.cast(distance > self._limit, tf.float32),
+        }
+
+    def _calibrated(self, score: tf.Tensor) -> tf.Tensor:
+        kept = self._clipped(score)
+        if self._decided.temperature == 1:
+            return kept
+        logit = tf.math.log(kept) - tf.math.log1p(-kept)
+        return self._clipped(tf.sigmoid(logit / self._decided.temperature))
+
+    def _clipped(self, score: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(score, decision.EPSILON, 1 - decision.EPSILON)
 
     def _pixels(self, shrunk: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
@@ -54,23 +87,31 @@ def export(
     transformed: tft.TFTransformOutput,
     size: int,
     classes: list[str],
+    decided: decision.Decision,
+    known: likeness.Likeness,
     folder: str,
 ) -> None:
     """Writes a SavedModel that TensorFlow alone can load.
 
     Its signatures `serving_default` (serialized tf.Examples) and `serving_bytes` (encoded images)
     give `scores` [n, 2], which sum to one, `classes`, their names, and `score` [n], that of
-    the last class.
+    the last class; `threshold` [n] and `positive` [n], 1 where the score reaches it, else 0;
+    `distance` [n] to the training images and `unlike` [n], 1 where that is further than almost
+    all of validation, else 0.
 
     Args:
-        model: From embeddings or pixels to the score of the positive class, [n, 1].
+        model: From embeddings or pixels to the score, uncalibrated, [n, 1], and to features,
+            [n, d]; see `models.with_features`.
         transformed: Transform's output.
         size: Pixels on each side of its images.
         classes: In the order of their labels.
+        decided: Temperature and threshold.
+        known: The distance to the training images.
         folder: Where to.
     """
     # A Keras 2 object: made after training and outside of the strategy's scope.
-    served = Served(transformed.transform_features_layer(), model, size, classes)
+    graph = transformed.transform_features_layer()
+    served = Served(graph, model, size, classes, decided, known)
     tf.saved_model.save(
         served,
         folder,

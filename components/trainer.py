@@ -17,13 +17,17 @@ import tensorflow_transform as tft
 from sklearn import metrics
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from tfxray.components import batches, fitting, models, names, serving
+from tfxray.components import batches, decision, fitting, likeness, models, names, serving
 from tfxray.components.distortions import Distortions
 from tfxray.components.errors import UserError
 from tfxray.components.fitting import Phase
 
+# What is left beside TensorBoard's logs.
 HISTORY = "history.json"
 METRICS = "metrics.json"
+DECISION = "decision.json"
+SCORED = "scored.npz"
+_SCORED = 64  # validation images whose scores by the trained model are kept, to check the export
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +107,31 @@ class Training:
             model.set_weights(trained.get_weights())
         return model, history
 
-    def figures(self, model: keras.Model, examples: batches.Examples) -> dict[str, float]:
-        """AUC and the like of a whole split, undistorted; counts at a score of 0.5."""
-        return _figures(model, examples, self._order.batch)
+    def conclude(self, model: keras.Model, serving_settings: Mapping[str, Any]) -> "Concluded":
+        """Scores both splits, undistorted, and fits what is served around the model.
+
+        Args:
+            model: As `fit` gave it.
+            serving_settings: The config's `serving`.
+        """
+        settings, splits, batch = self._settings, self._splits, self._order.batch
+        channels = None
+        if not self._of_pixels and settings["backbone"]["pooling"] == "flatten":
+            channels = models.channels(self._body)
+        scorer = models.with_features(model, channels)
+        seed = self._train["seed"]
+        chosen = likeness.draw(len(splits.training), seed)
+        _, training = scorer.predict(splits.training.plain(batch, chosen), verbose=0)
+        raw, validation = scorer.predict(splits.validation.plain(batch), verbose=0)
+        known = likeness.fit(training, validation, serving_settings["unlike_share"])
+        decided = decision.fit(raw[:, 0], splits.validation.targets, serving_settings)
+        scores = (self.scores(model, splits.training), raw[:, 0].astype(np.float64))
+        return Concluded(scorer, decided, known, *map(decided.calibrated, scores))
+
+    def scores(self, model: keras.Model, examples: batches.Examples) -> np.ndarray:
+        """A whole split's scores, undistorted and uncalibrated, [n]."""
+        scores = model.predict(examples.plain(self._order.batch), verbose=0)
+        return np.asarray(scores[:, 0], np.float64)
 
     def _network(self) -> keras.Model:
         top = models.HeadSpec(**self._settings["head"])
@@ -134,12 +160,32 @@ class Training:
             )
 
 
+@dataclasses.dataclass(frozen=True)
+class Concluded:
+    """A trained model, and what is served with it.
+
+    Attributes:
+        scorer: See `models.with_features`.
+        decided: Temperature and threshold.
+        known: The distance to the training images.
+        training: The training split's scores, calibrated, [n].
+        validation: The validation split's.
+    """
+
+    scorer: keras.Model
+    decided: decision.Decision
+    known: likeness.Likeness
+    training: np.ndarray
+    validation: np.ndarray
+
+
 def run_fn(fn_args: FnArgs) -> None:
     """Trains and writes the model to serve, its history and its figures per split.
 
     Args:
-        fn_args: TFX's; `custom_config` holds what a `Training` needs, `classes`, and `state`,
-            the folder in which a training that is killed finds itself again, or None.
+        fn_args: TFX's; `custom_config` holds what a `Training` needs, `classes`, `serving` (the
+            config's) and `state`, the folder in which a training that is killed finds itself
+            again, or None.
 
     Raises:
         UserError: A class without a training example, or the loss is no number.
@@ -155,14 +201,25 @@ def run_fn(fn_args: FnArgs) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     state = _state_folder(fn_args)
     model, history = training.fit(model, state, logs)
-    figures = {
-        "train": training.figures(model, splits.training),
-        "eval": training.figures(model, splits.validation),
-    }
+    done = training.conclude(model, settings["serving"])
+    decided, limit = done.decided, done.known.limit
     size = settings["backbone"]["image_size"]
-    serving.export(model, transformed, size, settings["classes"], fn_args.serving_model_dir)
+    serving.export(
+        done.scorer, transformed, size, settings["classes"], decided, done.known,
+        fn_args.serving_model_dir,
+    )  # fmt: skip
+    of_splits = {
+        "train": figures(done.training, splits.training.targets, decided.threshold),
+        "eval": figures(done.validation, splits.validation.targets, decided.threshold),
+    }
+    unlike = {"limit": limit, "share": settings["serving"]["unlike_share"]}
     (logs / HISTORY).write_text(json.dumps(history))
-    (logs / METRICS).write_text(json.dumps(figures, indent=1))
+    (logs / METRICS).write_text(json.dumps(of_splits, indent=1))
+    (logs / DECISION).write_text(
+        json.dumps({**dataclasses.asdict(decided), "unlike": unlike}, indent=1)
+    )
+    keys, scores = splits.validation.keys[:_SCORED], done.validation[:_SCORED]
+    np.savez(logs / SCORED, keys=keys, scores=scores)
     if state:
         shutil.rmtree(state, ignore_errors=True)  # nothing is left to go on with
 
@@ -267,10 +324,15 @@ def _require_classes(targets: np.ndarray, classes: Sequence[str]) -> None:
         raise UserError(f"the training split holds no example of {empty}: too few patients")
 
 
-def _figures(model: keras.Model, examples: batches.Examples, batch: int) -> dict[str, float]:
-    """AUC and the like of a whole split, undistorted; counts at a score of 0.5."""
-    scores = model.predict(examples.plain(batch), verbose=0)[:, 0].astype(np.float64)
-    said, true = scores >= 0.5, examples.targets == 1
+def figures(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, float]:
+    """AUC and the like of a whole split.
+
+    Args:
+        scores: Calibrated, [n].
+        labels: 0 or 1, [n].
+        threshold: The score that makes an image positive.
+    """
+    said, true = scores >= threshold, labels == 1
     (tn, fp), (fn, tp) = metrics.confusion_matrix(true, said, labels=[False, True]).tolist()
     both = 0 < true.sum() < len(true)
     return {

@@ -29,13 +29,15 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             `distortions.Distortions`) and `seed`, of the distorted embeddings.
 
     Returns:
-        `target`, int64 [n, 1]; and in mode `frozen` `embedding`, float32 [n, d], and, where copies
-        are asked for, `distorted`, float32 [n, copies, d]; in mode `fine_tune` `pixels`, strings
-        of shape [n]: PNGs, grey, of the backbone's size. Trainer reads `distorted` of the training
-        split alone; what nobody asks the served graph for, it does not compute.
+        `target`, int64 [n, 1]; `key`, int64 [n, 1], by which to find an image again; and in mode
+        `frozen` `embedding`, float32 [n, d], and, where copies are asked for, `distorted`, float32
+        [n, copies, d]; in mode `fine_tune` `pixels`, strings of shape [n]: PNGs, grey, of the
+        backbone's size. Trainer reads `distorted` of the training split alone; what nobody asks
+        the served graph for, it does not compute.
     """
     encoded = tf.reshape(inputs[names.IMAGE], [-1])
-    outputs = {names.TARGET: inputs[names.LABEL]}
+    key = tf.strings.to_hash_bucket_fast(encoded, 2**62)
+    outputs = {names.TARGET: inputs[names.LABEL], names.KEY: key[:, tf.newaxis]}
     if custom_config["mode"] == "fine_tune":
         outputs[names.PIXELS] = shrink(encoded, custom_config["backbone"]["image_size"])
         return outputs

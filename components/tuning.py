@@ -184,7 +184,8 @@ class _Heads(keras_tuner.HyperModel):
         """Trains, and returns the figure that Trainer would write for the validation split."""
         training = self._training(hp)
         trained, _ = training.fit(model, None, logs)
-        figures = training.figures(trained, self._bench.splits.validation)
+        validation = self._bench.splits.validation
+        figures = trainer.figures(training.scores(trained, validation), validation.targets, 0.5)
         return {self._monitor: figures[self._monitor]}
 
     def _training(self, hp: keras_tuner.HyperParameters) -> trainer.Training:

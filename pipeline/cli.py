@@ -253,20 +253,27 @@ def tune(
 @click.option(
     "--model", type=_PATH, required=True, help="A pushed version, its parent, or a run's --out."
 )
+@click.option("--force", is_flag=True, help="Score images unlike the training data, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-def predict(images: tuple[str, ...], model: Path, as_json: bool) -> None:
-    """Score images: the class with its score, then the others."""
+def predict(images: tuple[str, ...], model: Path, force: bool, as_json: bool) -> None:
+    """Score images: the class by the model's operating point, and each class's score."""
     from tfxray.components import predict as scoring
 
-    results = scoring.predict(images, model)
+    results = scoring.predict(images, model, force)
     for result in results:
         if as_json:
             click.echo(json.dumps(dataclasses.asdict(result)))
         elif result.error:
             click.echo(f"{result.path}: {result.error}", err=True)
+        elif not result.scores:
+            click.echo(
+                f"{result.path}: not like the training data (distance {result.distance:.2f}), "
+                "score withheld; --force shows it"
+            )
         else:
             scores = "  ".join(f"{name} {score:.4f}" for name, score in result.scores.items())
-            click.echo(f"{result.path}: {scores}")
+            doubt = "  (not like the training data)" if result.unlike else ""
+            click.echo(f"{result.path}: {result.label}  {scores}{doubt}")
     sys.exit(2 if any(result.error for result in results) else 0)
 
 

@@ -207,16 +207,19 @@ class Model(Section):
 
 
 class Evaluate(Section):
-    """What TFMA reports.
+    """What is reported of the test split.
 
     Attributes:
         slices: Feature names to slice by; a list within crosses features. Features that the data
-            lacks are left out.
-        intervals: Jackknife confidence intervals.
+            lacks are left out. Age goes by bands: 0-17, 18-39, 40-59, 60-79, 80 and more.
+        intervals: TFMA's jackknife confidence intervals, by image. The page's and the gate's are
+            by patient.
+        min_patients: A slice with fewer has no figures.
     """
 
-    slices: list[str | list[str]] = ["study/site", "patient/sex", "study/view"]
+    slices: list[str | list[str]] = ["study/site", "patient/sex", "study/view", "patient/age"]
     intervals: bool = True
+    min_patients: int = Field(10, ge=1)
 
     @field_validator("slices")
     @classmethod
@@ -233,27 +236,68 @@ class AucGate(Section):
 
     Attributes:
         threshold: Least AUC of the whole test split.
-        max_drop: How far the AUC may lie below the latest blessed model's on the same data.
+        bound: What must reach it: the AUC itself, or the lower end of its 95 % interval.
+        max_drop: How far the AUC may lie below the latest blessed model's on the same images.
     """
 
     threshold: Share = 0.9
+    bound: Literal["value", "lower"] = "value"
     max_drop: Share = 0.02
 
 
 class Gate(Section):
-    """What a model must reach to be pushed."""
+    """What a model must reach to be pushed; null leaves a rule out.
+
+    Attributes:
+        auc: The bar on the whole test split.
+        slice_auc: Least AUC of every slice with `evaluate.min_patients` patients of each class.
+        calibration_error: Most expected calibration error of the whole test split.
+        min_positives: Fewest held-out patients with the finding: with fewer, nothing is judged.
+        min_negatives: Fewest without it.
+        servable: TensorFlow alone, in a process of its own, must score images as the trained
+            model does, through both signatures.
+    """
 
     auc: AucGate = AucGate()
+    slice_auc: Share | None = 0.7
+    calibration_error: Share | None = 0.15
+    min_positives: int = Field(10, ge=1)
+    min_negatives: int = Field(10, ge=1)
+    servable: bool = True
+
+
+class Threshold(Section):
+    """Which score makes an image positive; chosen on validation.
+
+    Attributes:
+        rule: `youden`: most sensitivity + specificity; `sensitivity`: the highest threshold that
+            reaches it; `cost`: least cost of misses and false alarms; `fixed`: as given.
+        sensitivity: To be reached.
+        cost_of_miss: In false alarms.
+        value: The fixed threshold.
+    """
+
+    rule: Literal["youden", "sensitivity", "cost", "fixed"] = "youden"
+    sensitivity: Annotated[float, Field(gt=0, le=1)] = 0.95
+    cost_of_miss: Annotated[float, Field(gt=0)] = 5.0
+    value: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
 class Serving(Section):
-    """Where the pushed model lies: `<out>/serving/<model_name>/<version>/`.
+    """The exported model, which lies in `<out>/serving/<model_name>/<version>/`.
 
     Attributes:
         model_name: Default: the config's name.
+        threshold: Which score makes an image positive.
+        calibrate: Divide the logit by a temperature fitted on validation.
+        unlike_share: An image further from the training data than all but this share of the
+            validation images is flagged as unlike it.
     """
 
     model_name: Name | None = None
+    threshold: Threshold = Threshold()
+    calibrate: bool = True
+    unlike_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
 
 
 class Beam(Section):

@@ -40,8 +40,9 @@ class Summary:
             early and did, `prepared`.
         reason: Why it was not pushed.
         auc: On the held-out test split.
-        auc_interval: Its 95 % interval.
+        auc_interval: Its 95 % interval, by patient.
         examples: Per split, and `rejected`.
+        rules: The gate's, each with figure, limit and verdict; see `gate.Rule`.
         metrics: Figures of `train`, `eval` and `test` at the end of training: AUC and the like.
         findings: What DataGate found wrong with the data; see `data_gate.Finding`.
         pushed_model: The version's folder.
@@ -57,6 +58,7 @@ class Summary:
     auc: float | None = None
     auc_interval: list[float] | None = None
     examples: dict[str, int] = dataclasses.field(default_factory=dict)
+    rules: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     findings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     pushed_model: str | None = None
@@ -279,6 +281,7 @@ class Run:
                 if split == "test":
                     self.held_out_patients = count.patients
         summary.metrics = judgement.written(uris, METRICS)
+        summary.rules = found.rules if found else []
         if found and found.of_test:
             summary.metrics["test"] = found.of_test
         if found and found.auc:

@@ -11,7 +11,6 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components import (
-    Evaluator,
     ExampleValidator,
     ImportExampleGen,
     Pusher,
@@ -30,6 +29,7 @@ from tfx.types import Channel, standard_artifacts
 import tfxray.components
 from tfxray.components import drift, evaluator, names, schemas
 from tfxray.components.data_gate import DataGate
+from tfxray.components.judge import Evaluator
 from tfxray.pipeline.config import Config
 
 
@@ -158,15 +158,13 @@ def create_pipeline(
     ).with_id("BaselineModel")
     judge = Evaluator(
         examples=examples.outputs["examples"],
-        example_splits=["test"],
         model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
         baseline_model=baseline.outputs["model"],
         eval_config=evaluator.eval_config(
-            config.evaluate.slices,
-            config.gate.auc.threshold,
-            config.gate.auc.max_drop,
-            config.evaluate.intervals,
+            config.evaluate.slices, config.gate.auc.threshold, config.evaluate.intervals
         ),
+        settings=_judge_settings(config),
     )
     pusher = Pusher(
         model=trainer.outputs["model"],
@@ -201,12 +199,15 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
         "train": config.train.model_dump(),
         "head": config.model.head.model_dump(),
         "backbone": _backbone(config),
+        "serving": config.serving.model_dump(exclude={"model_name"}),
         "state": state,
         **_weights_and_code(
             config,
             "trainer",
             "batches",
             "fitting",
+            "decision",
+            "likeness",
             "serving",
             "models",
             "networks",
@@ -246,6 +247,16 @@ def _gate_settings(config: Config, records: Records) -> str:
     settings = config.validation.model_dump(exclude={"schema_file"})
     code = _code("data_gate", "leakage", "drift")
     return json.dumps({**settings, "ingest": records.report, "code": code}, sort_keys=True)
+
+
+def _judge_settings(config: Config) -> str:
+    settings = {
+        "gate": config.gate.model_dump(),
+        "slices": config.evaluate.slices,
+        "min_patients": config.evaluate.min_patients,
+        "code": _code("judge", "extractors", "gate", "scores", "intervals", "servable"),
+    }
+    return json.dumps(settings, sort_keys=True)
 
 
 def _backbone(config: Config) -> dict[str, object]:

@@ -44,7 +44,8 @@ def test_copies_of_a_patients_image_are_no_evidence():
 
 def test_all_in_order_is_not_certain():
     found = intervals.auc(np.array([0] * 9 + [1] * 9), np.arange(18), np.arange(18))
-    assert found.value == found.high == 1 and 0.6 < found.low < 0.8
+    assert found.value == found.high == 1
+    assert 0.6 < found.low < 0.8
 
 
 def test_one_class_has_no_auc():
@@ -68,7 +69,8 @@ def test_a_share_counts_patients():
         tuple(stats.binomtest(9, 10).proportion_ci(method="wilson")), abs=1e-9
     )
     one = intervals.share(np.ones(10, bool), np.zeros(10))
-    assert one.value == 1 and one.low < 0.3
+    assert one.value == 1
+    assert one.low < 0.3
     assert intervals.share(np.array([], bool), np.array([])) is None
 
 

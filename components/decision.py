@@ -1,0 +1,125 @@
+"""How a score becomes a decision: its temperature and its threshold, both fitted on validation.
+
+The test split chooses nothing.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy import optimize
+from sklearn import metrics
+
+# No score is certain: 0 and 1 have no logit, and one wrong one makes a cross entropy infinite.
+EPSILON = 1e-7
+_RANGE = (0.05, 20.0)  # of temperatures
+_LEAST = 5  # validation examples of each class, below which nothing is fitted
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What the served model does with a score.
+
+    Attributes:
+        rule: Which chose the threshold, in words.
+        threshold: Of the calibrated score; an image that reaches it is called positive.
+        temperature: By which the logit is divided (Guo et al., "On Calibration of Modern Neural
+            Networks", 2017); 1 leaves it as it is.
+        validation: What that came to on the split it was fitted on: `sensitivity`, `specificity`,
+            `positives`, `negatives`.
+    """
+
+    rule: str
+    threshold: float
+    temperature: float
+    validation: dict[str, float]
+
+    def calibrated(self, scores: np.ndarray) -> np.ndarray:
+        """Scores in 0..1 as the served model gives them."""
+        return _clipped(_sigmoid(_logits(scores) / self.temperature))
+
+
+def fit(scores: np.ndarray, labels: np.ndarray, serving: Mapping[str, Any]) -> Decision:
+    """Fits both.
+
+    Args:
+        scores: Of the validation split, 0..1, [n].
+        labels: 0 or 1, [n].
+        serving: The config's `serving`: `calibrate` and `threshold`.
+
+    Returns:
+        The decision. Where validation holds fewer than 5 of a class, nothing is fitted: the
+        threshold is 0.5, and `rule` says so.
+    """
+    scores, labels = np.asarray(scores, float), np.asarray(labels, int)
+    few = np.bincount(labels, minlength=2).min() < _LEAST
+    temperature = 1.0 if few or not serving["calibrate"] else _temperature(scores, labels)
+    decision = Decision("", 0.5, temperature, {})
+    calibrated = decision.calibrated(scores)
+    rule, threshold = _threshold(calibrated, labels, serving["threshold"], few)
+    return dataclasses.replace(
+        decision,
+        rule=rule,
+        threshold=threshold,
+        validation=_figures(calibrated >= threshold, labels == 1),
+    )
+
+
+def _threshold(
+    scores: np.ndarray, labels: np.ndarray, settings: Mapping[str, Any], few: bool
+) -> tuple[str, float]:
+    rule = settings["rule"]
+    if rule == "fixed":
+        return f"fixed at {settings['value']:g}", float(settings["value"])
+    if few:
+        return f"0.5, since validation holds fewer than {_LEAST} images of a class", 0.5
+    false, true, at = metrics.roc_curve(labels, scores, drop_intermediate=False)
+    if rule == "youden":
+        best, words = int(np.argmax(true - false)), "Youden's: most sensitivity + specificity"
+    elif rule == "sensitivity":
+        best = int(np.argmax(true >= settings["sensitivity"]))
+        words = f"sensitivity of at least {settings['sensitivity']:g}"
+    else:
+        positives = labels.sum()
+        cost = settings["cost_of_miss"] * (1 - true) * positives
+        cost += false * (len(labels) - positives)
+        best = int(np.argmin(cost))
+        words = f"least cost, a miss at {settings['cost_of_miss']:g} false alarms"
+    # Half way to the next score below, so that neither rounding nor a hair's breadth decides.
+    above, below = min(at[best], 1.0), at[best + 1] if best + 1 < len(at) else 0.0
+    return words, float((above + below) / 2)
+
+
+def _temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+    logits = _logits(scores)
+
+    def loss(log_temperature: float) -> float:
+        found = _sigmoid(logits / np.exp(log_temperature))
+        return float(metrics.log_loss(labels, found, labels=[0, 1]))
+
+    bounds = tuple(np.log(_RANGE))
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def _figures(said: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    positives, negatives = int(true.sum()), int((~true).sum())
+    return {
+        "sensitivity": float((said & true).sum() / positives) if positives else 0.0,
+        "specificity": float((~said & ~true).sum() / negatives) if negatives else 0.0,
+        "positives": positives,
+        "negatives": negatives,
+    }
+
+
+def _logits(scores: np.ndarray) -> np.ndarray:
+    kept = _clipped(np.asarray(scores, float))
+    return np.asarray(np.log(kept) - np.log1p(-kept))
+
+
+def _clipped(scores: np.ndarray) -> np.ndarray:
+    return np.asarray(np.clip(scores, EPSILON, 1 - EPSILON))
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-logits)))

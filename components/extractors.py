@@ -1,0 +1,54 @@
+"""What TFMA takes from each held-out image besides its own: the score, to be kept; ages, in bands.
+
+A module of its own, since TFX loads it anew each time it is asked for.
+"""
+
+import json
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+
+from tfxray.components import names, scores
+
+
+def custom_extractors(
+    eval_shared_model: tfma.EvalSharedModel,
+    eval_config: tfma.EvalConfig,
+    tensor_adapter_config: Any,
+) -> list[tfma.extractors.Extractor]:
+    """TFMA's extractors, one that writes the scores down, and one that puts ages into bands."""
+    stages = tfma.default_extractors(
+        eval_shared_model=eval_shared_model,
+        eval_config=eval_config,
+        tensor_adapter_config=tensor_adapter_config,
+    )
+    *before, slicing = stages
+    assert slicing.stage_name == "ExtractSliceKeys", slicing
+    keep = tfma.extractors.Extractor("KeepScores", _KeepScores(scores.destination.get()))
+    bands = tfma.extractors.Extractor("AgeBands", beam.Map(_banded))
+    return [*before, keep, bands, slicing]
+
+
+class _KeepScores(beam.PTransform):  # type: ignore[misc]
+    def __init__(self, path: str):
+        super().__init__()
+        self._path = path
+
+    def expand(self, extracts: beam.PCollection) -> beam.PCollection:
+        _ = extracts | beam.Map(_line) | beam.io.WriteToText(self._path)
+        return extracts
+
+
+def _line(extracts: dict[str, Any]) -> str:
+    return json.dumps(scores.row(extracts["features"], extracts["predictions"]))
+
+
+def _banded(extracts: dict[str, Any]) -> dict[str, Any]:
+    features = extracts["features"]
+    ages = np.ravel(features.get(names.AGE, []))
+    if not ages.size:
+        return extracts
+    banded = {**features, names.AGE: np.array([scores.band(float(ages[0])).encode()], object)}
+    return {**extracts, "features": banded}

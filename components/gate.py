@@ -1,0 +1,196 @@
+"""The rules that a model must keep to be pushed, each with its figure, limit and verdict."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfxray.components import intervals, names, scores
+
+FILE = "gate.json"
+_TOLERANCE = 1e-4  # between the exported model's scores and the trained one's
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """One rule, judged.
+
+    Attributes:
+        rule: `auc`, `slice_auc`, `calibration`, `baseline`, `positives`, `negatives` or
+            `servable`.
+        slice: `all`, or the slice's name.
+        figure: What was measured; None where it could not be.
+        low: Lower end of its 95 % interval by patient, where there is one.
+        high: The upper end.
+        limit: What the config demands.
+        passed: The verdict; None where the rule does not apply to this run.
+        text: All of it in words.
+    """
+
+    rule: str
+    slice: str
+    figure: float | None
+    low: float | None
+    high: float | None
+    limit: float
+    passed: bool | None
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """How the latest blessed model scores the same images.
+
+    Attributes:
+        state: `none`, `compared` or `incompatible`.
+        text: Why it could not be judged, where it could not.
+        scores: By an image's digest.
+    """
+
+    state: str = "none"
+    text: str = "no model has been blessed before"
+    scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """What a process of TensorFlow alone found of the export.
+
+    Attributes:
+        checked: Images scored through both signatures.
+        largest: Largest difference from the trained model's scores.
+        error: Why it could not score them; empty where it could.
+    """
+
+    checked: int
+    largest: float
+    error: str = ""
+
+
+def judge(
+    frame: pd.DataFrame, settings: Mapping[str, Any], baseline: Baseline, served: Served | None
+) -> list[Rule]:
+    """Judges every rule.
+
+    Args:
+        frame: The held-out scores, see `scores.read`.
+        settings: `gate` (the config's), `slices` and `min_patients` (of its `evaluate`).
+        baseline: The latest blessed model.
+        served: None where the config does not ask.
+
+    Returns:
+        The rules; the model may be pushed where none has failed.
+    """
+    gate = settings["gate"]
+    labels, values = frame[names.LABEL].to_numpy(), frame[names.SCORE].to_numpy(float)
+    patients = frame[names.PATIENT].to_numpy()
+    auc = intervals.auc(labels, values, patients)
+    found = [
+        _enough("positives", patients[labels == 1], gate["min_positives"]),
+        _enough("negatives", patients[labels == 0], gate["min_negatives"]),
+        _auc(auc, gate["auc"]),
+        *_slices(frame, settings),
+    ]
+    if gate["calibration_error"] is not None:
+        found.append(_calibration(labels, values, gate["calibration_error"]))
+    found.append(_against(frame, baseline, gate["auc"]["max_drop"]))
+    if served is not None:
+        found.append(_servable(served))
+    return found
+
+
+def write(rules: list[Rule], baseline: Baseline, folder: Path) -> None:
+    """Writes the rules and what they came to; see `read`."""
+    content = {
+        "rules": [dataclasses.asdict(rule) for rule in rules],
+        "baseline": {"state": baseline.state, "text": baseline.text},
+    }
+    (folder / FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Reads `rules` and `baseline`; empty where nothing was judged."""
+    path = folder / FILE
+    content: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return content
+
+
+def _enough(rule: str, patients: np.ndarray, limit: int) -> Rule:
+    count = len(set(patients))
+    text = f"{count} held-out patients with {'a positive' if rule == 'positives' else 'a negative'}"
+    text += f" image; at least {limit} are needed to judge"
+    return Rule(rule, "all", count, None, None, limit, count >= limit, text)
+
+
+def _auc(auc: intervals.Estimate | None, gate: Mapping[str, Any]) -> Rule:
+    limit = gate["threshold"]
+    if auc is None:
+        text = "AUC cannot be had: the test split holds one class"
+        return Rule("auc", "all", None, None, None, limit, False, text)
+    figure = auc.low if gate["bound"] == "lower" else auc.value
+    passed = bool(figure >= limit)
+    what = "lower bound of the AUC" if gate["bound"] == "lower" else "AUC"
+    text = f"{what} {figure:.4f} {'reaches' if passed else 'is below'} the threshold {limit:g}"
+    return Rule("auc", "all", auc.value, auc.low, auc.high, limit, passed, text)
+
+
+def _slices(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Rule]:
+    limit, least = settings["gate"]["slice_auc"], settings["min_patients"]
+    if limit is None:
+        return []
+    found = []
+    for name, mask in scores.slices(frame, settings["slices"]).items():
+        part = frame[mask]
+        classes = [part[part[names.LABEL] == c][names.PATIENT].nunique() for c in (0, 1)]
+        if min(classes) < least:
+            continue
+        auc = intervals.auc(
+            *(part[c].to_numpy() for c in (names.LABEL, names.SCORE, names.PATIENT))
+        )
+        assert auc is not None  # both classes are there
+        passed = bool(auc.value >= limit)
+        text = f"{name}: AUC {auc.value:.4f} {'reaches' if passed else 'is below'} {limit:g}"
+        found.append(Rule("slice_auc", name, auc.value, auc.low, auc.high, limit, passed, text))
+    return found
+
+
+def _calibration(labels: np.ndarray, values: np.ndarray, limit: float) -> Rule:
+    error = intervals.calibration_error(labels, values) if len(labels) else float("nan")
+    passed = bool(error <= limit)
+    text = f"expected calibration error {error:.4f}; at most {limit:g} is allowed"
+    return Rule("calibration", "all", error, None, None, limit, passed, text)
+
+
+def _against(frame: pd.DataFrame, baseline: Baseline, max_drop: float) -> Rule:
+    if baseline.state != "compared":
+        return Rule("baseline", "all", None, None, None, -max_drop, None, baseline.text)
+    both = frame[frame[scores.DIGEST].isin(list(baseline.scores))]
+    others = both[scores.DIGEST].map(baseline.scores).to_numpy(float)
+    labels, ours = both[names.LABEL].to_numpy(), both[names.SCORE].to_numpy()
+    difference = intervals.auc_difference(labels, ours, others, both[names.PATIENT].to_numpy())
+    if difference is None:
+        text = "the latest blessed model cannot be compared: the test split holds one class"
+        return Rule("baseline", "all", None, None, None, -max_drop, None, text)
+    passed = bool(difference.value >= -max_drop)
+    text = (
+        f"AUC differs by {difference.value:+.4f} from the latest blessed model's on the same "
+        f"images; at most {max_drop:g} lower is allowed"
+    )
+    value, low, high = dataclasses.astuple(difference)
+    return Rule("baseline", "all", value, low, high, -max_drop, passed, text)
+
+
+def _servable(served: Served) -> Rule:
+    if served.error or not served.checked:
+        text = f"the export cannot be served: {served.error or 'no image could be scored'}"
+        return Rule("servable", "all", None, None, None, _TOLERANCE, False, text)
+    passed = bool(served.largest <= _TOLERANCE)
+    text = (
+        f"TensorFlow alone scores {served.checked} images within {served.largest:.1e} of the "
+        f"trained model, through both signatures; at most {_TOLERANCE:.0e} is allowed"
+    )
+    return Rule("servable", "all", served.largest, None, None, _TOLERANCE, passed, text)

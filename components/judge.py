@@ -1,0 +1,190 @@
+"""Evaluator: TFMA's figures, the held-out scores, and the gate, in one blessing.
+
+TFX's own Evaluator with more inputs and a second look: it blesses by TFMA's thresholds, and what it
+blessed keeps the blessing only if every rule of the gate holds.
+"""
+
+import glob
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from tfx import types
+from tfx.components.evaluator import constants, executor
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import io_utils, json_utils, path_utils
+
+from tfxray.components import extractors, gate, names, scores, servable
+from tfxray.components.gate import Baseline, Rule, Served
+from tfxray.components.trainer import SCORED
+
+MODEL_RUN, SETTINGS = "model_run", "settings"
+SPLIT = "test"
+_BATCH = 32
+
+log = logging.getLogger(__name__)
+
+
+class Executor(executor.Executor):  # type: ignore[misc]
+    """See `Evaluator`."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See TFX's `BaseExecutor`."""
+        settings = json.loads(exec_properties[SETTINGS])
+        folder = Path(artifact_utils.get_single_uri(output_dict["evaluation"]))
+        examples = input_dict["examples"]
+        with tempfile.TemporaryDirectory() as scratch:
+            checking = _start(input_dict) if settings["gate"]["servable"] else None
+            token = scores.destination.set(os.path.join(scratch, "scores"))
+            try:
+                # The baseline scores the same images below: TFMA would fail with it.
+                given = {k: input_dict[k] for k in ("examples", "model")}
+                super().Do(given, output_dict, exec_properties)
+            finally:
+                scores.destination.reset(token)
+            lines = [line for p in sorted(Path(scratch).glob("scores*")) for line in p.open()]
+        frame = scores.table([json.loads(line) for line in lines])
+        scores.write(frame, folder)
+        served = _outcome(checking) if checking else None
+        baseline = _baseline(input_dict.get("baseline_model") or [], _records(examples, SPLIT))
+        rules = gate.judge(frame, settings, baseline, served)
+        gate.write(rules, baseline, folder)
+        _decide(output_dict["blessing"][0], rules)
+
+
+def _decide(blessing: types.Artifact, rules: list[Rule]) -> None:
+    """Takes the blessing back where a rule failed; never gives one."""
+    failed = [rule.text for rule in rules if rule.passed is False]
+    if not failed:
+        return
+    log.info("not blessed: %s", "; ".join(failed))
+    Path(blessing.uri, constants.BLESSED_FILE_NAME).unlink(missing_ok=True)
+    io_utils.write_string_file(os.path.join(blessing.uri, constants.NOT_BLESSED_FILE_NAME), "")
+    blessing.set_int_custom_property(
+        constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.NOT_BLESSED_VALUE
+    )
+
+
+def _records(examples: list[types.Artifact], split: str) -> list[str]:
+    uris = artifact_utils.get_split_uris(examples, split)
+    return sorted(path for uri in uris for path in glob.glob(io_utils.all_files_pattern(uri)))
+
+
+def _served_from(model: types.Artifact) -> str:
+    return path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+
+
+def _start(input_dict: dict[str, list[types.Artifact]]) -> subprocess.Popen[str]:
+    """Begins to check the export, in a process of its own, while TFMA works."""
+    scored = Path(artifact_utils.get_single_uri(input_dict[MODEL_RUN])) / SCORED
+    records = _records(input_dict["examples"], "eval")
+    # Isolated: it finds installed packages, and neither this folder's modules nor the user's.
+    command = [sys.executable, "-I", servable.__file__, _served_from(input_dict["model"][0])]
+    return subprocess.Popen(
+        [*command, str(scored), *records],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def _outcome(process: subprocess.Popen[str]) -> Served:
+    out, err = process.communicate()
+    if process.returncode:
+        log.error("the export cannot be served:\n%s", err)
+        return Served(0, float("nan"), (err.strip().splitlines() or ["it crashed"])[-1][:300])
+    return Served(**json.loads(out.strip().splitlines()[-1]))
+
+
+def _baseline(models: list[types.Artifact], records: list[str]) -> Baseline:
+    """Scores the test split with the latest blessed model; what goes wrong is told, not fatal."""
+    if not models:
+        return Baseline()
+    try:
+        loaded = tf.saved_model.load(_served_from(models[0]))
+        signature = loaded.signatures[names.SIGNATURE_EXAMPLES]
+        spec = {names.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+        found: dict[str, float] = {}
+        for batch in tf.data.TFRecordDataset(records, "GZIP").batch(_BATCH):
+            values = signature(examples=batch)[names.SCORE].numpy().tolist()
+            files = tf.io.parse_example(batch, spec)[names.IMAGE].numpy()
+            found |= {scores.digest(f): v for f, v in zip(files, values, strict=True)}
+    except Exception as error:
+        log.exception("the latest blessed model cannot be judged")
+        text = f"the latest blessed model cannot be judged on this data: {type(error).__name__}"
+        return Baseline("incompatible", text)
+    return Baseline("compared", "the latest blessed model was judged on the same images", found)
+
+
+_STANDARD = standard_component_specs.EvaluatorSpec
+
+
+class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
+    PARAMETERS = _STANDARD.PARAMETERS | {
+        SETTINGS: component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = _STANDARD.INPUTS | {
+        MODEL_RUN: component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
+    }
+    OUTPUTS = _STANDARD.OUTPUTS
+    TYPE_ANNOTATION = _STANDARD.TYPE_ANNOTATION
+
+
+class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+    """Judges a model on the test split.
+
+    Its outputs are those of TFX's Evaluator. The evaluation holds besides TFMA's files the scores
+    image by image (`scores.py`) and the rules with their verdicts (`gate.py`).
+    """
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        model_run: types.BaseChannel,
+        baseline_model: types.BaseChannel,
+        eval_config: tfma.EvalConfig,
+        settings: str,
+    ):
+        """Wires it.
+
+        Args:
+            examples: With the splits `eval` and `test`.
+            model: The candidate.
+            model_run: What Trainer left beside it.
+            baseline_model: The latest blessed model; may be none.
+            eval_config: TFMA's configuration.
+            settings: `gate.judge`'s, in JSON.
+        """
+        super().__init__(
+            _Spec(
+                examples=examples,
+                model=model,
+                model_run=model_run,
+                baseline_model=baseline_model,
+                eval_config=eval_config,
+                settings=settings,
+                example_splits=json_utils.dumps([SPLIT]),
+                fairness_indicator_thresholds=json_utils.dumps(None),
+                module_path=extractors.__name__,
+                evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+            )
+        )

@@ -1,0 +1,142 @@
+"""The gate: each rule refuses alone."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfxray.components import gate, names, scores
+from tfxray.components.gate import Baseline, Served
+
+GATE = {
+    "auc": {"threshold": 0.8, "bound": "value", "max_drop": 0.02},
+    "slice_auc": 0.7,
+    "calibration_error": 0.15,
+    "min_positives": 10,
+    "min_negatives": 10,
+    "servable": True,
+}
+SERVED = Served(64, 1e-7)
+
+
+def frame(patients: int = 120, seed: int = 0) -> pd.DataFrame:
+    """Calibrated scores of two images each of so many patients at two sites; AUC 0.96."""
+    rng = np.random.default_rng(seed)
+    logits = np.repeat(3 * rng.normal(size=patients), 2) + 0.1 * rng.normal(size=2 * patients)
+    score = 1 / (1 + np.exp(-logits))
+    owner = np.repeat(np.arange(patients), 2)
+    return pd.DataFrame(
+        {
+            names.FILENAME: [f"{i}.png" for i in range(2 * patients)],
+            names.PATIENT: [f"p{i}" for i in owner],
+            scores.DIGEST: [f"{i:032x}" for i in range(2 * patients)],
+            names.LABEL: (rng.random(2 * patients) < score).astype(int),
+            names.SCORE: score,
+            names.DISTANCE: 1.0,
+            names.UNLIKE: 0,
+            names.SITE: np.where(owner % 4 == 0, "south", "north"),
+        }
+    )
+
+
+def judged(data=None, baseline=None, served=SERVED, **changes):
+    settings = {"gate": {**GATE, **changes}, "slices": [names.SITE], "min_patients": 10}
+    data = frame() if data is None else data
+    return gate.judge(data, settings, baseline or Baseline(), served)
+
+
+def failed(rules):
+    return [rule.rule for rule in rules if rule.passed is False]
+
+
+def same(data):
+    return Baseline("compared", "", dict(zip(data[scores.DIGEST], data[names.SCORE], strict=True)))
+
+
+def better(data):
+    """An old model that makes no mistake."""
+    return Baseline("compared", "", dict(zip(data[scores.DIGEST], data[names.LABEL], strict=True)))
+
+
+def inverted_at_south():
+    data = frame()
+    south = data[names.SITE] == "south"
+    data.loc[south, names.SCORE] = 1 - data.loc[south, names.SCORE]
+    return data
+
+
+def overconfident():
+    data = frame()
+    data[names.SCORE] = data[names.SCORE] ** 6
+    return data
+
+
+def only(label, keep):
+    data = frame()
+    return data[(data[names.LABEL] != label) | (data[names.PATIENT].isin(keep))]
+
+
+def test_all_rules_hold():
+    rules = judged(baseline=same(frame()))
+    assert failed(rules) == []
+    assert all(rule.passed for rule in rules)
+    assert [r.slice for r in rules if r.rule == "slice_auc"] == [
+        "study/site: north",
+        "study/site: south",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "arguments"),
+    [
+        ("auc", {"auc": {**GATE["auc"], "threshold": 0.97}}),
+        ("auc", {"auc": {"threshold": 0.94, "bound": "lower", "max_drop": 0.02}}),
+        ("slice_auc", {"data": inverted_at_south(), "auc": {**GATE["auc"], "threshold": 0.5},
+                       "calibration_error": None}),
+        ("calibration", {"data": overconfident()}),
+        ("baseline", {"baseline": better(frame())}),
+        ("positives", {"data": only(1, [f"p{i}" for i in range(8)]), "calibration_error": None,
+                       "slice_auc": None}),
+        ("negatives", {"data": only(0, [f"p{i}" for i in range(8)]), "calibration_error": None,
+                       "slice_auc": None}),
+        ("servable", {"served": Served(64, 0.01)}),
+        ("servable", {"served": Served(64, float("inf"))}),
+        ("servable", {"served": Served(0, 0.0)}),
+        ("servable", {"served": Served(0, float("nan"), "OpError: it crashed")}),
+    ],
+)  # fmt: skip
+def test_each_rule_refuses_alone(rule, arguments):
+    assert set(failed(judged(**arguments))) == {rule}
+
+
+def test_the_lower_bound_is_stricter_than_the_value():
+    limit = {"threshold": 0.94, "max_drop": 0.02}
+    assert failed(judged(auc={**limit, "bound": "value"})) == []
+    assert failed(judged(auc={**limit, "bound": "lower"})) == ["auc"]
+
+
+def test_a_slice_with_few_patients_is_not_judged():
+    data = inverted_at_south()
+    few = set(data[data[names.SITE] == "south"][names.PATIENT].unique()[:12])
+    data = data[(data[names.SITE] == "north") | data[names.PATIENT].isin(few)]
+    rules = judged(data, auc={**GATE["auc"], "threshold": 0.5}, calibration_error=None)
+    assert [rule.slice for rule in rules if rule.rule == "slice_auc"] == ["study/site: north"]
+
+
+def test_an_incompatible_old_model_is_told_and_no_reason():
+    rules = judged(baseline=Baseline("incompatible", "cannot be judged: KeyError"))
+    assert failed(rules) == []
+    (rule,) = [rule for rule in rules if rule.rule == "baseline"]
+    assert rule.passed is None
+    assert "KeyError" in rule.text
+
+
+def test_one_class_is_refused():
+    data = frame()
+    rules = judged(data[data[names.LABEL] == 1])
+    assert {"auc", "negatives"} <= set(failed(rules))
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    data = frame()
+    data[names.SCORE] = np.nan
+    assert "auc" in failed(judged(data))
