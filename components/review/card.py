@@ -5,7 +5,7 @@ import importlib.metadata
 import platform
 from collections.abc import Sequence
 
-from tfxray.components import names, scores
+from tfxray.components import names
 from tfxray.components.judgement import OVERALL
 from tfxray.components.review.data import Category, Number
 from tfxray.components.review.evidence import Evidence
@@ -51,17 +51,18 @@ def sites(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) -> 
     }
     found = []
     for name in [*known, *(name for name in judged if name not in known)]:
-        row, unlike = judged.get(name), None
-        table = evidence.scores
-        if (
-            row is not None
-            and row.rows is not None
-            and table is not None
-            and scores.UNLIKE in table
-        ):
-            unlike = float((table[scores.UNLIKE][row.rows] == 1).mean())
-        found.append(Site(name, known.get(name, {}).get("train", 0), row, unlike))
+        row = judged.get(name)
+        training = known.get(name, {}).get("train", 0)
+        found.append(Site(name, training, row, _unlike(evidence, row)))
     return found
+
+
+def _unlike(evidence: Evidence, row: Row | None) -> float | None:
+    """The share of a slice's images that look unlike the training images."""
+    table = evidence.scores
+    if row is None or row.rows is None or table is None or names.UNLIKE not in table:
+        return None
+    return float((table[names.UNLIKE][row.rows] == 1).mean())
 
 
 def population(held: Sequence[Category], measured: Sequence[Number]) -> list[str]:

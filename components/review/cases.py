@@ -5,7 +5,7 @@ import dataclasses
 import glob
 import io
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,14 @@ import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components import images, names, transform
+from tfxray.components import images, names, scores, transform
 from tfxray.components.errors import UserError
 from tfxray.components.review.evidence import Evidence
-from tfxray.components.scores import UNLIKE
 
 _LISTED = 24  # per list
 _SIDE = 256  # of a thumbnail, pixels
 _QUALITY = 80
-_BATCH = 32  # heat maps at a time
+_BATCH = 32  # images at a time
 METHOD = "grad-cam"
 
 log = logging.getLogger(__name__)
@@ -84,12 +83,12 @@ def cases(evidence: Evidence) -> tuple[list[Cases], str]:
     if evidence.scores is None:
         return [], "The page was given no scores of single images."
     lists = _lists(evidence, evidence.scores)
-    wanted = {file for _, _, _, part in lists for file in part[names.FILENAME]}
-    encoded = _encoded(evidence, wanted)
-    drawn = {file: _thumbnail(data) for file, data in encoded.items()}
-    thumbnails = {file: image for file, image in drawn.items() if image}
+    wanted = pd.concat([part for _, _, _, part in lists])
+    encoded = _encoded(evidence, set(wanted[names.FILENAME]), set(wanted[scores.DIGEST]))
+    drawn = {digest: _thumbnail(data) for digest, data in encoded.items()}
+    thumbnails = {digest: image for digest, image in drawn.items() if image}
     heat, reason = _heat(evidence, encoded, thumbnails)
-    xrays = {file: _uri(image) for file, image in thumbnails.items()}
+    xrays = {digest: _uri(image) for digest, image in thumbnails.items()}
     found = []
     for title, note, total, part in lists:
         shown = [_case(evidence, row, xrays, heat) for row in part.to_dict("records")]
@@ -97,14 +96,14 @@ def cases(evidence: Evidence) -> tuple[list[Cases], str]:
     return found, reason
 
 
-def _lists(evidence: Evidence, scores: pd.DataFrame) -> list[tuple[str, str, int, pd.DataFrame]]:
+def _lists(evidence: Evidence, table: pd.DataFrame) -> list[tuple[str, str, int, pd.DataFrame]]:
     at, (negative, positive) = evidence.threshold, evidence.classes
-    score, true = scores[names.SCORE], scores[names.LABEL] == 1
-    missed = scores[true & (score < at)].sort_values(names.SCORE)
-    alarms = scores[~true & (score >= at)].sort_values(names.SCORE, ascending=False)
+    score, true = table[names.SCORE], table[names.LABEL] == 1
+    missed = table[true & (score < at)].sort_values(names.SCORE)
+    alarms = table[~true & (score >= at)].sort_values(names.SCORE, ascending=False)
     half = _LISTED // 2
-    doubt = scores.assign(_=(score - at).abs()).sort_values("_")
-    against = scores.assign(_=(score - true).abs()).sort_values("_", ascending=False)
+    doubt = table.assign(_=(score - at).abs()).sort_values("_")
+    against = table.assign(_=(score - true).abs()).sort_values("_", ascending=False)
     against = against[against["_"] > 0.5]
     return [
         (f"Missed: {positive} taken for {negative}", "Lowest score first.", len(missed),
@@ -125,41 +124,41 @@ def _case(
     xrays: Mapping[str, str],
     heat: Mapping[str, str],
 ) -> Case:
-    file, score = str(row[names.FILENAME]), float(str(row[names.SCORE]))
+    digest, score = str(row[scores.DIGEST]), float(str(row[names.SCORE]))
     label, said = row[names.LABEL] == 1, score >= evidence.threshold
     return Case(
-        file=file,
+        file=str(row[names.FILENAME]),
         label=evidence.classes[label],
         said=evidence.classes[said],
         score=score,
-        unlike=row[UNLIKE] == 1 if UNLIKE in row else None,
-        xray=xrays.get(file),
-        heat=heat.get(file),
+        unlike=row[names.UNLIKE] == 1 if names.UNLIKE in row else None,
+        xray=xrays.get(digest),
+        heat=heat.get(digest),
     )
 
 
-def _encoded(evidence: Evidence, wanted: Iterable[str]) -> dict[str, bytes]:
-    """The images by name; those that share a name are left out, since either may be meant."""
+def _encoded(evidence: Evidence, files: set[str], digests: set[str]) -> dict[str, bytes]:
+    """The images by digest. The name tells which ones are worth the computing of one."""
     folder = evidence.uris.get("ExampleGen.examples")
-    files = sorted(glob.glob(glob.escape(str(folder)) + "/Split-test/*")) if folder else []
-    names_left = {name.encode() for name in wanted if name}
+    pattern = glob.escape(str(folder)) + "/Split-test/*"
+    records = tf.data.TFRecordDataset(sorted(glob.glob(pattern)) if folder else [], "GZIP")
     spec = {
         names.FILENAME: tf.io.FixedLenFeature([], tf.string, ""),
         names.IMAGE: tf.io.FixedLenFeature([], tf.string, ""),
     }
+    likely = {name.encode() for name in files} | {b""}
     found: dict[str, bytes] = {}
-    twice: set[str] = set()
-    records = tf.data.TFRecordDataset(files, "GZIP").batch(64)
     try:
-        for batch in records.map(lambda b: tf.io.parse_example(b, spec)):
+        for batch in records.batch(_BATCH).map(lambda b: tf.io.parse_example(b, spec)):
             for i, name in enumerate(batch[names.FILENAME].numpy()):
-                if name in names_left:
-                    text = name.decode("utf-8", "replace")
-                    twice |= {text} & found.keys()
-                    found[text] = batch[names.IMAGE][i].numpy()
+                if name in likely:
+                    encoded = batch[names.IMAGE][i].numpy()
+                    digest = scores.digest(encoded)
+                    if digest in digests:
+                        found[digest] = encoded
     except tf.errors.OpError as error:
         log.warning("the test split's images cannot be read: %s", error)
-    return {name: data for name, data in found.items() if data and name not in twice}
+    return found
 
 
 def _thumbnail(encoded: bytes) -> Image.Image | None:
@@ -186,7 +185,7 @@ def _heat(
     if not folder or not thumbnails:
         return {}, "The images or the model are missing."
     try:
-        from tfxray.components import attribution
+        from tfxray.components import attribution  # type: ignore[attr-defined]
     except ImportError:
         return {}, "This version of tfxray draws no heat maps."
     try:

@@ -1,7 +1,6 @@
 """What a run left behind, as the page reads it; whatever is missing is None or empty."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tfxray.components import judgement, scores
+from tfxray.components import gate, judgement, scores
 from tfxray.components.judgement import Judgement, SplitCounts
-from tfxray.components.trainer import HISTORY
+from tfxray.components.trainer import DECISION, HISTORY
 
-GATE = "gate.json"
-DECISION = "decision.json"
 MIN_PATIENTS = 10
 
 
@@ -77,7 +74,6 @@ def read(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Ev
     evaluation = uris.get("Evaluator.evaluation")
     statistics = uris.get("StatisticsGen.statistics")
     table = scores.read(Path(evaluation)) if evaluation else None
-    gate = Path(evaluation) / GATE if evaluation else None
     return Evidence(
         summary=summary,
         config=yaml.safe_load(config) or {},
@@ -87,7 +83,7 @@ def read(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Ev
         if evaluation and any(Path(evaluation).glob("metrics*"))
         else None,
         scores=table if table is not None and len(table) else None,
-        gate=json.loads(gate.read_text(encoding="utf-8")) if gate and gate.is_file() else {},
+        gate=gate.read(Path(evaluation)) if evaluation else {},
         decision=judgement.written(uris, DECISION),
         history=judgement.written(uris, HISTORY),
         counts=judgement.counts(statistics) if statistics else {},

@@ -1,12 +1,11 @@
 """The figures of the test split and of its slices, each with its interval by patient."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from tfxray.components import intervals, names
+from tfxray.components import intervals, names, scores
 from tfxray.components.judgement import OVERALL, Figure, Slice
 from tfxray.components.review import curves
 from tfxray.components.review.evidence import Evidence
@@ -28,7 +27,6 @@ AT_THRESHOLD = ("accuracy", "sensitivity", "specificity", "precision", "npv")
 # What one class alone does not have. Its predictive values would only repeat which class it is.
 _BOTH_CLASSES = ("auc", "prauc", "precision", "npv")
 _AGREE = 0.005  # an image on the threshold itself
-_AGES = {"0-17": 18, "18-39": 40, "40-59": 60, "60-79": 80, "80+": np.inf}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +67,9 @@ def rows(evidence: Evidence) -> list[Row]:
     if evidence.scores is None:
         return [_of_tfma(item) for item in by_tfma.values()]
     found, same = [], agree(evidence)
-    for name, inside in members(evidence.scores, evidence.slices).items():
+    everything = np.ones(len(evidence.scores), bool)
+    parts = {OVERALL: everything, **scores.slices(evidence.scores, evidence.slices)}
+    for name, inside in parts.items():
         part = evidence.scores[inside]
         own = _figures(part, evidence.threshold)
         theirs = {
@@ -85,40 +85,6 @@ def rows(evidence: Evidence) -> list[Row]:
     left = by_tfma.keys() - {row.name for row in found}
     few = [_of_tfma(by_tfma[name]) for name in sorted(left) if names.AGE not in name]
     return found + few
-
-
-def members(scores: pd.DataFrame, slices: Sequence[str | Sequence[str]]) -> dict[str, np.ndarray]:
-    """Which rows each slice holds.
-
-    Args:
-        scores: See `scores.read`.
-        slices: As the config has them. Bands of age are among them wherever ages are known.
-
-    Returns:
-        By name, as TFMA has it, bool of shape [n].
-    """
-    wanted = [[item] if isinstance(item, str) else sorted(item) for item in slices]
-    if names.AGE in scores and [names.AGE] not in wanted:
-        wanted.append([names.AGE])
-    found = {OVERALL: np.ones(len(scores), bool)}
-    for features in wanted:
-        if not set(features) <= set(scores):
-            continue
-        values = pd.DataFrame({name: _values(scores, name) for name in features})
-        named = values.ne("").all(axis=1)
-        for row in values[named].drop_duplicates().sort_values(features).to_numpy():
-            name = " & ".join(f"{key}: {value}" for key, value in zip(features, row, strict=True))
-            found[name] = values.eq(row).all(axis=1).to_numpy()
-    return found
-
-
-def _values(scores: pd.DataFrame, feature: str) -> pd.Series:
-    """A feature's values as text, empty where unknown; ages in bands."""
-    if feature != names.AGE:
-        return scores[feature].fillna("").astype(str)
-    ages = pd.to_numeric(scores[feature], errors="coerce")
-    bands = pd.cut(ages, [-np.inf, *_AGES.values()], right=False, labels=list(_AGES))
-    return bands.astype(object).where(ages.notna() & (ages >= 0), "").astype(str)
 
 
 def _of_tfma(item: Slice) -> Row:
@@ -183,7 +149,7 @@ def agree(evidence: Evidence) -> bool:
 
 def widening(evidence: Evidence) -> float | None:
     """How much further the AUC's interval by patient reaches down than TFMA's, by image."""
-    theirs = evidence.judgement.auc if evidence.judgement else None
+    theirs = evidence.judgement.slices[0].figures.get("auc") if evidence.judgement else None
     if evidence.scores is None or theirs is None or theirs.low is None:
         return None
     own = _figures(evidence.scores, evidence.threshold)["auc"]

@@ -109,7 +109,7 @@ def _curve(curve: curves.Curve, point: tuple[float, float | None], x: str, y: st
     figure.add_trace(
         go.Scatter(x=[point[0]], y=[point[1]], mode="markers", name="operating point",
                    marker={"color": ORANGE, "size": 11, "symbol": "diamond"},
-                   hovertemplate=f"operating point<br>{x} %{{x:.3f}}<br>{y} %{{y:.3f}}<extra></extra>")
+                   hovertemplate=f"{x} %{{x:.3f}}<br>{y} %{{y:.3f}}")
     )  # fmt: skip
     figure.update_xaxes(title=x, range=[-0.02, 1.02])
     figure.update_yaxes(title=y, range=[-0.02, 1.02])
@@ -179,6 +179,8 @@ def reliability(evidence: Evidence) -> tuple[Plot, Plot] | None:
         return None
     score = table[names.SCORE].to_numpy(float)
     bins = curves.reliability(table[names.LABEL].to_numpy(), score, table[names.PATIENT].to_numpy())
+    above = [b.positives.high - b.positives.value for b in bins]
+    below = [b.positives.value - b.positives.low for b in bins]
     figure = go.Figure(
         [
             go.Scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect calibration",
@@ -186,9 +188,7 @@ def reliability(evidence: Evidence) -> tuple[Plot, Plot] | None:
             go.Scatter(
                 x=[b.score for b in bins], y=[b.positives.value for b in bins],
                 mode="lines+markers", name="held-out images", marker={"color": BLUE, "size": 8},
-                error_y={"type": "data", "array": [b.positives.high - b.positives.value for b in bins],
-                         "arrayminus": [b.positives.value - b.positives.low for b in bins],
-                         "color": BLUE},
+                error_y={"type": "data", "array": above, "arrayminus": below, "color": BLUE},
                 text=[f"{b.images} images" for b in bins],
                 hovertemplate="score %{x:.3f}<br>positive %{y:.3f}<br>%{text}<extra></extra>"),
         ]

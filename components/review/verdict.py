@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from tfxray.components import names, scores
+from tfxray.components import names
 from tfxray.components.evaluator import AUC
 from tfxray.components.judgement import OVERALL, Figure
 from tfxray.components.review.evidence import Evidence
@@ -27,19 +27,21 @@ class Rule:
     """One rule of the gate.
 
     Attributes:
+        kind: As Evaluator calls it.
         name: In words.
         slice: What it was held against.
-        figure: What was measured, with its interval; None where the rule measures nothing.
+        figure: What was measured, with its interval; None where it could not be.
         limit: What was demanded.
-        passed: Whether it held.
+        passed: Whether it held; None where it does not apply to this run.
         text: All of it in a line.
     """
 
+    kind: str
     name: str
     slice: str
     figure: Figure | None
     limit: float | None
-    passed: bool
+    passed: bool | None
     text: str
 
 
@@ -49,24 +51,26 @@ def rules(evidence: Evidence) -> list[Rule]:
     Args:
         evidence: Of the run.
     """
+    order = list(RULES)
     given = [_rule(item) for item in evidence.gate.get("rules", [])]
+    # What failed first: it is why nothing was pushed.
+    given.sort(key=lambda r: (r.passed is not False, order.index(r.kind) if r.kind in order else 0))
     if given or not evidence.judgement:
         return given
     found, limit = evidence.judgement, float(evidence.summary["threshold"])
     text = "; ".join(found.reasons) or f"AUC of at least {limit:g}"
-    return [Rule(RULES[AUC], OVERALL, found.auc, limit, found.blessed, text)]
+    return [Rule(AUC, RULES[AUC], OVERALL, found.auc, limit, found.blessed, text)]
 
 
 def _rule(item: dict[str, Any]) -> Rule:
-    if item["rule"] == "servable":  # yes or no, which the verdict tells
-        item = {**item, "figure": None, "limit": None}
     figure = item.get("figure")
     return Rule(
+        item["rule"],
         RULES.get(item["rule"], item["rule"]),
         item.get("slice") or OVERALL,
         None if figure is None else Figure(figure, item.get("low"), item.get("high")),
         item.get("limit"),
-        bool(item["passed"]),
+        item["passed"],
         item.get("text", ""),
     )
 
@@ -103,12 +107,15 @@ def answers(evidence: Evidence, slices: Sequence[Row], gate: Sequence[Rule]) -> 
 def _enough(gate: Sequence[Rule]) -> Answer | None:
     if not gate:
         return None
-    broken = [rule for rule in gate if not rule.passed]
+    broken = [rule for rule in gate if rule.passed is False]
     if broken:
         text = "; ".join(rule.text for rule in broken)
         return Answer("Is it good enough?", "No", f"{text}.", "gate")
-    many = f"All {len(gate)} rules of the gate hold" if len(gate) > 1 else "The gate's rule holds"
-    return Answer("Is it good enough?", "Yes", f"{many}: {gate[0].text}.", "gate")
+    held = [rule for rule in gate if rule.passed]
+    many = f"All {len(held)} rules of the gate hold" if len(held) > 1 else "The gate's rule holds"
+    first = next((rule for rule in held if rule.kind == AUC), held[0]) if held else None
+    text = f"{many}: {first.text}." if first else "No rule of the gate applies."
+    return Answer("Is it good enough?", "Yes", text, "gate")
 
 
 def _whom(slices: Sequence[Row]) -> Answer | None:
@@ -152,12 +159,12 @@ def _wrong(evidence: Evidence) -> Answer | None:
 
 def _why(evidence: Evidence) -> Answer | None:
     table = evidence.scores
-    if table is None or scores.UNLIKE not in table:
+    if table is None or names.UNLIKE not in table:
         return None
     said = table[names.SCORE] >= evidence.threshold
     wrong = said != (table[names.LABEL] == 1)
-    total, unlike = int(wrong.sum()), int((table[scores.UNLIKE][wrong] == 1).sum())
-    rate = float((table[scores.UNLIKE][~wrong] == 1).mean()) if total < len(table) else 0.0
+    total, unlike = int(wrong.sum()), int((table[names.UNLIKE][wrong] == 1).sum())
+    rate = float((table[names.UNLIKE][~wrong] == 1).mean()) if total < len(table) else 0.0
     text = f"{unlike} of the {total} images it gets wrong look unlike the training images, and "
     text += f"{rate:.1%} of those it gets right. Heat maps show where it looked."
     return Answer("Why?", f"{unlike} of {total} errors unlike the training", text, "errors")
