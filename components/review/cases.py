@@ -185,7 +185,7 @@ def _heat(
     if not folder or not thumbnails:
         return {}, "The images or the model are missing."
     try:
-        from tfxray.components import attribution  # type: ignore[attr-defined]
+        from tfxray.components import attribution, overlay  # type: ignore[attr-defined]
     except ImportError:
         return {}, "This version of tfxray draws no heat maps."
     try:
@@ -200,7 +200,6 @@ def _heat(
             [transform.decode(tf.constant(encoded[n]), explainer.size)[..., 0] for n in part]
         )
         maps = explainer.heat(pixels, method=METHOD)
-        for name, own, heat in zip(part, pixels, maps, strict=True):
-            laid_over = attribution.overlay(own, heat).convert("RGB")
-            found[name] = _uri(laid_over.resize(thumbnails[name].size))
+        for name, heat in zip(part, maps, strict=True):
+            found[name] = _uri(overlay.overlay(np.asarray(thumbnails[name]), heat))
     return found, ""

@@ -80,7 +80,7 @@ def _judged(found: Evidence) -> dict[str, Any]:
         "columns": figures.COLUMNS,
         "gate": gate,
         "baseline": found.gate.get("baseline"),
-        "answers": verdict.answers(found, rows, gate),
+        "answers": verdict.answers(found, rows, gate, heat=not no_heat),
         "widening": figures.widening(found),
         "agree": figures.agree(found),
         "curves": plots.roc_and_pr(found),

@@ -16,8 +16,8 @@ RULES = {
     "slice_auc": "AUC of a slice",
     "calibration": "Calibration error",
     "baseline": "Against the latest blessed model",
-    "positives": "Enough positive images",
-    "negatives": "Enough negative images",
+    "positives": "Patients with a positive image",
+    "negatives": "Patients with a negative image",
     "servable": "The model can be served",
 }
 
@@ -92,15 +92,18 @@ class Answer:
     anchor: str
 
 
-def answers(evidence: Evidence, slices: Sequence[Row], gate: Sequence[Rule]) -> list[Answer]:
+def answers(
+    evidence: Evidence, slices: Sequence[Row], gate: Sequence[Rule], heat: bool
+) -> list[Answer]:
     """The questions that the run can answer.
 
     Args:
         evidence: Of the run.
         slices: The whole test split first.
         gate: See `rules`.
+        heat: Whether the page shows heat maps.
     """
-    found = [_enough(gate), _whom(slices), _sure(slices), _wrong(evidence), _why(evidence)]
+    found = [_enough(gate), _whom(slices), _sure(slices), _wrong(evidence), _why(evidence, heat)]
     return [answer for answer in found if answer] + [_pushed(evidence)]
 
 
@@ -157,7 +160,7 @@ def _wrong(evidence: Evidence) -> Answer | None:
     return Answer("What does it get wrong?", missed, text, "errors")
 
 
-def _why(evidence: Evidence) -> Answer | None:
+def _why(evidence: Evidence, heat: bool) -> Answer | None:
     table = evidence.scores
     if table is None or names.UNLIKE not in table:
         return None
@@ -166,7 +169,9 @@ def _why(evidence: Evidence) -> Answer | None:
     total, unlike = int(wrong.sum()), int((table[names.UNLIKE][wrong] == 1).sum())
     rate = float((table[names.UNLIKE][~wrong] == 1).mean()) if total < len(table) else 0.0
     text = f"{unlike} of the {total} images it gets wrong look unlike the training images, and "
-    text += f"{rate:.1%} of those it gets right. Heat maps show where it looked."
+    text += f"{rate:.1%} of those it gets right."
+    if heat:
+        text += " The heat maps show where it looked."
     return Answer("Why?", f"{unlike} of {total} errors unlike the training", text, "errors")
 
 

@@ -246,10 +246,10 @@ def test_heat_maps_lie_beside_their_image(known, monkeypatch):
         return pixels / 255
 
     explainer = SimpleNamespace(size=16, heat=heat)
-    fake = SimpleNamespace(
-        load=lambda folder: explainer, overlay=lambda own, heat: Image.new("RGB", (16, 16))
-    )
+    fake = SimpleNamespace(load=lambda folder: explainer)
+    drawn = SimpleNamespace(overlay=lambda pixels, heat: Image.fromarray(pixels).convert("RGB"))
     monkeypatch.setattr(components, "attribution", fake, raising=False)
+    monkeypatch.setattr(components, "overlay", drawn, raising=False)
     lists, reason = cases.cases(known)
     assert reason == ""
     assert all(case.heat for item in lists for case in item.shown)
@@ -265,7 +265,7 @@ def test_the_answers_are_drawn_from_the_run(known):
     rows = figures.rows(known)
     gate = verdict.rules(known)
     assert gate[0].passed is False
-    found = {a.question: a for a in verdict.answers(known, rows, gate)}
+    found = {a.question: a for a in verdict.answers(known, rows, gate, heat=False)}
     assert found["Is it good enough?"].short == "No"
     assert pages.SITES[1] not in found["Is it good enough?"].text
     assert "0.6 is low" in found["Is it good enough?"].text
