@@ -102,8 +102,11 @@ def limits(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) ->
     trained = [name for name, counts in known.items() if counts.get("train")]
     if len(trained) == 1:
         found.append(f"All training images come from one site, {trained[0]}.")
-    if len(trained) < 2:
-        found.append("Nothing here tells how the model does on another hospital's images.")
+    if not any(counts.get("test") and not counts.get("train") for counts in known.values()):
+        found.append(
+            "No test image is known to come from a hospital that the model was not trained on: "
+            "nothing here tells how it does at another."
+        )
     table = evidence.scores
     if table is not None and table[names.PATIENT].nunique() == len(table):
         found.append(

@@ -25,6 +25,12 @@ SPLIT_COLUMNS = {
     "cross_entropy": "Cross entropy", **_COUNTS,
 }  # fmt: skip
 
+# What a run that ended early may lack.
+_PLAIN: dict[str, Any] = {
+    "reason": None, "pushed_model": None, "examples": {}, "findings": [], "metrics": {},
+    "seconds": {}, "cached": [],
+}  # fmt: skip
+
 
 def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> None:
     """Writes the page.
@@ -46,7 +52,7 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
     )
     environment.filters["fixed"] = fixed
     html = environment.get_template("review.html").render(
-        summary={"findings": [], "metrics": {}, "seconds": {}, "cached": [], **summary},
+        summary={**_PLAIN, **summary},
         evidence=found,
         config=config,
         plotly_js=get_plotlyjs(),
@@ -67,7 +73,8 @@ def fixed(value: float, digits: int = 3) -> str:
     Returns:
         Such as `0.938`.
     """
-    return str(Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    return str(rounded if rounded else abs(rounded))  # no minus before a zero
 
 
 def _judged(found: Evidence) -> dict[str, Any]:

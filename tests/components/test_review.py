@@ -286,6 +286,7 @@ def test_numbers_are_rounded_as_a_browser_does():
     assert fixed(0.0625) == "0.063"
     assert fixed(0.9385, 3) == f"{0.9385:.3f}"
     assert fixed(1.0) == "1.000"
+    assert fixed(-0.00001) == "0.000"
 
 
 def test_scores_of_single_images_may_be_missing(tmp_path, uris):
