@@ -7,14 +7,20 @@ setup(
     version="0.1.0",
     description="A TFX pipeline that trains, judges and ships chest X-ray classifiers",
     python_requires=">=3.10,<3.11",
-    packages=["tfxray.pipeline", "tfxray.components", "tfxray.schema"],
+    packages=[
+        "tfxray.pipeline",
+        "tfxray.components",
+        "tfxray.components.review",
+        "tfxray.schema",
+    ],
     package_dir={
         "tfxray.pipeline": "pipeline",
         "tfxray.components": "components",
         "tfxray.schema": "schema",
     },
     package_data={
-        "tfxray.components": ["weights/*.h5", "templates/*"],
+        "tfxray.components": ["weights/*.h5"],
+        "tfxray.components.review": ["templates/*"],
         "tfxray.schema": ["schema.pbtxt"],
     },
     # Exact versions stand in requirements.lock; these are the bounds that the code relies on.
@@ -47,6 +53,7 @@ setup(
     extras_require={
         "dev": [
             "mypy",
+            "playwright>=1.5",
             "pyjpegls",
             "pytest",
             "pytest-timeout",

@@ -96,15 +96,15 @@ def judgement(evaluation: str) -> Judgement:
     slices = [_slice(metrics) for metrics in tfma.load_metrics(evaluation)]
     result = tfma.load_validation_result(evaluation)
     found = gate.read(Path(evaluation))
-    failed = [rule["text"] for rule in found["rules"] if rule["passed"] is False]
+    failed = [rule["text"] for rule in found.get("rules", []) if rule["passed"] is False]
     if not failed and not result.validation_ok:
         failed = _reasons(result)
     return Judgement(
         slices=sorted(slices, key=lambda s: (s.name != OVERALL, s.name)),
         blessed=not failed,
         reasons=failed,
-        compared=found["baseline"]["state"] == "compared",
-        rules=found["rules"],
+        compared=found.get("baseline", {}).get("state") == "compared",
+        rules=found.get("rules", []),
     )
 
 

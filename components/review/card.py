@@ -1,0 +1,127 @@
+"""What the model card and the table of sites say beyond figures."""
+
+import dataclasses
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+
+from tfxray.components import names
+from tfxray.components.judgement import OVERALL
+from tfxray.components.review.data import Category, Number
+from tfxray.components.review.evidence import Evidence
+from tfxray.components.review.figures import Row
+
+_PACKAGES = (
+    "tfxray", "tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis",
+    "tensorflow-data-validation", "apache-beam", "numpy",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """One site: what was learnt from it, and how the model does on it.
+
+    Attributes:
+        name: Its name.
+        training: How many of its images the model was trained on.
+        test: Its slice of the test split; None where that holds none of it.
+        unlike: The share of its test images that look unlike the training's; None where unknown.
+    """
+
+    name: str
+    training: int
+    test: Row | None
+    unlike: float | None
+
+
+def sites(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) -> list[Site]:
+    """Every site that the data names.
+
+    Args:
+        evidence: Of the run.
+        rows: The slices.
+        held: The data's categories.
+    """
+    known = next((c.values for c in held if c.feature == names.SITE), {})
+    prefix = f"{names.SITE}: "
+    judged = {
+        row.name.removeprefix(prefix): row
+        for row in rows
+        if row.name.startswith(prefix) and row.features == names.SITE
+    }
+    found = []
+    for name in [*known, *(name for name in judged if name not in known)]:
+        row = judged.get(name)
+        training = known.get(name, {}).get("train", 0)
+        found.append(Site(name, training, row, _unlike(evidence, row)))
+    return found
+
+
+def _unlike(evidence: Evidence, row: Row | None) -> float | None:
+    """The share of a slice's images that look unlike the training images."""
+    table = evidence.scores
+    if row is None or row.rows is None or table is None or names.UNLIKE not in table:
+        return None
+    return float((table[names.UNLIKE][row.rows] == 1).mean())
+
+
+def population(held: Sequence[Category], measured: Sequence[Number]) -> list[str]:
+    """Whom the model was trained on, a line per feature."""
+    lines = []
+    for number in measured:
+        if number.feature == names.AGE and number.split == "train":
+            lines.append(
+                f"Age {number.least:.0f} to {number.most:.0f} years, median {number.median:.0f}"
+                + (f"; unknown for {number.missing} images" if number.missing else "")
+            )
+    for category in held:
+        counts = {v: c["train"] for v, c in category.values.items() if c.get("train")}
+        total = sum(counts.values())
+        if total:
+            shares = ", ".join(f"{value} {count / total:.0%}" for value, count in counts.items())
+            lines.append(f"{category.feature}: {shares}")
+    return lines
+
+
+def limits(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) -> list[str]:
+    """What the run itself says about where the model is not to be trusted."""
+    found = []
+    small = [row.name for row in rows if row.name != OVERALL and not row.figures.get("auc")]
+    if small:
+        found.append(f"Not enough test patients to judge: {', '.join(small)}.")
+    unknown = [
+        name
+        for name in (names.AGE, names.SEX, names.VIEW, names.SITE)
+        if evidence.scores is not None and name not in evidence.scores
+    ]
+    if unknown:
+        found.append(
+            f"The data does not tell {', '.join(unknown)}: how the model does by them is unknown."
+        )
+    known = next((c.values for c in held if c.feature == names.SITE), {})
+    trained = [name for name, counts in known.items() if counts.get("train")]
+    if len(trained) == 1:
+        found.append(f"All training images come from one site, {trained[0]}.")
+    if not any(counts.get("test") and not counts.get("train") for counts in known.values()):
+        found.append(
+            "No test image is known to come from a hospital that the model was not trained on: "
+            "nothing here tells how it does at another."
+        )
+    table = evidence.scores
+    if table is not None and table[names.PATIENT].nunique() == len(table):
+        found.append(
+            "Every test image counts as a patient of its own: if patients are not known, "
+            "intervals are too narrow and a patient may be in two splits."
+        )
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Of what the page was written with."""
+    found = {"Python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,144 @@
+"""What the data looks like, split by split, and how far it lies from the last blessed run's."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from tfxray.components import drift, judgement, names, schemas
+from tfxray.components.review.evidence import Evidence
+
+_CATEGORIES = (names.SITE, names.SEX, names.VIEW)
+_NUMBERS = (names.AGE, names.MEAN, names.STD, names.SHARPNESS, names.WIDTH, names.HEIGHT)
+_MOST = 20  # values of a category that are listed
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """A number's distribution in a split."""
+
+    feature: str
+    split: str
+    missing: int
+    mean: float
+    deviation: float
+    least: float
+    median: float
+    most: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Category:
+    """How often each value of a category is found: by value, then by split."""
+
+    feature: str
+    values: dict[str, dict[str, int]]
+    others: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift:
+    """How far a feature lies from the last blessed run's.
+
+    Attributes:
+        feature: Its name.
+        kind: The distance's.
+        value: What was measured; None where the two cannot be compared.
+        limit: The most allowed, for as many patients as there are.
+    """
+
+    feature: str
+    kind: str
+    value: float | None
+    limit: float
+
+
+def numbers(evidence: Evidence) -> list[Number]:
+    """The numbers that the data holds, by feature and split."""
+    found = []
+    for split, (total, features) in _statistics(evidence).items():
+        for name in _NUMBERS:
+            held = features.get(name)
+            if held and held.num_stats.common_stats.num_non_missing:
+                s = held.num_stats
+                missing = total - s.common_stats.num_non_missing
+                row = Number(name, split, missing, s.mean, s.std_dev, s.min, s.median, s.max)
+                found.append(row)
+    return sorted(found, key=lambda n: (_NUMBERS.index(n.feature), names.SPLITS.index(n.split)))
+
+
+def categories(evidence: Evidence) -> list[Category]:
+    """The categories that the data holds."""
+    statistics = _statistics(evidence)
+    found = []
+    for name in _CATEGORIES:
+        values: dict[str, dict[str, int]] = {}
+        for split, (_, features) in statistics.items():
+            if name in features:
+                for bucket in features[name].string_stats.rank_histogram.buckets:
+                    values.setdefault(bucket.label, {})[split] = int(bucket.sample_count)
+        if values:
+            order = sorted(values, key=lambda value: (-sum(values[value].values()), value))
+            kept = {value: values[value] for value in order[:_MOST]}
+            found.append(Category(name, kept, len(values) - len(kept)))
+    return found
+
+
+def drifts(evidence: Evidence) -> list[Drift] | None:
+    """How far each feature lies off, the nearest to its limit first.
+
+    Returns:
+        None where there was no blessed run to compare with.
+    """
+    uris = evidence.uris
+    folder, baseline = (
+        uris.get("DistributionValidator.anomalies"),
+        uris.get("BaselineStatistics.statistics"),
+    )
+    if not folder or not baseline or "train" not in evidence.counts:
+        return None
+    thresholds = evidence.config.get("validation", {}).get("drift", {})
+    held, before = _patients(evidence.counts), _patients(judgement.counts(baseline))
+    other = drift.of_other_bins(uris["StatisticsGen.statistics"], baseline)
+    found = []
+    for info in drift.measured(folder).drift_skew_info:
+        name = ".".join(info.path.step)
+        threshold = thresholds.get(name)
+        for measurement in info.drift_measurements if threshold is not None else ():
+            kind = "L-infinity" if names.FEATURES[name] is bytes else "Jensen-Shannon"
+            value = None if name in other else measurement.value
+            found.append(Drift(name, kind, value, drift.limit(name, threshold, held, before)))
+    return sorted(found, key=lambda d: -(d.value or 0) / d.limit)
+
+
+def differences(uris: Mapping[str, str]) -> list[schemas.Difference]:
+    """How what SchemaGen inferred differs from the curated schema, as the run had it."""
+    if "SchemaGen.schema" not in uris or "CuratedSchema.schema" not in uris:
+        return []
+    curated, inferred = (
+        schemas.read(Path(uris[f"{node}.schema"]) / "schema.pbtxt")
+        for node in ("CuratedSchema", "SchemaGen")
+    )
+    return schemas.differences(curated, inferred)
+
+
+def _patients(counts: Mapping[str, judgement.SplitCounts]) -> int:
+    held = counts.get("train")
+    return (held.patients or held.images) if held else 0
+
+
+def _statistics(
+    evidence: Evidence,
+) -> dict[str, tuple[int, dict[str, statistics_pb2.FeatureNameStatistics]]]:
+    """By split, how many examples it holds and the statistics of each feature."""
+    folder = evidence.uris.get("StatisticsGen.statistics")
+    found = {}
+    for split in names.SPLITS if folder else ():
+        path = Path(str(folder)) / f"Split-{split}" / "FeatureStats.pb"
+        if path.is_file():
+            held = tfdv.load_stats_binary(str(path)).datasets[0]
+            features = {f.name or ".".join(f.path.step): f for f in held.features}
+            found[split] = (held.num_examples, features)
+    return found

@@ -1,0 +1,90 @@
+"""What a run left behind, as the page reads it; whatever is missing is None or empty."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from tfxray.components import gate, judgement, scores
+from tfxray.components.judgement import Judgement, SplitCounts
+from tfxray.components.trainer import DECISION, HISTORY
+
+MIN_PATIENTS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What is known of a run.
+
+    Attributes:
+        summary: The fields of its summary.
+        config: Its resolved configuration.
+        uris: Folders of its artifacts, as `StatisticsGen.statistics`.
+        judgement: TFMA's, where the model was judged.
+        scores: The test split's; see `scores.read`.
+        gate: `rules` and `baseline`, as Evaluator wrote them.
+        decision: Threshold and temperature, as Trainer wrote them.
+        history: The training's, by figure.
+        counts: How much each split holds.
+    """
+
+    summary: Mapping[str, Any]
+    config: Mapping[str, Any]
+    uris: Mapping[str, str]
+    judgement: Judgement | None
+    scores: pd.DataFrame | None
+    gate: Mapping[str, Any]
+    decision: Mapping[str, Any]
+    history: Mapping[str, list[float]]
+    counts: Mapping[str, SplitCounts]
+
+    @property
+    def threshold(self) -> float:
+        """The operating point: a score that reaches it is called positive."""
+        return float(self.decision.get("threshold", 0.5))
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """The negative and the positive class."""
+        named = self.config.get("classes") or ("0", "1")
+        return str(named[0]), str(named[1])
+
+    @property
+    def slices(self) -> list[str | list[str]]:
+        """The features to slice by; a list within crosses some."""
+        return self.config.get("evaluate", {}).get("slices") or []
+
+    @property
+    def min_patients(self) -> int:
+        """With fewer, a slice tells nothing."""
+        return int(self.config.get("evaluate", {}).get("min_patients", MIN_PATIENTS))
+
+
+def read(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Evidence:
+    """Reads what is there.
+
+    Args:
+        summary: The fields of a run's summary.
+        config: The resolved configuration, in YAML.
+        uris: Folders of the run's artifacts.
+    """
+    evaluation = uris.get("Evaluator.evaluation")
+    statistics = uris.get("StatisticsGen.statistics")
+    table = scores.read(Path(evaluation)) if evaluation else None
+    return Evidence(
+        summary=summary,
+        config=yaml.safe_load(config) or {},
+        uris=uris,
+        # Of an evaluation that broke off, the scores may be all there is.
+        judgement=judgement.judgement(evaluation)
+        if evaluation and any(Path(evaluation).glob("metrics*"))
+        else None,
+        scores=table if table is not None and len(table) else None,
+        gate=gate.read(Path(evaluation)) if evaluation else {},
+        decision=judgement.written(uris, DECISION),
+        history=judgement.written(uris, HISTORY),
+        counts=judgement.counts(statistics) if statistics else {},
+    )

@@ -1,0 +1,143 @@
+"""Puts the page together from what the run left behind."""
+
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from plotly.offline import get_plotlyjs
+
+from tfxray.components.review import card, data, evidence, figures, plots, threshold, verdict
+from tfxray.components.review import cases as case_lists
+from tfxray.components.review import network as networks
+from tfxray.components.review.evidence import Evidence
+
+# The columns of the table of splits: Trainer's figure, and its heading.
+_COUNTS = {
+    "true_positives": "TP",
+    "false_positives": "FP",
+    "true_negatives": "TN",
+    "false_negatives": "FN",
+}
+SPLIT_COLUMNS = {
+    "auc": "AUC", "precision": "Precision", "recall": "Recall", "accuracy": "Accuracy",
+    "cross_entropy": "Cross entropy", **_COUNTS,
+}  # fmt: skip
+
+# What a run that ended early may lack.
+_PLAIN: dict[str, Any] = {
+    "reason": None, "pushed_model": None, "examples": {}, "findings": [], "metrics": {},
+    "seconds": {}, "cached": [],
+}  # fmt: skip
+
+
+def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> None:
+    """Writes the page.
+
+    Args:
+        path: Where to.
+        summary: The fields of a run's summary.
+        config: The resolved configuration, in YAML.
+        uris: Folders of the run's artifacts, as `StatisticsGen.statistics`; parts whose artifact
+            is missing are left out.
+    """
+    found = evidence.read(summary, config, uris)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,  # names of files, sites and classes are text, never markup
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["fixed"] = fixed
+    html = environment.get_template("review.html").render(
+        summary={**_PLAIN, **summary},
+        evidence=found,
+        config=config,
+        plotly_js=get_plotlyjs(),
+        **_judged(found),
+        **_data(found),
+        **_training(found),
+    )
+    path.write_text(html, encoding="utf-8")
+
+
+def fixed(value: float, digits: int = 3) -> str:
+    """A number with so many decimals, a half upwards: as JavaScript's `toFixed` has it.
+
+    Args:
+        value: The number.
+        digits: After the point.
+
+    Returns:
+        Such as `0.938`.
+    """
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    return str(rounded if rounded else abs(rounded))  # no minus before a zero
+
+
+def _judged(found: Evidence) -> dict[str, Any]:
+    """What the test split told."""
+    rows = figures.rows(found)
+    gate = verdict.rules(found)
+    cases, no_heat = case_lists.cases(found)
+    return {
+        "rows": rows,
+        "columns": figures.COLUMNS,
+        "gate": gate,
+        "baseline": found.gate.get("baseline"),
+        "answers": verdict.answers(found, rows, gate, heat=not no_heat),
+        "widening": figures.widening(found),
+        "agree": figures.agree(found),
+        "curves": plots.roc_and_pr(found),
+        "forest": plots.forest(rows, found.summary["threshold"]),
+        "reliability": plots.reliability(found),
+        "slider": threshold.payload(found, rows),
+        "confusion": threshold.confusion(found),
+        "cases": cases,
+        "no_heat": no_heat,
+        "limits": card.limits(found, rows, data.categories(found)),
+        "sites": card.sites(found, rows, data.categories(found)),
+    }
+
+
+def _data(found: Evidence) -> dict[str, Any]:
+    """What the data looks like, and what DataGate thought of it."""
+    numbers, categories = data.numbers(found), data.categories(found)
+    return {
+        "counts": found.counts,
+        "balance": plots.balance(found.counts, found.classes) if found.counts else None,
+        "numbers": numbers,
+        "categories": categories,
+        "population": card.population(categories, numbers),
+        "drifts": data.drifts(found),
+        "checked": "ExampleValidator.anomalies" in found.uris,
+        "inferred": "SchemaGen.schema" in found.uris,
+        "differences": data.differences(found.uris),
+    }
+
+
+def _training(found: Evidence) -> dict[str, Any]:
+    """How the model came about."""
+    wanted = {"auc": "AUC", "cross_entropy": "cross entropy"}
+    drawn = [plots.training(found.history, key, name) for key, name in wanted.items()]
+    trained = bool(found.history)
+    return {
+        "history": [plot for plot in drawn if plot],
+        "epochs": len(found.history.get("loss", [])),
+        "kept": _kept(found.config) if trained else None,
+        "network": networks.network(found.config) if trained else None,
+        "split_columns": SPLIT_COLUMNS,
+        "counted": _COUNTS,
+        "versions": card.versions(),
+    }
+
+
+def _kept(config: Mapping[str, Any]) -> str:
+    """Which weights training ended with, in words."""
+    train = config.get("train", {})
+    if train.get("patience") is None:
+        return "the last round"
+    monitor = {"auc": "AUC"}.get(train["monitor"], train["monitor"].replace("_", " "))
+    return f"the round with the best validation {monitor}"

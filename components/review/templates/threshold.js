@@ -1,0 +1,61 @@
+// The slider: counts anew, slice by slice, what the chosen threshold would have meant.
+(() => {
+  const data = JSON.parse(document.getElementById("scores").textContent);
+  const slider = document.getElementById("slider");
+  const chosen = document.getElementById("chosen");
+  const rows = document.querySelectorAll("#moved tbody tr");
+  const home = data.steps.indexOf(data.threshold);
+
+  function counted(members, called) {  // scores are sorted: the first `called` reach the threshold
+    const found = { tp: 0, fp: 0, fn: 0, tn: 0 };
+    const add = (i) => {
+      const positive = data.labels[i] === "1";
+      found[i < called ? (positive ? "tp" : "fp") : (positive ? "fn" : "tn")] += 1;
+    };
+    if (members) members.forEach(add);
+    else for (let i = 0; i < data.labels.length; i += 1) add(i);
+    return found;
+  }
+
+  const share = (part, rest) => (part + rest ? part / (part + rest) : null);
+
+  function figures({ tp, fp, fn, tn }) {
+    const both = tp + fn > 0 && fp + tn > 0;
+    return {
+      sensitivity: share(tp, fn),
+      specificity: share(tn, fp),
+      precision: both ? share(tp, fp) : null,
+      npv: both ? share(tn, fn) : null,
+    };
+  }
+
+  function show() {
+    const threshold = data.steps[slider.value];
+    const below = data.scores.findIndex((score) => score < threshold);
+    const called = below < 0 ? data.scores.length : below;
+    const digits = threshold > 0.0015 && threshold < 0.9985 ? 3 : 5;
+    const told = threshold.toFixed(digits) + (Number(slider.value) === home ? ", the operating point" : "");
+    chosen.textContent = told;
+    slider.setAttribute("aria-valuetext", told);
+    data.slices.forEach((slice, index) => {
+      const counts = counted(slice.members, called);
+      if (!slice.members && index === 0) {
+        Object.entries(counts).forEach(([name, count]) => {
+          document.querySelector(`#confusion [data-count=${name}] b`).textContent = count;
+        });
+      }
+      const found = figures(counts);
+      rows[index].querySelectorAll("[data-metric]").forEach((cell) => {
+        const value = slice.enough ? found[cell.dataset.metric] : null;
+        cell.dataset.value = value ?? "";
+        cell.textContent = value === null ? "not enough" : value.toFixed(3);
+        cell.classList.toggle("none", value === null);
+      });
+    });
+  }
+
+  slider.addEventListener("input", show);
+  document.getElementById("reset").addEventListener("click", () => { slider.value = home; show(); });
+  slider.value = home;  // a reloaded page may remember another
+  show();
+})();

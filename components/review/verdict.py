@@ -1,0 +1,190 @@
+"""The verdict: what the gate demanded, and the six questions a reader comes with."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from tfxray.components import names
+from tfxray.components.evaluator import AUC
+from tfxray.components.judgement import OVERALL, Figure
+from tfxray.components.review.evidence import Evidence
+from tfxray.components.review.figures import Row
+from tfxray.components.review.threshold import confusion
+
+RULES = {
+    "auc": "AUC",
+    "slice_auc": "AUC of a slice",
+    "calibration": "Calibration error",
+    "baseline": "Against the latest blessed model",
+    "positives": "Patients with a positive image",
+    "negatives": "Patients with a negative image",
+    "servable": "The model can be served",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """One rule of the gate.
+
+    Attributes:
+        kind: As Evaluator calls it.
+        name: In words.
+        slice: What it was held against.
+        figure: What was measured, with its interval; None where it could not be.
+        limit: What was demanded.
+        passed: Whether it held; None where it does not apply to this run.
+        text: All of it in a line.
+    """
+
+    kind: str
+    name: str
+    slice: str
+    figure: Figure | None
+    limit: float | None
+    passed: bool | None
+    text: str
+
+
+def rules(evidence: Evidence) -> list[Rule]:
+    """The gate's rules; where Evaluator left none, the AUC's as TFMA decided it.
+
+    Args:
+        evidence: Of the run.
+    """
+    order = list(RULES)
+    given = [_rule(item) for item in evidence.gate.get("rules", [])]
+    # What failed first: it is why nothing was pushed.
+    given.sort(key=lambda r: (r.passed is not False, order.index(r.kind) if r.kind in order else 0))
+    if given or not evidence.judgement:
+        return given
+    found, limit = evidence.judgement, float(evidence.summary["threshold"])
+    text = "; ".join(found.reasons) or f"AUC of at least {limit:g}"
+    return [Rule(AUC, RULES[AUC], OVERALL, found.auc, limit, found.blessed, text)]
+
+
+def _rule(item: dict[str, Any]) -> Rule:
+    figure = item.get("figure")
+    return Rule(
+        item["rule"],
+        RULES.get(item["rule"], item["rule"]),
+        item.get("slice") or OVERALL,
+        None if figure is None else Figure(figure, item.get("low"), item.get("high")),
+        item.get("limit"),
+        item["passed"],
+        item.get("text", ""),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A question and its answer.
+
+    Attributes:
+        question: A reader's.
+        short: The answer in a word or two.
+        text: The answer in a sentence.
+        anchor: Where the page tells more.
+    """
+
+    question: str
+    short: str
+    text: str
+    anchor: str
+
+
+def answers(
+    evidence: Evidence, slices: Sequence[Row], gate: Sequence[Rule], heat: bool
+) -> list[Answer]:
+    """The questions that the run can answer.
+
+    Args:
+        evidence: Of the run.
+        slices: The whole test split first.
+        gate: See `rules`.
+        heat: Whether the page shows heat maps.
+    """
+    found = [_enough(gate), _whom(slices), _sure(slices), _wrong(evidence), _why(evidence, heat)]
+    return [answer for answer in found if answer] + [_pushed(evidence)]
+
+
+def _enough(gate: Sequence[Rule]) -> Answer | None:
+    if not gate:
+        return None
+    broken = [rule for rule in gate if rule.passed is False]
+    if broken:
+        text = "; ".join(rule.text for rule in broken)
+        return Answer("Is it good enough?", "No", f"{text}.", "gate")
+    held = [rule for rule in gate if rule.passed]
+    many = f"All {len(held)} rules of the gate hold" if len(held) > 1 else "The gate's rule holds"
+    first = next((rule for rule in held if rule.kind == AUC), held[0]) if held else None
+    text = f"{many}: {first.text}." if first else "No rule of the gate applies."
+    return Answer("Is it good enough?", "Yes", text, "gate")
+
+
+def _whom(slices: Sequence[Row]) -> Answer | None:
+    parts = [row for row in slices if row.name != OVERALL]
+    judged = [(row, figure) for row in parts if (figure := row.figures.get(AUC))]
+    if not judged:
+        return None
+    row, figure = min(judged, key=lambda pair: pair[1].value)
+    text = f"Of {len(judged)} slices that can be judged, it is weakest on {row.name}: "
+    text += f"AUC {figure.value:.3f}{interval(figure)}."
+    few = len(parts) - len(judged)
+    if few:
+        text += f" {few} more {'slice is' if few == 1 else 'slices are'} too small to tell."
+    return Answer("For whom?", f"Weakest: {row.name}", text, "slices")
+
+
+def _sure(slices: Sequence[Row]) -> Answer | None:
+    figure = slices[0].figures.get(AUC) if slices else None
+    if not figure or figure.low is None or figure.high is None:
+        return None
+    who = (
+        f"{slices[0].images} images of {slices[0].patients} patients"
+        if slices[0].patients
+        else f"{slices[0].images} images"
+    )
+    text = f"That is the 95 % interval, on {who} that the model has never seen."
+    return Answer("How sure?", f"AUC {figure.low:.3f} to {figure.high:.3f}", text, "figures")
+
+
+def _wrong(evidence: Evidence) -> Answer | None:
+    counts = confusion(evidence)
+    if not counts:
+        return None
+    positives, negatives = counts["tp"] + counts["fn"], counts["tn"] + counts["fp"]
+    text = f"At a score of {evidence.threshold:.3g} it misses {counts['fn']} of {positives} "
+    text += f"{evidence.classes[1]} and raises {counts['fp']} false alarms on {negatives} "
+    text += f"{evidence.classes[0]}."
+    missed = f"{counts['fn']} missed, {counts['fp']} false alarms"
+    return Answer("What does it get wrong?", missed, text, "errors")
+
+
+def _why(evidence: Evidence, heat: bool) -> Answer | None:
+    table = evidence.scores
+    if table is None or names.UNLIKE not in table:
+        return None
+    said = table[names.SCORE] >= evidence.threshold
+    wrong = said != (table[names.LABEL] == 1)
+    total, unlike = int(wrong.sum()), int((table[names.UNLIKE][wrong] == 1).sum())
+    rate = float((table[names.UNLIKE][~wrong] == 1).mean()) if total < len(table) else 0.0
+    text = f"{unlike} of the {total} images it gets wrong look unlike the training images, and "
+    text += f"{rate:.1%} of those it gets right."
+    if heat:
+        text += " The heat maps show where it looked."
+    return Answer("Why?", f"{unlike} of {total} errors unlike the training", text, "errors")
+
+
+def _pushed(evidence: Evidence) -> Answer:
+    summary = evidence.summary
+    if summary["status"] == "pushed":
+        return Answer("Was it pushed?", "Yes", str(summary.get("pushed_model") or ""), "run")
+    reason = str(summary.get("reason") or "The run ended early.")
+    return Answer("Was it pushed?", "No", reason, "gate" if evidence.judgement else "checks")
+
+
+def interval(figure: Figure | None, digits: int = 3) -> str:
+    """A figure's interval in brackets, after a space; empty where it has none."""
+    if not figure or figure.low is None or figure.high is None:
+        return ""
+    return f" [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"

@@ -1,0 +1,296 @@
+import html.parser
+import itertools
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn import metrics
+
+from tests import pages
+from tfxray import components
+from tfxray.components import intervals, names, review, scores
+from tfxray.components.errors import UserError
+from tfxray.components.review import cases, curves, evidence, figures, network, threshold, verdict
+from tfxray.components.review.page import fixed
+
+
+@pytest.fixture(scope="module")
+def uris(tmp_path_factory):
+    return pages.leave(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def known(uris):
+    return evidence.read(pages.summary(), pages.config(), uris)
+
+
+@pytest.fixture(scope="module")
+def page(uris, tmp_path_factory):
+    return written(tmp_path_factory.mktemp("page"), uris)
+
+
+def written(folder, uris, config=None, **fields):
+    path = folder / "review.html"
+    text = pages.config() if config is None else config
+    review.write(path, pages.summary(**fields), text, uris)
+    return path.read_text()
+
+
+class Tags(html.parser.HTMLParser):
+    """The elements of a page and its text outside of scripts and styles."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text, self._within = [], "", ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._within = tag
+
+    def handle_endtag(self, tag):
+        self._within = ""
+
+    def handle_data(self, data):
+        if self._within not in ("script", "style"):
+            self.text += data
+
+
+def test_names_and_metadata_stay_text(page):
+    assert pages.TAG not in page
+    assert pages.SCRIPT not in page
+    found = Tags(page)
+    assert not [tag for tag, attributes in found.tags if "onerror" in attributes]
+    for name in (*pages.FILES, *pages.CLASSES, *pages.SITES, "1 " + pages.TAG):
+        assert name in found.text
+
+
+def test_no_label_of_a_plot_is_markup(page):
+    plots = re.findall(r'<script type="application/json">(.*?)</script>', page)
+    assert len(plots) == 6  # two curves, forest, reliability, scores, training
+    for plot in plots:
+        text = json.dumps(json.loads(plot)["data"]) + json.dumps(json.loads(plot)["layout"])
+        assert "<img" not in text
+        assert "<script" not in text
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_names_no_patient(page):
+    found = Tags(page)
+    for _, attributes in found.tags:
+        for key in ("src", "href"):
+            assert attributes.get(key, "#").startswith(("#", "data:")), attributes
+    assert pages.SECRET not in page
+    assert len(page) < 15e6
+
+
+def test_headings_are_in_order_and_links_lead_somewhere(page):
+    found = Tags(page)
+    levels = [int(tag[1]) for tag, _ in found.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    ids = [attributes["id"] for _, attributes in found.tags if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    links = [a["href"][1:] for tag, a in found.tags if tag == "a"]
+    assert len(links) > 10
+    assert set(links) <= set(ids)
+
+
+def test_every_picture_and_plot_is_told_in_words(page):
+    found = Tags(page)
+    drawn = [a for _, a in found.tags if a.get("role") == "img"]
+    pictures = [a for tag, a in found.tags if tag == "img"]
+    assert len(drawn) == 6
+    assert len(pictures) > 20
+    assert all(len(a["aria-label"]) > 40 for a in drawn)
+    assert all(a["alt"].startswith("X-ray ") for a in pictures)
+
+
+def test_the_verdict_comes_first_with_the_rules_that_failed(page):
+    text = Tags(page).text
+    assert text.index("Not blessed") < text.index("Is it good enough?") < text.index("Gate\n")
+    assert "does not apply" in text
+    rows = re.findall(r'<tr class="broken">.*?</tr>', page, re.S)
+    assert len(rows) == 1
+    assert "✗ fails" in rows[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "heading"),
+    [
+        ("pushed", "Pushed"),
+        ("not_blessed", "Not blessed"),
+        ("data_rejected", "Data refused"),
+        ("failed", "Failed"),
+    ],
+)
+def test_a_run_that_left_nothing_has_a_page(tmp_path, status, heading):
+    text = Tags(written(tmp_path, {}, "", status=status, reason=None)).text
+    assert heading in text
+    assert "The run has no statistics of its data." in text
+    assert "Threshold" not in text
+
+
+def test_figures_by_slice_are_those_of_its_images(known):
+    rows = {row.name: row for row in figures.rows(known)}
+    row = rows[f"{names.SITE}: {pages.SITES[0]}"]
+    part = known.scores[known.scores[names.SITE] == pages.SITES[0]]
+    true, said = part[names.LABEL] == 1, part[names.SCORE] >= pages.THRESHOLD
+    assert row.figures["auc"].value == pytest.approx(metrics.roc_auc_score(true, part[names.SCORE]))
+    assert row.figures["prauc"].value == pytest.approx(
+        metrics.average_precision_score(true, part[names.SCORE])
+    )
+    assert row.figures["sensitivity"].value == pytest.approx(metrics.recall_score(true, said))
+    assert row.figures["specificity"].value == pytest.approx(metrics.recall_score(~true, ~said))
+    assert row.figures["precision"].value == pytest.approx(metrics.precision_score(true, said))
+    assert row.figures["npv"].value == pytest.approx(metrics.precision_score(~true, ~said))
+    assert row.figures["brier"].value == pytest.approx(
+        metrics.brier_score_loss(true, part[names.SCORE])
+    )
+    for metric in set(figures.COLUMNS) - {"calibration_error"}:
+        figure = row.figures[metric]
+        assert figure.low <= figure.value <= figure.high
+    assert (row.images, row.patients) == (len(part), part[names.PATIENT].nunique())
+
+
+def test_too_small_a_slice_has_no_figure(known, page):
+    rows = {row.name: row for row in figures.rows(known)}
+    assert set(rows[f"{names.SITE}: tiny"].figures.values()) == {None}
+    cells = re.search(rf"{names.SITE}: tiny</th>(.*?)</tr>", page.split('id="by-slice"')[1], re.S)
+    assert cells[1].count("not enough") == len(figures.COLUMNS)
+    assert "nan" not in Tags(page).text.lower().split()
+
+
+def test_one_class_has_neither_area_nor_predictive_values(tmp_path):
+    frame = pages.table()
+    frame[names.LABEL] = 1
+    uris = pages.leave(tmp_path / "run", frame)
+    found = figures.rows(evidence.read(pages.summary(), pages.config(), uris))[0].figures
+    left = {name for name, figure in found.items() if figure is None}
+    assert left == {"auc", "prauc", "specificity", "precision", "npv"}
+    assert "not enough" in written(tmp_path, uris)
+
+
+def test_the_slider_starts_at_the_figures_of_the_operating_point(known):
+    rows = figures.rows(known)
+    moved = threshold.payload(known, rows)
+    assert moved["threshold"] in moved["steps"]
+    assert moved["steps"] == sorted(moved["steps"])
+    assert moved["scores"] == sorted(moved["scores"], reverse=True)
+    said = np.array(moved["scores"]) >= moved["threshold"]
+    true = np.array(list(moved["labels"])) == "1"
+    counts = threshold.confusion(known)
+    assert ((said & true).sum(), (said & ~true).sum()) == (counts["tp"], counts["fp"])
+    for row, part in zip(rows, moved["slices"], strict=True):
+        inside = slice(None) if part["members"] is None else part["members"]
+        assert part["enough"] == (row.figures["accuracy"] is not None)
+        if part["enough"]:
+            sensitivity = said[inside][true[inside]].mean()
+            assert row.figures["sensitivity"].value == pytest.approx(sensitivity)
+    assert pages.SECRET not in json.dumps(moved)
+
+
+def test_curves_lie_in_bands_that_know_whose_images_they_are():
+    random = np.random.default_rng(0)
+    label = random.integers(0, 2, 150)
+    score = random.normal(label, 1.0)
+    roc, pr = curves.roc_and_pr(label, score, np.arange(150))
+    assert metrics.auc(roc.x, roc.y) == pytest.approx(metrics.roc_auc_score(label, score))
+    middle = np.interp(curves.GRID, roc.x, roc.y)[10:90]
+    assert (roc.low[10:90] <= middle).all()
+    assert (middle <= roc.high[10:90]).all()
+    assert pr.y[-1] == pytest.approx(label.mean())
+    # Four copies of an image are no new evidence.
+    again = [np.repeat(x, 4) for x in (label, score, np.arange(150))]
+    assert curves.roc_and_pr(*again)[0].low == pytest.approx(roc.low, abs=0.03)
+    alone = curves.roc_and_pr(again[0], again[1], np.arange(600))[0]
+    assert (alone.high - alone.low).mean() < 0.7 * (roc.high - roc.low).mean()
+    assert curves.roc_and_pr(np.ones(9), np.arange(9), np.arange(9)) is None
+
+
+def test_reliability_holds_the_calibration_error():
+    random = np.random.default_rng(0)
+    score = random.random(200)
+    label = (random.random(200) < score**2).astype(int)
+    bins = curves.reliability(label, score, np.arange(200))
+    error = sum(b.images * abs(b.score - b.positives.value) for b in bins) / 200
+    assert error == pytest.approx(intervals.calibration_error(label, score))
+
+
+def test_errors_are_listed_with_their_pictures(known):
+    lists, reason = cases.cases(known)
+    missed, alarms, doubtful, against = lists
+    frame = known.scores
+    wrong = (frame[names.SCORE] >= pages.THRESHOLD) != (frame[names.LABEL] == 1)
+    assert missed.total + alarms.total == wrong.sum()
+    assert {case.file for case in doubtful.shown[:2]} == set(pages.FILES)
+    order = [abs(case.score - (case.label == pages.CLASSES[1])) for case in against.shown]
+    assert order == sorted(order, reverse=True)
+    shown = [case for item in lists for case in item.shown]
+    assert all(case.xray.startswith("data:image/jpeg;base64,") for case in shown)
+    assert all(case.heat is None for case in shown)
+    assert reason
+
+
+def test_images_that_are_gone_are_said_to_be(tmp_path, uris):
+    page = written(tmp_path, {**uris, "ExampleGen.examples": str(tmp_path)})
+    assert "no picture" in page
+    assert "No heat maps" in page
+
+
+def test_heat_maps_lie_beside_their_image(known, monkeypatch):
+    def heat(pixels, method):
+        assert pixels.shape[1:] == (16, 16)
+        return pixels / 255
+
+    explainer = SimpleNamespace(size=16, heat=heat)
+    fake = SimpleNamespace(load=lambda folder: explainer)
+    drawn = SimpleNamespace(overlay=lambda pixels, heat: Image.fromarray(pixels).convert("RGB"))
+    monkeypatch.setattr(components, "attribution", fake, raising=False)
+    monkeypatch.setattr(components, "overlay", drawn, raising=False)
+    lists, reason = cases.cases(known)
+    assert reason == ""
+    assert all(case.heat for item in lists for case in item.shown)
+
+    def none(folder):
+        raise UserError("an older tfxray exported it")
+
+    fake.load = none
+    assert "an older tfxray" in cases.cases(known)[1]
+
+
+def test_the_answers_are_drawn_from_the_run(known):
+    rows = figures.rows(known)
+    gate = verdict.rules(known)
+    assert gate[0].passed is False
+    found = {a.question: a for a in verdict.answers(known, rows, gate, heat=False)}
+    assert found["Is it good enough?"].short == "No"
+    assert pages.SITES[1] not in found["Is it good enough?"].text
+    assert "0.6 is low" in found["Is it good enough?"].text
+    counts = threshold.confusion(known)
+    assert found["What does it get wrong?"].short.startswith(f"{counts['fn']} missed")
+    worst = min((r for r in rows[1:] if r.figures["auc"]), key=lambda r: r.figures["auc"].value)
+    assert worst.name in found["For whom?"].short
+
+
+def test_the_network_is_counted(known):
+    found = network.network(known.config)
+    assert found.parameters == sum(layer.parameters for layer in found.parts)
+    assert 0 < found.learnt <= found.parameters
+    assert network.network({}) is None
+
+
+def test_numbers_are_rounded_as_a_browser_does():
+    assert fixed(0.0625) == "0.063"
+    assert fixed(0.9385, 3) == f"{0.9385:.3f}"
+    assert fixed(1.0) == "1.000"
+    assert fixed(-0.00001) == "0.000"
+
+
+def test_scores_of_single_images_may_be_missing(tmp_path, uris):
+    (tmp_path / "evaluation").mkdir()
+    page = written(tmp_path, {**uris, "Evaluator.evaluation": str(tmp_path / "evaluation")})
+    assert "Threshold" not in Tags(page).text
+    assert scores.read(tmp_path / "evaluation") is None

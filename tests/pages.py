@@ -1,0 +1,133 @@
+"""What a run leaves behind for its page, made up: with names that would break a careless page."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from PIL import Image
+
+from tfxray.components import names, scores
+from tfxray.pipeline.config import Config
+
+TAG = "<img src=x onerror=alert(1)>"
+SCRIPT = "</script><script>alert(1)</script>"
+CLASSES = [f"fine {TAG}", f"ill {SCRIPT}"]
+SITES = [f"north {TAG}", f"south {SCRIPT}", "tiny"]
+FILES = [f"{TAG}.png", f"{SCRIPT}.png"]
+SECRET = "PATIENT-SECRET"
+THRESHOLD = 0.432101
+
+
+def table(patients: int = 60) -> pd.DataFrame:
+    """Scores of two images per patient; of the last site there are three patients."""
+    random = np.random.default_rng(3)
+    label = np.repeat(random.integers(0, 2, patients), 2)
+    size = len(label)
+    score = 1 / (1 + np.exp(-random.normal(2.2 * label - 1.1, 1.4)))
+    score[:2] = THRESHOLD - 1e-6, THRESHOLD + 1e-6  # five digits would move one of them across
+    site = np.repeat([SITES[i % 2] for i in range(patients)], 2)
+    site[-6:] = SITES[2]
+    label[-6:] = 1
+    return pd.DataFrame(
+        {
+            names.FILENAME: [*FILES, *(f"{i}.png" for i in range(2, size))],
+            names.PATIENT: [f"{SECRET}-{i // 2}" for i in range(size)],
+            scores.DIGEST: [scores.digest(png(i)) for i in range(size)],
+            names.LABEL: label,
+            names.SCORE: score,
+            names.DISTANCE: random.random(size),
+            names.UNLIKE: (np.arange(size) % 9 == 0).astype(int),
+            names.AGE: np.repeat(random.integers(20, 60, patients), 2).astype(float),
+            names.SITE: site,
+        }
+    )
+
+
+def png(index: int) -> bytes:
+    """An image, other for each index."""
+    written = io.BytesIO()
+    Image.fromarray(np.full((24, 32), index % 256, np.uint8)).save(written, "PNG")
+    return written.getvalue()
+
+
+def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
+    """Writes the artifacts of a run.
+
+    Returns:
+        Their folders, as the page is given them.
+    """
+    frame = table() if frame is None else frame
+    uris = {
+        "Evaluator.evaluation": folder / "evaluation",
+        "Trainer.model_run": folder / "model_run",
+        "Trainer.model": folder / "model",
+        "ExampleGen.examples": folder / "examples",
+    }
+    for path in uris.values():
+        path.mkdir(parents=True)
+    scores.write(frame, folder / "evaluation")
+    rules = [
+        _rule("auc", "all", 0.9, True, f"AUC 0.9 {TAG}"),
+        _rule("slice_auc", f"{names.SITE}: {SITES[1]}", 0.6, False, f"0.6 is low {SCRIPT}"),
+        {**_rule("baseline", "all", None, None, "none before"), "low": None, "high": None},
+    ]
+    gate = {"rules": rules, "baseline": {"state": "none", "text": f"none {TAG}"}}
+    (folder / "evaluation" / "gate.json").write_text(json.dumps(gate))
+    decision = {
+        "rule": f"Youden's {SCRIPT}",
+        "threshold": THRESHOLD,
+        "temperature": 1.3,
+        "validation": {"sensitivity": 0.8, "specificity": 0.7, "positives": 30, "negatives": 31},
+        "unlike": {"limit": 5.0, "share": 0.01},
+    }
+    (folder / "model_run" / "decision.json").write_text(json.dumps(decision))
+    history = {"loss": [0.7, 0.5], "auc": [0.6, 0.8], "val_auc": [0.6, 0.7]}
+    (folder / "model_run" / "history.json").write_text(json.dumps(history))
+    _records(folder / "examples" / "Split-test", frame)
+    return {name: str(path) for name, path in uris.items()}
+
+
+def _rule(kind: str, where: str, figure: float | None, passed: bool | None, text: str) -> dict:
+    return {"rule": kind, "slice": where, "figure": figure, "low": 0.5, "high": 0.95,
+            "limit": 0.7, "passed": passed, "text": text}  # fmt: skip
+
+
+def _records(folder: Path, frame: pd.DataFrame) -> None:
+    folder.mkdir()
+    options = tf.io.TFRecordOptions(compression_type="GZIP")
+    with tf.io.TFRecordWriter(str(folder / "data_tfrecord-00000-of-00001.gz"), options) as out:
+        for index, name in enumerate(frame[names.FILENAME]):
+            feature = {
+                names.FILENAME: tf.train.Feature(
+                    bytes_list=tf.train.BytesList(value=[name.encode()])
+                ),
+                names.IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(index)])),
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            out.write(example.SerializeToString())
+
+
+def config() -> str:
+    """A resolved config of the same classes."""
+    model = {"backbone": "cnn_150", "weights": "none", "image_size": 64}
+    settings = {
+        "name": "page",
+        "classes": CLASSES,
+        "model": model,
+        "train": {"mode": "fine_tune"},
+        "evaluate": {"slices": [names.SITE, names.AGE]},
+    }
+    return Config.model_validate(settings).to_yaml()
+
+
+def summary(**fields: object) -> dict:
+    """A run's summary."""
+    plain = {"run_id": f"1 {TAG}", "status": "not_blessed", "reason": f"why {SCRIPT}",
+             "threshold": 0.7, "examples": {"rejected": 1}, "seconds": {"total": 3.5},
+             "pushed_model": None, "cached": [], "metrics": {},
+             "findings": [{"kind": "drift", "action": "warn", "message": TAG,
+                           "items": [TAG, SCRIPT], "total": 2}]}  # fmt: skip
+    return {**plain, **fields}
