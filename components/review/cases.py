@@ -13,7 +13,7 @@ import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components import images, names, scores, transform
+from tfxray.components import attribution, images, names, overlay, scores, transform
 from tfxray.components.errors import UserError
 from tfxray.components.review.evidence import Evidence
 
@@ -184,10 +184,6 @@ def _heat(
     folder = evidence.uris.get("Trainer.model")
     if not folder or not thumbnails:
         return {}, "The images or the model are missing."
-    try:
-        from tfxray.components import attribution, overlay  # type: ignore[attr-defined]
-    except ImportError:
-        return {}, "This version of tfxray draws no heat maps."
     try:
         explainer = attribution.load(Path(folder) / "Format-Serving")
     except UserError as error:
