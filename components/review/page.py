@@ -25,6 +25,8 @@ SPLIT_COLUMNS = {
     "cross_entropy": "Cross entropy", **_COUNTS,
 }  # fmt: skip
 
+CARD = "MODEL_CARD.md"
+
 # What a run that ended early may lack.
 _PLAIN: dict[str, Any] = {
     "reason": None, "pushed_model": None, "examples": {}, "findings": [], "metrics": {},
@@ -33,7 +35,7 @@ _PLAIN: dict[str, Any] = {
 
 
 def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> None:
-    """Writes the page.
+    """Writes the page, and beside it and beside the pushed model its card, `MODEL_CARD.md`.
 
     Args:
         path: Where to.
@@ -51,16 +53,22 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["fixed"] = fixed
-    html = environment.get_template("review.html").render(
-        summary={**_PLAIN, **summary},
-        evidence=found,
-        config=config,
-        plotly_js=get_plotlyjs(),
+    environment.filters["cell"] = lambda text: " ".join(text.replace("|", "/").split())
+    known = {
+        "summary": {**_PLAIN, **summary},
+        "evidence": found,
+        "config": config,
         **_judged(found),
         **_data(found),
         **_training(found),
-    )
+    }
+    html = environment.get_template("review.html").render(plotly_js=get_plotlyjs(), **known)
     path.write_text(html, encoding="utf-8")
+    text = environment.get_template(CARD).render(**known)
+    pushed = known["summary"]["pushed_model"]
+    for folder in (path.parent, *([Path(pushed)] if pushed else [])):
+        if folder.is_dir():
+            (folder / CARD).write_text(text, encoding="utf-8")
 
 
 def fixed(value: float, digits: int = 3) -> str:

@@ -10,7 +10,6 @@ from PIL import Image
 from sklearn import metrics
 
 from tests import pages
-from tfxray import components
 from tfxray.components import intervals, names, review, scores
 from tfxray.components.errors import UserError
 from tfxray.components.review import cases, curves, evidence, figures, network, threshold, verdict
@@ -248,8 +247,8 @@ def test_heat_maps_lie_beside_their_image(known, monkeypatch):
     explainer = SimpleNamespace(size=16, heat=heat)
     fake = SimpleNamespace(load=lambda folder: explainer)
     drawn = SimpleNamespace(overlay=lambda pixels, heat: Image.fromarray(pixels).convert("RGB"))
-    monkeypatch.setattr(components, "attribution", fake, raising=False)
-    monkeypatch.setattr(components, "overlay", drawn, raising=False)
+    monkeypatch.setattr(cases, "attribution", fake)
+    monkeypatch.setattr(cases, "overlay", drawn)
     lists, reason = cases.cases(known)
     assert reason == ""
     assert all(case.heat for item in lists for case in item.shown)
@@ -294,3 +293,17 @@ def test_scores_of_single_images_may_be_missing(tmp_path, uris):
     page = written(tmp_path, {**uris, "Evaluator.evaluation": str(tmp_path / "evaluation")})
     assert "Threshold" not in Tags(page).text
     assert scores.read(tmp_path / "evaluation") is None
+
+
+def test_the_model_card_lies_beside_the_page_and_the_pushed_model(tmp_path, uris):
+    pushed = tmp_path / "serving" / "1"
+    pushed.mkdir(parents=True)
+    written(tmp_path, uris, pushed_model=str(pushed))
+    card = (pushed / "MODEL_CARD.md").read_text()
+    assert card == (tmp_path / "MODEL_CARD.md").read_text()
+    assert "<img" not in card
+    for heading in ("Intended use", "Training data", "Figures on held-out patients", "Limits"):
+        assert f"## {heading}" in card
+    table = [line for line in card.splitlines() if line.startswith("|")]
+    assert len(table) > 3
+    assert len({line.count("|") for line in table}) == 1
