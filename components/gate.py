@@ -159,10 +159,17 @@ def _slices(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Rule]:
 
 
 def _calibration(labels: np.ndarray, values: np.ndarray, limit: float) -> Rule:
-    error = intervals.calibration_error(labels, values) if len(labels) else float("nan")
-    passed = bool(error <= limit)
-    text = f"expected calibration error {error:.4f}; at most {limit:g} is allowed"
-    return Rule("calibration", "all", error, None, None, limit, passed, text)
+    error, chance = float("nan"), 0.0
+    if len(labels):
+        error = intervals.calibration_error(labels, values)
+        chance = intervals.calibration_by_chance(values)
+    beyond = error - chance
+    passed = bool(beyond <= limit)
+    text = (
+        f"expected calibration error {error:.4f}, {beyond:+.4f} beyond what so few images show by "
+        f"chance; at most {limit:g} beyond it is allowed"
+    )
+    return Rule("calibration", "all", beyond, None, None, limit, passed, text)
 
 
 def _against(frame: pd.DataFrame, baseline: Baseline, max_drop: float) -> Rule:

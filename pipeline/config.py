@@ -251,7 +251,8 @@ class Gate(Section):
     Attributes:
         auc: The bar on the whole test split.
         slice_auc: Least AUC of every slice with `evaluate.min_patients` patients of each class.
-        calibration_error: Most expected calibration error of the whole test split.
+        calibration_error: Most expected calibration error of the whole test split, beyond what so
+            many images show by chance.
         min_positives: Fewest held-out patients with the finding: with fewer, nothing is judged.
         min_negatives: Fewest without it.
         servable: TensorFlow alone, in a process of its own, must score images as the trained
@@ -260,7 +261,7 @@ class Gate(Section):
 
     auc: AucGate = AucGate()
     slice_auc: Share | None = 0.7
-    calibration_error: Share | None = 0.15
+    calibration_error: Share | None = 0.1
     min_positives: int = Field(10, ge=1)
     min_negatives: int = Field(10, ge=1)
     servable: bool = True

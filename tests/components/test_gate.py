@@ -10,7 +10,7 @@ from tfxray.components.gate import Baseline, Served
 GATE = {
     "auc": {"threshold": 0.8, "bound": "value", "max_drop": 0.02},
     "slice_auc": 0.7,
-    "calibration_error": 0.15,
+    "calibration_error": 0.1,
     "min_positives": 10,
     "min_negatives": 10,
     "servable": True,

@@ -80,3 +80,12 @@ def test_calibration_error():
     labels = rng.random(20_000) < scores
     assert intervals.calibration_error(labels, scores) < 0.02
     assert intervals.calibration_error(labels, scores**3) > 0.2
+
+
+def test_what_chance_alone_makes_of_the_calibration_error():
+    rng = np.random.default_rng(6)
+    scores = rng.random(150)
+    drawn_errors = [
+        intervals.calibration_error(rng.random(150) < scores, scores) for _ in range(300)
+    ]
+    assert intervals.calibration_by_chance(scores) == pytest.approx(np.mean(drawn_errors), rel=0.1)
