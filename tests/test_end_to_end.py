@@ -381,3 +381,26 @@ def test_drift_against_the_last_blessed_run_stops_the_next(
     assert "drift against the latest blessed run" in summary["reason"]
     assert "image/mean (Jensen-Shannon" in summary["reason"]
     assert "Transform" not in summary["seconds"]
+
+
+def test_two_runs_are_compared(pushed, tfxray, out):
+    by_status = {
+        (found := json.loads(path.read_text()))["status"]: found["run_id"]
+        for path in sorted(out.glob("runs/*/summary.json"))
+    }
+    refused = by_status["not_blessed"]  # of the same model, under a stricter gate
+    done = tfxray("review", "--out", out, "--compare", pushed["run_id"], refused)
+    assert done.code == 0
+    assert pushed["run_id"] in done.out
+    assert f"On the {pushed['examples']['test']} held-out images" in done.out
+    auc = next(line for line in done.out.splitlines() if line.startswith("AUC"))
+    assert auc.split()[-3:] == ["+0.0000", "[+0.0000,", "+0.0000]"]
+    folder = out / "runs" / refused
+    as_json = tfxray("review", "--compare", folder, folder, "--json")
+    assert json.loads(as_json.out)["images"] == pushed["examples"]["test"]
+    stopped = by_status["data_rejected"]
+    done = tfxray("review", "--out", out, "--compare", pushed["run_id"], stopped)
+    assert done.code == 2
+    assert f"run {stopped}: data_rejected, no model was judged" in done.err
+    assert tfxray("review", "--out", out, "--compare", "a", "b").code == 2
+    assert tfxray("review").code == 2
