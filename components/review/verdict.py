@@ -124,8 +124,12 @@ def _enough(gate: Sequence[Rule]) -> Answer | None:
 def _whom(slices: Sequence[Row]) -> Answer | None:
     parts = [row for row in slices if row.name != OVERALL]
     judged = [(row, figure) for row in parts if (figure := row.figures.get(AUC))]
-    if not judged:
+    if not slices:
         return None
+    if not judged:
+        why = "every slice is too small to tell" if parts else "the data tells no slices"
+        text = f"How it does by age, sex, view or site is unknown: {why}."
+        return Answer("For whom?", "Unknown", text, "slices")
     row, figure = min(judged, key=lambda pair: pair[1].value)
     text = f"Of {len(judged)} slices that can be judged, it is weakest on {row.name}: "
     text += f"AUC {figure.value:.3f}{interval(figure)}."

@@ -272,6 +272,8 @@ def test_the_answers_are_drawn_from_the_run(known):
     assert found["What does it get wrong?"].short.startswith(f"{counts['fn']} missed")
     worst = min((r for r in rows[1:] if r.figures["auc"]), key=lambda r: r.figures["auc"].value)
     assert worst.name in found["For whom?"].short
+    alone = {a.question: a for a in verdict.answers(known, rows[:1], gate, heat=False)}
+    assert alone["For whom?"].short == "Unknown"
 
 
 def test_the_network_is_counted(known):
