@@ -54,12 +54,13 @@ def digest(encoded: bytes) -> str:
 def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as `read` gives them."""
     frame = pd.DataFrame(list(rows), columns=[*COLUMNS, *METADATA])
-    frame = frame.dropna(axis="columns", how="all")
-    missing = [name for name in COLUMNS if name not in frame]
-    for name in missing:  # of records by another program
-        frame[name] = [f"{i}" for i in range(len(frame))]
-    frame[names.LABEL] = frame[names.LABEL].astype(int)
-    frame[names.UNLIKE] = frame[names.UNLIKE].astype(int)
+    held = [name for name in METADATA if frame[name].notna().any()]
+    frame = frame[[*COLUMNS, *held]]
+    # Records of another program may name neither file nor patient: each image is then its own.
+    frame[names.FILENAME] = frame[names.FILENAME].fillna("")
+    frame[names.PATIENT] = frame[names.PATIENT].fillna("image:" + frame[DIGEST].astype(str))
+    counted = {names.LABEL: int, names.UNLIKE: int}
+    frame = frame.astype(counted)
     return frame.sort_values([names.FILENAME, DIGEST], ignore_index=True)
 
 

@@ -76,3 +76,15 @@ def test_slices_are_named_as_tfma_names_them():
     assert (ages.min(), ages.max()) == (18, 39)
     assert sum(mask.sum() for name, mask in found.items() if "age" in name) == 240
     assert [scores.band(age) for age in (17.9, 18, float("nan"))] == ["0-17", "18-39", ""]
+
+
+def test_records_that_name_no_patient_count_one_by_one():
+    given = {names.LABEL: [1], names.IMAGE: [b"file"], names.SITE: [b"north"]}
+    found = {names.SCORE: [0.7], names.DISTANCE: [1.0], names.UNLIKE: [0.0]}
+    rows = [scores.row(given, found), scores.row({**given, names.IMAGE: [b"other"]}, found)]
+    frame = scores.table(rows)
+    assert frame[names.PATIENT].nunique() == 2
+    assert list(frame[names.FILENAME]) == ["", ""]
+    assert list(frame[names.SITE]) == ["north", "north"]
+    assert names.AGE not in frame
+    assert len(scores.table([])) == 0
