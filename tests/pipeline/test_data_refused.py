@@ -72,6 +72,7 @@ def test_what_only_warns_is_said_and_does_not_stop(tfxray, drawn, small_config, 
     done = tfxray(
         "run", "--config", small_config, "--data", tmp_path / "data", "--out", tmp_path / "out",
         "--set", "validation.gate.leakage=warn", "--json",
+        "--set", "gate.min_positives=1", "--set", "gate.min_negatives=1",
     )  # fmt: skip
     summary = json.loads(done.out.strip().splitlines()[-1])
     assert done.code == 0
