@@ -1,0 +1,43 @@
+"""TFRecords that another program wrote, through the whole pipeline."""
+
+import json
+
+import tensorflow as tf
+
+
+def test_tf_slim_records_of_another_program_are_taken_as_they_are(
+    tfxray, drawn, small_config, tmp_path
+):
+    """TF-slim's build_image_data.py: its features, its file names, nothing of ours."""
+    folder = tmp_path / "slim"
+    folder.mkdir()
+    shares = {"train": slice(0, 180), "validation": slice(180, 240), "test": slice(240, 300)}
+    files = sorted(drawn.rglob("*.png"), key=lambda p: p.name)  # by patient, classes mixed
+    for split, share in shares.items():
+        name = str(folder / f"{split}-00000-of-00001")
+        with tf.io.TFRecordWriter(name) as writer:
+            for path in files[share]:
+                writer.write(slim(path).SerializeToString())
+    done = tfxray(
+        "run", "--config", small_config, "--data", folder, "--out", tmp_path / "out", "--json",
+        "--set", "gate.auc.threshold=0.5",
+    )  # fmt: skip
+    summary = json.loads(done.out.strip().splitlines()[-1])
+    assert done.code == 0, done.err
+    assert summary["examples"] == {"train": 180, "eval": 60, "test": 60, "rejected": 0}
+    assert "name no patient" in done.err
+
+
+def slim(path):
+    values = {
+        "image/height": 96, "image/width": 96,
+        "image/colorspace": b"Grayscale", "image/channels": 1,
+        "image/class/label": int(path.parent.name == "PNEUMONIA"),
+        "image/class/text": path.parent.name.encode(), "image/format": b"PNG",
+        "image/filename": path.name.encode(), "image/encoded": path.read_bytes(),
+    }  # fmt: skip
+    example = tf.train.Example()
+    for key, value in values.items():
+        kind = "int64_list" if isinstance(value, int) else "bytes_list"
+        getattr(example.features.feature[key], kind).value.append(value)
+    return example
