@@ -130,12 +130,15 @@ class Training:
         scorer = models.with_features(model, channels)
         seed = self._train["seed"]
         chosen = likeness.draw(len(splits.training), seed)
-        _, training = scorer.predict(splits.training.plain(batch, chosen), verbose=0)
+        drawn, training = scorer.predict(splits.training.plain(batch, chosen), verbose=0)
         raw, validation = scorer.predict(splits.validation.plain(batch), verbose=0)
         known = likeness.fit(training, validation, serving_settings["unlike_share"])
         decided = decision.fit(raw[:, 0], splits.validation.targets, serving_settings)
-        scores = (self.scores(model, splits.training), raw[:, 0].astype(np.float64))
-        return Concluded(scorer, decided, known, *map(decided.calibrated, scores))
+        whole = len(chosen) == len(splits.training)
+        scores = drawn[:, 0] if whole else self.scores(model, splits.training)
+        return Concluded(
+            scorer, decided, known, decided.calibrated(scores), decided.calibrated(raw[:, 0])
+        )
 
     def scores(self, model: keras.Model, examples: batches.Examples) -> np.ndarray:
         """A whole split's scores, undistorted and uncalibrated, [n]."""

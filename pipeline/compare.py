@@ -52,8 +52,9 @@ def _judged(run: Path) -> Judged:
     if "Evaluator.evaluation" not in uris:
         summary = json.loads((run / local.SUMMARY).read_text(encoding="utf-8"))
         raise UserError(f"run {run.name}: {summary['status']}, no model was judged")
-    decision = judgement.written(uris, trainer.DECISION)
-    return comparison.judged(run.name, Path(uris["Evaluator.evaluation"]), decision["threshold"])
+    # A run of before there was an operating point has no scores either, and is refused for that.
+    threshold = judgement.written(uris, trainer.DECISION).get("threshold", 0.5)
+    return comparison.judged(run.name, Path(uris["Evaluator.evaluation"]), threshold)
 
 
 def table(found: Comparison) -> str:

@@ -54,12 +54,13 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
     )
     environment.filters["fixed"] = fixed
     environment.filters["cell"] = lambda text: " ".join(text.replace("|", "/").split())
+    categories = data.categories(found)
     known = {
         "summary": {**_PLAIN, **summary},
         "evidence": found,
         "config": config,
-        **_judged(found),
-        **_data(found),
+        **_judged(found, categories),
+        **_data(found, categories),
         **_training(found),
     }
     html = environment.get_template("review.html").render(plotly_js=get_plotlyjs(), **known)
@@ -85,7 +86,7 @@ def fixed(value: float, digits: int = 3) -> str:
     return str(rounded if rounded else abs(rounded))  # no minus before a zero
 
 
-def _judged(found: Evidence) -> dict[str, Any]:
+def _judged(found: Evidence, categories: list[data.Category]) -> dict[str, Any]:
     """What the test split told."""
     rows = figures.rows(found)
     gate = verdict.rules(found)
@@ -105,14 +106,14 @@ def _judged(found: Evidence) -> dict[str, Any]:
         "confusion": threshold.confusion(found),
         "cases": cases,
         "no_heat": no_heat,
-        "limits": card.limits(found, rows, data.categories(found)),
-        "sites": card.sites(found, rows, data.categories(found)),
+        "limits": card.limits(found, rows, categories),
+        "sites": card.sites(found, rows, categories),
     }
 
 
-def _data(found: Evidence) -> dict[str, Any]:
+def _data(found: Evidence, categories: list[data.Category]) -> dict[str, Any]:
     """What the data looks like, and what DataGate thought of it."""
-    numbers, categories = data.numbers(found), data.categories(found)
+    numbers = data.numbers(found)
     return {
         "counts": found.counts,
         "balance": plots.balance(found.counts, found.classes) if found.counts else None,
