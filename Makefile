@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat requirements.lock setup.py | cksum | cut -d' ' -f1)
 OUT ?= runs/demo
+# Half of a run is Python on one core: two test processes pay, more need more than 8 GB.
+JOBS ?= 2
 
 .PHONY: setup run test lint format lock clean
 
@@ -29,7 +31,7 @@ run: setup
 	$(BIN)/tfxray run --config configs/demo.yaml --out $(OUT)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # The packages are folders of this root, so mypy is shown them below a folder named tfxray.
 lint: setup

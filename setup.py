@@ -36,11 +36,16 @@ setup(
         "imagehash>=4.3",
         "jinja2>=3.1",
         "keras-tuner>=1.4",
+        # The newest that resolves with TFX 1.16.
+        "kfp>=2.5,<2.6",
+        "kfp-kubernetes>=1,<2",
         "numpy",
         "pillow>=10",
         "plotly>=6",
         "pydantic>=2.7",
         "pydicom>=3",
+        # Metadata over the MySQL protocol is MLMD's own affair; the nodes' lock there is ours.
+        "pymysql>=1.1",
         # pydicom's decoder for compressed transfer syntaxes.
         "python-gdcm>=3.0.24",
         "pyyaml>=6",
@@ -57,6 +62,7 @@ setup(
             "pyjpegls",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "ruff",
             "types-PyYAML",
             "uv",

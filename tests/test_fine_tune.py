@@ -35,7 +35,7 @@ def config(tmp_path_factory):
                     "distortions": {"rotation": 10, "flip": True}, "distribution": "one_device",
                     "schedule": "cosine", "patience": None,
                 },
-                "gate": {"auc": {"threshold": 0.6}, "calibration_error": None},
+                "gate": {"auc": {"threshold": 0.6}, "slice_auc": None, "calibration_error": None},
             }
         )
     )  # fmt: skip
