@@ -18,12 +18,13 @@ from tfxray.components.errors import DataRejected, UserError
 VERDICT = "verdict.json"
 _LISTED = 50
 _NEW_COLUMN = "New column"
+_NO_BASELINE = "no blessed run to compare with: no drift checked"
 
 
 class DataVerdict(artifact.Artifact):
     """What DataGate decided and why: `verdict.json`."""
 
-    TYPE_NAME = "DataVerdict"
+    TYPE_NAME = "tfxray.DataVerdict"  # with a namespace, as Vertex asks for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +51,9 @@ def DataGate(
     examples: InputArtifact[standard_artifacts.Examples],
     statistics: InputArtifact[standard_artifacts.ExampleStatistics],
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
-    drift: InputArtifact[standard_artifacts.ExampleAnomalies],
     verdict: OutputArtifact[DataVerdict],
     settings: Parameter[str],
+    drift: InputArtifact[standard_artifacts.ExampleAnomalies] = None,
     baseline: InputArtifact[standard_artifacts.ExampleStatistics] = None,
 ) -> None:
     """Decides on the data.
@@ -61,10 +62,10 @@ def DataGate(
         examples: ExampleGen's.
         statistics: StatisticsGen's.
         anomalies: ExampleValidator's.
-        drift: DistributionValidator's.
         verdict: What was decided.
         settings: JSON: the config's `validation`; and `ingest`, the content of `ingest.json`,
             where there was an ingest.
+        drift: DistributionValidator's, where the engine has one.
         baseline: The statistics of the latest blessed run.
 
     Raises:
@@ -78,7 +79,11 @@ def DataGate(
     found = [
         *_rejects(rules["ingest"], rules["max_rejected"], gate["rejects"]),
         *_leaks(list(items(examples)), gate, rules["near_distance"]),
-        *_drift(drift.uri, statistics.uri, baseline.uri if baseline else None, rules),
+        *(
+            _drift(drift.uri, statistics.uri, baseline.uri, rules)
+            if drift and baseline
+            else [Finding("drift", "note", _NO_BASELINE, [], 0)]
+        ),
         *_anomalies(anomalies.uri, gate["anomalies"]),
     ]
     text = json.dumps([dataclasses.asdict(finding) for finding in found], indent=1)
@@ -150,11 +155,8 @@ def _leaks(found: list[leakage.Item], gate: Mapping[str, str], distance: int) ->
 
 
 def _drift(
-    folder: str, statistics: str, baseline: str | None, rules: Mapping[str, Any]
+    folder: str, statistics: str, baseline: str, rules: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    if baseline is None:
-        yield Finding("drift", "note", "no blessed run to compare with: no drift checked", [], 0)
-        return
     sizes = [judgement.counts(uri)["train"] for uri in (statistics, baseline)]
     patients = [size.patients or size.images for size in sizes]
     thresholds = {name: value for name, value in rules["drift"].items() if value is not None}

@@ -159,7 +159,7 @@ def ingest(
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json as the last line.")
 def run(config: Any, data: Path | None, out: Path, as_json: bool) -> None:
     """Run the pipeline on this machine."""
-    from tfxray.pipeline import local
+    from tfxray.pipeline import local, outcome
     from tfxray.pipeline.screen import Screen
 
     screen = Screen()
@@ -167,7 +167,7 @@ def run(config: Any, data: Path | None, out: Path, as_json: bool) -> None:
     try:
         summary = this(data)
         _verdict(screen, this, summary)
-        code = local.EXIT_CODES[summary.status]
+        code = outcome.EXIT_CODES[summary.status]
     except UserError as error:
         summary, code = this.summary, 2
         screen.say(f"error: {error}")
@@ -179,29 +179,39 @@ def run(config: Any, data: Path | None, out: Path, as_json: bool) -> None:
 
 
 def _verdict(screen: Any, this: Any, summary: Any) -> None:
-    if summary.auc is not None:
-        interval = (
-            f" [{summary.auc_interval[0]:.4f}, {summary.auc_interval[1]:.4f}]"
-            if summary.auc_interval
-            else ""
-        )
-        patients = f" of {this.held_out_patients} patients" if this.held_out_patients else ""
-        screen.say(
-            f"AUC {summary.auc:.4f}{interval} on {summary.examples.get('test', 0)} held-out "
-            f"images{patients}; threshold {summary.threshold}",
-            style="bold",
-        )
-    if summary.status == "pushed":
-        screen.say(f"pushed: {summary.pushed_model}", style="bold green")
-    elif summary.status == "not_blessed":
-        screen.say(f"not blessed, nothing pushed: {summary.reason}", style="bold red")
-    elif summary.status == "data_rejected":
-        screen.say(f"data refused, nothing trained: {summary.reason}", style="bold red")
-    else:
-        screen.say(f"failed: {summary.reason}", style="bold red")
-        screen.say(f"log: {this.folder / 'log.txt'}")
+    from tfxray.pipeline import local, outcome
+
+    outcome.tell(summary, screen.say)
+    if summary.status == "failed":
+        screen.say(f"log: {this.folder / local.LOG}")
     if summary.review:
         screen.say(f"review: {summary.review}")
+
+
+@main.command("compile")
+@_config_options()
+@click.option("--engine", type=click.Choice(["kubeflow", "vertex"]), default="kubeflow",
+              show_default=True)  # fmt: skip
+@click.option("--output", type=_PATH, required=True, help="The package: YAML, or Vertex's JSON.")
+def compile_command(config: Any, engine: str, output: Path) -> None:
+    """Write the pipeline as a package for Kubeflow Pipelines or Vertex AI."""
+    suffixes = {"kubeflow": (".yaml", ".yml"), "vertex": (".json",)}[engine]
+    if output.suffix not in suffixes:
+        raise click.UsageError(f"--output must end with {' or '.join(suffixes)}")
+    if not output.parent.is_dir():
+        raise UserError(f"{output.parent}: no such folder (--output)")
+    from tfxray.pipeline.screen import output_to
+
+    with output_to(Path(os.devnull)):
+        if engine == "vertex":
+            from tfxray.pipeline import vertex
+
+            vertex.write_package(config, output)
+        else:
+            from tfxray.pipeline import kubeflow
+
+            kubeflow.write_package(config, output)
+    click.echo(output)
 
 
 @main.command()
@@ -220,7 +230,7 @@ def tune(
     write: Path | None,
 ) -> None:
     """Search the config's ranges for better settings of the head; write them as a config."""
-    from tfxray.pipeline import local
+    from tfxray.pipeline import local, outcome
     from tfxray.pipeline import tune as tuning
     from tfxray.pipeline.screen import Screen
 
@@ -235,7 +245,7 @@ def tune(
     run = tuning.prepared(config, data, out, screen)
     if run.summary.status != "prepared":
         _verdict(screen, run, run.summary)
-        sys.exit(local.EXIT_CODES[run.summary.status])
+        sys.exit(outcome.EXIT_CODES[run.summary.status])
     try:
         found = tuning.search(config, spaces, run, screen)
     except UserError:

@@ -11,7 +11,7 @@ from tfxray.components import comparison
 from tfxray.components.comparison import Comparison, Judged
 from tfxray.components.errors import UserError
 from tfxray.components.intervals import Estimate
-from tfxray.pipeline import local
+from tfxray.pipeline import local, outcome
 
 
 def folder(run: str, out: Path | None) -> Path:
@@ -26,9 +26,9 @@ def folder(run: str, out: Path | None) -> Path:
     """
     choices = [Path(run)] + ([out / "runs" / run] if out else [])
     for path in choices:
-        if (path / local.SUMMARY).is_file():
+        if (path / outcome.SUMMARY).is_file():
             return path.resolve()
-    known = sorted(path.parent.name for path in (out or Path()).glob(f"runs/*/{local.SUMMARY}"))
+    known = sorted(path.parent.name for path in (out or Path()).glob(f"runs/*/{outcome.SUMMARY}"))
     hint = f"; there are: {', '.join(known[-5:])}" if out and known else ""
     raise UserError(
         f"--compare {run}: no such run{hint or '; give its folder, or its id and --out'}"
@@ -50,7 +50,7 @@ def _judged(run: Path) -> Judged:
     out = run.parent.parent
     _, uris = local.artifacts(out, run)
     if "Evaluator.evaluation" not in uris:
-        summary = json.loads((run / local.SUMMARY).read_text(encoding="utf-8"))
+        summary = json.loads((run / outcome.SUMMARY).read_text(encoding="utf-8"))
         raise UserError(f"run {run.name}: {summary['status']}, no model was judged")
     # A run of before there was an operating point has no scores either, and is refused for that.
     threshold = judgement.written(uris, trainer.DECISION).get("threshold", 0.5)

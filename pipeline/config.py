@@ -18,6 +18,7 @@ from tfxray.components.names import (
     TEXT,
     VIEW,
 )
+from tfxray.pipeline.kubeflow_config import Kubeflow
 from tfxray.pipeline.section import Section, Share
 from tfxray.pipeline.train_config import Train
 from tfxray.pipeline.tune_config import Tune
@@ -331,6 +332,7 @@ class Config(Section):
     gate: Gate = Gate()
     serving: Serving = Serving()
     beam: Beam = Beam()
+    kubeflow: Kubeflow = Kubeflow()
 
     @field_validator("classes")
     @classmethod

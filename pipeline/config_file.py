@@ -23,6 +23,19 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     return validated(read(path, overrides), str(path))
 
 
+def parse(text: str, origin: str) -> Config:
+    """Reads a configuration that is no file.
+
+    Args:
+        text: In YAML.
+        origin: Put before what is wrong.
+
+    Raises:
+        UserError: A key or value is wrong. Names each.
+    """
+    return validated(_keys(text, origin), origin)
+
+
 def read(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Reads a configuration file as it is: its own keys alone, and those of the overrides.
 
@@ -34,13 +47,11 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
         UserError: The file cannot be read.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = _keys(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not YAML: {error}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: must hold keys and values, such as `name: demo`")
     for override in overrides:
         _override(raw, override)
     return raw
@@ -84,6 +95,16 @@ def put(raw: dict[str, Any], key: str, value: Any) -> None:
             raise UserError(f"{parent!r} is a value, not a section")
         section = nested
     section[last] = value
+
+
+def _keys(text: str, origin: str) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{origin}: is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{origin}: must hold keys and values, such as `name: demo`")
+    return raw
 
 
 def _override(raw: dict[str, Any], override: str) -> None:

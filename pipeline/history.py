@@ -1,4 +1,4 @@
-"""Reads from the metadata store what a run's nodes did and wrote."""
+"""What a run's nodes did and wrote, by the metadata store."""
 
 import dataclasses
 
@@ -30,10 +30,19 @@ class NodeRun:
     Attributes:
         state: `COMPLETE`, `CACHED`, `FAILED`, `RUNNING`.
         outputs: The first artifact under each output key.
+        seconds: From its registration to its end.
+        execution: In the metadata store.
     """
 
     state: str
     outputs: dict[str, Output]
+    seconds: float = 0.0
+    execution: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has its outputs."""
+        return self.state in ("COMPLETE", "CACHED")
 
     @property
     def cached(self) -> bool:
@@ -67,8 +76,22 @@ def node_runs(
             if c.type == "node"
         )
         state = mlmd.Execution.State.Name(execution.last_known_state)
-        found[node] = NodeRun(state, _outputs(store, execution.id))
+        took = execution.last_update_time_since_epoch - execution.create_time_since_epoch
+        found[node] = NodeRun(state, _outputs(store, execution.id), took / 1000, execution.id)
     return found
+
+
+def publish_failed(connection: mlmd.ConnectionConfig, run: NodeRun) -> None:
+    """Notes as failed what was killed before it could note so itself.
+
+    Args:
+        connection: The metadata store.
+        run: What the node did.
+    """
+    store = metadata_store.MetadataStore(connection)
+    for execution in store.get_executions_by_id([run.execution]):
+        execution.last_known_state = mlmd.Execution.FAILED
+        store.put_executions([execution])
 
 
 def pushed_to(connection: mlmd.ConnectionConfig, model: int) -> list[str]:
@@ -97,7 +120,7 @@ def uris(runs: dict[str, NodeRun]) -> dict[str, str]:
     return {
         f"{node}.{key}": output.uri
         for node, run in runs.items()
-        if run.state in ("COMPLETE", "CACHED")
+        if run.complete
         for key, output in run.outputs.items()
     }
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from tfx.components import (
 from tfx.components.distribution_validator.component import DistributionValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
+from tfx.dsl.io import fileio
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
@@ -66,6 +71,22 @@ class Places:
     schema: str
     state: str
 
+    @classmethod
+    def below(cls, out: str, model_name: str, schema: str) -> "Places":
+        """As every engine lays them out.
+
+        Args:
+            out: The folder of all runs.
+            model_name: Under which the model is pushed.
+            schema: See `write_schema`.
+        """
+        return cls(
+            root=os.path.join(out, "artifacts"),
+            serving=os.path.join(out, "serving", model_name),
+            schema=schema,
+            state=os.path.join(out, "state"),
+        )
+
 
 def create_pipeline(
     config: Config,
@@ -73,6 +94,7 @@ def create_pipeline(
     places: Places,
     metadata: metadata_store_pb2.ConnectionConfig,
     beam_options: tuple[str, ...] = (),
+    own_resolvers: bool = True,
 ) -> Pipeline:
     """Wires the nodes.
 
@@ -82,6 +104,8 @@ def create_pipeline(
         places: Where to write.
         metadata: The metadata store.
         beam_options: For every Beam node, besides the config's.
+        own_resolvers: Whether the engine runs resolver strategies of ours. Without, the latest
+            blessed model is found by TFX's, and drift has no baseline: DataGate notes so.
 
     Returns:
         The pipeline, for any engine.
@@ -104,24 +128,12 @@ def create_pipeline(
     validator = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
     )
-    last_blessed = Resolver(
-        strategy_class=drift.LatestBlessedStatistics,
-        current=statistics.outputs["statistics"],
-        statistics=Channel(type=standard_artifacts.ExampleStatistics),
-        blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id("BaselineStatistics")
-    distribution = DistributionValidator(
-        statistics=statistics.outputs["statistics"],
-        baseline_statistics=last_blessed.outputs["statistics"].as_optional(),
-        config=drift.validator_config(_measured(config)),
-        include_split_pairs=drift.SPLITS,
-    )
+    drift_nodes = _drift_nodes(config, statistics) if own_resolvers else []
     gate = DataGate(
         examples=examples.outputs["examples"],
         statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
-        drift=distribution.outputs["anomalies"],
-        baseline=last_blessed.outputs["statistics"],
+        **_drift_found(*drift_nodes),
         settings=_gate_settings(config, records),
     )
     transform = Transform(
@@ -150,12 +162,7 @@ def create_pipeline(
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=trainer_settings(config, places.state),
     )
-    baseline = Resolver(
-        strategy_class=evaluator.LatestOtherBlessedModel,
-        candidate=trainer.outputs["model"],
-        model=Channel(type=standard_artifacts.Model),
-        blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id("BaselineModel")
+    baseline = _baseline_model(trainer, own_resolvers)
     judge = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
@@ -177,14 +184,54 @@ def create_pipeline(
         pipeline_name=config.name,
         pipeline_root=places.root,
         components=[
-            examples, statistics, inferred, curated, validator, last_blessed,
-            distribution, gate, transform, trainer, baseline,
-            judge, pusher,
+            examples, statistics, inferred, curated, validator, *drift_nodes, gate,
+            transform, trainer, baseline, judge, pusher,
         ],
         enable_cache=True,
         metadata_connection_config=metadata,
         beam_pipeline_args=[*beam_options, *config.beam.options],
     )  # fmt: skip
+
+
+def _drift_nodes(config: Config, statistics: StatisticsGen) -> list[Any]:
+    """The latest blessed run's statistics, and how far the data are from them."""
+    last_blessed = Resolver(
+        strategy_class=drift.LatestBlessedStatistics,
+        current=statistics.outputs["statistics"],
+        statistics=Channel(type=standard_artifacts.ExampleStatistics),
+        blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("BaselineStatistics")
+    distribution = DistributionValidator(
+        statistics=statistics.outputs["statistics"],
+        baseline_statistics=last_blessed.outputs["statistics"].as_optional(),
+        config=drift.validator_config(_measured(config)),
+        include_split_pairs=drift.SPLITS,
+    )
+    return [last_blessed, distribution]
+
+
+def _drift_found(*drift_nodes: Any) -> dict[str, Channel]:
+    if not drift_nodes:
+        return {}
+    last_blessed, distribution = drift_nodes
+    return {
+        "drift": distribution.outputs["anomalies"],
+        "baseline": last_blessed.outputs["statistics"],
+    }
+
+
+def _baseline_model(trainer: Trainer, own_resolvers: bool) -> Resolver:
+    strategy: Any = LatestBlessedModelStrategy
+    candidate = {}
+    if own_resolvers:
+        strategy = evaluator.LatestOtherBlessedModel
+        candidate = {"candidate": trainer.outputs["model"]}
+    return Resolver(
+        strategy_class=strategy,
+        **candidate,
+        model=Channel(type=standard_artifacts.Model),
+        blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("BaselineModel")
 
 
 def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
@@ -292,12 +339,12 @@ def _code(*modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_schema(config: Config, folder: Path) -> Path:
+def write_schema(config: Config, folder: str) -> str:
     """Writes the curated schema with the config's classes.
 
     Args:
         config: The experiment.
-        folder: Where to.
+        folder: Where to, on any of TFX's file systems.
 
     Returns:
         The file, under a name that tells its content.
@@ -308,7 +355,9 @@ def write_schema(config: Config, folder: Path) -> Path:
     curated = schemas.read(Path(config.validation.schema_file or schemas.DEFAULT))
     schema = schemas.resolved(curated, config.classes)
     text = text_format.MessageToString(schema)
-    path = folder / hashlib.sha256(text.encode()).hexdigest()[:16] / "schema.pbtxt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path = os.path.join(folder, digest, "schema.pbtxt")
+    fileio.makedirs(os.path.dirname(path))
+    with fileio.open(path, "w") as file:
+        file.write(text)
     return path

@@ -1,0 +1,154 @@
+"""What a run came to: its summary and its page, drawn from the metadata store by any engine."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfxray.pipeline.config import Config
+
+if TYPE_CHECKING:
+    from tfxray.pipeline.history import NodeRun
+
+SUMMARY = "summary.json"
+REVIEW = "review.html"
+VERDICT = "verdict.json"
+RESOLVED = "config.yaml"
+EXIT_CODES = {"pushed": 0, "prepared": 0, "failed": 1, "not_blessed": 3, "data_rejected": 4}
+
+
+@dataclasses.dataclass
+class Summary:
+    """What a run came to; written to `summary.json`.
+
+    Attributes:
+        run_id: Its name, and its folder's.
+        threshold: The least AUC demanded.
+        status: `pushed`, `not_blessed`, `data_rejected` or `failed`; of a run that was to end
+            early and did, `prepared`.
+        reason: Why it was not pushed.
+        auc: On the held-out test split.
+        auc_interval: Its 95 % interval, by patient.
+        examples: Per split, and `rejected`.
+        patients: Per split.
+        rules: The gate's, each with figure, limit and verdict; see `gate.Rule`.
+        metrics: Figures of `train`, `eval` and `test` at the end of training: AUC and the like.
+        findings: What DataGate found wrong with the data; see `data_gate.Finding`.
+        pushed_model: The version's folder.
+        review: The page.
+        seconds: `total`, and per step and node.
+        cached: Nodes that took their outputs from an earlier run.
+    """
+
+    run_id: str
+    threshold: float
+    status: str = "failed"
+    reason: str | None = None
+    auc: float | None = None
+    auc_interval: list[float] | None = None
+    examples: dict[str, int] = dataclasses.field(default_factory=dict)
+    patients: dict[str, int] = dataclasses.field(default_factory=dict)
+    rules: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    findings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    pushed_model: str | None = None
+    review: str | None = None
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    cached: list[str] = dataclasses.field(default_factory=list)
+
+    def to_json(self) -> str:
+        """As in `summary.json`."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+
+def conclude(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[str, str]:
+    """Draws the verdict from what the nodes wrote.
+
+    Args:
+        summary: Filled in; its status stays what it is where no model was judged.
+        done: What each node did; see `history.node_runs`.
+        folder: The run's; gets DataGate's verdict.
+
+    Returns:
+        The folders of the nodes' outputs, as `StatisticsGen.statistics`.
+    """
+    from tfx.dsl.io import fileio
+
+    from tfxray.components import judgement
+    from tfxray.components.trainer import METRICS
+    from tfxray.pipeline import history
+
+    uris = history.uris(done)
+    if "StatisticsGen.statistics" in uris:
+        for split, count in judgement.counts(uris["StatisticsGen.statistics"]).items():
+            summary.examples[split] = count.images
+            if count.patients is not None:
+                summary.patients[split] = count.patients
+    summary.metrics = judgement.written(uris, METRICS)
+    found = None
+    if "Evaluator.evaluation" in uris:
+        found = judgement.judgement(uris["Evaluator.evaluation"])
+        summary.rules = found.rules
+        if found.of_test:
+            summary.metrics["test"] = found.of_test
+        if found.auc:
+            summary.auc = found.auc.value
+            if found.auc.low is not None and found.auc.high is not None:
+                summary.auc_interval = [found.auc.low, found.auc.high]
+    pushed = done["Pusher"].outputs.get("pushed_model") if "Pusher" in done else None
+    if pushed and pushed.properties.get("pushed") == 1:
+        summary.status = "pushed"
+        summary.pushed_model = str(pushed.properties["pushed_destination"])
+    elif pushed and found:
+        summary.status, summary.reason = "not_blessed", "; ".join(found.reasons)
+    verdict = os.path.join(folder, VERDICT)
+    if "DataGate.verdict" in uris:
+        fileio.copy(os.path.join(uris["DataGate.verdict"], VERDICT), verdict, overwrite=True)
+    if fileio.exists(verdict):
+        with fileio.open(verdict) as file:
+            summary.findings = json.loads(file.read())
+    return uris
+
+
+def tell(summary: Summary, say: Callable[..., None]) -> None:
+    """Says what a run came to.
+
+    Args:
+        summary: Its summary.
+        say: Takes a line, and a `style` or None.
+    """
+    if summary.auc is not None:
+        low_high = summary.auc_interval
+        interval = f" [{low_high[0]:.4f}, {low_high[1]:.4f}]" if low_high else ""
+        patients = summary.patients.get("test")
+        say(
+            f"AUC {summary.auc:.4f}{interval} on {summary.examples.get('test', 0)} held-out "
+            f"images{f' of {patients} patients' if patients else ''}; threshold "
+            f"{summary.threshold}",
+            style="bold",
+        )
+    if summary.status == "pushed":
+        say(f"pushed: {summary.pushed_model}", style="bold green")
+    else:
+        said = {
+            "not_blessed": "not blessed, nothing pushed",
+            "data_rejected": "data refused, nothing trained",
+        }
+        say(f"{said.get(summary.status, 'failed')}: {summary.reason}", style="bold red")
+
+
+def write_page(summary: Summary, config: Config, uris: Mapping[str, str], folder: str) -> None:
+    """Writes the run's page; the summary then names it.
+
+    Args:
+        summary: What the run came to.
+        config: What it was configured with.
+        uris: See `conclude`.
+        folder: Where to.
+    """
+    from tfxray.components import review
+
+    summary.review = os.path.join(folder, REVIEW)
+    review.write(Path(summary.review), dataclasses.asdict(summary), config.to_yaml(), uris)

@@ -1,0 +1,100 @@
+"""What comes before the first node: the network is tried, the data found and ingested."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfxray.components import names, records
+from tfxray.pipeline import data as data_source
+from tfxray.pipeline.config import Config
+
+if TYPE_CHECKING:
+    from tfxray.pipeline.pipeline import Records
+
+Say = Callable[..., None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A run's data.
+
+    Attributes:
+        records: For ExampleGen.
+        rejected: How many images or records were set aside.
+    """
+
+    records: "Records"
+    rejected: int
+
+
+def check_model(config: Config) -> None:
+    """Builds the network, so that what is wrong with it is known before data is processed.
+
+    Raises:
+        UserError: It cannot be built so, or its weights cannot be had.
+    """
+    from tfxray.components import devices, models
+
+    model, train = config.model, config.train
+    devices.prepare(train.replicas, train.batch_size)
+    spec = models.BackboneSpec(
+        model.backbone, model.image_size, model.weights, model.arguments, model.pooling
+    )
+    if train.mode == "fine_tune":
+        whole = models.classifier(spec, models.HeadSpec(**model.head.model_dump()))
+        models.unfreeze(whole, train.unfreeze, True)
+    else:
+        models.backbone(spec)
+
+
+def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
+    """Waits for an ingest.
+
+    Args:
+        ingest: Under way, or done before.
+        say: Takes a line, and a `style` or None.
+
+    Raises:
+        UserError: The input cannot be used.
+    """
+    from tfxray.pipeline.pipeline import Records
+
+    report = ingest.wait()
+    rejected = int(str(report["rejected"]))
+    if rejected:
+        say(f"  {rejected} of {report['images']} rejected: {ingest.folder / names.REJECTS}")
+    if not report["patients_known"]:
+        say(
+            "  some images name no patient, and count as a patient each: a patient may "
+            "then be in two splits (ingest.pattern or a manifest tells patients)",
+            style="yellow",
+        )
+    layout = records.find(ingest.folder)
+    return Prepared(Records(str(layout.base), layout.globs, report=report), rejected)
+
+
+def found(folder: Path, config: Config, say: Say) -> Prepared:
+    """Looks through TFRecords that follow the contract already.
+
+    Args:
+        folder: Theirs.
+        config: The experiment.
+        say: Takes a line, and a `style` or None.
+
+    Raises:
+        UserError: They do not follow it.
+    """
+    from tfxray.components import scan
+    from tfxray.pipeline.pipeline import Records
+
+    layout = records.find(folder, config.split.ignore_given)
+    seen = scan.scan(layout, config.classes)
+    if seen.group != names.PATIENT:
+        by = seen.group or "record"
+        say(
+            f"  the records name no patient ({names.PATIENT}): split by {by}; a patient may "
+            "then be in two splits",
+            style="yellow",
+        )
+    return Prepared(Records(str(layout.base), layout.globs, seen.group), 0)

@@ -1,0 +1,253 @@
+"""Runs a package as Kubeflow Pipelines would, from the file alone: a process per container.
+
+What KFP's driver and launcher do, done here: parameters from their defaults and the run's
+arguments, placeholders, dependencies within each DAG, retries, the exit task, outputs read back.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+IMAGE = "this-machine"
+
+
+@dataclasses.dataclass
+class Container:
+    """One try at a task.
+
+    Attributes:
+        task: Its name in the package.
+        code: Its exit code.
+        seconds: How long it took.
+        memory: The most it held, in MB.
+        log: What it said.
+        image: That it was to run in.
+    """
+
+    task: str
+    code: int
+    seconds: float
+    memory: float
+    log: str
+    image: str
+
+    @property
+    def last_line(self) -> str:
+        """Of its log."""
+        return (self.log.strip().splitlines() or [""])[-1]
+
+
+@dataclasses.dataclass
+class Run:
+    """What a run came to, as KFP's page would show it.
+
+    Attributes:
+        id: As KFP gives it.
+        containers: In the order in which they ended.
+        state: `SUCCEEDED` or `FAILED`.
+        outputs: Of the tasks: parameters' values, artifacts' files and metadata.
+    """
+
+    id: str
+    containers: list[Container] = dataclasses.field(default_factory=list)
+    state: str = "SUCCEEDED"
+    outputs: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def ran(self) -> list[str]:
+        """Tasks that were tried."""
+        return [container.task for container in self.containers]
+
+    def of(self, task: str) -> list[Container]:
+        """A task's tries."""
+        return [container for container in self.containers if container.task == task]
+
+
+class Cluster:
+    """Runs packages.
+
+    Attributes:
+        processes: Those that run, by task.
+    """
+
+    def __init__(self, folder: Path, secrets: Mapping[str, Mapping[str, str]], at_once: int = 2):
+        """Makes one.
+
+        Args:
+            folder: For logs and what KFP would store.
+            secrets: The cluster's, by name and key.
+            at_once: Containers that there is room for.
+        """
+        self._folder, self._secrets, self._at_once = folder, secrets, at_once
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def run(self, package: Path, run_id: str, arguments: Mapping[str, str]) -> Run:
+        """Runs a package to its end.
+
+        Args:
+            package: The compiled YAML.
+            run_id: What KFP calls the run.
+            arguments: Of the pipeline.
+        """
+        spec, *platform = yaml.safe_load_all(package.read_text())
+        self._spec = spec
+        self._platform = platform[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        declared = spec["root"]["inputDefinitions"]["parameters"]
+        unknown = set(arguments) - set(declared)
+        assert not unknown, f"the package has no parameter {unknown}"
+        values = {
+            name: arguments.get(name, known.get("defaultValue")) for name, known in declared.items()
+        }
+        run = Run(run_id)
+        with ThreadPoolExecutor(self._at_once) as room:
+            if not self._dag(spec["root"]["dag"], values, run, room):
+                run.state = "FAILED"
+        return run
+
+    def _dag(self, dag: Any, values: Mapping[str, Any], run: Run, room: ThreadPoolExecutor) -> bool:
+        """Whether all went well."""
+        tasks, ended, underway = dict(dag["tasks"]), {}, {}
+        while tasks or underway:
+            for name in list(tasks):
+                task = tasks[name]
+                before = task.get("dependentTasks", [])
+                if not set(before) <= set(ended):
+                    continue
+                whatever = (
+                    task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
+                )
+                del tasks[name]
+                if not whatever and not all(ended[other] for other in before):
+                    ended[name] = False  # not run at all
+                    continue
+                given = {
+                    key: values[source["componentInputParameter"]]
+                    for key, source in task["inputs"]["parameters"].items()
+                }
+                component = self._spec["components"][task["componentRef"]["name"]]
+                if "dag" in component:
+                    ended[name] = self._dag(component["dag"], given, run, room)
+                    break
+                underway[room.submit(self._task, name, task, component, given, run)] = name
+            else:
+                if underway:
+                    self._collect(underway, ended)
+        return all(ended.values())
+
+    def _collect(self, underway: dict[Future[bool], str], ended: dict[str, bool]) -> None:
+        done, _ = wait(underway, return_when=FIRST_COMPLETED)
+        for future in done:
+            ended[underway.pop(future)] = future.result()
+
+    def _task(
+        self, name: str, task: Any, component: Any, given: Mapping[str, Any], run: Run
+    ) -> bool:
+        tries = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
+        for number in range(tries):
+            container = self._container(name, component, given, run, number)
+            with self._lock:
+                run.containers.append(container)
+            if container.code == 0:
+                return True
+        return False
+
+    def _container(
+        self, name: str, component: Any, given: Mapping[str, Any], run: Run, number: int
+    ) -> Container:
+        label = component["executorLabel"]
+        container = self._spec["deploymentSpec"]["executors"][label]["container"]
+        folder = self._folder / run.id / f"{name}-{number}"
+        folder.mkdir(parents=True)
+        wanted = self._executor_input(component, given, folder)
+        known = {
+            "{{$}}": json.dumps(wanted),
+            "{{$.pipeline_job_uuid}}": run.id,
+            **{f"{{{{$.inputs.parameters['{k}']}}}}": str(v) for k, v in given.items()},
+        }
+        command = [_filled(text, known) for text in (*container["command"], *container["args"])]
+        assert command[0] == "python"
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("TFXRAY_")
+        }
+        for secret in self._platform[label].get("secretAsEnv", []):
+            for pair in secret["keyToEnv"]:
+                environment[pair["envVar"]] = self._secrets[secret["secretName"]][pair["secretKey"]]
+        start = time.monotonic()
+        with (folder / "log.txt").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command[1:]],
+                stdout=log, stderr=log, cwd=folder, env=environment,
+            )  # fmt: skip
+            self.processes[name] = process
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        self._read_outputs(name, component, wanted, run)
+        told = (folder / "log.txt").read_text(errors="replace")
+        return Container(
+            name, process.returncode, time.monotonic() - start, _megabytes(used), told,
+            _filled(container["image"], known),
+        )  # fmt: skip
+
+    def _executor_input(self, component: Any, given: Mapping[str, Any], folder: Path) -> Any:
+        outputs = component.get("outputDefinitions", {})
+        return {
+            "inputs": {"parameterValues": dict(given)},
+            "outputs": {
+                "parameters": {
+                    key: {"outputFile": str(folder / "outputs" / key)}
+                    for key in outputs.get("parameters", {})
+                },
+                "artifacts": {
+                    key: {"artifacts": [{"name": key, "uri": str(folder / "artifacts" / key)}]}
+                    for key in outputs.get("artifacts", {})
+                },
+                "outputFile": str(folder / "outputs" / "output_metadata.json"),
+            },
+        }
+
+    def _read_outputs(self, name: str, component: Any, wanted: Any, run: Run) -> None:
+        found: dict[str, Any] = {}
+        outputs = wanted["outputs"]
+        for key, place in outputs["parameters"].items():
+            if os.path.exists(place["outputFile"]):
+                found[key] = Path(place["outputFile"]).read_text()
+        told = Path(outputs["outputFile"])
+        metadata = json.loads(told.read_text())["artifacts"] if told.exists() else {}
+        for key, place in outputs["artifacts"].items():
+            uri = Path(place["artifacts"][0]["uri"])
+            found[key] = uri if uri.exists() else None
+            if key in metadata:
+                found[key] = metadata[key]["artifacts"][0]["metadata"]
+        if found:
+            run.outputs[name] = found
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    for placeholder, value in known.items():
+        text = text.replace(placeholder, value)
+    assert not re.search(r"\{\{\$", text), f"KFP would not know: {text}"
+    return text
+
+
+def _megabytes(used: resource.struct_rusage) -> float:
+    return used.ru_maxrss / 1024
+
+
+def table(run: Run) -> str:
+    """Task, seconds, memory and exit code of each container."""
+    lines = [f"{'task':<24}{'seconds':>9}{'MB':>7}  code"]
+    lines += [f"{c.task:<24}{c.seconds:>9.1f}{c.memory:>7.0f}  {c.code}" for c in run.containers]
+    return "\n".join(lines)
