@@ -62,7 +62,8 @@ def test_data_that_was_refused_is_looked_at_and_accepted(tfxray, small_config, t
     config |= {"validation": {"schema": str(curated)}, "train": {"epochs": 1}}
     # What is judged here is the data: few patients and one epoch are enough for the gate.
     config |= {
-        "gate": config["gate"] | {"auc": {"threshold": 0.0}, "min_positives": 1, "min_negatives": 1},
+        "gate": config["gate"]
+        | {"auc": {"threshold": 0.0}, "min_positives": 1, "min_negatives": 1},
         "evaluate": {"intervals": False},
     }
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
