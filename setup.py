@@ -39,6 +39,7 @@ setup(
         # The newest that resolves with TFX 1.16.
         "kfp>=2.5,<2.6",
         "kfp-kubernetes>=1,<2",
+        "kfp-server-api>=2.0.5,<2.1",
         "numpy",
         "pillow>=10",
         "plotly>=6",
@@ -54,9 +55,12 @@ setup(
         # pkg_resources, which TFX's dependencies import, is gone from 81 on.
         "setuptools<81",
         "shap>=0.46",
+        # As far as kfp-server-api takes it.
+        "urllib3>=1.26,<2",
     ],
     extras_require={
         "dev": [
+            "cryptography",
             "mypy",
             "playwright>=1.5",
             "pyjpegls",

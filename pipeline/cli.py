@@ -1,12 +1,10 @@
 """The command line. What needs TensorFlow or TFX is imported inside the command that uses it."""
 
 import dataclasses
-import functools
 import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,8 @@ import click
 
 from tfxray.components import names
 from tfxray.components.errors import UserError
+from tfxray.pipeline.cli_cluster import compile_command, submit
+from tfxray.pipeline.options import PATH, config_options
 
 # Set before TensorFlow is imported: its start-up notes are no news to a user.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -38,33 +38,6 @@ class _Group(click.Group):
             ctx.exit(2)
 
 
-def _config_options(required: bool = True, origin: bool = False) -> Callable[[Any], Any]:
-    """Gives a command its `config`; with `origin`, where it came from too."""
-
-    def decorate(command: Any) -> Any:
-        @functools.wraps(command)
-        def wrapped(config_path: Path | None, overrides: tuple[str, ...], **rest: Any) -> Any:
-            from tfxray.pipeline.config_file import load
-
-            config = load(config_path, overrides) if config_path else None
-            if origin:
-                rest |= {"config_path": config_path, "overrides": overrides}
-            return command(config=config, **rest)
-
-        wrapped = click.option(
-            "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a key."
-        )(wrapped)
-        return click.option(
-            "--config", "config_path", type=click.Path(path_type=Path), required=required,
-            help="The experiment's YAML file.",
-        )(wrapped)  # fmt: skip
-
-    return decorate
-
-
-_PATH = click.Path(path_type=Path)
-
-
 @click.group(cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tfxray")
 def main() -> None:
@@ -72,14 +45,14 @@ def main() -> None:
 
 
 @main.command("config")
-@_config_options()
+@config_options()
 def config_command(config: Any) -> None:
     """Check a config; print it with all defaults."""
     click.echo(config.to_yaml(), nl=False)
 
 
 @main.command()
-@click.option("--out", type=_PATH, required=True, help="Folder for the images and manifest.csv.")
+@click.option("--out", type=PATH, required=True, help="Folder for the images and manifest.csv.")
 @click.option("--images", default=1200, show_default=True, type=click.IntRange(2))
 @click.option(
     "--size", default=160, show_default=True, type=click.IntRange(64, 1024), help="Pixels."
@@ -97,15 +70,15 @@ def sample(out: Path, images: int, size: int, seed: int) -> None:
 
 
 @main.command()
-@click.argument("source", type=_PATH)
-@click.option("--out", type=_PATH, required=True, help="Folder for the TFRecords.")
+@click.argument("source", type=PATH)
+@click.option("--out", type=PATH, required=True, help="Folder for the TFRecords.")
 @click.option("--classes", help="Names, by comma, in the order of their labels.")
 @click.option("--manifest", help="CSV below SOURCE: path, label, patient, age, sex, view, site.")
 @click.option(
     "--pattern", help="Regular expression with groups label, patient, age, sex, view, site."
 )
-@_config_options(required=False)
-@click.option("--log", type=_PATH, hidden=True)
+@config_options(required=False)
+@click.option("--log", type=PATH, hidden=True)
 def ingest(
     source: Path,
     out: Path,
@@ -151,10 +124,10 @@ def ingest(
 
 
 @main.command()
-@_config_options()
-@click.option("--data", type=_PATH, help="Folder of images or TFRecords; default: the config's.")
+@config_options()
+@click.option("--data", type=PATH, help="Folder of images or TFRecords; default: the config's.")
 @click.option(
-    "--out", type=_PATH, required=True, help="Folder for runs, artifacts and pushed models."
+    "--out", type=PATH, required=True, help="Folder for runs, artifacts and pushed models."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json as the last line.")
 def run(config: Any, data: Path | None, out: Path, as_json: bool) -> None:
@@ -188,38 +161,12 @@ def _verdict(screen: Any, this: Any, summary: Any) -> None:
         screen.say(f"review: {summary.review}")
 
 
-@main.command("compile")
-@_config_options()
-@click.option("--engine", type=click.Choice(["kubeflow", "vertex"]), default="kubeflow",
-              show_default=True)  # fmt: skip
-@click.option("--output", type=_PATH, required=True, help="The package: YAML, or Vertex's JSON.")
-def compile_command(config: Any, engine: str, output: Path) -> None:
-    """Write the pipeline as a package for Kubeflow Pipelines or Vertex AI."""
-    suffixes = {"kubeflow": (".yaml", ".yml"), "vertex": (".json",)}[engine]
-    if output.suffix not in suffixes:
-        raise click.UsageError(f"--output must end with {' or '.join(suffixes)}")
-    if not output.parent.is_dir():
-        raise UserError(f"{output.parent}: no such folder (--output)")
-    from tfxray.pipeline.screen import output_to
-
-    with output_to(Path(os.devnull)):
-        if engine == "vertex":
-            from tfxray.pipeline import vertex
-
-            vertex.write_package(config, output)
-        else:
-            from tfxray.pipeline import kubeflow
-
-            kubeflow.write_package(config, output)
-    click.echo(output)
-
-
 @main.command()
-@_config_options(origin=True)
-@click.option("--data", type=_PATH, help="Folder of images or TFRecords; default: the config's.")
-@click.option("--out", type=_PATH, required=True, help="As of tfxray run, which shares its cache.")
+@config_options(origin=True)
+@click.option("--data", type=PATH, help="Folder of images or TFRecords; default: the config's.")
+@click.option("--out", type=PATH, required=True, help="As of tfxray run, which shares its cache.")
 @click.option("--trials", type=click.IntRange(2), help="How many; default: the config's.")
-@click.option("--write", type=_PATH, help="The config to write; default: a file below --out.")
+@click.option("--write", type=PATH, help="The config to write; default: a file below --out.")
 def tune(
     config: Any,
     config_path: Path,
@@ -262,7 +209,7 @@ def tune(
 @main.command()
 @click.argument("images", nargs=-1, required=True)
 @click.option(
-    "--model", type=_PATH, required=True, help="A pushed version, its parent, or a run's --out."
+    "--model", type=PATH, required=True, help="A pushed version, its parent, or a run's --out."
 )
 @click.option("--force", is_flag=True, help="Score images unlike the training data, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
@@ -289,11 +236,11 @@ def predict(images: tuple[str, ...], model: Path, force: bool, as_json: bool) ->
 
 
 @main.command()
-@click.argument("image", type=_PATH)
+@click.argument("image", type=PATH)
 @click.option(
-    "--model", type=_PATH, required=True, help="A pushed version, its parent, or a run's --out."
+    "--model", type=PATH, required=True, help="A pushed version, its parent, or a run's --out."
 )
-@click.option("--out", type=_PATH, required=True, help="The PNG to write.")
+@click.option("--out", type=PATH, required=True, help="The PNG to write.")
 @click.option(
     "--method",
     type=click.Choice(names.EXPLAIN_METHODS),
@@ -301,7 +248,7 @@ def predict(images: tuple[str, ...], model: Path, force: bool, as_json: bool) ->
     show_default=True,
 )
 @click.option(
-    "--background", type=_PATH, help="X-rays for shap to compare with; default: the run's own."
+    "--background", type=PATH, help="X-rays for shap to compare with; default: the run's own."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def explain(
@@ -321,7 +268,7 @@ def explain(
 
 
 @main.command()
-@click.option("--out", type=_PATH, help="The --out of a run.")
+@click.option("--out", type=PATH, help="The --out of a run.")
 @click.option(
     "--compare", "runs", nargs=2, metavar="RUN RUN",
     help="Compare two runs instead: their ids below --out, or their folders.",
@@ -350,11 +297,11 @@ def review(out: Path | None, runs: tuple[str, str] | None, as_json: bool) -> Non
 
 
 @main.command()
-@click.option("--out", type=_PATH, required=True, help="The --out of a run.")
-@click.option("--file", type=_PATH, help="The schema; default: the config's, else the package's.")
+@click.option("--out", type=PATH, required=True, help="The --out of a run.")
+@click.option("--file", type=PATH, help="The schema; default: the config's, else the package's.")
 @click.option("--update", is_flag=True, help="Propose a schema that the run's data keeps.")
 @click.option("--write", is_flag=True, help="With --update: write it into the file.")
-@_config_options(required=False)
+@config_options(required=False)
 def schema(config: Any, out: Path, file: Path | None, update: bool, write: bool) -> None:
     """Compare the latest run's data with the curated schema; accept it with --update --write."""
     if write and not update:
@@ -391,6 +338,10 @@ def _propose(proposal: Any, run_id: str, write: bool) -> None:
             click.echo("nothing written; to accept the data, add --write", err=True)
     for feature, description in proposal.remaining.items():
         click.echo(f"not to be mended by a schema: {feature}: {description}", err=True)
+
+
+main.add_command(compile_command)
+main.add_command(submit)
 
 
 if __name__ == "__main__":
