@@ -6,14 +6,16 @@ arguments, placeholders, dependencies within each DAG, retries, the exit task, o
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import re
 import resource
+import runpy
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -94,14 +96,19 @@ class Cluster:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
 
-    def run(self, package: Path, run_id: str, arguments: Mapping[str, str]) -> Run:
+    def run(
+        self, package: Path, run_id: str, arguments: Mapping[str, str], preloaded: bool = False
+    ) -> Run:
         """Runs a package to its end.
 
         Args:
             package: The compiled YAML.
             run_id: What KFP calls the run.
             arguments: Of the pipeline.
+            preloaded: Fork the containers' processes from one that has TFX loaded already, which
+                takes each of them ten seconds of a core.
         """
+        self._start = _forked if preloaded else self._fresh
         spec, *platform = yaml.safe_load_all(package.read_text())
         self._spec = spec
         self._platform = platform[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -186,20 +193,26 @@ class Cluster:
             for pair in secret["keyToEnv"]:
                 environment[pair["envVar"]] = self._secrets[secret["secretName"]][pair["secretKey"]]
         start = time.monotonic()
-        with (folder / "log.txt").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, *command[1:]],
-                stdout=log, stderr=log, cwd=folder, env=environment,
-            )  # fmt: skip
-            self.processes[name] = process
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
+        code, memory = self._start(name, command, environment, folder)
         self._read_outputs(name, component, wanted, run)
         told = (folder / "log.txt").read_text(errors="replace")
         return Container(
-            name, process.returncode, time.monotonic() - start, _megabytes(used), told,
+            name, code, time.monotonic() - start, memory, told,
             _filled(container["image"], known),
         )  # fmt: skip
+
+    def _fresh(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path
+    ) -> tuple[int, float]:
+        """Exit code and memory of a process that is started as a container's is."""
+        with (folder / "log.txt").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command[1:]], stdout=log, stderr=log, cwd=folder, env=environment
+            )
+            self.processes[name] = process
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        return process.returncode, used.ru_maxrss / 1024
 
     def _executor_input(self, component: Any, given: Mapping[str, Any], folder: Path) -> Any:
         outputs = component.get("outputDefinitions", {})
@@ -242,8 +255,33 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
     return text
 
 
-def _megabytes(used: resource.struct_rusage) -> float:
-    return used.ru_maxrss / 1024
+def _forked(
+    name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> tuple[int, float]:
+    """Exit code and memory of a process that has TFX from its birth on."""
+    del name
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tfxray.pipeline.node", "tfxray.pipeline.launch"])
+    process = context.Process(target=_contained, args=(command, environment, folder))
+    process.start()
+    process.join()
+    return process.exitcode, float((folder / "memory").read_text())
+
+
+def _contained(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    assert list(command[1:3]) == ["-m", "tfxray.pipeline.node"]
+    sys.argv = list(command[2:])
+    try:
+        runpy.run_module("tfxray.pipeline.node", run_name="__main__")
+    finally:
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        (folder / "memory").write_text(str(used))
 
 
 def table(run: Run) -> str:
