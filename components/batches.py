@@ -30,6 +30,30 @@ class Order:
     distortions: Distortions = dataclasses.field(default_factory=Distortions)
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What one host of several reads: of each batch, the parts of its replicas.
+
+    Attributes:
+        first: Its first replica.
+        replicas: So many of its own.
+        of: On all hosts.
+    """
+
+    first: int = 0
+    replicas: int = 1
+    of: int = 1
+
+    def parts(self, *values: tf.Tensor) -> tf.data.Dataset:
+        """The same for each of its replicas, with the replica's number as the last value."""
+        numbers = tf.data.Dataset.range(self.first, self.first + self.replicas)
+        return numbers.map(lambda number: (*values, number))
+
+    def bounds(self, number: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where a replica's part of so many examples begins and ends; it may be empty."""
+        return count * number // self.of, count * (number + 1) // self.of
+
+
 class _Store:
     """Inputs on disk, to be read at any place, so that memory holds a batch and no more.
 
@@ -96,26 +120,32 @@ class Examples:
         copies = self._spec.get(names.DISTORTED)
         return 1 + (int(copies.shape[0]) if copies is not None else 0)
 
-    def plain(self, batch: int, chosen: np.ndarray | None = None) -> tf.data.Dataset:
+    def plain(
+        self, batch: int, chosen: np.ndarray | None = None, share: Share | None = None
+    ) -> tf.data.Dataset:
         """Examples once, in the files' order, undistorted: inputs [n, …], targets [n, 1].
 
         Args:
             batch: Examples at a time.
             chosen: Their places; None takes all.
+            share: Of one host of several; a part of a batch may then be empty.
         """
+        share = share or Share()
         targets = tf.constant(self.targets, tf.float32)
 
-        def finished(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def finished(places: tf.Tensor, part: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            start, end = share.bounds(part, tf.size(places, tf.int64))
+            places = places[start:end]
             inputs = self._read(places)
             if self.kind == names.EMBEDDING:
                 inputs = inputs[:, 0]
             return inputs, tf.gather(targets, places)[:, tf.newaxis]
 
         every = np.arange(len(self)) if chosen is None else chosen
-        places = tf.data.Dataset.from_tensor_slices(every).batch(batch)
+        places = tf.data.Dataset.from_tensor_slices(every).batch(batch).flat_map(share.parts)
         return _ready(places.map(finished, tf.data.AUTOTUNE, deterministic=True))
 
-    def passes(self, order: Order, first_step: int) -> tf.data.Dataset:
+    def passes(self, order: Order, first_step: int, share: Share | None = None) -> tf.data.Dataset:
         """Pass after pass without end, each in an order of its own.
 
         A step's batch depends on the seed and on the step's number, and on nothing else: training
@@ -124,22 +154,32 @@ class Examples:
         Args:
             order: How examples are drawn.
             first_step: Where to begin.
+            share: Of one host of several.
 
         Returns:
             Batches of inputs, targets [n, 1] and weights [n, 1]. The weights of a batch sum to
             what they would as a mean over the batch, so that the loss is their sum: right however
-            many examples a replica gets.
+            many examples a replica gets. No part of a batch is empty, of which TensorFlow has no
+            gradient: where there are fewer examples than replicas, one without weight stands in.
         """
+        share = share or Share()
         steps = self.steps(order.batch)
         targets = tf.constant(self.targets, tf.int64)
         weights = tf.constant(order.weights, tf.float32)
 
         def finished(
-            number: tf.Tensor, index: tf.Tensor, places: tf.Tensor
+            number: tf.Tensor, index: tf.Tensor, places: tf.Tensor, part: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            inputs = self._distorted(self._read(places), order, order.seed + number, index)
-            target = tf.gather(targets, places)
-            weight = tf.gather(weights, target) / tf.cast(tf.size(places), tf.float32)
+            count = tf.size(places, tf.int64)
+            start, end = share.bounds(part, count)
+            counts = tf.cast(end > start, tf.float32) / tf.cast(count, tf.float32)
+            start = tf.minimum(start, count - 1)
+            end = tf.maximum(end, start + 1)
+            mine = places[start:end]
+            seeds = [order.seed + number, index]
+            inputs = self._distorted(self._read(mine), order, seeds, count, start)
+            target = tf.gather(targets, mine)
+            weight = tf.gather(weights, target) * counts
             return inputs, tf.cast(target, tf.float32)[:, tf.newaxis], weight[:, tf.newaxis]
 
         def one_pass(number: tf.Tensor) -> tf.data.Dataset:
@@ -152,7 +192,7 @@ class Examples:
             )
 
         numbers = tf.data.Dataset.counter(first_step // steps)
-        planned = numbers.flat_map(one_pass)
+        planned = numbers.flat_map(one_pass).flat_map(share.parts)
         return _ready(planned.map(finished, tf.data.AUTOTUNE, deterministic=True))
 
     def steps(self, batch: int) -> int:
@@ -192,11 +232,25 @@ class Examples:
         return tf.cast(pixels, tf.float32)
 
     def _distorted(
-        self, inputs: tf.Tensor, order: Order, seed: tf.Tensor, index: tf.Tensor
+        self,
+        inputs: tf.Tensor,
+        order: Order,
+        seeds: Sequence[tf.Tensor],
+        count: tf.Tensor,
+        start: tf.Tensor,
     ) -> tf.Tensor:
-        """A batch of a pass: distorted images, or of each example one of its embeddings."""
-        shape = [tf.shape(inputs)[0], DRAWS]
-        draws = tf.random.stateless_uniform(shape, [seed, index], -1, 1)
+        """A part of a batch: distorted images, or of each example one of its embeddings.
+
+        Args:
+            inputs: The part's.
+            order: How examples are drawn.
+            seeds: The pass's, and the batch's number.
+            count: Examples of the whole batch, for which numbers are drawn.
+            start: Where in it the part begins.
+        """
+        seed, index = seeds
+        end = start + tf.shape(inputs, tf.int64)[0]
+        draws = tf.random.stateless_uniform([count, DRAWS], [seed, index], -1, 1)[start:end]
         if self.kind == names.EMBEDDING:
             chosen = tf.cast((draws[:, 0] + 1) / 2 * self._embeddings, tf.int32)
             chosen = tf.minimum(chosen, self._embeddings - 1)
@@ -205,7 +259,8 @@ class Examples:
             return inputs
         noise = None
         if order.distortions.noise:
-            noise = tf.random.stateless_normal(tf.shape(inputs), [seed, -2 - index])
+            shape = tf.concat([[count], tf.shape(inputs, tf.int64)[1:]], 0)
+            noise = tf.random.stateless_normal(shape, [seed, -2 - index])[start:end]
         return distort(inputs, draws, order.distortions, noise)
 
 

@@ -25,3 +25,18 @@ def prepare(replicas: int, batch: int) -> None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         parts = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
         tf.config.set_logical_device_configuration(cpu, parts)
+
+
+def strategy(distribution: str) -> tf.distribute.Strategy:
+    """Where a training is computed, on this host.
+
+    Args:
+        distribution: The config's `train.distribution`; of `multi_worker`, this host's part.
+    """
+    if distribution != "one_device":
+        gpus = tf.config.list_logical_devices("GPU")
+        cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+        return tf.distribute.MirroredStrategy(None if gpus else cpus)
+    return tf.distribute.OneDeviceStrategy(
+        "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
+    )

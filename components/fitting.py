@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxray.components import in_step
 from tfxray.components.errors import UserError
 from tfxray.components.names import PROGRESS
 
@@ -118,7 +119,7 @@ class Kept:
     ) -> None:
         """Writes it: weights, optimizer, history, and what callbacks remember."""
         self.phase, self.done = phase, done
-        if self._path is None:
+        if self._path is None or not in_step.writes(model.distribute_strategy):
             return
         self._memories = [_memory(callback) for callback in others]
         meta = {
@@ -249,6 +250,7 @@ def fit(
         UserError: The loss is no number.
     """
     kept = Kept(folder)
+    in_step.require_same(model.distribute_strategy, 1000 * kept.phase + kept.round)
     if kept.done:
         kept.restore_weights(model)
         return kept.history
@@ -290,7 +292,8 @@ def _fit_phase(
         kept.remind(others)
         model.set_weights(next(c.best_weights for c in others if hasattr(c, "best_weights")))
         return
-    if model.distribute_strategy.num_replicas_in_sync > 1:
+    strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync > 1:
         _build(model)
     history = model.fit(
         training,
@@ -302,7 +305,7 @@ def _fit_phase(
             *others,
             keras.callbacks.TerminateOnNaN(),
             _Keeper(kept, index, phase, others, seed),
-            keras.callbacks.TensorBoard(str(logs)),
+            *([keras.callbacks.TensorBoard(str(logs))] if in_step.writes(strategy) else []),
         ],
         verbose=2,
     ).history

@@ -8,20 +8,23 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from sklearn import metrics
-from tfx.components.trainer.fn_args_utils import FnArgs
 
 from tfxray.components import (
     batches,
+    cluster,
     decision,
+    devices,
     explainable,
     fitting,
+    hosts,
+    in_step,
     likeness,
     models,
     names,
@@ -30,6 +33,10 @@ from tfxray.components import (
 from tfxray.components.distortions import Distortions
 from tfxray.components.errors import UserError
 from tfxray.components.fitting import Phase
+
+if TYPE_CHECKING:
+    # Importing TFX takes many seconds, and the hosts that train with the chief need none of it.
+    from tfx.components.trainer.fn_args_utils import FnArgs
 
 # What is left beside TensorBoard's logs.
 HISTORY = "history.json"
@@ -61,7 +68,7 @@ class Training:
             settings: `train` (see the config), `head` and `backbone` (the fields of a
                 `models.HeadSpec` and a `models.BackboneSpec`).
             splits: The examples.
-            strategy: Where it is computed; see `strategy`.
+            strategy: Where it is computed; see `devices.strategy`.
         """
         self._settings, self._splits, self._strategy = settings, splits, strategy
         self._train = train = settings["train"]
@@ -83,7 +90,10 @@ class Training:
         """Builds the model, with the weights that the seed gives it."""
         keras.utils.set_random_seed(self._train["seed"])
         with self._strategy.scope(), _precision(self._train["precision"]):
-            return self._network()
+            model = self._network()
+        if in_step.several(self._strategy):
+            in_step.fit_for_several(model)
+        return model
 
     def fit(
         self, model: keras.Model, state: Path | None, logs: Path
@@ -101,12 +111,17 @@ class Training:
         Raises:
             UserError: The loss is no number.
         """
+        splits, order = self._splits, self._order
         history = fitting.fit(
             model,
             self._phases,
             lambda index: self._prepare(model, self._phases[index]),
-            lambda step: self._splits.training.passes(self._order, step),
-            self._splits.validation.plain(self._order.batch),
+            lambda step: in_step.spread(
+                self._strategy, lambda share: splits.training.passes(order, step, share)
+            ),
+            in_step.spread(
+                self._strategy, lambda share: splits.validation.plain(order.batch, share=share)
+            ),
             self._train,
             state,
             logs,
@@ -151,6 +166,16 @@ class Training:
             return models.classifier(self._body, top)
         return models.head(top, self._splits.training.width)
 
+    def _at_once(self, steps: int) -> int:
+        """Steps that Keras hands over together: one of a head takes less time than Python's part.
+
+        A divisor: Keras would take the last few steps of a round together with the next round's
+        first. Several hosts cannot: Keras's loop over steps does not run on more than one.
+        """
+        if self._of_pixels or in_step.several(self._strategy):
+            return 1
+        return max(count for count in range(1, 17) if steps % count == 0)
+
     def _prepare(self, model: keras.Model, phase: Phase) -> None:
         train = self._train
         with self._strategy.scope():
@@ -168,7 +193,7 @@ class Training:
                     keras.metrics.BinaryCrossentropy(name="cross_entropy"),
                 ],
                 jit_compile=train["xla"],
-                steps_per_execution=1 if self._of_pixels else _at_once(phase.steps),
+                steps_per_execution=self._at_once(phase.steps),
             )
 
 
@@ -191,7 +216,7 @@ class Concluded:
     validation: np.ndarray
 
 
-def run_fn(fn_args: FnArgs) -> None:
+def run_fn(fn_args: "FnArgs") -> None:
     """Trains and writes the model to serve, its history and its figures per split.
 
     Args:
@@ -202,16 +227,17 @@ def run_fn(fn_args: FnArgs) -> None:
     Raises:
         UserError: A class without a training example, or the loss is no number.
     """
-    settings = fn_args.custom_config
+    settings, state = fn_args.custom_config, _state_folder(fn_args)
+    if state and settings["train"]["distribution"] == "multi_worker":
+        _fit_with_others(fn_args, state)
     transformed = tft.TFTransformOutput(fn_args.transform_output)
     splits = read(settings, transformed, fn_args.train_files, fn_args.eval_files)
-    where = strategy(settings["train"]["distribution"])
+    where = devices.strategy(settings["train"]["distribution"])
     log.info("training on %d replicas", where.num_replicas_in_sync)
     training = Training(settings, splits, where)
     model = training.build()
     logs = Path(fn_args.model_run_dir)
     logs.mkdir(parents=True, exist_ok=True)
-    state = _state_folder(fn_args)
     model, history = training.fit(model, state, logs)
     done = training.conclude(model, settings["serving"])
     decided, limit = done.decided, done.known.limit
@@ -236,6 +262,44 @@ def run_fn(fn_args: FnArgs) -> None:
     np.savez(logs / SCORED, keys=keys, scores=scores)
     if state:
         shutil.rmtree(state, ignore_errors=True)  # nothing is left to go on with
+
+
+def _fit_with_others(fn_args: "FnArgs", state: Path) -> None:
+    """Trains on several hosts; `state` then holds a training that is done."""
+    together = cluster.as_chief()
+    if not together.several or fitting.Kept(state).done:
+        return
+    plan = {
+        "settings": fn_args.custom_config,
+        "transform_output": fn_args.transform_output,
+        "train_files": list(fn_args.train_files),
+        "eval_files": list(fn_args.eval_files),
+        "state": str(state),
+        "logs": fn_args.model_run_dir,
+    }
+    hosts.train(together, plan, 60 * fn_args.custom_config["train"]["wait"])
+
+
+def fit_with_others(plan: in_step.Plan, strategy: tf.distribute.Strategy) -> None:
+    """Trains on this host, in step with others, and leaves the state of the training.
+
+    Args:
+        plan: Settings and places, as Trainer on the chief has them.
+        strategy: Over all hosts.
+
+    Raises:
+        UserError: As of `run_fn`; or a batch holds too few examples for all replicas.
+    """
+    settings, replicas = plan["settings"], strategy.num_replicas_in_sync
+    if (batch := settings["train"]["batch_size"]) < replicas:
+        raise UserError(
+            f"train.batch_size = {batch}: smaller than the number of replicas on all hosts, "
+            f"{replicas}; each needs an image per step"
+        )
+    transformed = tft.TFTransformOutput(plan["transform_output"])
+    splits = read(settings, transformed, plan["train_files"], plan["eval_files"])
+    training = Training(settings, splits, strategy)
+    training.fit(training.build(), Path(plan["state"]), Path(plan["logs"]))
 
 
 def read(
@@ -277,14 +341,6 @@ def phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
     return [Phase("warm-up", warm["epochs"], steps, warm["learning_rate"], False), main]
 
 
-def _at_once(steps: int) -> int:
-    """Steps that Keras hands over together: a step of a head takes less time than Python's part.
-
-    A divisor: Keras would take the last few steps of a round together with the next round's first.
-    """
-    return max(count for count in range(1, 17) if steps % count == 0)
-
-
 def trains_batch_norm(train: Mapping[str, Any], body: models.BackboneSpec) -> bool:
     """Whether batch normalisation learns: by default, where it has nothing to keep.
 
@@ -297,7 +353,7 @@ def trains_batch_norm(train: Mapping[str, Any], body: models.BackboneSpec) -> bo
     return bool(train["batch_norm"] == "trained")
 
 
-def _state_folder(fn_args: FnArgs) -> Path | None:
+def _state_folder(fn_args: "FnArgs") -> Path | None:
     """A folder of this training: by its settings, its code and its examples."""
     settings = fn_args.custom_config
     if not settings["state"]:
@@ -314,21 +370,6 @@ def _precision(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def strategy(distribution: str) -> tf.distribute.Strategy:
-    """Where a training is computed.
-
-    Args:
-        distribution: The config's `train.distribution`.
-    """
-    if distribution == "mirrored":
-        gpus = tf.config.list_logical_devices("GPU")
-        cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
-        return tf.distribute.MirroredStrategy(None if gpus else cpus)
-    return tf.distribute.OneDeviceStrategy(
-        "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
-    )
 
 
 def _require_classes(targets: np.ndarray, classes: Sequence[str]) -> None:

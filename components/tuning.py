@@ -10,7 +10,7 @@ import keras
 import keras_tuner
 from keras_tuner import errors, oracles
 
-from tfxray.components import fitting, trainer
+from tfxray.components import devices, fitting, trainer
 from tfxray.components.errors import UserError
 from tfxray.components.spaces import Space
 
@@ -173,7 +173,7 @@ class _Heads(keras_tuner.HyperModel):
         super().__init__()
         self._spaces, self._bench, self._monitor = spaces, bench, monitor
         train = bench.resolve({})["train"]
-        self._strategy = trainer.strategy(train["distribution"])
+        self._strategy = devices.strategy(train["distribution"])
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         return self._training(hp).build()

@@ -33,6 +33,7 @@ def compile_command(config: Any, engine: str, output: Path) -> None:
         raise UserError(f"{output.parent}: no such folder (--output)")
     from tfxray.pipeline.screen import output_to
 
+    workers = None
     with output_to(Path(os.devnull)):
         if engine == "vertex":
             from tfxray.pipeline import vertex
@@ -42,7 +43,10 @@ def compile_command(config: Any, engine: str, output: Path) -> None:
             from tfxray.pipeline import kubeflow
 
             kubeflow.write_package(config, output)
+            workers = kubeflow.write_workers(config, output)
     click.echo(output)
+    if workers:
+        click.echo(f"{workers}: Trainer's workers; before a run: kubectl apply -f", err=True)
 
 
 @click.command()

@@ -343,6 +343,12 @@ class Config(Section):
             raise ValueError("two classes are needed, the second one the positive")
         return value
 
+    @model_validator(mode="after")
+    def _workers(self) -> "Config":
+        if self.kubeflow.workers and self.train.distribution != "multi_worker":
+            raise ValueError("kubeflow.workers need train.distribution multi_worker")
+        return self
+
     @property
     def model_name(self) -> str:
         """The name under which the model is pushed."""

@@ -17,7 +17,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration import metadata
 
 from tfxray.components import names
-from tfxray.pipeline import launch, pipeline
+from tfxray.pipeline import kubeflow_workers, launch, pipeline
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.kubeflow_config import (
     REVIEW,
@@ -41,6 +41,30 @@ def write_package(config: Config, output: Path) -> None:
     """
     with contextlib.redirect_stdout(io.StringIO()):
         compiler.Compiler().compile(_pipeline(config), str(output))
+
+
+def write_workers(config: Config, package: Path) -> Path | None:
+    """Writes what Kubernetes needs for the pods that train with Trainer's.
+
+    Args:
+        config: The experiment.
+        package: The package's file; this one is named after it.
+
+    Returns:
+        The file; None where there are no such pods.
+
+    Raises:
+        UserError: The pipeline's name is too long.
+    """
+    import yaml
+
+    if not config.kubeflow.workers:
+        return None
+    output = package.with_suffix(".workers.yaml")
+    output.write_text(
+        yaml.safe_dump_all(kubeflow_workers.manifest(config), sort_keys=False), encoding="utf-8"
+    )
+    return output
 
 
 def upstream(config: Config) -> dict[str, list[str]]:
@@ -154,6 +178,10 @@ def _equip(task: Any, config: Config, node: str) -> None:
     rest["activeDeadlineSeconds"] = str(seconds(container.timeout))
     if container.tolerations:
         rest["tolerations"] = [_toleration(toleration) for toleration in container.tolerations]
+    if node == "Trainer" and config.train.distribution == "multi_worker":
+        for variable, value in kubeflow_workers.chief_environment(config).items():
+            task.set_env_variable(variable, value)
+        rest["podMetadata"] = {"labels": kubeflow_workers.chief_labels(config)}
 
 
 def _toleration(toleration: Toleration) -> Mapping[str, str]:

@@ -108,6 +108,8 @@ class Kubeflow(Section):
         container: What every node's container gets.
         nodes: What a node's gets instead, by the node's id; `Start` prepares the data, `Review`
             writes the page.
+        workers: Pods that train with Trainer's, each with what its container gets; they need
+            `train.distribution: multi_worker`.
     """
 
     image: Text = "tfxray:0.1.0"
@@ -120,6 +122,7 @@ class Kubeflow(Section):
     ]
     container: Container = Container()
     nodes: dict[str, Container] = {}
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
 
     @field_validator("metadata")
     @classmethod

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfxray.components import names
+from tfxray.components import cluster, names
 from tfxray.components.errors import DataRejected, UserError
 from tfxray.pipeline import data as data_source
 from tfxray.pipeline import outcome, prepare
@@ -103,6 +103,8 @@ class Run:
 
     def _run(self, data: Path | None) -> None:
         self.screen.say(f"{self.config.name}: {self.folder / outcome.RESOLVED}")
+        if self.config.train.distribution == "multi_worker" and not self.until:
+            cluster.as_chief()
         source = data_source.find(self.config, data, self.out, self.screen.say)
         ingest = None
         if source.kind != "records":

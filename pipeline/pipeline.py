@@ -253,6 +253,7 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
             "trainer",
             "batches",
             "fitting",
+            "in_step",
             "decision",
             "likeness",
             "serving",

@@ -90,7 +90,9 @@ class Train(Section):
         distortions: Of training images.
         copies: In mode `frozen`: so many distorted embeddings per image besides the plain one.
         report_every: Steps between two looks at the validation split; default: a pass.
-        distribution: `mirrored` over all GPUs (or the CPU), or `one_device`.
+        distribution: `mirrored` over all GPUs (or the CPU), or `one_device`; `multi_worker`:
+            over those of all hosts that the environment's TF_CONFIG names.
+        wait: In distribution `multi_worker`: minutes that the chief waits for the other hosts.
         replicas: Splits the CPU into so many devices, to try `mirrored` without GPUs.
         precision: `mixed_bfloat16` and `mixed_float16` compute in 16 bits.
         xla: Compile with XLA.
@@ -116,7 +118,8 @@ class Train(Section):
     distortions: Distortions = Distortions()
     copies: int = Field(0, ge=0, le=50)
     report_every: int | None = Field(None, ge=1)
-    distribution: Literal["mirrored", "one_device"] = "mirrored"
+    distribution: Literal["mirrored", "one_device", "multi_worker"] = "mirrored"
+    wait: float = Field(10, gt=0)
     replicas: int = Field(1, ge=1, le=64)
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     xla: bool = False
@@ -142,6 +145,10 @@ class Train(Section):
             raise ValueError("copies need mode frozen; mode fine_tune distorts in every epoch")
         if self.copies and not distorted:
             raise ValueError("copies need distortions; without, all of them are the same")
+        if self.distribution == "multi_worker":
+            for key in ("replicas", "xla"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(f"{key} is not for distribution multi_worker: leave it out")
         if self.schedule == "cosine" and self.plateau:
             raise ValueError("schedule cosine and plateau both set the learning rate: choose one")
         return self

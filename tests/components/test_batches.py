@@ -128,3 +128,26 @@ def test_of_a_plain_and_its_distorted_embeddings_one_is_drawn(tmp_path):
     drawn = np.concatenate([x for x, *_ in steps(examples, order, 0, 12)])
     assert set(drawn[:, 1]) == {0, 1, 2}
     assert sorted(drawn[:30, 0]) == list(range(30))
+
+
+def test_the_shares_of_all_hosts_make_the_batches_of_one(images):
+    order = batches.Order(
+        batch=6, seed=1, weights=[1, 3], distortions=Distortions(rotation=20, noise=5)
+    )
+    whole = steps(images, order, 2, 3)
+    # Two hosts of two replicas each; the last batch of a pass has two images for the four.
+    hosts = [
+        list(images.passes(order, 2, batches.Share(first, 2, 4)).take(6).as_numpy_iterator())
+        for first in (0, 2)
+    ]
+    for step, batch in enumerate(whole):
+        parts = [part for host in hosts for part in host[2 * step : 2 * step + 2]]
+        assert all(len(inputs) for inputs, *_ in parts)
+        counted = [[values[weights[:, 0] > 0] for values in (*part, weights)]
+                   for *part, weights in parts]  # fmt: skip
+        for number, values in enumerate(batch):
+            assert np.allclose(np.concatenate([part[number] for part in counted]), values)
+    plain = [list(images.plain(6, share=batches.Share(host, 1, 2))) for host in (0, 1)]
+    levels = [int(level) for pair in zip(*plain, strict=True)
+              for inputs, _ in pair for level in inputs[:, 0, 0, 0]]  # fmt: skip
+    assert levels == list(range(20))

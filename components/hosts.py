@@ -1,0 +1,124 @@
+"""Training on several hosts in step, by TensorFlow's MultiWorkerMirroredStrategy.
+
+Each host trains in a process of its own. A cluster must be joined before TensorFlow computes
+anything, and a host that is lost may end the processes of all others: TFX's, on the chief, goes on
+to tell of it.
+"""
+
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tfxray.components.cluster import Cluster, wait_for
+from tfxray.components.errors import UserError
+from tfxray.components.names import PROGRESS
+
+Plan = Mapping[str, Any]
+
+_DEATH_SIGNAL = 1  # Linux's PR_SET_PDEATHSIG
+_LAST_WORDS = 2  # seconds in which what a host told last reaches the others
+
+log = logging.getLogger(__name__)
+progress = logging.getLogger(PROGRESS)
+
+
+def train(cluster: Cluster, plan: Plan | None, wait: float) -> None:
+    """Trains with the other hosts, and returns when all are done.
+
+    Args:
+        cluster: The hosts.
+        plan: What is trained, as JSON can have it; the chief's alone: the others get it from there.
+        wait: Seconds to wait for the others.
+
+    Raises:
+        UserError: Other hosts did not come in time, or training raised it.
+        RuntimeError: A host was lost, or failed.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_member, args=(plan, theirs))
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(wait):
+            raise UserError(_absent(cluster, wait))
+        _follow(ours)
+        process.join(2 * _LAST_WORDS)
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def _absent(cluster: Cluster, wait: float) -> str:
+    others = [a for place, a in enumerate(cluster.addresses) if place != cluster.place]
+    gone = [address for address in others if not wait_for(address, 1)] or others
+    return (
+        f"{', '.join(gone)}: not there within {wait / 60:g} minutes (train.wait); on each of these "
+        "hosts, start: python -m tfxray.pipeline.worker"
+    )
+
+
+def _follow(told: Connection) -> None:
+    """Passes on what the process tells, to its end."""
+    while True:
+        try:
+            kind, text = told.recv()
+        except EOFError:
+            raise RuntimeError(
+                "the training's process ended: another host was lost, or memory (see the log)"
+            ) from None
+        if kind == "done":
+            return
+        if kind == "progress":
+            progress.info("%s", text)
+        else:
+            raise (UserError if kind == "user" else RuntimeError)(text)
+
+
+class _Tell(logging.Handler):
+    def __init__(self, tell: Connection):
+        super().__init__(logging.INFO)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell.send(("progress", record.getMessage()))
+
+
+def _member(plan: Plan | None, tell: Connection) -> None:
+    """The process of a host: joins the cluster, trains, and ends."""
+    # Ends with its parent, whatever becomes of that; threads cannot see to it, since TensorFlow
+    # keeps Python's lock while it waits for other hosts.
+    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    try:
+        # Not in the process that waits for this one.
+        import tensorflow as tf
+
+        from tfxray.components import in_step, trainer
+
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        plan = in_step.agreed(strategy, plan)
+        progress.addHandler(_Tell(tell))
+        progress.info("training on %d replicas", strategy.num_replicas_in_sync)
+        trainer.fit_with_others(plan, strategy)
+        in_step.require_same(strategy, 0)  # all have done their part, the chief its writing
+        tell.send(("done", ""))
+        time.sleep(_LAST_WORDS)
+    except UserError as error:
+        tell.send(("user", str(error)))
+    except Exception as error:
+        log.exception("the training failed")
+        first = (str(error).splitlines() or [""])[0][:500]
+        tell.send(("failed", f"{type(error).__name__}: {first}"))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Taking a cluster down, TensorFlow may wait for hosts that wait for this one.
+    os._exit(0)

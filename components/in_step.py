@@ -1,0 +1,124 @@
+"""What MultiWorkerMirroredStrategy needs beside Keras's fit: hosts that compute in step."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxray.components.batches import Share
+
+Plan = Mapping[str, Any]
+
+
+def agreed(strategy: tf.distribute.Strategy, plan: Plan | None) -> Plan:
+    """Has all hosts know the chief's plan.
+
+    Args:
+        strategy: Where a training is computed.
+        plan: The chief's; None on the others.
+    """
+    text = json.dumps(plan).encode() if plan is not None else b""
+    # As floating point numbers, which all devices can gather.
+    gathered = _gathered(strategy, np.frombuffer(text, np.uint8).astype(np.float32))
+    found: Plan = json.loads(gathered.astype(np.uint8).tobytes())
+    return found
+
+
+def require_same(strategy: tf.distribute.Strategy, value: int) -> None:
+    """Makes sure that all hosts stand at the same point; waits for them.
+
+    Args:
+        strategy: Where a training is computed.
+        value: Less than 2**24.
+
+    Raises:
+        RuntimeError: They do not.
+    """
+    if not several(strategy):
+        return
+    values = _gathered(strategy, np.array([value], np.float32))
+    if len(set(values.tolist())) > 1:
+        raise RuntimeError(
+            f"the hosts are at different points of the training, {values.astype(int).tolist()}: "
+            "do all of them see the same folder?"
+        )
+
+
+def _gathered(strategy: tf.distribute.Strategy, values: np.ndarray) -> np.ndarray:
+    """The values of all hosts, one after the other; each host's by its first replica."""
+
+    def of_replica(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+        local = strategy.num_replicas_in_sync // _hosts(strategy)
+        first = context.replica_id_in_sync_group % local == 0
+        return tf.constant(values if first else values[:0])
+
+    of_all = strategy.experimental_distribute_values_from_function(of_replica)
+    return np.asarray(strategy.gather(of_all, axis=0))
+
+
+def _hosts(strategy: tf.distribute.Strategy) -> int:
+    spec = strategy.cluster_resolver.cluster_spec()
+    return sum(spec.num_tasks(job) for job in spec.jobs)
+
+
+def several(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this is a training on several hosts."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def writes(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this host is the one that writes: the chief of several, or the only one."""
+    if not several(strategy):
+        return True
+    resolver = strategy.cluster_resolver
+    first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return bool(resolver.task_type == first and resolver.task_id == 0)
+
+
+def spread(
+    strategy: tf.distribute.Strategy, share: Callable[[Share], tf.data.Dataset]
+) -> tf.data.Dataset:
+    """Batches as a strategy takes them: of several hosts, each reads its own share.
+
+    Args:
+        strategy: Where a training is computed.
+        share: Gives the batches of a share.
+    """
+    if not several(strategy):
+        return share(Share())
+
+    def of_host(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        replicas = context.num_replicas_in_sync
+        local = replicas // context.num_input_pipelines
+        return share(Share(context.input_pipeline_id * local, local, replicas))
+
+    return strategy.distribute_datasets_from_function(of_host)
+
+
+def fit_for_several(model: keras.Model) -> None:
+    """Has a model's steps give what Keras can average over hosts.
+
+    Keras 3 averages a step's figures along an axis that they do not have (keras#20585). And a
+    training example without weight, which fills an empty share, must not count in its metrics.
+
+    Args:
+        model: Built within the strategy's scope.
+    """
+    compute = model.compute_metrics
+
+    def metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        if sample_weight is not None:
+            counts = sample_weight[:, 0] > 0
+            y, y_pred, sample_weight = y[counts], y_pred[counts], sample_weight[counts]
+        return compute(x, y, y_pred, sample_weight)
+
+    def step(of_model: Callable[[Any], Mapping[str, tf.Tensor]], data: Any) -> Any:
+        return {name: tf.reshape(value, [1]) for name, value in of_model(data).items()}
+
+    model.compute_metrics = metrics
+    model.train_step = functools.partial(step, model.train_step)
+    model.test_step = functools.partial(step, model.test_step)

@@ -1,0 +1,55 @@
+"""A host that trains with others: `python -m tfxray.pipeline.worker`.
+
+With `train.distribution: multi_worker`, Trainer runs on the chief, as a node of the pipeline. On
+every other host runs this: it waits for Trainer, gets from it what is trained, takes its part, and
+ends. It touches no metadata and writes nothing. All hosts must see the chief's folders under the
+same paths.
+"""
+
+import logging
+import os
+
+import click
+
+from tfxray.components import cluster, hosts, names
+from tfxray.components.errors import UserError
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--wait", default=720.0, show_default=True, type=click.FloatRange(0, min_open=True),
+    help="Minutes to wait for Trainer to start.",
+)  # fmt: skip
+def main(wait: float) -> None:
+    """Train with the chief that TF_CONFIG names, as one of its workers."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger(names.PROGRESS).setLevel(logging.INFO)
+    try:
+        _train(wait)
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from None
+    except RuntimeError as error:
+        click.echo(f"failed: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+def _train(wait: float) -> None:
+    together = cluster.find()
+    if together.chief:
+        raise UserError(
+            f"{cluster.VARIABLE}: this host is the chief, on which the pipeline itself runs"
+        )
+    address = together.addresses[0]
+    if not cluster.wait_for(address, 60 * wait):
+        raise UserError(
+            f"{address}: no chief there within {wait:g} minutes (--wait); it is there while "
+            "Trainer runs, not where its outputs come from the cache"
+        )
+    hosts.train(together, None, 60 * wait)
+
+
+if __name__ == "__main__":
+    main()

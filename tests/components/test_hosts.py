@@ -1,0 +1,156 @@
+"""Several hosts, as processes on this one, learn as one does; a lost host stops all, for a time."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
+
+from tfxray.components import cluster, devices, hosts, names, trainer
+from tfxray.components.errors import UserError
+from tfxray.components.fitting import Kept
+
+WAIT = 300  # seconds, on a machine that does much else
+SPEC = {
+    names.EMBEDDING: tf.io.FixedLenFeature([12], tf.float32),
+    names.DISTORTED: tf.io.FixedLenFeature([2, 12], tf.float32),
+    names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+    names.KEY: tf.io.FixedLenFeature([1], tf.int64),
+}
+
+
+def _write(path, count, seed):
+    rng = np.random.default_rng(seed)
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for i in range(count):
+            positive = int(i % 3 == 0)
+            embeddings = rng.normal(positive, 2, (3, 12))
+            feature = tf.train.Example().features.feature
+            feature[names.EMBEDDING].float_list.value.extend(embeddings[0])
+            feature[names.DISTORTED].float_list.value.extend(embeddings[1:].reshape(-1))
+            feature[names.TARGET].int64_list.value.append(positive)
+            feature[names.KEY].int64_list.value.append(i)
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            writer.write(example.SerializeToString())
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """What Trainer would have others train: a head, on 36 examples in batches of 7."""
+    folder = tmp_path / "transform_graph" / "transformed_metadata"
+    metadata_io.write_metadata(dataset_metadata.DatasetMetadata.from_feature_spec(SPEC), folder)
+    _write(tmp_path / "train.gz", 36, 1)
+    _write(tmp_path / "eval.gz", 16, 2)  # the last batch has fewer examples than there are hosts
+
+    def make(name, epochs, **changed):
+        train = {
+            "seed": 5, "batch_size": 7, "class_weights": True, "distortions": {}, "epochs": epochs,
+            "steps": None, "report_every": None, "warm_up": None, "precision": "float32",
+            "learning_rate": 1e-2, "schedule": "constant", "optimizer": "adam", "weight_decay": 0,
+            "label_smoothing": 0, "xla": False, "patience": None, "monitor": "auc",
+            "plateau": {"monitor": "auc", "factor": 0.5, "patience": 1, "least": 0}, **changed,
+        }  # fmt: skip
+        return {
+            "settings": {
+                "classes": ["no", "yes"],
+                "train": train,
+                "head": {"hidden": [6], "dropout": 0, "batch_norm": False},
+                "backbone": {"name": "MobileNetV2", "image_size": 32},
+            },
+            "transform_output": str(tmp_path / "transform_graph"),
+            "train_files": [str(tmp_path / "train.gz")],
+            "eval_files": [str(tmp_path / "eval.gz")],
+            "state": str(tmp_path / name),
+            "logs": str(tmp_path / f"{name}.logs"),
+        }
+
+    return make
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """Two hosts: this process is the chief; calling it starts the worker."""
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(f"127.0.0.1:{free.getsockname()[1]}")
+
+    def config(index):
+        task = {"type": "worker", "index": index}
+        return json.dumps({"cluster": {"worker": ports}, "task": task})
+
+    monkeypatch.setenv("TF_CONFIG", config(0))
+    started = []
+
+    def start(wait="5"):
+        command = [sys.executable, "-m", "tfxray.pipeline.worker", "--wait", wait]
+        environment = {**os.environ, "TF_CONFIG": config(1)}
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_two_hosts_learn_as_one_does_and_go_on_after_one_was_lost(plan, together, tmp_path):
+    given = plan("two", epochs=1000)
+    worker = together()
+    lost = []
+    watch = threading.Thread(target=_lose, args=(worker, "training 2/1000", lost), daemon=True)
+    watch.start()
+    with pytest.raises(RuntimeError):
+        hosts.train(cluster.find(), given, WAIT)
+    failed = time.monotonic()
+    watch.join()
+    assert failed - lost[0] < 60  # TensorFlow waits 10 s for a host that tells nothing
+    done = Kept(Path(given["state"])).round
+    assert 2 <= done < 1000
+
+    given = plan("two", epochs=done + 2)
+    worker = together()
+    hosts.train(cluster.find(), given, WAIT)
+    told = worker.communicate(timeout=WAIT)[1]
+    assert worker.returncode == 0, told
+    assert f"going on after round {done}" in told
+
+    alone = plan("one", epochs=done + 2)
+    trainer.fit_with_others(alone, devices.strategy("one_device"))
+    one, two = (Kept(tmp_path / name) for name in ("one", "two"))
+    assert two.done
+    assert len(one.history["auc"]) == done + 2
+    # Keras adds up the replicas' losses as if all had as many examples.
+    for key in set(one.history) - {"loss", "val_loss"}:
+        assert two.history[key] == pytest.approx(one.history[key], rel=1e-5), key
+
+
+def _lose(process, line, lost):
+    """Kills a process when it has told of something, and notes when."""
+    for told in process.stderr:
+        if line in told:
+            process.kill()
+            lost.append(time.monotonic())
+
+
+def test_a_chief_whose_worker_does_not_come_says_so(plan, together):
+    with pytest.raises(UserError, match=r"127.0.0.1:\d+: not there within 0.05 minutes"):
+        hosts.train(cluster.find(), plan("none", epochs=1), 3)
+
+
+def test_a_worker_whose_chief_does_not_come_says_so(together):
+    worker = together("0.01")
+    told = worker.communicate(timeout=WAIT)[1]
+    assert worker.returncode == 2
+    assert "error: 127.0.0.1" in told
+    assert "no chief there within 0.01 minutes (--wait)" in told
