@@ -57,9 +57,10 @@ def main() -> None:
     print(f"Rows in the metadata store after one run: {frozen[0]['rows']}, {frozen[1]['rows']}")
     first, third = (run["steps"]["Trainer"]["cpu"] for run in tuned)
     images = tuned[0]["examples"]["train"]
-    print(f"fine_tune, {images} training images: an epoch takes {(third - first) / 2:.1f} s, ", end="")
-    print(f"{(third - first) / 2 / images * 1000:.1f} s per 1,000 (validation included); ", end="")
-    print(f"transformed: {tuned[0]['bytes']}")
+    epoch = (third - first) / 2
+    print(f"fine_tune, {images} training images: an epoch takes {epoch:.1f} s, ", end="")
+    print(f"{epoch / images * 1000:.1f} s per 1,000, validation included.")
+    print(f"Bytes on disk: {tuned[0]['bytes']}")
 
 
 def draw(folder: Path, images: int, pixels: int) -> Path:
