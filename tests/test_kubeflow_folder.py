@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -16,16 +17,16 @@ import yaml
 
 from tests.conftest import ROOT
 from tfxray.components import names
+from tfxray.pipeline.kubeflow_config import Kubeflow
 
 FOLDER = ROOT / "kubeflow"
 README = (FOLDER / "README.md").read_text()
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
 VERSION = re.search(r'version="([^"]+)"', (ROOT / "setup.py").read_text())[1]
 LABEL_OF_RUNS = {"pipelines.kubeflow.org/v2_component": "true"}
-# What a compiled package expects in its namespace.
-CLAIM, MOUNT = "tfxray-data", "/mnt/tfxray"
-SECRET, KEY = "tfxray-metadata", "password"
-DATABASE = {"service": "tfxray-metadata", "port": 3306, "user": "tfxray", "name": "tfxray"}
+# What a compiled package expects in its namespace, unless the config says otherwise.
+EXPECTED = Kubeflow()
+(VOLUME,), (SECRET,) = EXPECTED.volumes, EXPECTED.secrets
 
 Document = dict[str, Any]
 
@@ -107,7 +108,7 @@ def test_no_secret_stands_in_the_folder():
     assert len(secrets) >= 2
     for variable in secrets:
         assert "value" not in variable
-        assert variable["valueFrom"]["secretKeyRef"]["name"] == SECRET
+        assert variable["valueFrom"]["secretKeyRef"]["name"] == SECRET.secret
     # Nor is one shown in an argument list, where any user of the machine can read it.
     assert "--from-literal" not in README
 
@@ -171,7 +172,7 @@ def test_only_labelled_pods_reach_the_servers(
 def test_images_are_pinned():
     images = {container["image"] for container in containers()}
     ours = {image for image in images if image.startswith("tfxray")}
-    assert ours == {f"tfxray:{VERSION}"}
+    assert ours == {f"tfxray:{VERSION}"} == {EXPECTED.image}
     for image in images - ours:
         assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+", image), image
     assert f"tfxray:{VERSION} " in DOCKERFILE
@@ -179,21 +180,26 @@ def test_images_are_pinned():
 
 
 def test_names_are_those_that_runs_expect():
-    claim = the("PersistentVolumeClaim", CLAIM)
+    claim = the("PersistentVolumeClaim", VOLUME.claim)
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-    job = the("Job", "tfxray-volume")["spec"]["template"]["spec"]
-    assert job["volumes"] == [{"name": "data", "persistentVolumeClaim": {"claimName": CLAIM}}]
-    assert job["containers"][0]["volumeMounts"] == [{"name": "data", "mountPath": MOUNT}]
-    service = the("Service", DATABASE["service"])
-    assert [port["port"] for port in service["spec"]["ports"]] == [DATABASE["port"]]
-    (database,) = the("StatefulSet", "tfxray-metadata")["spec"]["template"]["spec"]["containers"]
+    for kind, name in (("Job", "tfxray-volume"), ("Pod", "tfxray-shell")):
+        pod = pods()[f"{kind} {name}"]
+        claimed = {"name": "data", "persistentVolumeClaim": {"claimName": VOLUME.claim}}
+        assert claimed in pod["volumes"]
+        mounted = {"name": "data", "mountPath": VOLUME.mount}
+        assert mounted in pod["containers"][0]["volumeMounts"]
+    assert EXPECTED.root == VOLUME.mount
+    address = urlsplit(EXPECTED.metadata)
+    service = the("Service", address.hostname)
+    assert [port["port"] for port in service["spec"]["ports"]] == [address.port]
+    (database,) = pods()[f"StatefulSet {address.hostname}"]["containers"]
     variables = {variable["name"]: variable for variable in database["env"]}
-    assert variables["MARIADB_USER"]["value"] == DATABASE["user"]
-    assert variables["MARIADB_DATABASE"]["value"] == DATABASE["name"]
-    reference = {"name": SECRET, "key": KEY}
+    assert variables["MARIADB_USER"]["value"] == address.username
+    assert variables["MARIADB_DATABASE"]["value"] == address.path[1:]
+    reference = {"name": SECRET.secret, "key": SECRET.key}
     assert variables["MARIADB_PASSWORD"]["valueFrom"]["secretKeyRef"] == reference
-    assert f"--from-file={KEY}=" in README
-    assert f"create secret generic {SECRET}" in README
+    assert f"create secret generic {SECRET.secret} " in README
+    assert f"--from-file={SECRET.key}=" in README
 
 
 def test_models_are_served_from_where_they_are_pushed():
@@ -211,7 +217,7 @@ def test_models_are_served_from_where_they_are_pushed():
     assert model.base_path == f"{mounts['data']['mountPath']}/{demo['name']}"
     assert f"--model_config_file={mounts['config']['mountPath']}/models.config" in server["args"]
     by_kserve = the("InferenceService", demo["name"])["spec"]["predictor"]["model"]
-    assert by_kserve["storageUri"] == f"pvc://{CLAIM}/serving/{demo['name']}"
+    assert by_kserve["storageUri"] == f"pvc://{VOLUME.claim}/serving/{demo['name']}"
     assert server["image"].endswith(f":{by_kserve['runtimeVersion']}")
 
 
