@@ -38,7 +38,7 @@ def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", type=int, default=600)
-    parser.add_argument("--large", type=int, default=3_000)
+    parser.add_argument("--large", type=int, default=10_000)
     parser.add_argument("--pixels", type=int, default=224)
     parser.add_argument("--one", nargs=3, metavar=("DATA", "OUT", "TRAIN"), help=argparse.SUPPRESS)
     given = parser.parse_args()
