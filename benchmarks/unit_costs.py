@@ -1,0 +1,170 @@
+"""What does an image cost, node by node, beside what a run costs anyway?
+
+    python benchmarks/unit_costs.py [--small N] [--large N] [--pixels P]
+
+Draws N chest X-rays of P pixels on each side (above 512: drawn at 512, and enlarged to a JPEG with
+a detector's noise), and runs the pipeline over them at both sizes, each run in a process of its
+own: in mode `frozen` at 224 pixels (MobileNetV2 0.35), and at the small size in mode `fine_tune`
+with one epoch and with three. Counted is time on a core, of all threads and child processes: unlike
+seconds on the clock, it is hardly changed by what else the machine does. Where two sizes are known,
+the straight line through them tells what is fixed from what each image adds.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_CONFIG: dict[str, Any] = {
+    "name": "costs",
+    "classes": ["NORMAL", "PNEUMONIA"],
+    "model": {"arguments": {"alpha": 0.35}, "weights": "bundled", "image_size": 224},
+    "gate": {"auc": {"threshold": 0.0}, "slice_auc": None, "calibration_error": None},
+    "validation": {"gate": dict.fromkeys(("rejects", "leakage", "near_identical"), "warn")},
+}
+_FROZEN = {"epochs": 10, "patience": None}
+_TUNED = {"mode": "fine_tune", "patience": None, "batch_size": 32}
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", type=int, default=600)
+    parser.add_argument("--large", type=int, default=10_000)
+    parser.add_argument("--pixels", type=int, default=224)
+    parser.add_argument("--one", nargs=3, metavar=("DATA", "OUT", "TRAIN"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(measure(Path(given.one[0]), Path(given.one[1]), json.loads(given.one[2]))))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        data = {n: draw(Path(scratch) / f"drawn-{n}", n, given.pixels)
+                for n in (given.small, given.large)}  # fmt: skip
+        frozen = [in_process(folder, _FROZEN) for folder in data.values()]
+        tuned = [in_process(data[given.small], {**_TUNED, "epochs": n}) for n in (1, 3)]
+    sizes = given.small, given.large
+    print(f"\nImages of {given.pixels} pixels, {os.cpu_count()} cores; seconds of a core.\n")
+    table(sizes, *frozen)
+    print(f"\nBytes on disk: {frozen[0]['bytes']}, {frozen[1]['bytes']}")
+    print(f"Rows in the metadata store after one run: {frozen[0]['rows']}, {frozen[1]['rows']}")
+    first, third = (run["steps"]["Trainer"]["cpu"] for run in tuned)
+    images = tuned[0]["examples"]["train"]
+    epoch = (third - first) / 2
+    print(f"fine_tune, {images} training images: an epoch takes {epoch:.1f} s, ", end="")
+    print(f"{epoch / images * 1000:.1f} s per 1,000, validation included.")
+    print(f"Bytes on disk: {tuned[0]['bytes']}")
+
+
+def draw(folder: Path, images: int, pixels: int) -> Path:
+    """Draws a set, with its manifest."""
+    from ingest_speed import resized
+
+    from tfxray.components.sample import MANIFEST, write_sample
+
+    write_sample(folder, images, min(pixels, 512), 0)
+    if pixels <= 512:
+        return folder
+    large = resized(folder, folder.with_name(f"{folder.name}-{pixels}"), pixels)
+    manifest = (folder / MANIFEST).read_text().replace(".png", ".jpeg")
+    (large / MANIFEST).write_text(manifest)
+    return large
+
+
+def in_process(data: Path, train: dict[str, Any]) -> dict[str, Any]:
+    """Runs the pipeline once, in a process of its own."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, __file__, "--one", str(data), out, json.dumps(train)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measure(data: Path, out: Path, train: dict[str, Any]) -> dict[str, Any]:
+    """Runs the pipeline once, and measures each step.
+
+    Args:
+        data: Images with their manifest.
+        out: As the command's `--out`.
+        train: The config's section.
+
+    Returns:
+        `steps`: seconds of a core (`cpu`), on the clock (`wall`) and the peak of this process's
+        memory in MB (`peak`), by step; `bytes` of what lies on disk, by kind; `rows` of the
+        metadata store, by table; `examples`, by split.
+    """
+    from tfxray.pipeline.config import Config
+    from tfxray.pipeline.local import Run
+    from tfxray.pipeline.screen import Screen, Step
+
+    steps: dict[str, dict[str, float]] = {}
+
+    class Meter(Screen):
+        @contextlib.contextmanager
+        def step(self, name: str) -> Iterator[Step]:
+            Path("/proc/self/clear_refs").write_text("5")  # starts the peak anew
+            before = _cpu()
+            with super().step(name) as step:
+                yield step
+            peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+            steps[name] = {
+                "cpu": _cpu() - before, "wall": step.seconds, "peak": int(peak) / 1024
+            }  # fmt: skip
+
+    config = Config.model_validate({**_CONFIG, "train": train})
+    summary = Run(config, out, Meter())(data)
+    if summary.status != "pushed":
+        raise RuntimeError(f"{summary.status}: {summary.reason}")
+    return {
+        "steps": steps,
+        "bytes": {
+            "images": _bytes(data),
+            "records": _bytes(out / "data"),
+            **{path.name: _bytes(path) for path in sorted((out / "artifacts").iterdir())},
+            "page": Path(str(summary.review)).stat().st_size,
+        },
+        "rows": _rows(out / "metadata.db"),
+        "examples": summary.examples,
+    }
+
+
+def table(sizes: tuple[int, int], small: dict[str, Any], large: dict[str, Any]) -> None:
+    """Prints what is fixed and what an image adds, step by step."""
+    print(f"| step | {sizes[0]} images | {sizes[1]} images | fixed | per 1,000 images | peak, MB |")
+    print("|---|---|---|---|---|---|")
+    for name, more in large["steps"].items():
+        less = small["steps"][name]
+        slope = (more["cpu"] - less["cpu"]) / (sizes[1] - sizes[0])
+        fixed = less["cpu"] - slope * sizes[0]
+        print(
+            f"| {name} | {less['cpu']:.1f} | {more['cpu']:.1f} | {max(fixed, 0):.1f} "
+            f"| {slope * 1000:.2f} | {less['peak']:.0f}, {more['peak']:.0f} |"
+        )
+
+
+def _cpu() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _rows(database: Path) -> dict[str, int]:
+    with contextlib.closing(sqlite3.connect(database)) as store:
+        tables = [name for (name,) in store.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'")]  # fmt: skip
+        counts = {t: store.execute(f"SELECT COUNT(*) FROM {t}").fetchone()[0] for t in tables}
+    return {name: count for name, count in counts.items() if count}
+
+
+if __name__ == "__main__":
+    main()
