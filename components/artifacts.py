@@ -12,7 +12,8 @@ def inside(folder: str) -> list[str]:
     """The names of what lies in a folder, sorted; none where there is no such folder."""
     if not fileio.isdir(folder):
         return []
-    return sorted(name.rstrip("/") for name in fileio.listdir(folder))  # gs:// marks folders
+    # Object stores mark folders: with a slash, and with an empty object in the folder's own place.
+    return sorted(name.rstrip("/") for name in fileio.listdir(folder) if name.strip("/"))
 
 
 @contextlib.contextmanager

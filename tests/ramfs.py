@@ -1,8 +1,8 @@
 """TensorFlow's in-process file system `ram://`, told to Beam: a stand-in for an object store.
 
-It has two faults that TensorFlow's other file systems have not (2.16, `ram_file_system.h`): a
-folder renamed leaves behind what it held, and a folder's listing holds remains of its neighbours
-whose names begin like its own. TFX is shielded from both here.
+It has faults that TensorFlow's other file systems have not (2.16, `ram_file_system.h`): a folder
+renamed leaves behind what it held, a folder's listing holds remains of its neighbours whose names
+begin like its own, and what is written over a file is added to it. TFX is shielded from them here.
 """
 
 import io
@@ -58,7 +58,7 @@ class RamFileSystem(FileSystem):
 
     def copy(self, source_file_names, destination_file_names):
         for source, target in zip(source_file_names, destination_file_names, strict=True):
-            _gfile.copy(source, target, overwrite=True)
+            RamPlugin.copy(source, target, overwrite=True)
 
     def rename(self, source_file_names, destination_file_names):
         for source, target in zip(source_file_names, destination_file_names, strict=True):
@@ -99,7 +99,7 @@ class _Written(io.BytesIO):
 
     def close(self):
         if not self.closed:
-            with _gfile.GFile(self._path, "wb") as file:
+            with RamPlugin.open(self._path, "wb") as file:
                 file.write(self.getvalue())
         super().close()
 
@@ -108,6 +108,18 @@ class RamPlugin(TensorflowFilesystem):
     """What TFX goes through."""
 
     SUPPORTED_SCHEMES = ("ram://",)
+
+    @staticmethod
+    def open(name, mode="r"):
+        if mode.startswith("w") and _gfile.exists(name):
+            _gfile.remove(name)
+        return _gfile.GFile(name, mode)
+
+    @staticmethod
+    def copy(src, dst, overwrite=False):
+        if overwrite and _gfile.exists(dst):
+            _gfile.remove(dst)
+        TensorflowFilesystem.copy(src, dst)
 
     @staticmethod
     def listdir(path):

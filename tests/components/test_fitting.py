@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tfx.dsl.io import fileio
 
+from tests import ramfs  # noqa: F401  so that TFX goes through it
 from tfxray.components import artifacts, fitting
 
 # Trains a small network on twenty small images: argv is a JSON of what to change.
