@@ -99,6 +99,7 @@ class _Written(io.BytesIO):
 
     def close(self):
         if not self.closed:
+            _gfile.makedirs(posixpath.dirname(self._path))
             with RamPlugin.open(self._path, "wb") as file:
                 file.write(self.getvalue())
         super().close()

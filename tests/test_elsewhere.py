@@ -122,6 +122,8 @@ def test_an_ingest_replaces_its_own_records_and_nothing_else(drawn, elsewhere):
         ingest.ingest(f"{elsewhere}/in", f"{elsewhere}/records", rules)
         held = folders.names(f"{elsewhere}/records")
         assert held == ["data-00000-of-00001.tfrecord", "ingest.json", "rejects.csv"]
+    # A key of pseudonyms is kept where its owner alone can read it, or not at all.
+    assert not [name for name in folders.names(elsewhere) if "pseudonym" in name]
     before = folders.names(f"{elsewhere}/in")
     with pytest.raises(UserError, match="it would be lost"):
         ingest.ingest(f"{elsewhere}/records", f"{elsewhere}/in", rules)

@@ -138,8 +138,9 @@ def _case(
 
 def _encoded(evidence: Evidence, files: set[str], digests: set[str]) -> dict[str, bytes]:
     """The images by digest. The name tells which ones are worth the computing of one."""
-    folder = os.path.join(evidence.uris.get("ExampleGen.examples", ""), "Split-test")
-    paths = [os.path.join(folder, name) for name in artifacts.inside(folder)]
+    examples = evidence.uris.get("ExampleGen.examples")
+    folder = os.path.join(examples or "", "Split-test")
+    paths = [os.path.join(folder, n) for n in artifacts.inside(folder)] if examples else []
     records = tf.data.TFRecordDataset(paths, "GZIP")
     spec = {
         names.FILENAME: tf.io.FixedLenFeature([], tf.string, ""),
