@@ -53,6 +53,11 @@ def listed(folder: str, limit: int | None = None) -> list[File]:
     """
     from apache_beam.io.filesystems import FileSystems
 
+    if folder.startswith("hdfs://"):
+        raise UserError(
+            f"{folder}: of HDFS, Beam lists one folder, and not those below it: mount it, or copy "
+            "the data to another file system"
+        )
     base = folder.rstrip("/") + "/"
     try:
         found = FileSystems.match([f"{base}**"], [limit])[0].metadata_list

@@ -54,8 +54,8 @@ def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
     assert sample is not None
     if not folders.is_local(out):
         raise UserError(
-            f"{out}: the sample is drawn into a local folder; draw it with `tfxray sample`, copy it "
-            "to where the run can read it, and name it (--data)"
+            f"{out}: the sample can be drawn into a local folder only. Draw it by `tfxray sample`, "
+            "copy it to where the run can read it, and name it (--data)"
         )
     folder = Path(out) / "data" / f"sample-{sample.images}-{sample.size}-{sample.seed}"
     if not (folder / MANIFEST).is_file():  # written last

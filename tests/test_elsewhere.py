@@ -132,3 +132,5 @@ def test_an_ingest_replaces_its_own_records_and_nothing_else(drawn, elsewhere):
         sources.find(f"{elsewhere}/none", rules)
     with pytest.raises(UserError, match="cannot be listed: Unable to get filesystem"):
         sources.find("nowhere://bucket", rules)
+    with pytest.raises(UserError, match="Beam lists one folder, and not those below it"):
+        records.find("hdfs://host:8020/records")
