@@ -1,15 +1,17 @@
 """Heat maps: which places of an X-ray raise a model's score. Three methods, one interface."""
 
+import os
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from scipy import ndimage
+from tfx.dsl.io import fileio
 
-from tfxray.components import names
+from tfxray.components import artifacts, names
 from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
 
 GRAD_CAM, INTEGRATED_GRADIENTS, SHAP = names.EXPLAIN_METHODS
 
@@ -27,7 +29,7 @@ _SMOOTHING = 0.04
 _TOP = 0.999
 
 
-def load(folder: Path) -> "Explainer":
+def load(folder: StrPath) -> "Explainer":
     """Opens what Trainer left beside a served model.
 
     Args:
@@ -36,15 +38,16 @@ def load(folder: Path) -> "Explainer":
     Raises:
         UserError: There is nothing, or something else.
     """
-    path = folder / names.EXPLAIN
-    if not path.is_file():
+    path = os.path.join(folder, names.EXPLAIN)
+    if not fileio.exists(path):
         raise UserError(
             f"{folder}: holds no {names.EXPLAIN}, from which heat maps are made: an older tfxray "
             "exported it, or the run's log says why; train it again"
         )
     try:
         # Safe mode: a model is a file that others hand over, and must not bring code.
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with artifacts.to_read(path) as local:
+            model = keras.saving.load_model(local, compile=False, safe_mode=True)
         return Explainer(model)
     except Exception as error:
         raise UserError(f"{path}: is no model of tfxray's: {str(error)[:300]}") from None

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -67,7 +66,7 @@ class Comparison:
     lines: list[Line]
 
 
-def judged(name: str, evaluation: Path, threshold: float) -> Judged:
+def judged(name: str, evaluation: str, threshold: float) -> Judged:
     """Reads a run's held-out scores.
 
     Args:

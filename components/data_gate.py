@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact, artifact_utils, standard_artifacts
+from tfx.utils import io_utils
 
 from tfxray.components import drift as drift_check
 from tfxray.components import judgement, leakage, names
@@ -87,9 +88,7 @@ def DataGate(
         *_anomalies(anomalies.uri, gate["anomalies"]),
     ]
     text = json.dumps([dataclasses.asdict(finding) for finding in found], indent=1)
-    path = Path(verdict.uri) / VERDICT
-    with tf.io.gfile.GFile(str(path), "w") as file:
-        file.write(text)
+    io_utils.write_string_file(os.path.join(verdict.uri, VERDICT), text)
     failures = [finding.message for finding in found if finding.action == "fail"]
     if failures:
         raise DataRejected("; ".join(failures), text)

@@ -14,8 +14,8 @@ each image by itself.
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tensorflow_data_validation as tfdv
@@ -23,7 +23,9 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, path_pb2, statistics_pb2
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
+from tfx.dsl.io import fileio
 from tfx.proto import distribution_validator_pb2
+from tfx.utils import io_utils
 
 from tfxray.components.names import AGE, FEATURES
 
@@ -143,8 +145,8 @@ def of_other_bins(statistics: str, baseline: str) -> list[str]:
 
 def _bins(folder: str, split: str) -> dict[str, int]:
     """How many bins the standard histogram of each number has."""
-    path = Path(folder) / f"Split-{split}" / "FeatureStats.pb"
-    features = tfdv.load_stats_binary(str(path)).datasets[0].features
+    path = os.path.join(folder, f"Split-{split}", "FeatureStats.pb")
+    features = tfdv.load_stats_binary(path).datasets[0].features
     return {
         feature.name or ".".join(feature.path.step): len(histogram.buckets)
         for feature in features
@@ -156,8 +158,9 @@ def _bins(folder: str, split: str) -> dict[str, int]:
 def measured(folder: str) -> anomalies_pb2.Anomalies:
     """Reads DistributionValidator's artifact; empty where there was no baseline."""
     (current, baseline) = SPLITS[0]
-    path = Path(folder) / f"SplitPair-{current}_{baseline}" / "SchemaDiff.pb"
-    return anomalies_pb2.Anomalies.FromString(path.read_bytes() if path.exists() else b"")
+    path = os.path.join(folder, f"SplitPair-{current}_{baseline}", "SchemaDiff.pb")
+    found = io_utils.read_bytes_file(path) if fileio.exists(path) else b""
+    return anomalies_pb2.Anomalies.FromString(found)
 
 
 class LatestBlessedStatistics(LatestBlessedModelStrategy):

@@ -1,13 +1,14 @@
 """Finds images with the same pixels that must not both be used, and takes them out again."""
 
 import dataclasses
+import os
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import tensorflow as tf
 
-from tfxray.components import names
+from tfxray.components import folders, names
 
 _BATCH = 128
 # Of two copies in given splits, the one that is judged on stays.
@@ -75,7 +76,7 @@ def _why(entry: Entry, kept: Entry) -> str:
     return f"in {kept.split}" if entry.split != kept.split else "another patient"
 
 
-def drop(folder: Path, dropped: set[str]) -> None:
+def drop(folder: str, dropped: set[str]) -> None:
     """Writes a folder's TFRecords again without some of their examples.
 
     Args:
@@ -83,13 +84,15 @@ def drop(folder: Path, dropped: set[str]) -> None:
         dropped: File names, as in `image/filename`.
     """
     wanted = {name.encode("utf-8", "surrogateescape") for name in dropped}
-    for path in sorted([*folder.glob("*.tfrecord"), *folder.glob("*/*.tfrecord")]):
-        whole = path.with_name(f".{path.name}")
-        path.rename(whole)
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for batch in tf.data.TFRecordDataset(str(whole)).batch(_BATCH).as_numpy_iterator():
-                for record in batch:
-                    features = tf.train.Example.FromString(record).features.feature
-                    if features[names.FILENAME].bytes_list.value[0] not in wanted:
-                        writer.write(record)
-        whole.unlink()
+    for path in (os.path.join(folder, name) for name in folders.names(folder)):
+        if not path.endswith(".tfrecord"):
+            continue
+        with tempfile.TemporaryDirectory() as scratch, folders.local_copy(path) as whole:
+            kept = os.path.join(scratch, "kept")
+            with tf.io.TFRecordWriter(kept) as writer:
+                for batch in tf.data.TFRecordDataset(whole).batch(_BATCH).as_numpy_iterator():
+                    for record in batch:
+                        features = tf.train.Example.FromString(record).features.feature
+                        if features[names.FILENAME].bytes_list.value[0] not in wanted:
+                            writer.write(record)
+            folders.put(kept, path)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import glob
 import os
 from pathlib import Path
 
@@ -10,8 +9,19 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
-from tfxray.components import attribution, files, images, names, overlay, predict, transform
+from tfxray.components import (
+    artifacts,
+    attribution,
+    files,
+    folders,
+    images,
+    names,
+    overlay,
+    predict,
+    transform,
+)
 from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
 
 # Images that SHAP compares with; more change little and take no longer.
 BACKGROUND = 32
@@ -46,7 +56,7 @@ class Explanation:
 
 
 def explain(
-    image: Path, model: Path, out: Path, method: str, background: Path | None = None
+    image: Path, model: StrPath, out: Path, method: str, background: Path | None = None
 ) -> Explanation:
     """Draws a heat map over an image.
 
@@ -80,7 +90,7 @@ def explain(
     caption = _caption(class_name, served, method, explainer.cells, bool(heat.any()))
     _, drawn = images.decode_grey(encoded)
     _write(overlay.figure(drawn, heat, caption), out)
-    return Explanation(str(image), str(folder), method, class_name, served, str(out))
+    return Explanation(str(image), folder, method, class_name, served, str(out))
 
 
 def check_target(out: Path) -> None:
@@ -115,17 +125,17 @@ def _read(image: Path) -> bytes:
         raise UserError(f"{image}: {images.rejected(error)}") from None
 
 
-def _served(folder: Path, encoded: bytes) -> tuple[str, float]:
+def _served(folder: str, encoded: bytes) -> tuple[str, float]:
     """The positive class's name, and its score by the served model."""
     try:
-        loaded = tf.saved_model.load(str(folder))
+        loaded = tf.saved_model.load(folder)
         given = loaded.signatures[names.SIGNATURE_BYTES](image_bytes=tf.constant([encoded]))
         return given[names.CLASSES].numpy()[0, -1].decode(), float(given[names.SCORE][0])
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{folder}: is no model of tfxray's: {error}") from None
 
 
-def training_images(folder: Path, given: Path | None, size: int) -> np.ndarray:
+def training_images(folder: str, given: Path | None, size: int) -> np.ndarray:
     """Finds images for SHAP to compare with: some of them, and always the same.
 
     Args:
@@ -171,17 +181,17 @@ def _of_folder(given: Path, rng: np.random.Generator) -> list[bytes]:
     return found
 
 
-def _of_run(folder: Path, rng: np.random.Generator) -> list[bytes]:
+def _of_run(folder: str, rng: np.random.Generator) -> list[bytes]:
     """Of `<out>`, where the model is `<out>/serving/<name>/<version>`."""
-    absolute = folder.resolve()
-    if len(absolute.parents) < 3 or absolute.parents[1].name != "serving":
+    serving = os.path.dirname(os.path.dirname(folders.absolute(folder).rstrip("/")))
+    if os.path.basename(serving) != "serving":
         return []
-    kept = absolute.parents[2] / "artifacts" / "ExampleGen" / "examples"
-    runs = [path for path in kept.glob("*/Split-train") if path.parent.name.isdigit()]
-    if not runs:
+    kept = os.path.join(os.path.dirname(serving), "artifacts", "ExampleGen", "examples")
+    newest = max(filter(str.isdigit, artifacts.inside(kept)), key=int, default="")
+    split = os.path.join(kept, newest, "Split-train")
+    shards = [os.path.join(split, name) for name in artifacts.inside(split)]
+    if not shards:
         return []
-    newest = max(runs, key=lambda path: int(path.parent.name))
-    shards = sorted(glob.glob(f"{glob.escape(str(newest))}/*.gz"))
     # ExampleGen shuffles: the first records are as good as any.
     records = tf.data.Dataset.from_tensor_slices(shards).interleave(
         lambda shard: tf.data.TFRecordDataset(shard, "GZIP"), cycle_length=len(shards)

@@ -1,11 +1,11 @@
 """The served network in plain Keras layers, beside the served graph: what heat maps come from."""
 
 import logging
-from pathlib import Path
+import os
 
 import keras
 
-from tfxray.components import models, names
+from tfxray.components import artifacts, models, names
 
 # Of feature maps, on each side. A network for 224 pixels has 3 x 3 cells left of an image of 96:
 # their heat lies on opacities no better than by chance (benchmarks/HEAT_MAPS.md).
@@ -90,17 +90,15 @@ def write(model: keras.Model, spec: models.BackboneSpec, temperature: float, fol
         temperature: See `explainable`.
         folder: Of the served model.
     """
-    path = Path(folder) / names.EXPLAIN
     if spec.weights == "none" and len(model.input_shape) == 2:
         # Transform drew them, and its graph is the only one to hold them.
         progress.warning("no heat maps of this model: its frozen backbone's weights are random")
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        explainable(model, spec, temperature).save(path)
+        with artifacts.to_write(os.path.join(folder, names.EXPLAIN)) as path:
+            explainable(model, spec, temperature).save(path)
     except Exception as error:
         # What took hours to train is not to be lost for a picture: without network, say, the
         # weights that Transform downloaded cannot be had again.
-        path.unlink(missing_ok=True)
         progress.warning("no heat maps of this model: %s", error)
         log.exception("no heat maps")

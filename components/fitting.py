@@ -5,16 +5,18 @@ import json
 import logging
 import math
 import os
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tfx.dsl.io import fileio
 
-from tfxray.components import in_step
+from tfxray.components import artifacts, in_step
 from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
 from tfxray.components.names import PROGRESS
 
 # Early stopping's and the plateau's memory, by the names of their attributes.
@@ -94,32 +96,51 @@ def callbacks(settings: Mapping[str, Any]) -> list[keras.callbacks.Callback]:
 
 
 class Kept:
-    """The state of a training on disk: written after every round, whole or not at all."""
+    """The state of a training in files: a new one after every round.
 
-    def __init__(self, folder: Path | None):
+    Each has a name of its own, since an object store can neither rename nor replace at once: one
+    that was not written to its end is passed over for the one before, which stays until then.
+    """
+
+    def __init__(self, folder: StrPath | None):
         """Finds it.
 
         Args:
             folder: Of this training and no other; None keeps nothing.
         """
-        self._path = folder / "state.npz" if folder else None
+        self._folder = os.fspath(folder) if folder else None
+        self._number = 0
         self.phase, self.round, self.done = 0, 0, False
         self.history: dict[str, list[float]] = {}
         self._memories: list[dict[str, Any]] = []
         self._arrays: dict[str, np.ndarray] = {}
-        if self._path and self._path.is_file():
-            with np.load(self._path) as stored:  # refuses pickles
-                self._arrays = {key: stored[key] for key in stored.files}
-            meta = json.loads(str(self._arrays.pop("meta")))
-            self.phase, self.round, self.done = meta["phase"], meta["round"], meta["done"]
-            self.history, self._memories = meta["history"], meta["memories"]
+        for name in reversed(self._names()):
+            try:
+                self._read(name)
+                break
+            except (zipfile.BadZipFile, EOFError, ValueError) as error:
+                log.warning("%s is not whole: %s", name, error)
+
+    def _names(self) -> list[str]:
+        """The files, oldest first."""
+        found = artifacts.inside(self._folder) if self._folder else []
+        return [name for name in found if name.startswith("state-")]
+
+    def _read(self, name: str) -> None:
+        self._number = int(name.removeprefix("state-").removesuffix(".npz"))
+        path = os.path.join(self._folder or "", name)
+        with artifacts.to_read(path) as local, np.load(local) as stored:  # refuses pickles
+            arrays = {key: stored[key] for key in stored.files}
+        meta = json.loads(str(arrays.pop("meta")))
+        self.phase, self.round, self.done = meta["phase"], meta["round"], meta["done"]
+        self.history, self._memories, self._arrays = meta["history"], meta["memories"], arrays
 
     def write(
         self, model: keras.Model, phase: int, done: bool, others: Sequence[keras.callbacks.Callback]
     ) -> None:
         """Writes it: weights, optimizer, history, and what callbacks remember."""
         self.phase, self.done = phase, done
-        if self._path is None or not in_step.writes(model.distribute_strategy):
+        if self._folder is None or not in_step.writes(model.distribute_strategy):
             return
         self._memories = [_memory(callback) for callback in others]
         meta = {
@@ -132,13 +153,13 @@ class Kept:
             arrays |= _numbered("optimizer", [np.asarray(v) for v in model.optimizer.variables])
             for number, callback in enumerate(others):
                 arrays |= _numbered(f"best{number}", getattr(callback, "best_weights", None) or [])
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".partial")
-        with fresh.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        self._number += 1
+        path = os.path.join(self._folder, f"state-{self._number:06d}.npz")
+        with artifacts.to_write(path) as local:
+            np.savez(local, **arrays)
+        # The one before stays, too: that a file was closed need not mean that a disk has it.
+        for name in self._names()[:-2]:
+            fileio.remove(os.path.join(self._folder, name))
 
     def restore_weights(self, model: keras.Model) -> None:
         """Gives a model the weights it had."""
@@ -228,8 +249,8 @@ def fit(
     training: Callable[[int], tf.data.Dataset],
     validation: tf.data.Dataset,
     settings: Mapping[str, Any],
-    folder: Path | None,
-    logs: Path,
+    folder: StrPath | None,
+    logs: StrPath,
 ) -> dict[str, list[float]]:
     """Fits a model, phase after phase, from where an earlier call was stopped.
 
@@ -284,7 +305,7 @@ def _fit_phase(
     validation: tf.data.Dataset,
     seed: int,
     first: int,
-    logs: Path,
+    logs: StrPath,
 ) -> None:
     learning = sum(math.prod(v.shape) for v in model.trainable_weights)
     log.info("%s: %d of %d weights learn", phase.name, learning, model.count_params())
@@ -305,7 +326,7 @@ def _fit_phase(
             *others,
             keras.callbacks.TerminateOnNaN(),
             _Keeper(kept, index, phase, others, seed),
-            *([keras.callbacks.TensorBoard(str(logs))] if in_step.writes(strategy) else []),
+            *([keras.callbacks.TensorBoard(os.fspath(logs))] if in_step.writes(strategy) else []),
         ],
         verbose=2,
     ).history

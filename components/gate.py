@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
 from tfxray.components import intervals, names, scores
 
@@ -103,19 +105,21 @@ def judge(
     return found
 
 
-def write(rules: list[Rule], baseline: Baseline, folder: Path) -> None:
+def write(rules: list[Rule], baseline: Baseline, folder: str) -> None:
     """Writes the rules and what they came to; see `read`."""
     content = {
         "rules": [dataclasses.asdict(rule) for rule in rules],
         "baseline": {"state": baseline.state, "text": baseline.text},
     }
-    (folder / FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    io_utils.write_string_file(os.path.join(folder, FILE), json.dumps(content, indent=1))
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: str) -> dict[str, Any]:
     """Reads `rules` and `baseline`; empty where nothing was judged."""
-    path = folder / FILE
-    content: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    path = os.path.join(folder, FILE)
+    if not fileio.exists(path):
+        return {}
+    content: dict[str, Any] = json.loads(io_utils.read_string_file(path))
     return content
 
 

@@ -5,18 +5,19 @@ A Beam job. What cannot be read is set aside in `rejects.csv` and counted; the r
 
 import csv
 import dataclasses
+import io
 import json
-import shutil
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from tfxray.components import (
+    beam_options,
     duplicates,
+    folders,
     names,
     privacy,
     pseudonym,
@@ -25,13 +26,13 @@ from tfxray.components import (
     sources,
 )
 from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
 from tfxray.components.names import REJECTS
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
 # own read ahead within one.
 _CHUNK, _LONG_CHUNK = 32, 512
 _WORTH_PROCESSES = 500  # images from which on it pays to start some
-DEFAULT_BEAM_OPTIONS = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,27 +59,29 @@ class Report:
 
 
 def ingest(
-    source: Path,
-    out: Path,
+    source: StrPath,
+    out: StrPath,
     rules: sources.Rules,
     features: Mapping[str, str] | None = None,
     shards: int = 0,
-    beam_options: Sequence[str] = DEFAULT_BEAM_OPTIONS,
+    options: Sequence[str] = (),
     pseudonym_key: str | None = None,
     processes: int = 1,
 ) -> Report:
     """Writes a folder's images as sharded TFRecords.
 
     Args:
-        source: Folder of images, or of TFRecords when `features` is given.
-        out: Made by this call; appears only when everything is written.
+        source: Folder of images, or of TFRecords when `features` is given; on any of Beam's file
+            systems.
+        out: Likewise. Made by this call; appears only when everything is written. Where it is no
+            local folder, it is complete when it holds `ingest.json`.
         rules: How labels and metadata are found.
         features: For TFRecords: the name there of each feature of the contract.
         shards: Files per split; 0 lets Beam choose.
-        beam_options: As on Beam's command line.
+        options: As on Beam's command line.
         pseudonym_key: A file; see `pseudonym.key`.
         processes: Read images in so many processes besides this one, whose main module they
-            import. For Beam's default options; else the runner has workers enough.
+            import; where Beam does all in this process, else its workers read them.
 
     Returns:
         What became of the input.
@@ -87,35 +90,42 @@ def ingest(
         UserError: See `sources.find`; or no image could be read; or `out` cannot be written;
             or the pseudonym key cannot be used.
     """
-    if out.exists() and not (out / names.INGEST_REPORT).is_file() and any(out.iterdir()):
+    source, out = os.fspath(source), os.fspath(out).rstrip("/")
+    if not folders.is_file(os.path.join(out, names.INGEST_REPORT)) and _holds_something(out):
         raise UserError(
             f"{out}: holds something else than ingested records; it would be lost. Name a folder "
             "that is new, empty, or was written by an ingest"
         )
-    partial = out.with_name(names.PARTIAL.format(out.name))
+    parent, name = os.path.split(os.path.abspath(out) if folders.is_local(out) else out)
+    partial = os.path.join(parent, names.PARTIAL.format(name))
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        folders.remove(partial)
+        if folders.is_local(partial):
+            os.makedirs(partial)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None
     try:
-        secret = pseudonym.key(out.parent, pseudonym_key)
-        report = _run(source, partial, rules, features, shards, beam_options, secret, processes)
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
+        secret = pseudonym.key(parent, pseudonym_key)
+        report = _run(source, partial, rules, features, shards, options, secret, processes)
+        folders.move(partial, out, last=names.INGEST_REPORT)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        folders.remove(partial)
     return report
 
 
+def _holds_something(folder: str) -> bool:
+    if not folders.is_local(folder):
+        return folders.is_folder(folder)
+    return os.path.isfile(folder) or (os.path.isdir(folder) and bool(os.listdir(folder)))
+
+
 def _run(
-    source: Path,
-    out: Path,
+    source: str,
+    out: str,
     rules: sources.Rules,
     features: Mapping[str, str] | None,
     shards: int,
-    beam_options: Sequence[str],
+    options: Sequence[str],
     secret: bytes,
     processes: int,
 ) -> Report:
@@ -129,24 +139,25 @@ def _run(
         rows, classes = sources.find(source, rules)
         splits = sorted({row.split or reading.UNSPLIT for row in rows})
     reader = reading.Reader(tuple(classes), rules.max_pixels, secret)
-    with beam.Pipeline(options=PipelineOptions(list(beam_options))) as pipeline:
+    parsed = beam_options.parse(options)
+    few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(parsed)
+    with beam.Pipeline(options=parsed) as pipeline:
         if features:
             results = _from_records(pipeline, layout, splits, dict(features), reader)
         else:
-            few = len(rows) < _WORTH_PROCESSES
             results = _from_files(pipeline, source, rows, splits, reader, 1 if few else processes)
         for split in splits:
             _ = results[split] | f"Write_{split}" >> beam.io.WriteToTFRecord(
-                str(out / (split if split != reading.UNSPLIT else "") / "data"),
+                os.path.join(out, split if split != reading.UNSPLIT else "", "data"),
                 file_name_suffix=".tfrecord",
                 num_shards=shards,
             )
         for tag in (reading.REJECTED, reading.INDEX):
-            _ = results[tag] | f"Write_{tag}" >> beam.io.WriteToText(str(out / f".{tag}"))
+            _ = results[tag] | f"Write_{tag}" >> _written(out, tag)
         seen = results[reading.SEEN] | beam.combiners.Count.Globally()
-        _ = seen | beam.Map(json.dumps) | beam.io.WriteToText(str(out / f".{reading.SEEN}"))
-    index = [duplicates.Entry(*line) for line in _drain(out, f".{reading.INDEX}")]
-    rejected = [tuple(line) for line in _drain(out, f".{reading.REJECTED}")]
+        _ = seen | beam.Map(json.dumps) | _written(out, reading.SEEN)
+    index = [duplicates.Entry(*line) for line in _drain(out, reading.INDEX)]
+    rejected = [tuple(line) for line in _drain(out, reading.REJECTED)]
     # Rejects go by the names that a person finds them by.
     paths = {pseudonym.file_name(secret, row.path): row.path for row in rows}
     twice = duplicates.find(index, paths)
@@ -155,26 +166,26 @@ def _run(
         rejected += [(paths.get(e.name, e.name), "duplicate", detail) for e, detail in twice]
         gone = {entry for entry, _ in twice}
         index = [entry for entry in index if entry not in gone]
-    _write_rejects(out / REJECTS, sorted(rejected))
+    seen = list(_drain(out, reading.SEEN))
+    _write_rejects(os.path.join(out, REJECTS), sorted(rejected))
     written, labels = Counter(e.split for e in index), Counter(e.label for e in index)
     report = Report(
         classes=tuple(classes),
-        images=len(rows) if rows else next(_drain(out, f".{reading.SEEN}")),
+        images=len(rows) if rows else seen[0],
         written={split: written[split] for split in splits},
         labels={name: labels[name] for name in classes},
         rejected=len(rejected),
         reasons=dict(Counter(code for _, code, _ in rejected)),
         patients_known=all(entry.patient for entry in index),
     )
-    for leftover in out.glob(".seen*"):
-        leftover.unlink()
     _check(source, report, rejected, [row.path for row in rows])
-    (out / names.INGEST_REPORT).write_text(json.dumps(dataclasses.asdict(report), indent=1))
+    content = json.dumps(dataclasses.asdict(report), indent=1)
+    folders.write(os.path.join(out, names.INGEST_REPORT), content.encode())
     return report
 
 
 def _check(
-    source: Path, report: Report, rejected: list[tuple[str, str, str]], paths: list[str]
+    source: str, report: Report, rejected: list[tuple[str, str, str]], paths: list[str]
 ) -> None:
     written = sum(report.written.values())
     if written + report.rejected != report.images:
@@ -196,24 +207,32 @@ def _check(
     )
 
 
-def _drain(out: Path, prefix: str) -> Iterator[Any]:
-    for path in sorted(out.glob(f"{prefix}*")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            yield json.loads(line)
-        path.unlink()
+def _written(out: str, tag: str) -> beam.PTransform:
+    """Writes lines of JSON for `_drain`."""
+    return beam.io.WriteToText(os.path.join(out, f".{tag}"))
 
 
-def _write_rejects(path: Path, rejected: Iterable[Sequence[str]]) -> None:
+def _drain(out: str, tag: str) -> Iterator[Any]:
+    parts = [name for name in folders.names(out) if name.startswith(f".{tag}-")]
+    for name in parts:
+        with folders.open_file(os.path.join(out, name)) as file:
+            for line in file.read().decode().splitlines():
+                yield json.loads(line)
+    folders.remove_files(out, parts)
+
+
+def _write_rejects(path: str, rejected: Iterable[Sequence[str]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(("name", "reason", "detail"))
+    writer.writerows(rejected)
     # Names as the file system has them: they need not be UTF-8.
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(("name", "reason", "detail"))
-        writer.writerows(rejected)
+    folders.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _from_files(
     pipeline: beam.Pipeline,
-    source: Path,
+    source: str,
     rows: list[sources.Row],
     splits: list[str],
     reader: reading.Reader,
@@ -222,7 +241,7 @@ def _from_files(
     # Chunks, not single rows: Beam's cost per element is that of decoding a small image.
     size = _LONG_CHUNK if processes > 1 else _CHUNK
     chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
-    read = beam.ParDo(reading.ReadFiles(reader, str(source), processes))
+    read = beam.ParDo(reading.ReadFiles(reader, source, processes))
     return (
         pipeline
         | "Files" >> beam.Create(chunks, reshuffle=True)

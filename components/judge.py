@@ -4,14 +4,11 @@ TFX's own Evaluator with more inputs and a second look: it blesses by TFMA's thr
 blessed keeps the blessing only if every rule of the gate holds.
 """
 
-import glob
 import json
 import logging
 import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -19,10 +16,11 @@ import tensorflow_model_analysis as tfma
 from tfx import types
 from tfx.components.evaluator import constants, executor
 from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
-from tfxray.components import extractors, gate, names, scores, servable
+from tfxray.components import artifacts, extractors, gate, names, scores, servable
 from tfxray.components.gate import Baseline, Rule, Served
 from tfxray.components.trainer import SCORED
 
@@ -44,19 +42,21 @@ class Executor(executor.Executor):  # type: ignore[misc]
     ) -> None:
         """See TFX's `BaseExecutor`."""
         settings = json.loads(exec_properties[SETTINGS])
-        folder = Path(artifact_utils.get_single_uri(output_dict["evaluation"]))
+        folder = artifact_utils.get_single_uri(output_dict["evaluation"])
         examples = input_dict["examples"]
-        with tempfile.TemporaryDirectory() as scratch:
-            checking = _start(input_dict) if settings["gate"]["servable"] else None
-            token = scores.destination.set(os.path.join(scratch, "scores"))
-            try:
-                # The baseline scores the same images below: TFMA would fail with it.
-                given = {k: input_dict[k] for k in ("examples", "model")}
-                super().Do(given, output_dict, exec_properties)
-            finally:
-                scores.destination.reset(token)
-            lines = [line for p in sorted(Path(scratch).glob("scores*")) for line in p.open()]
-        frame = scores.table([json.loads(line) for line in lines])
+        # Beside the result, where Beam's workers can write, wherever they run.
+        scratch = os.path.join(folder, ".scores")
+        checking = _start(input_dict) if settings["gate"]["servable"] else None
+        token = scores.destination.set(os.path.join(scratch, "part"))
+        try:
+            # The baseline scores the same images below: TFMA would fail with it.
+            given = {k: input_dict[k] for k in ("examples", "model")}
+            super().Do(given, output_dict, exec_properties)
+        finally:
+            scores.destination.reset(token)
+        parts = [io_utils.read_string_file(path) for path in _files(scratch)]
+        fileio.rmtree(scratch)
+        frame = scores.table([json.loads(line) for part in parts for line in part.splitlines()])
         scores.write(frame, folder)
         served = _outcome(checking) if checking else None
         baseline = _baseline(input_dict.get("baseline_model") or [], _records(examples, SPLIT))
@@ -71,7 +71,9 @@ def _decide(blessing: types.Artifact, rules: list[Rule]) -> None:
     if not failed:
         return
     log.info("not blessed: %s", "; ".join(failed))
-    Path(blessing.uri, constants.BLESSED_FILE_NAME).unlink(missing_ok=True)
+    blessed = os.path.join(blessing.uri, constants.BLESSED_FILE_NAME)
+    if fileio.exists(blessed):
+        fileio.remove(blessed)
     io_utils.write_string_file(os.path.join(blessing.uri, constants.NOT_BLESSED_FILE_NAME), "")
     blessing.set_int_custom_property(
         constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.NOT_BLESSED_VALUE
@@ -79,8 +81,11 @@ def _decide(blessing: types.Artifact, rules: list[Rule]) -> None:
 
 
 def _records(examples: list[types.Artifact], split: str) -> list[str]:
-    uris = artifact_utils.get_split_uris(examples, split)
-    return sorted(path for uri in uris for path in glob.glob(io_utils.all_files_pattern(uri)))
+    return [path for uri in artifact_utils.get_split_uris(examples, split) for path in _files(uri)]
+
+
+def _files(folder: str) -> list[str]:
+    return [os.path.join(folder, name) for name in artifacts.inside(folder)]
 
 
 def _served_from(model: types.Artifact) -> str:
@@ -89,12 +94,12 @@ def _served_from(model: types.Artifact) -> str:
 
 def _start(input_dict: dict[str, list[types.Artifact]]) -> subprocess.Popen[str]:
     """Begins to check the export, in a process of its own, while TFMA works."""
-    scored = Path(artifact_utils.get_single_uri(input_dict[MODEL_RUN])) / SCORED
+    scored = os.path.join(artifact_utils.get_single_uri(input_dict[MODEL_RUN]), SCORED)
     records = _records(input_dict["examples"], "eval")
     # Isolated: it finds installed packages, and neither this folder's modules nor the user's.
     command = [sys.executable, "-I", servable.__file__, _served_from(input_dict["model"][0])]
     return subprocess.Popen(
-        [*command, str(scored), *records],
+        [*command, scored, *records],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

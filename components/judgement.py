@@ -3,15 +3,17 @@
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
-from tfxray.components import gate, names
+from tfxray.components import artifacts, gate, names
 from tfxray.components.evaluator import AUC
 
 OVERALL = "all"
@@ -95,7 +97,7 @@ def judgement(evaluation: str) -> Judgement:
     """
     slices = [_slice(metrics) for metrics in tfma.load_metrics(evaluation)]
     result = tfma.load_validation_result(evaluation)
-    found = gate.read(Path(evaluation))
+    found = gate.read(evaluation)
     failed = [rule["text"] for rule in found.get("rules", []) if rule["passed"] is False]
     if not failed and not result.validation_ok:
         failed = _reasons(result)
@@ -177,8 +179,9 @@ def written(uris: Mapping[str, str], name: str) -> dict[str, Any]:
         name: The file's, such as `trainer.METRICS`.
     """
     folder = uris.get("Trainer.model_run")
-    files = sorted(Path(folder).rglob(name)) if folder else []
-    content: dict[str, Any] = json.loads(files[0].read_text()) if files else {}
+    if not folder or not fileio.exists(os.path.join(folder, name)):
+        return {}
+    content: dict[str, Any] = json.loads(io_utils.read_string_file(os.path.join(folder, name)))
     return content
 
 
@@ -194,16 +197,23 @@ class SplitCounts:
 def counts(statistics: str) -> dict[str, SplitCounts]:
     """Reads how much each split holds from StatisticsGen's artifact."""
     found = {}
-    for path in sorted(Path(statistics).glob("Split-*/FeatureStats.pb")):
-        stats = tfdv.load_stats_binary(str(path)).datasets[0]
+    for split, path in _by_split(statistics, "FeatureStats.pb"):
+        stats = tfdv.load_stats_binary(path).datasets[0]
         features = {_name(feature): feature for feature in stats.features}
         patients, label = features.get(names.PATIENT), features.get(names.LABEL)
-        found[path.parent.name.removeprefix("Split-")] = SplitCounts(
+        found[split] = SplitCounts(
             stats.num_examples,
             patients.string_stats.unique or None if patients else None,
             round(label.num_stats.mean * stats.num_examples) if label else 0,
         )
     return found
+
+
+def _by_split(folder: str, name: str) -> list[tuple[str, str]]:
+    """The splits of an artifact that hold a file of this name, and the files."""
+    splits = [item for item in artifacts.inside(folder) if item.startswith("Split-")]
+    paths = [(item.removeprefix("Split-"), os.path.join(folder, item, name)) for item in splits]
+    return [(split, path) for split, path in paths if fileio.exists(path)]
 
 
 def _name(feature: statistics_pb2.FeatureNameStatistics) -> str:
@@ -223,9 +233,8 @@ class Anomaly:
 def anomalies(folder: str) -> list[Anomaly]:
     """Reads ExampleValidator's artifact."""
     found = []
-    for path in sorted(Path(folder).glob("Split-*/SchemaDiff.pb")):
-        message = anomalies_pb2.Anomalies.FromString(path.read_bytes())
-        split = path.parent.name.removeprefix("Split-")
+    for split, path in _by_split(folder, "SchemaDiff.pb"):
+        message = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
         for feature, info in sorted(message.anomaly_info.items()):
             found.append(Anomaly(split, feature, info.short_description, info.description))
     return found

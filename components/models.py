@@ -139,23 +139,29 @@ def _network(spec: BackboneSpec, channels: int) -> keras.Model:
 
 
 def _load(network: keras.Model, spec: BackboneSpec) -> None:
-    path = Path(spec.weights)
+    path = spec.weights
     if spec.weights == "bundled":
         if spec.name != "MobileNetV2" or spec.arguments.get("alpha") != 0.35:
             raise UserError(
                 "model.weights = 'bundled': there are bundled weights for one network only: set "
                 "model.backbone to MobileNetV2 and model.arguments to {alpha: 0.35}"
             )
-        path = BUNDLED
-    if not path.is_file():
+        path = str(BUNDLED)
+    # Here, since a network without a file of weights needs no TensorFlow.
+    from tfx.dsl.io import fileio
+
+    from tfxray.components import artifacts
+
+    if not fileio.exists(path) or fileio.isdir(path):
         raise UserError(
             f"model.weights = {spec.weights!r}: no such file. Allowed: 'imagenet', 'bundled', "
             "'none' or a path to Keras weights (.h5, .weights.h5)"
         )
-    if path.suffix not in (".h5", ".keras"):
+    if not path.endswith((".h5", ".keras")):
         raise UserError(f"model.weights = {spec.weights!r}: must end in .h5 or .weights.h5")
     try:
-        network.load_weights(path)
+        with artifacts.to_read(path) as local:
+            network.load_weights(local)
     except Exception as error:
         raise UserError(
             f"model.weights = {spec.weights!r}: these are not the weights of {spec.name} "

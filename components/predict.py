@@ -1,14 +1,16 @@
-"""Scores images with a pushed model. Needs TensorFlow and nothing else of TFX."""
+"""Scores images with a pushed model. Needs TensorFlow, and of TFX its file systems alone."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tfx.dsl.io import fileio
 
-from tfxray.components import files, images, names
+from tfxray.components import artifacts, files, folders, images, names
 from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
 
 _BATCH = 32
 
@@ -38,33 +40,43 @@ class Prediction:
     error: str | None = None
 
 
-def find_model(folder: Path) -> Path:
+def find_model(folder: StrPath) -> str:
     """Finds a SavedModel: the folder itself, its newest version, or the newest pushed below it.
+
+    Args:
+        folder: On any of TFX's file systems.
 
     Raises:
         UserError: There is none.
     """
-    if (folder / "saved_model.pb").is_file():
+    folder = os.fspath(folder)
+    if _is_model(folder):
         return folder
-    for pattern in ("*", "serving/*/*"):
-        versions = [
-            path
-            for path in folder.glob(pattern)
-            if path.name.isdigit() and (path / "saved_model.pb").is_file()
-        ]
+    serving = os.path.join(folder, "serving")
+    for parents in ([folder], [os.path.join(serving, name) for name in artifacts.inside(serving)]):
+        versions = {
+            int(name): os.path.join(parent, name)
+            for parent in parents
+            for name in artifacts.inside(parent)
+            if name.isdigit() and _is_model(os.path.join(parent, name))
+        }
         if versions:
-            return max(versions, key=lambda path: int(path.name))
+            return versions[max(versions)]
     raise UserError(
         f"{folder}: holds no model; give a pushed version, its parent, or the --out of a run that "
         "pushed one"
     )
 
 
-def predict(paths: Sequence[str], model: Path, force: bool = False) -> list[Prediction]:
+def _is_model(folder: str) -> bool:
+    return bool(fileio.exists(os.path.join(folder, "saved_model.pb")))
+
+
+def predict(paths: Sequence[str], model: StrPath, force: bool = False) -> list[Prediction]:
     """Scores images, in the order given.
 
     Args:
-        paths: Image files, DICOM included.
+        paths: Image files, DICOM included, on any of Beam's file systems.
         model: See `find_model`.
         force: Give scores of images unlike the training data, too.
 
@@ -73,7 +85,7 @@ def predict(paths: Sequence[str], model: Path, force: bool = False) -> list[Pred
     """
     folder = find_model(model)
     try:
-        loaded = tf.saved_model.load(str(folder))
+        loaded = tf.saved_model.load(folder)
         score = loaded.signatures[names.SIGNATURE_BYTES]
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{folder}: is no model of tfxray's: {error}") from None
@@ -95,7 +107,8 @@ def _batch(
     done: dict[str, Prediction] = {}
     for path in paths:
         try:
-            read[path] = files.read(Path(path).read_bytes())[0].encoded
+            with folders.open_file(path) as file:
+                read[path] = files.read(file.read())[0].encoded
         except OSError as error:
             done[path] = Prediction(path, error=error.strerror or str(error))
         except Exception as error:

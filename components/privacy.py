@@ -1,7 +1,10 @@
 """Tells where names of files must not be quoted: around DICOM, they often name a patient."""
 
+import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+
+from tfxray.components import folders
+from tfxray.components.folders import StrPath
 
 # A file that cannot be opened, or that lost its mark, is still known by these.
 _EXTENSIONS = {".dcm", ".dicom", ".dic", ".ima"}
@@ -13,7 +16,7 @@ def is_dicom(encoded: bytes) -> bool:
     return encoded[128:132] == b"DICM"
 
 
-def names_withheld(source: Path, paths: Sequence[str]) -> bool:
+def names_withheld(source: StrPath, paths: Sequence[str]) -> bool:
     """Whether a message must not quote names below a folder, since there is DICOM in it.
 
     Messages go to the screen, the log and `summary.json`.
@@ -26,7 +29,7 @@ def names_withheld(source: Path, paths: Sequence[str]) -> bool:
     return holds_dicom(source, [*paths[:10], *spread])
 
 
-def holds_dicom(source: Path, paths: Iterable[str]) -> bool:
+def holds_dicom(source: StrPath, paths: Iterable[str]) -> bool:
     """Whether there is DICOM among files.
 
     Of each file a few bytes are read, and none after the first that is DICOM.
@@ -35,16 +38,16 @@ def holds_dicom(source: Path, paths: Iterable[str]) -> bool:
         source: A folder.
         paths: Files below it; they need not exist.
     """
-    return any(_is_dicom_file(source / path) for path in paths)
+    return any(_is_dicom_file(os.path.join(source, path)) for path in paths)
 
 
-def _is_dicom_file(path: Path) -> bool:
-    if path.suffix.lower() in _EXTENSIONS:
+def _is_dicom_file(path: str) -> bool:
+    if os.path.splitext(path)[1].lower() in _EXTENSIONS:
         return True
     try:
-        if not path.is_file():  # a pipe would keep us waiting
+        if not folders.is_file(path):  # a pipe would keep us waiting
             return False
-        with path.open("rb") as file:
+        with folders.open_file(path) as file:
             return is_dicom(file.read(132))
     except (OSError, ValueError):
         return False

@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
+from tfxray.components import folders
 from tfxray.components.errors import UserError
 
 VARIABLE = "TFXRAY_PSEUDONYM_KEY"
@@ -13,11 +14,13 @@ FILE = "pseudonym.key"
 _LEAST = 16
 
 
-def key(beside: Path, file: str | None = None) -> bytes:
+def key(beside: str, file: str | None = None) -> bytes:
     """The key: from the file named, from the environment, or kept beside the output.
 
     Args:
         beside: The folder that holds the outputs; a fresh key is made there when none is given.
+            Where that is no local folder, nothing keeps the key for its owner alone: it is used
+            this once, and its pseudonyms are final.
         file: The config's `ingest.pseudonym_key`.
 
     Raises:
@@ -27,7 +30,9 @@ def key(beside: Path, file: str | None = None) -> bytes:
         return _checked(_read(Path(file)), file)
     if VARIABLE in os.environ:
         return _checked(os.environ[VARIABLE].encode(), f"${VARIABLE}")
-    path = beside / FILE
+    if not folders.is_local(beside):
+        return secrets.token_hex(32).encode()
+    path = Path(beside) / FILE
     try:
         # Only the owner may read it, from its first moment on.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

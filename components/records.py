@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfxray.components import names
+from tfxray.components import folders, names
 from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
 from tfxray.components.sources import SPLIT_FOLDERS
 
 _RECORD_FILE = re.compile(r"\.tfrecords?(\.gz)?$|-\d{5}-of-\d{5}(\.tfrecords?)?(\.gz)?$")
@@ -31,7 +32,7 @@ class Layout:
         globs: One below `base` per split, or one for all.
     """
 
-    base: Path
+    base: str
     files: tuple[str, ...]
     splits: tuple[str, ...]
     globs: tuple[str, ...]
@@ -39,20 +40,25 @@ class Layout:
     @property
     def patterns(self) -> tuple[str, ...]:
         """Full glob patterns, one per split, or one for all."""
-        return tuple(str(self.base / glob) for glob in self.globs)
+        return tuple(os.path.join(self.base, glob) for glob in self.globs)
 
 
-def holds_records(folder: Path) -> bool:
+def holds_records(folder: StrPath) -> bool:
     """Whether a folder holds TFRecords, at its top or one level below."""
-    return any(is_record(path.name) for path in _candidates(folder))
+    return any(is_record(os.path.basename(name)) for name in _candidates(folder))
 
 
-def _candidates(folder: Path) -> Iterator[Path]:
-    yield from (p for p in folder.glob("*") if p.is_file())
-    yield from (p for p in folder.glob("*/*") if p.is_file())
+def _candidates(folder: StrPath) -> Iterator[str]:
+    if not folders.is_local(folder):
+        every = (file.name for file in folders.listed(os.fspath(folder)))
+        yield from (name for name in every if name.count("/") <= 1)
+        return
+    for pattern in ("*", "*/*"):
+        found = (path for path in Path(folder).glob(pattern) if path.is_file())
+        yield from (str(path.relative_to(folder)) for path in found)
 
 
-def find(folder: Path, ignore_given: bool = False) -> Layout:
+def find(folder: StrPath, ignore_given: bool = False) -> Layout:
     """Finds a folder's TFRecords and their splits.
 
     Splits are given by folders (`train/`, `val/`, `test/`) or by a word in the file names
@@ -61,7 +67,9 @@ def find(folder: Path, ignore_given: bool = False) -> Layout:
     Raises:
         UserError: None found, some outside the splits, or a split is missing.
     """
-    files = sorted(str(p.relative_to(folder)) for p in _candidates(folder) if is_record(p.name))
+    folder = os.fspath(folder)
+    everything = list(_candidates(folder))
+    files = sorted(name for name in everything if is_record(os.path.basename(name)))
     if not files:
         raise UserError(
             f"{folder}: holds no TFRecords (*.tfrecord, *.tfrecord.gz, *-00000-of-00001)"
@@ -70,7 +78,7 @@ def find(folder: Path, ignore_given: bool = False) -> Layout:
     for file in files:
         groups.setdefault(None if ignore_given else _split_of(file), []).append(file)
     if set(groups) == {None}:
-        return Layout(folder, tuple(files), (), (_glob(folder, files),))
+        return Layout(folder, tuple(files), (), (_glob(folder, files, everything),))
     lacking = sorted(set(names.SPLITS) - set(groups))
     if lacking or None in groups:
         raise UserError(
@@ -80,7 +88,7 @@ def find(folder: Path, ignore_given: bool = False) -> Layout:
             + ". Give train, eval (or val) and test, or set split.ignore_given to split anew by "
             "patient"
         )
-    globs = tuple(_glob(folder, groups[split]) for split in names.SPLITS)
+    globs = tuple(_glob(folder, groups[split], everything) for split in names.SPLITS)
     return Layout(folder, tuple(files), names.SPLITS, globs)
 
 
@@ -92,9 +100,8 @@ def _split_of(file: str) -> str | None:
     return None
 
 
-def _glob(folder: Path, files: list[str]) -> str:
+def _glob(folder: str, files: list[str], everything: list[str]) -> str:
     """One glob that matches these files and no other file of the folder: ExampleGen takes one."""
-    everything = [str(p.relative_to(folder)) for p in _candidates(folder)]
     prefix = os.path.commonprefix(files)  # noqa: RUF071  characters are what a glob needs
     parents = {os.path.dirname(file) for file in files}
     start = os.path.join(parents.pop(), "") if len(parents) == 1 else "*/"

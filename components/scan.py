@@ -1,13 +1,14 @@
 """Reads TFRecords that others wrote: their values, and whether they keep the data contract."""
 
 import dataclasses
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from tfxray.components import names
+from tfxray.components import folders, names
 from tfxray.components.errors import UserError
 from tfxray.components.images import Rejected
 from tfxray.components.records import Layout
@@ -70,28 +71,42 @@ def scan(layout: Layout, classes: Sequence[str]) -> Scan:
     counts: Counter[int] = Counter()
     groups = {names.PATIENT, names.FILENAME}
     for file in layout.files:
-        path = str(layout.base / file)
-        compression = "GZIP" if file.endswith(".gz") else ""
-        position = 0
-        try:
-            for record in tf.data.TFRecordDataset(path, compression).as_numpy_iterator():
-                features = tf.train.Example.FromString(record).features.feature
-                _check_record(features, f"{path}, record {position}", classes)
+        path = os.path.join(layout.base, file)
+        with folders.local_copy(path) as local:
+            for position, record in _records(local, path):
+                where = f"{path}, record {position}"
+                try:
+                    features = tf.train.Example.FromString(record).features.feature
+                except DecodeError:
+                    raise UserError(f"{where}: is no tf.train.Example") from None
+                _check_record(features, where, classes)
                 counts[features[names.LABEL].int64_list.value[0]] += 1
                 groups -= {g for g in groups if not features[g].bytes_list.value}
-                position += 1
-        except tf.errors.OpError as error:
-            raise UserError(
-                f"{path}: damaged after record {position}: {error.message.split(';')[0]}. Write "
-                "it again, or take it out of the folder"
-            ) from None
-        except DecodeError:
-            raise UserError(f"{path}, record {position}: is no tf.train.Example") from None
     labels = {name: counts[i] for i, name in enumerate(classes)}
     if min(labels.values(), default=0) == 0:
         raise UserError(f"{layout.base}: needs records of every class; found {labels}")
     group = next((g for g in (names.PATIENT, names.FILENAME) if g in groups), None)
     return Scan(counts.total(), labels, group)
+
+
+def _records(file: str, path: str) -> Iterator[tuple[int, bytes]]:
+    """The records of a file, numbered.
+
+    Args:
+        file: On this machine.
+        path: Where it comes from.
+    """
+    position = 0
+    compression = "GZIP" if path.endswith(".gz") else ""
+    try:
+        for record in tf.data.TFRecordDataset(file, compression).as_numpy_iterator():
+            yield position, record
+            position += 1
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"{path}: damaged after record {position}: {error.message.split(';')[0]}. Write it "
+            "again, or take it out of the folder"
+        ) from None
 
 
 def _check_record(

@@ -1,23 +1,27 @@
 """The curated schema: what a run makes of it, how data differs from it, how to accept that data."""
 
 import dataclasses
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+from tfx.dsl.io import fileio
 
 import tfxray.schema
 from tfxray.components import names
 from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
 
 DEFAULT = Path(tfxray.schema.__file__).parent / "schema.pbtxt"
 _LISTED = 8
 _ANY = "any"
 
 
-def read(path: Path) -> schema_pb2.Schema:
+def read(path: StrPath) -> schema_pb2.Schema:
     """Reads a schema.
 
     Args:
@@ -29,21 +33,22 @@ def read(path: Path) -> schema_pb2.Schema:
     return parse(read_text(path), path)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: StrPath) -> str:
     """The text of a schema's file.
 
     Raises:
         UserError: The file cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: the schema cannot be read: {error.strerror}") from None
+        with fileio.open(os.fspath(path)) as file:
+            return str(file.read())
+    except tf.errors.OpError as error:
+        raise UserError(f"{path}: the schema cannot be read: {error.message}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is no schema in protobuf's text format: not UTF-8") from None
 
 
-def parse(text: str, path: Path) -> schema_pb2.Schema:
+def parse(text: str, path: StrPath) -> schema_pb2.Schema:
     """Parses a schema.
 
     Args:

@@ -2,16 +2,20 @@
 
 import contextvars
 import hashlib
+import io
 import itertools
 import math
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
 from tfxray.components import names
+from tfxray.components.folders import StrPath
 
 FILE = "scores.csv"
 DIGEST = "digest"  # of the file: the same image in another run
@@ -64,12 +68,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return frame.sort_values([names.FILENAME, DIGEST], ignore_index=True)
 
 
-def write(frame: pd.DataFrame, folder: Path) -> None:
+def write(frame: pd.DataFrame, folder: StrPath) -> None:
     """Writes the scores of the test split; see `read`."""
-    frame.to_csv(folder / FILE, index=False)
+    io_utils.write_string_file(os.path.join(folder, FILE), frame.to_csv(index=False))
 
 
-def read(folder: Path) -> pd.DataFrame | None:
+def read(folder: StrPath) -> pd.DataFrame | None:
     """Reads the scores of the test split.
 
     Args:
@@ -81,12 +85,13 @@ def read(folder: Path) -> pd.DataFrame | None:
         (0 or 1: further than they are), and those of age, sex, view and site that the data holds
         (NaN or empty where one image lacks them). None where nothing was judged.
     """
-    path = folder / FILE
-    if not path.is_file():
+    path = os.path.join(folder, FILE)
+    if not fileio.exists(path):
         return None
     text = (names.FILENAME, names.PATIENT, DIGEST, names.SEX, names.VIEW, names.SITE)
     kinds = dict.fromkeys(text, str)
-    return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={names.AGE: [""]})
+    content = io.StringIO(io_utils.read_string_file(path))
+    return pd.read_csv(content, dtype=kinds, keep_default_na=False, na_values={names.AGE: [""]})
 
 
 def band(age: float) -> str:

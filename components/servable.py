@@ -20,7 +20,8 @@ _SCORE = "score"
 
 def main(model: str, scored: str, examples: list[str]) -> dict[str, float]:
     """Compares the scores."""
-    with np.load(scored) as kept:
+    # TensorFlow's files: they may lie in an object store.
+    with tf.io.gfile.GFile(scored, "rb") as file, np.load(file) as kept:
         wanted = dict(zip(kept["keys"].tolist(), kept["scores"].tolist(), strict=True))
     records, files, expected = [], [], []
     spec = {_IMAGE: tf.io.FixedLenFeature([], tf.string)}

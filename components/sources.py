@@ -3,13 +3,15 @@
 import csv
 import dataclasses
 import hashlib
+import io
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
+from tfxray.components import folders
 from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
 from tfxray.components.images import MAX_PIXELS
 from tfxray.components.names import METADATA, REJECTS
 from tfxray.components.privacy import holds_dicom, names_withheld
@@ -63,7 +65,7 @@ class Rules:
     max_pixels: int = MAX_PIXELS
 
 
-def find(source: Path, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
+def find(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
     """Lists a folder's images.
 
     Args:
@@ -78,7 +80,8 @@ def find(source: Path, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
         UserError: No folder, no image, a manifest that cannot be used, a label not among the
             classes, fewer than two classes, or given splits that lack one.
     """
-    if not source.is_dir():
+    source = os.fspath(source)
+    if not folders.is_folder(source):
         raise UserError(f"{source}: no such folder")
     files = sorted(_walk(source))
     given = _given_splits(files, rules)
@@ -103,14 +106,25 @@ def find(source: Path, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
     return rows, _check(source, rows, rules)
 
 
-def _walk(source: Path) -> Iterator[str]:
-    for folder, folders, names in os.walk(source):
-        folders[:] = [f for f in folders if not f.startswith((".", "__MACOSX"))]
-        for name in names:
-            extension = os.path.splitext(name)[1].lower()
-            if name.startswith(".") or extension in _NOT_IMAGES:
-                continue
+def _walk(source: str) -> Iterator[str]:
+    if not folders.is_local(source):
+        for file in folders.listed(source):
+            *parents, name = file.name.split("/")
+            if not any(map(_is_hidden, parents)) and _may_be_image(name):
+                yield file.name
+        return
+    for folder, inside, names in os.walk(source):
+        inside[:] = [name for name in inside if not _is_hidden(name)]
+        for name in filter(_may_be_image, names):
             yield os.path.relpath(os.path.join(folder, name), source).replace(os.sep, "/")
+
+
+def _is_hidden(folder: str) -> bool:
+    return folder.startswith((".", "__MACOSX"))
+
+
+def _may_be_image(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() not in _NOT_IMAGES
 
 
 def _given_splits(files: list[str], rules: Rules) -> bool:
@@ -118,17 +132,16 @@ def _given_splits(files: list[str], rules: Rules) -> bool:
     return bool(tops) and not rules.ignore_given and tops <= set(SPLIT_FOLDERS)
 
 
-def _read_manifest(
-    source: Path, rules: Rules, files: list[str]
-) -> dict[str, dict[str, str]] | None:
-    path = source / (rules.manifest or MANIFEST)
-    if not path.is_file():
+def _read_manifest(source: str, rules: Rules, files: list[str]) -> dict[str, dict[str, str]] | None:
+    path = os.path.join(source, rules.manifest or MANIFEST)
+    if not folders.is_file(path):
         if rules.manifest:
             raise UserError(f"{path}: no such manifest (ingest.manifest)")
         return None
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with folders.open_file(path) as file:
         try:
-            reader = csv.DictReader(file)
+            text = io.StringIO(file.read().decode("utf-8-sig"), newline="")
+            reader = csv.DictReader(text)
             columns = reader.fieldnames or []
             if "path" not in columns:
                 # Without a line of headings, the first image's stand in their place.
@@ -197,7 +210,7 @@ def _drawn(split: str | None, patient: str, share: float) -> str | None:
     return "eval" if bucket < share * 10_000 else "train"
 
 
-def _check(source: Path, rows: list[Row], rules: Rules) -> tuple[str, ...]:
+def _check(source: str, rows: list[Row], rules: Rules) -> tuple[str, ...]:
     paths = [row.path for row in rows]
     if not rules.classes and holds_dicom(source, paths):
         raise UserError(
@@ -235,7 +248,7 @@ def _check(source: Path, rows: list[Row], rules: Rules) -> tuple[str, ...]:
 
 
 def _unknown(
-    source: Path, rows: list[Row], classes: Sequence[str], labels: Mapping[str, int]
+    source: str, rows: list[Row], classes: Sequence[str], labels: Mapping[str, int]
 ) -> str:
     first = {label: _first(rows, label) for label in list(labels)[:5]}
     start = f"{source}: labels that are not among the classes [{', '.join(classes)}]: "
@@ -264,11 +277,15 @@ def _first(rows: list[Row], label: str) -> str:
     return next(row.path for row in rows if row.label == label)
 
 
-def fingerprint(source: Path) -> str:
+def fingerprint(source: StrPath) -> str:
     """A digest of a folder's file names, sizes and times: changes when the data does."""
     digest = hashlib.sha256()
-    for folder, folders, names in os.walk(source):
-        folders.sort()
+    if not folders.is_local(source):
+        for file in folders.listed(os.fspath(source)):
+            digest.update(_bytes(f"{file}\n" if os.path.basename(file.name) != REJECTS else ""))
+        return digest.hexdigest()
+    for folder, inside, names in os.walk(source):
+        inside.sort()
         for name in sorted(names):
             if name == REJECTS:
                 continue

@@ -5,9 +5,8 @@ import dataclasses
 import hashlib
 import json
 import logging
-import shutil
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,8 +14,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from sklearn import metrics
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
 from tfxray.components import (
+    artifacts,
     batches,
     cluster,
     decision,
@@ -33,6 +35,7 @@ from tfxray.components import (
 from tfxray.components.distortions import Distortions
 from tfxray.components.errors import UserError
 from tfxray.components.fitting import Phase
+from tfxray.components.folders import StrPath
 
 if TYPE_CHECKING:
     # Importing TFX takes many seconds, and the hosts that train with the chief need none of it.
@@ -96,7 +99,7 @@ class Training:
         return model
 
     def fit(
-        self, model: keras.Model, state: Path | None, logs: Path
+        self, model: keras.Model, state: StrPath | None, logs: StrPath
     ) -> tuple[keras.Model, dict[str, list[float]]]:
         """Fits a model.
 
@@ -236,8 +239,8 @@ def run_fn(fn_args: "FnArgs") -> None:
     log.info("training on %d replicas", where.num_replicas_in_sync)
     training = Training(settings, splits, where)
     model = training.build()
-    logs = Path(fn_args.model_run_dir)
-    logs.mkdir(parents=True, exist_ok=True)
+    logs = fn_args.model_run_dir
+    fileio.makedirs(logs)
     model, history = training.fit(model, state, logs)
     done = training.conclude(model, settings["serving"])
     decided, limit = done.decided, done.known.limit
@@ -253,18 +256,19 @@ def run_fn(fn_args: "FnArgs") -> None:
         "eval": figures(done.validation, splits.validation.targets, decided.threshold),
     }
     unlike = {"limit": limit, "share": settings["serving"]["unlike_share"]}
-    (logs / HISTORY).write_text(json.dumps(history))
-    (logs / METRICS).write_text(json.dumps(of_splits, indent=1))
-    (logs / DECISION).write_text(
-        json.dumps({**dataclasses.asdict(decided), "unlike": unlike}, indent=1)
-    )
+    decision_written = {**dataclasses.asdict(decided), "unlike": unlike}
+    for name, content in (
+        (HISTORY, history), (METRICS, of_splits), (DECISION, decision_written),
+    ):  # fmt: skip
+        io_utils.write_string_file(os.path.join(logs, name), json.dumps(content, indent=1))
     keys, scores = splits.validation.keys[:_SCORED], done.validation[:_SCORED]
-    np.savez(logs / SCORED, keys=keys, scores=scores)
-    if state:
-        shutil.rmtree(state, ignore_errors=True)  # nothing is left to go on with
+    with artifacts.to_write(os.path.join(logs, SCORED)) as scored:
+        np.savez(scored, keys=keys, scores=scores)
+    if state and fileio.exists(state):
+        fileio.rmtree(state)  # nothing is left to go on with
 
 
-def _fit_with_others(fn_args: "FnArgs", state: Path) -> None:
+def _fit_with_others(fn_args: "FnArgs", state: str) -> None:
     """Trains on several hosts; `state` then holds a training that is done."""
     together = cluster.as_chief()
     if not together.several or fitting.Kept(state).done:
@@ -274,7 +278,7 @@ def _fit_with_others(fn_args: "FnArgs", state: Path) -> None:
         "transform_output": fn_args.transform_output,
         "train_files": list(fn_args.train_files),
         "eval_files": list(fn_args.eval_files),
-        "state": str(state),
+        "state": state,
         "logs": fn_args.model_run_dir,
     }
     hosts.train(together, plan, 60 * fn_args.custom_config["train"]["wait"])
@@ -299,7 +303,7 @@ def fit_with_others(plan: in_step.Plan, strategy: tf.distribute.Strategy) -> Non
     transformed = tft.TFTransformOutput(plan["transform_output"])
     splits = read(settings, transformed, plan["train_files"], plan["eval_files"])
     training = Training(settings, splits, strategy)
-    training.fit(training.build(), Path(plan["state"]), Path(plan["logs"]))
+    training.fit(training.build(), plan["state"], plan["logs"])
 
 
 def read(
@@ -353,13 +357,13 @@ def trains_batch_norm(train: Mapping[str, Any], body: models.BackboneSpec) -> bo
     return bool(train["batch_norm"] == "trained")
 
 
-def _state_folder(fn_args: "FnArgs") -> Path | None:
+def _state_folder(fn_args: "FnArgs") -> str | None:
     """A folder of this training: by its settings, its code and its examples."""
     settings = fn_args.custom_config
     if not settings["state"]:
         return None
     identity = json.dumps([settings, fn_args.train_files, fn_args.eval_files], sort_keys=True)
-    return Path(settings["state"]) / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return os.path.join(settings["state"], hashlib.sha256(identity.encode()).hexdigest()[:16])
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import click
 from tfxray.components import names
 from tfxray.components.errors import UserError
 from tfxray.pipeline.cli_cluster import compile_command, submit
-from tfxray.pipeline.options import PATH, config_options
+from tfxray.pipeline.options import ANYWHERE, PATH, config_options
 
 # Set before TensorFlow is imported: its start-up notes are no news to a user.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -70,8 +70,8 @@ def sample(out: Path, images: int, size: int, seed: int) -> None:
 
 
 @main.command()
-@click.argument("source", type=PATH)
-@click.option("--out", type=PATH, required=True, help="Folder for the TFRecords.")
+@click.argument("source", type=ANYWHERE)
+@click.option("--out", type=ANYWHERE, required=True, help="Folder for the TFRecords.")
 @click.option("--classes", help="Names, by comma, in the order of their labels.")
 @click.option("--manifest", help="CSV below SOURCE: path, label, patient, age, sex, view, site.")
 @click.option(
@@ -80,8 +80,8 @@ def sample(out: Path, images: int, size: int, seed: int) -> None:
 @config_options(required=False)
 @click.option("--log", type=PATH, hidden=True)
 def ingest(
-    source: Path,
-    out: Path,
+    source: str,
+    out: str,
     classes: str | None,
     manifest: str | None,
     pattern: str | None,
@@ -102,16 +102,15 @@ def ingest(
         from tfxray.components import ingest as job
 
         foreign = dict(config.ingest.features) if config and records.holds_records(source) else None
-        beam_options = tuple(config.beam.options) if config else ()
         report = job.ingest(
             source,
             out,
             rules,
             foreign,
             config.ingest.shards if config else 0,
-            beam_options or job.DEFAULT_BEAM_OPTIONS,
+            config.beam.options if config else (),
             config.ingest.pseudonym_key if config else None,
-            1 if beam_options else os.cpu_count() or 1,
+            os.cpu_count() or 1,
         )
     for split, count in report.written.items():
         click.echo(f"{count} examples ({split}) in {out}")
@@ -119,18 +118,19 @@ def ingest(
         click.echo(f"  {name}: {count}")
     if report.rejected:
         click.echo(
-            f"{report.rejected} of {report.images} rejected: {out / 'rejects.csv'}", err=True
+            f"{report.rejected} of {report.images} rejected: {os.path.join(out, names.REJECTS)}",
+            err=True,
         )
 
 
 @main.command()
 @config_options()
-@click.option("--data", type=PATH, help="Folder of images or TFRecords; default: the config's.")
+@click.option("--data", type=ANYWHERE, help="Images or TFRecords, a folder; default: the config's.")
 @click.option(
     "--out", type=PATH, required=True, help="Folder for runs, artifacts and pushed models."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json as the last line.")
-def run(config: Any, data: Path | None, out: Path, as_json: bool) -> None:
+def run(config: Any, data: str | None, out: Path, as_json: bool) -> None:
     """Run the pipeline on this machine."""
     from tfxray.pipeline import local, outcome
     from tfxray.pipeline.screen import Screen
@@ -163,7 +163,7 @@ def _verdict(screen: Any, this: Any, summary: Any) -> None:
 
 @main.command()
 @config_options(origin=True)
-@click.option("--data", type=PATH, help="Folder of images or TFRecords; default: the config's.")
+@click.option("--data", type=ANYWHERE, help="Images or TFRecords, a folder; default: the config's.")
 @click.option("--out", type=PATH, required=True, help="As of tfxray run, which shares its cache.")
 @click.option("--trials", type=click.IntRange(2), help="How many; default: the config's.")
 @click.option("--write", type=PATH, help="The config to write; default: a file below --out.")
@@ -171,7 +171,7 @@ def tune(
     config: Any,
     config_path: Path,
     overrides: tuple[str, ...],
-    data: Path | None,
+    data: str | None,
     out: Path,
     trials: int | None,
     write: Path | None,
@@ -209,11 +209,11 @@ def tune(
 @main.command()
 @click.argument("images", nargs=-1, required=True)
 @click.option(
-    "--model", type=PATH, required=True, help="A pushed version, its parent, or a run's --out."
+    "--model", type=ANYWHERE, required=True, help="A pushed version, its parent, or a run's --out."
 )
 @click.option("--force", is_flag=True, help="Score images unlike the training data, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-def predict(images: tuple[str, ...], model: Path, force: bool, as_json: bool) -> None:
+def predict(images: tuple[str, ...], model: str, force: bool, as_json: bool) -> None:
     """Score images: the class by the model's operating point, and each class's score."""
     from tfxray.components import predict as scoring
 
@@ -238,7 +238,7 @@ def predict(images: tuple[str, ...], model: Path, force: bool, as_json: bool) ->
 @main.command()
 @click.argument("image", type=PATH)
 @click.option(
-    "--model", type=PATH, required=True, help="A pushed version, its parent, or a run's --out."
+    "--model", type=ANYWHERE, required=True, help="A pushed version, its parent, or a run's --out."
 )
 @click.option("--out", type=PATH, required=True, help="The PNG to write.")
 @click.option(
@@ -252,7 +252,7 @@ def predict(images: tuple[str, ...], model: Path, force: bool, as_json: bool) ->
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def explain(
-    image: Path, model: Path, out: Path, method: str, background: Path | None, as_json: bool
+    image: Path, model: str, out: Path, method: str, background: Path | None, as_json: bool
 ) -> None:
     """Draw where an image raises the positive class's score: a heat map over the X-ray."""
     if background and method != "shap":

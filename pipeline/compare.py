@@ -54,7 +54,7 @@ def _judged(run: Path) -> Judged:
         raise UserError(f"run {run.name}: {summary['status']}, no model was judged")
     # A run of before there was an operating point has no scores either, and is refused for that.
     threshold = judgement.written(uris, trainer.DECISION).get("threshold", 0.5)
-    return comparison.judged(run.name, Path(uris["Evaluator.evaluation"]), threshold)
+    return comparison.judged(run.name, uris["Evaluator.evaluation"], threshold)
 
 
 def table(found: Comparison) -> str:

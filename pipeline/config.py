@@ -306,7 +306,7 @@ class Beam(Section):
     """Options for every Beam job.
 
     Attributes:
-        options: As on Beam's command line: `--direct_num_workers=2`.
+        options: As on Beam's command line, one item each; `docs/beam.md` has some per runner.
     """
 
     options: list[str] = []

@@ -3,15 +3,15 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxray.components import names, records, sources
+from tfxray.components import folders, names, records, sources
 from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
 from tfxray.pipeline.config import Config
 
 
@@ -20,43 +20,48 @@ class Source:
     """The data of a run.
 
     Attributes:
-        folder: Where it lies.
+        folder: Where it lies, on any of Beam's file systems.
         kind: `images`, `records` (by the contract) or `foreign` (records under other names).
     """
 
-    folder: Path
+    folder: str
     kind: str
 
 
-def find(config: Config, data: Path | None, out: Path, say: Callable[[str], None]) -> Source:
+def find(config: Config, data: str | None, out: StrPath, say: Callable[[str], None]) -> Source:
     """Finds a run's data, drawing the sample where the config asks for one.
 
     Raises:
         UserError: There is none.
     """
     if data is None and config.ingest.data:
-        data = Path(config.ingest.data)
+        data = config.ingest.data
     if data is None and config.ingest.sample:
         data = _draw(config, out, say)
     if data is None:
         raise UserError("no data: give --data DIR (a folder of images or TFRecords)")
-    if not data.is_dir():
+    if not folders.is_folder(data):
         raise UserError(f"{data}: no such folder (--data)")
     if not records.holds_records(data):
         return Source(data, "images")
     return Source(data, "foreign" if config.ingest.features else "records")
 
 
-def _draw(config: Config, out: Path, say: Callable[[str], None]) -> Path:
+def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
     from tfxray.components.sample import MANIFEST, write_sample
 
     sample = config.ingest.sample
     assert sample is not None
-    folder = out / "data" / f"sample-{sample.images}-{sample.size}-{sample.seed}"
+    if not folders.is_local(out):
+        raise UserError(
+            f"{out}: the sample can be drawn into a local folder only. Draw it by `tfxray sample`, "
+            "copy it to where the run can read it, and name it (--data)"
+        )
+    folder = Path(out) / "data" / f"sample-{sample.images}-{sample.size}-{sample.seed}"
     if not (folder / MANIFEST).is_file():  # written last
         patients = write_sample(folder, **sample.model_dump())
         say(f"drew {sample.images} X-rays of {patients} patients into {folder}")
-    return folder
+    return str(folder)
 
 
 def rules(config: Config) -> sources.Rules:
@@ -76,7 +81,7 @@ def rules(config: Config) -> sources.Rules:
 class Ingest:
     """An ingest in a process of its own, beside the imports of the run that waits for it."""
 
-    def __init__(self, source: Source, config: Config, config_file: Path, out: Path, log: Path):
+    def __init__(self, source: Source, config: Config, config_file: Path, out: StrPath, log: Path):
         """Starts it, unless the same data was ingested by the same rules before.
 
         Args:
@@ -91,14 +96,14 @@ class Ingest:
         """
         settings = config.model_dump_json(include={"classes", "ingest", "split"})
         key = hashlib.sha256((sources.fingerprint(source.folder) + settings).encode())
-        self.folder = out / "data" / f"records-{key.hexdigest()[:16]}"
-        self.cached = (self.folder / names.INGEST_REPORT).is_file()
+        self.folder = os.path.join(out, "data", f"records-{key.hexdigest()[:16]}")
+        self.cached = folders.is_file(os.path.join(self.folder, names.INGEST_REPORT))
         self._process: subprocess.Popen[str] | None = None
         if not self.cached:
             if source.kind == "images":
                 sources.find(source.folder, rules(config))  # what is wrong with it is known at once
-            command = [sys.executable, "-m", "tfxray.pipeline.cli", "ingest", str(source.folder)]
-            command += ["--out", str(self.folder), "--config", str(config_file)]
+            command = [sys.executable, "-m", "tfxray.pipeline.cli", "ingest", source.folder]
+            command += ["--out", self.folder, "--config", str(config_file)]
             command += ["--log", str(log)]
             self._process = subprocess.Popen(
                 command,
@@ -126,7 +131,8 @@ class Ingest:
                 raise UserError(message)
             if code:
                 raise RuntimeError(f"ingest failed with exit code {code}: {message}")
-        report: dict[str, object] = json.loads((self.folder / names.INGEST_REPORT).read_text())
+        with folders.open_file(os.path.join(self.folder, names.INGEST_REPORT)) as file:
+            report: dict[str, object] = json.loads(file.read())
         return report
 
     def stop(self) -> None:
@@ -139,5 +145,5 @@ class Ingest:
 
     def _clear(self) -> None:
         """Takes away what an ingest that was killed left: lists of files, by their names."""
-        partial = self.folder.with_name(names.PARTIAL.format(self.folder.name))
-        shutil.rmtree(partial, ignore_errors=True)
+        parent, name = os.path.split(self.folder)
+        folders.remove(os.path.join(parent, names.PARTIAL.format(name)))

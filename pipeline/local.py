@@ -19,8 +19,6 @@ from tfxray.pipeline.screen import ProgressHandler, Screen, Step, output_to
 
 LOG = "log.txt"
 TENSORBOARD = "tensorboard"
-# In one process, Beam's threads would compete with TensorFlow's.
-_BEAM_OPTIONS = ("--direct_num_workers=1", "--direct_running_mode=in_memory")
 
 
 class Run:
@@ -59,7 +57,7 @@ class Run:
         self.summary = outcome.Summary(self.id, config.gate.auc.threshold)
         self.uris: dict[str, str] = {}
 
-    def __call__(self, data: Path | None) -> outcome.Summary:
+    def __call__(self, data: str | None) -> outcome.Summary:
         """Runs it.
 
         Args:
@@ -101,7 +99,7 @@ class Run:
                 (self.folder / outcome.SUMMARY).write_text(text, encoding="utf-8")
         return self.summary
 
-    def _run(self, data: Path | None) -> None:
+    def _run(self, data: str | None) -> None:
         self.screen.say(f"{self.config.name}: {self.folder / outcome.RESOLVED}")
         if self.config.train.distribution == "multi_worker" and not self.until:
             cluster.as_chief()
@@ -119,7 +117,7 @@ class Run:
                     prepared = prepare.ingested(ingest, self.screen.say)
                     step.note = "cached" if ingest.cached else ""
                 else:
-                    prepared = prepare.found(source.folder.resolve(), self.config, self.screen.say)
+                    prepared = prepare.found(source.folder, self.config, self.screen.say)
                 self.summary.examples["rejected"] = prepared.rejected
         finally:
             if ingest:
@@ -129,9 +127,7 @@ class Run:
         connection = metadata.sqlite_metadata_connection_config(str(self.out / "metadata.db"))
         schema = pipeline.write_schema(self.config, str(self.out / "schema"))
         places = pipeline.Places.below(str(self.out), self.config.model_name, schema)
-        graph = pipeline.create_pipeline(
-            self.config, prepared.records, places, connection, _BEAM_OPTIONS
-        )
+        graph = pipeline.create_pipeline(self.config, prepared.records, places, connection)
         ir = launch.compile_run(graph, self.id)
         try:
             for node in launch.nodes(ir):

@@ -30,7 +30,6 @@ from tfxray.pipeline.kubeflow_config import NODES, REVIEW, START
 
 GRAPH = "graph.json"
 _STARTED, _FAILED = "started.json", "failed-{}.json"
-_BEAM_OPTIONS = ("--direct_num_workers=1", "--direct_running_mode=in_memory")
 
 
 class Terminated(Exception):
@@ -73,15 +72,14 @@ class Step:
         mlmd.MetadataStore(self.connection)  # one makes the tables, before many look for them
         self._write(outcome.RESOLVED, config.to_yaml())
         prepare.check_model(config)
-        out = Path(self.root)
-        source = data_source.find(config, Path(data) if data else None, out, say)
+        source = data_source.find(config, data, self.root, say)
         if source.kind == "records":
-            prepared = prepare.found(source.folder.resolve(), config, say)
+            prepared = prepare.found(source.folder, config, say)
         else:
             with tempfile.TemporaryDirectory() as scratch:
                 resolved = Path(scratch) / outcome.RESOLVED
                 resolved.write_text(config.to_yaml(), encoding="utf-8")
-                ingest = data_source.Ingest(source, config, resolved, out, Path(os.devnull))
+                ingest = data_source.Ingest(source, config, resolved, self.root, Path(os.devnull))
                 try:
                     prepared = prepare.ingested(ingest, say)
                 finally:
@@ -89,7 +87,7 @@ class Step:
         schema = pipeline.write_schema(config, os.path.join(self.root, "schema"))
         places = pipeline.Places.below(self.root, config.model_name, schema)
         graph = pipeline.create_pipeline(
-            config, prepared.records, places, _without_password(self.connection), _BEAM_OPTIONS
+            config, prepared.records, places, _without_password(self.connection)
         )
         self._forget_failure()
         self._write(_STARTED, json.dumps({"rejected": prepared.rejected, "at": time.time()}))

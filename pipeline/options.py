@@ -8,7 +8,19 @@ from typing import Any
 
 import click
 
-PATH = click.Path(path_type=Path)
+
+class _Local(click.Path):
+    """A path of this machine: of a URL, a `Path` would make another one."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if "://" in str(value):
+            self.fail(f"{value}: must be a path of this machine", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Local(path_type=Path)
+# On any file system that Beam, or TensorFlow, knows: `gs://bucket/folder`.
+ANYWHERE = click.Path()
 
 
 class Duration(click.ParamType):

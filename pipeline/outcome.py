@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfxray.pipeline.config import Config
@@ -151,4 +150,4 @@ def write_page(summary: Summary, config: Config, uris: Mapping[str, str], folder
     from tfxray.components import review
 
     summary.review = os.path.join(folder, REVIEW)
-    review.write(Path(summary.review), dataclasses.asdict(summary), config.to_yaml(), uris)
+    review.write(summary.review, dataclasses.asdict(summary), config.to_yaml(), uris)

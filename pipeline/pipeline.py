@@ -30,9 +30,10 @@ from tfx.dsl.io import fileio
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
+from tfx.utils import io_utils
 
 import tfxray.components
-from tfxray.components import drift, evaluator, names, schemas
+from tfxray.components import artifacts, beam_options, drift, evaluator, names, schemas
 from tfxray.components.data_gate import DataGate
 from tfxray.components.judge import Evaluator
 from tfxray.pipeline.config import Config
@@ -93,7 +94,6 @@ def create_pipeline(
     records: Records,
     places: Places,
     metadata: metadata_store_pb2.ConnectionConfig,
-    beam_options: tuple[str, ...] = (),
     own_resolvers: bool = True,
 ) -> Pipeline:
     """Wires the nodes.
@@ -103,13 +103,16 @@ def create_pipeline(
         records: Its data.
         places: Where to write.
         metadata: The metadata store.
-        beam_options: For every Beam node, besides the config's.
         own_resolvers: Whether the engine runs resolver strategies of ours. Without, the latest
             blessed model is found by TFX's, and drift has no baseline: DataGate notes so.
 
     Returns:
         The pipeline, for any engine.
+
+    Raises:
+        UserError: An option of `beam.options` that Beam does not know.
     """
+    beam_options.parse(config.beam.options)
     examples = ImportExampleGen(
         input_base=records.base,
         input_config=_inputs(records),
@@ -189,7 +192,7 @@ def create_pipeline(
         ],
         enable_cache=True,
         metadata_connection_config=metadata,
-        beam_pipeline_args=[*beam_options, *config.beam.options],
+        beam_pipeline_args=list(config.beam.options),
     )  # fmt: skip
 
 
@@ -321,9 +324,9 @@ def _backbone(config: Config) -> dict[str, object]:
 def _weights_and_code(config: Config, *modules: str) -> dict[str, object]:
     """What TFX's cache would know by its path alone: a file of weights, and user functions."""
     found: dict[str, object] = {"code": _code(*modules)}
-    path = Path(config.model.weights)
-    if path.is_file():
-        with path.open("rb") as file:
+    path = config.model.weights
+    if fileio.exists(path) and not fileio.isdir(path):
+        with artifacts.to_read(path) as local, open(local, "rb") as file:
             digest = hashlib.sha256()
             while block := file.read(1 << 20):
                 digest.update(block)
@@ -353,12 +356,10 @@ def write_schema(config: Config, folder: str) -> str:
     Raises:
         UserError: The config's schema cannot be read.
     """
-    curated = schemas.read(Path(config.validation.schema_file or schemas.DEFAULT))
+    curated = schemas.read(config.validation.schema_file or schemas.DEFAULT)
     schema = schemas.resolved(curated, config.classes)
     text = text_format.MessageToString(schema)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     path = os.path.join(folder, digest, "schema.pbtxt")
-    fileio.makedirs(os.path.dirname(path))
-    with fileio.open(path, "w") as file:
-        file.write(text)
+    io_utils.write_string_file(path, text)
     return path

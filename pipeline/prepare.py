@@ -1,11 +1,11 @@
 """What comes before the first node: the network is tried, the data found and ingested."""
 
 import dataclasses
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfxray.components import names, records
+from tfxray.components import folders, names, records
 from tfxray.pipeline import data as data_source
 from tfxray.pipeline.config import Config
 
@@ -63,7 +63,8 @@ def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
     report = ingest.wait()
     rejected = int(str(report["rejected"]))
     if rejected:
-        say(f"  {rejected} of {report['images']} rejected: {ingest.folder / names.REJECTS}")
+        rejects = os.path.join(ingest.folder, names.REJECTS)
+        say(f"  {rejected} of {report['images']} rejected: {rejects}")
     if not report["patients_known"]:
         say(
             "  some images name no patient, and count as a patient each: a patient may "
@@ -71,10 +72,10 @@ def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
             style="yellow",
         )
     layout = records.find(ingest.folder)
-    return Prepared(Records(str(layout.base), layout.globs, report=report), rejected)
+    return Prepared(Records(layout.base, layout.globs, report=report), rejected)
 
 
-def found(folder: Path, config: Config, say: Say) -> Prepared:
+def found(folder: str, config: Config, say: Say) -> Prepared:
     """Looks through TFRecords that follow the contract already.
 
     Args:
@@ -88,7 +89,7 @@ def found(folder: Path, config: Config, say: Say) -> Prepared:
     from tfxray.components import scan
     from tfxray.pipeline.pipeline import Records
 
-    layout = records.find(folder, config.split.ignore_given)
+    layout = records.find(folders.absolute(folder), config.split.ignore_given)
     seen = scan.scan(layout, config.classes)
     if seen.group != names.PATIENT:
         by = seen.group or "record"
@@ -97,4 +98,4 @@ def found(folder: Path, config: Config, say: Say) -> Prepared:
             "then be in two splits",
             style="yellow",
         )
-    return Prepared(Records(str(layout.base), layout.globs, seen.group), 0)
+    return Prepared(Records(layout.base, layout.globs, seen.group), 0)

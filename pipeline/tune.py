@@ -143,7 +143,7 @@ def _value(config: Config, key: str) -> Any:
     return value
 
 
-def prepared(config: Config, data: Path | None, out: Path, screen: Screen) -> local.Run:
+def prepared(config: Config, data: str | None, out: Path, screen: Screen) -> local.Run:
     """Runs the pipeline up to the embeddings, from the cache where nothing has changed.
 
     Returns:

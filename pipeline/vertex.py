@@ -31,7 +31,7 @@ def write_package(config: Config, output: Path) -> None:
         raise UserError(
             "kubeflow.data: is missing; Vertex runs on TFRecords that `tfxray ingest` wrote"
         )
-    records = prepare.found(Path(settings.data), config, lambda text, style=None: None).records
+    records = prepare.found(settings.data, config, lambda text, style=None: None).records
     try:
         schema = pipeline.write_schema(config, f"{settings.root}/schema")
     except Exception as error:  # as many kinds as there are file systems

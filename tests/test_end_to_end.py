@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from tests.dicoms import dicom
+from tfxray.components import servable
 from tfxray.components.scores import read as read_scores
 
 NODES = {
@@ -65,6 +66,19 @@ def test_a_run_pushes_a_model_and_says_so(pushed, out):
     assert "training on 1 replicas" in (folder / "log.txt").read_text()
     assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
     assert not list((out / "state").rglob("*.npz"))  # nothing is left to go on with
+
+
+def test_the_check_of_the_export_reads_from_any_file_system_of_tensorflows(pushed, out):
+    model = next(out.glob("artifacts/Trainer/model/*/Format-Serving"))
+    scored = next(out.glob("artifacts/Trainer/model_run/*/scored.npz"))
+    records = out.glob("artifacts/ExampleGen/examples/*/Split-eval/*")
+    paths = [f"file://{path}" for path in (model, scored, *records)]
+    done = subprocess.run(
+        [sys.executable, "-I", servable.__file__, *paths], capture_output=True, text=True
+    )
+    found = json.loads(done.stdout)
+    assert found["checked"] > 0
+    assert found["largest"] < 1e-4
 
 
 def test_figures_are_told_split_by_split(pushed):

@@ -62,9 +62,9 @@ def killed_while_training(config, data, out):
         [str(a) for a in command(config, data, out)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ,
     )  # fmt: skip
-    written: set[float] = set()
+    written: set[str] = set()
     while len(written) < 2 and process.poll() is None:
-        written |= {path.stat().st_mtime for path in Path(out).glob("state/*/state.npz")}
+        written |= {path.name for path in Path(out).glob("state/*/state-*.npz")}
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL

@@ -2,18 +2,17 @@
 
 import base64
 import dataclasses
-import glob
 import io
 import logging
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components import attribution, images, names, overlay, scores, transform
+from tfxray.components import artifacts, attribution, images, names, overlay, scores, transform
 from tfxray.components.errors import UserError
 from tfxray.components.review.evidence import Evidence
 
@@ -139,9 +138,10 @@ def _case(
 
 def _encoded(evidence: Evidence, files: set[str], digests: set[str]) -> dict[str, bytes]:
     """The images by digest. The name tells which ones are worth the computing of one."""
-    folder = evidence.uris.get("ExampleGen.examples")
-    pattern = glob.escape(str(folder)) + "/Split-test/*"
-    records = tf.data.TFRecordDataset(sorted(glob.glob(pattern)) if folder else [], "GZIP")
+    examples = evidence.uris.get("ExampleGen.examples")
+    folder = os.path.join(examples or "", "Split-test")
+    paths = [os.path.join(folder, n) for n in artifacts.inside(folder)] if examples else []
+    records = tf.data.TFRecordDataset(paths, "GZIP")
     spec = {
         names.FILENAME: tf.io.FixedLenFeature([], tf.string, ""),
         names.IMAGE: tf.io.FixedLenFeature([], tf.string, ""),
@@ -185,7 +185,7 @@ def _heat(
     if not folder or not thumbnails:
         return {}, "The images or the model are missing."
     try:
-        explainer = attribution.load(Path(folder) / "Format-Serving")
+        explainer = attribution.load(os.path.join(folder, "Format-Serving"))
     except UserError as error:
         return {}, f"The model gives no heat maps: {error}"
     found = {}

@@ -1,11 +1,12 @@
 """What the data looks like, split by split, and how far it lies from the last blessed run's."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
+from tfx.dsl.io import fileio
 
 from tfxray.components import drift, judgement, names, schemas
 from tfxray.components.review.evidence import Evidence
@@ -118,7 +119,7 @@ def differences(uris: Mapping[str, str]) -> list[schemas.Difference]:
     if "SchemaGen.schema" not in uris or "CuratedSchema.schema" not in uris:
         return []
     curated, inferred = (
-        schemas.read(Path(uris[f"{node}.schema"]) / "schema.pbtxt")
+        schemas.read(os.path.join(uris[f"{node}.schema"], "schema.pbtxt"))
         for node in ("CuratedSchema", "SchemaGen")
     )
     return schemas.differences(curated, inferred)
@@ -136,9 +137,9 @@ def _statistics(
     folder = evidence.uris.get("StatisticsGen.statistics")
     found = {}
     for split in names.SPLITS if folder else ():
-        path = Path(str(folder)) / f"Split-{split}" / "FeatureStats.pb"
-        if path.is_file():
-            held = tfdv.load_stats_binary(str(path)).datasets[0]
+        path = os.path.join(str(folder), f"Split-{split}", "FeatureStats.pb")
+        if fileio.exists(path):
+            held = tfdv.load_stats_binary(path).datasets[0]
             features = {f.name or ".".join(f.path.step): f for f in held.features}
             found[split] = (held.num_examples, features)
     return found

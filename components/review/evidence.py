@@ -2,13 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from tfxray.components import gate, judgement, scores
+from tfxray.components import artifacts, gate, judgement, scores
 from tfxray.components.judgement import Judgement, SplitCounts
 from tfxray.components.trainer import DECISION, HISTORY
 
@@ -73,17 +72,17 @@ def read(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Ev
     """
     evaluation = uris.get("Evaluator.evaluation")
     statistics = uris.get("StatisticsGen.statistics")
-    table = scores.read(Path(evaluation)) if evaluation else None
+    table = scores.read(evaluation) if evaluation else None
     return Evidence(
         summary=summary,
         config=yaml.safe_load(config) or {},
         uris=uris,
         # Of an evaluation that broke off, the scores may be all there is.
         judgement=judgement.judgement(evaluation)
-        if evaluation and any(Path(evaluation).glob("metrics*"))
+        if evaluation and any(n.startswith("metrics") for n in artifacts.inside(evaluation))
         else None,
         scores=table if table is not None and len(table) else None,
-        gate=gate.read(Path(evaluation)) if evaluation else {},
+        gate=gate.read(evaluation) if evaluation else {},
         decision=judgement.written(uris, DECISION),
         history=judgement.written(uris, HISTORY),
         counts=judgement.counts(statistics) if statistics else {},

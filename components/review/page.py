@@ -1,5 +1,6 @@
 """Puts the page together from what the run left behind."""
 
+import os
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -7,7 +8,10 @@ from typing import Any
 
 import jinja2
 from plotly.offline import get_plotlyjs
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
+from tfxray.components.folders import StrPath
 from tfxray.components.review import card, data, evidence, figures, plots, threshold, verdict
 from tfxray.components.review import cases as case_lists
 from tfxray.components.review import network as networks
@@ -34,7 +38,7 @@ _PLAIN: dict[str, Any] = {
 }  # fmt: skip
 
 
-def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> None:
+def write(path: StrPath, summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> None:
     """Writes the page, and beside it and beside the pushed model its card, `MODEL_CARD.md`.
 
     Args:
@@ -64,12 +68,12 @@ def write(path: Path, summary: Mapping[str, Any], config: str, uris: Mapping[str
         **_training(found),
     }
     html = environment.get_template("review.html").render(plotly_js=get_plotlyjs(), **known)
-    path.write_text(html, encoding="utf-8")
+    io_utils.write_string_file(os.fspath(path), html)
     text = environment.get_template(CARD).render(**known)
     pushed = known["summary"]["pushed_model"]
-    for folder in (path.parent, *([Path(pushed)] if pushed else [])):
-        if folder.is_dir():
-            (folder / CARD).write_text(text, encoding="utf-8")
+    for folder in (os.path.dirname(path), *([pushed] if pushed else [])):
+        if fileio.isdir(folder):
+            io_utils.write_string_file(os.path.join(folder, CARD), text)
 
 
 def fixed(value: float, digits: int = 3) -> str:

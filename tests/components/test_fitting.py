@@ -7,8 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from tfx.dsl.io import fileio
+
+from tests import ramfs  # noqa: F401  so that TFX goes through it
+from tfxray.components import artifacts, fitting
 
 # Trains a small network on twenty small images: argv is a JSON of what to change.
 SCRIPT = """
@@ -125,7 +130,7 @@ def test_a_training_killed_in_the_middle_of_an_epoch_ends_as_if_it_had_not_been(
     # 40 images make 6 batches; those of the warm-up are not counted. In the first epoch after it,
     # then in the third.
     train("killed", kill=3, slow=True, **given)
-    assert (tmp_path / "killed" / "state" / "state.npz").is_file()
+    assert list((tmp_path / "killed" / "state").glob("state-*.npz"))
     train("killed", kill=15, slow=True, **given)
     again, history_again = train("killed", **given)
     assert len(history["cross_entropy"]) >= 5
@@ -149,3 +154,29 @@ def test_two_replicas_learn_as_one_does(train):
 def test_a_loss_that_is_no_number_stops_training_with_an_error(train):
     errors = train("nan", optimizer="sgd", rate=1e38)
     assert "UserError: the training loss became nan: lower train.learning_rate" in errors
+
+
+@pytest.mark.parametrize("where", ["{}", "ram://{}"])
+def test_a_state_that_was_not_written_to_its_end_is_passed_over(where, tmp_path):
+    folder = where.format(tmp_path)
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    kept = fitting.Kept(folder)
+    for kept.round in (1, 2, 3):
+        model.set_weights([np.full((2, 1), kept.round), np.zeros(1)])
+        kept.write(model, 0, False, [])
+    files = artifacts.inside(folder)
+    assert len(files) == 2  # the last, and the one before
+    newest = os.path.join(folder, files[-1])
+    with fileio.open(newest, "rb") as file:
+        whole = file.read()
+    for part in (b"", whole[:10], whole[: len(whole) // 2], whole[:200] + b"x" + whole[201:]):
+        with fileio.open(newest, "wb") as file:
+            file.write(part)
+        again = fitting.Kept(folder)
+        assert again.round == 2
+    again.restore_weights(model)
+    assert model.get_weights()[0].ravel().tolist() == [2, 2]
+    again.round = 3
+    again.write(model, 0, False, [])
+    assert fitting.Kept(folder).round == 3

@@ -101,7 +101,7 @@ def test_nothing_is_lost_in_any_of_beams_modes(drawn, tmp_path, mode):
         path.write_bytes(path.read_bytes()[: 50 + number])
     options = (f"--direct_running_mode={mode}", "--direct_num_workers=2")
     report = ingest.ingest(
-        source, tmp_path / "out", sources.Rules(CLASSES, tolerated=1.0), beam_options=options
+        source, tmp_path / "out", sources.Rules(CLASSES, tolerated=1.0), options=options
     )
     assert report.images == 300
     assert report.reasons == {"truncated": 7}

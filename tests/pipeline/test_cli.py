@@ -152,6 +152,12 @@ def test_an_output_that_cannot_be_written_is_refused(tfxray, drawn, small_config
     assert "cannot be written" in done.err
 
 
+def test_the_metadata_store_needs_a_folder_of_this_machine(tfxray, small_config):
+    done = tfxray("run", "--config", small_config, "--out", "gs://bucket/runs")
+    assert done.code == 2
+    assert "gs://bucket/runs: must be a path of this machine" in done.err
+
+
 def test_review_and_predict_without_a_run_are_refused(tfxray, tmp_path):
     assert tfxray("review", "--out", tmp_path).code == 2
     done = tfxray("predict", __file__, "--model", tmp_path)

@@ -1,0 +1,46 @@
+"""What nodes leave for each other, on any of TFX's file systems: folders, and files of theirs."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
+from tfx.dsl.io import fileio
+
+
+def inside(folder: str) -> list[str]:
+    """The names of what lies in a folder, sorted; none where there is no such folder."""
+    if not fileio.isdir(folder):
+        return []
+    # Object stores mark folders: with a slash, and with an empty object in the folder's own place.
+    return sorted(name.rstrip("/") for name in fileio.listdir(folder) if name.strip("/"))
+
+
+@contextlib.contextmanager
+def to_read(path: str) -> Iterator[str]:
+    """A file of this machine with a file's content, for libraries that know no other.
+
+    Args:
+        path: The file, which is its own copy where it is local.
+    """
+    if "://" not in path:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = os.path.join(scratch, os.path.basename(path))
+        fileio.copy(path, copy)
+        yield copy
+
+
+@contextlib.contextmanager
+def to_write(path: str) -> Iterator[str]:
+    """A place for a file of this machine, which then goes to a path; not if an error is raised.
+
+    Args:
+        path: Folders on its way are made.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = os.path.join(scratch, os.path.basename(path))
+        yield copy
+        fileio.makedirs(os.path.dirname(path))
+        fileio.copy(copy, path, overwrite=True)

@@ -1,0 +1,220 @@
+"""Folders of data wherever they lie: on this machine, or on any file system that Beam knows.
+
+For what is outside of the pipeline: images, records, and what ingest writes. What nodes read and
+write of each other goes through TFX's `fileio`. A local folder is read without Beam, which would
+take seconds to import in each process that loads images.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from tfxray.components.errors import UserError
+
+StrPath = str | os.PathLike[str]
+
+
+class File(NamedTuple):
+    """A file below a folder.
+
+    Attributes:
+        name: Below the folder, with `/`.
+        size: Bytes.
+        updated: Seconds since 1970, where the file system tells.
+    """
+
+    name: str
+    size: int
+    updated: float
+
+
+def is_local(path: StrPath) -> bool:
+    """Whether a path is one of this machine: `gs://bucket/folder` is not."""
+    return "://" not in os.fspath(path)
+
+
+def absolute(path: str) -> str:
+    """The same path, for a process in another folder; what is not local is so already."""
+    return os.path.realpath(path) if is_local(path) else path
+
+
+def listed(folder: str, limit: int | None = None) -> list[File]:
+    """All files below a folder that is not local, sorted by name.
+
+    Args:
+        folder: Such as `gs://bucket/folder`.
+        limit: So many will do.
+
+    Raises:
+        UserError: Beam knows no such file system, or cannot list the folder.
+    """
+    from apache_beam.io.filesystems import FileSystems
+
+    if folder.startswith("hdfs://"):
+        raise UserError(
+            f"{folder}: of HDFS, Beam lists one folder, and not those below it: mount it, or copy "
+            "the data to another file system"
+        )
+    base = folder.rstrip("/") + "/"
+    try:
+        found = FileSystems.match([f"{base}**"], [limit])[0].metadata_list
+    except Exception as error:  # a missing package, credentials, the network: any of many
+        raise UserError(
+            f"{folder}: cannot be listed: {(str(error).splitlines() or ['?'])[0]}"
+        ) from None
+    files = (
+        File(item.path.removeprefix(base), item.size_in_bytes, item.last_updated_in_seconds)
+        for item in found
+    )
+    # Some stores keep an empty object in the place of a folder.
+    return sorted(file for file in files if file.name and not file.name.endswith("/"))
+
+
+def names(folder: str) -> list[str]:
+    """The names of all files below a folder, sorted."""
+    if not is_local(folder):
+        return [file.name for file in listed(folder)]
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), folder)
+        for parent, _, inside in os.walk(folder)
+        for name in inside
+    )
+
+
+def is_folder(path: str) -> bool:
+    """Whether there is a folder; where there are none but in names, one that holds a file."""
+    return os.path.isdir(path) if is_local(path) else bool(listed(path, limit=1))
+
+
+def is_file(path: str) -> bool:
+    """Whether there is a file."""
+    if is_local(path):
+        return os.path.isfile(path)
+    from apache_beam.io.filesystems import FileSystems
+
+    return bool(FileSystems.exists(path))
+
+
+def open_file(path: str) -> BinaryIO:
+    """Opens a file to read its bytes as they are, a `.gz` too.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if is_local(path):
+        return open(path, "rb")
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    opened: BinaryIO = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return opened
+
+
+def write(path: str, content: bytes) -> None:
+    """Writes a file."""
+    with _created(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def local_copy(path: str) -> Iterator[str]:
+    """A file of this machine with a file's content, for libraries that know no other.
+
+    Args:
+        path: The file, which is its own copy where it is local.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if is_local(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = os.path.join(scratch, os.path.basename(path))
+        with open_file(path) as source, open(copy, "wb") as target:
+            shutil.copyfileobj(source, target)
+        yield copy
+
+
+def put(local: str, path: str) -> None:
+    """Moves a file of this machine to a path, in the place of what is there."""
+    if is_local(path):
+        shutil.move(local, path)
+        return
+    with open(local, "rb") as source, _created(path) as target:
+        shutil.copyfileobj(source, target)
+    os.unlink(local)
+
+
+def remove(folder: str) -> None:
+    """Removes a folder with all that is in it, if it is there."""
+    if is_local(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    remove_files(folder, names(folder))
+    from apache_beam.io.filesystems import FileSystems
+
+    if FileSystems.exists(folder):  # where folders are more than names
+        FileSystems.delete([folder])
+
+
+def remove_files(folder: str, below: list[str]) -> None:
+    """Removes files below a folder."""
+    paths = [os.path.join(folder, name) for name in below]
+    if is_local(folder):
+        for path in paths:
+            os.unlink(path)
+    elif paths:
+        from apache_beam.io.filesystems import FileSystems
+
+        FileSystems.delete(paths)
+
+
+def move(folder: str, target: str, last: str) -> None:
+    """Puts a folder in another's place.
+
+    At once where both are local. Elsewhere file by file, `last` at the end: while it is missing,
+    so is some of the rest.
+
+    Args:
+        folder: Is gone afterwards.
+        target: What it holds is lost.
+        last: A file in the folder.
+    """
+    if is_local(target):
+        if os.path.exists(target):
+            shutil.rmtree(target)
+        os.rename(folder, target)
+        return
+    from apache_beam.io.filesystems import FileSystems
+
+    before = names(target)
+    remove_files(target, [name for name in before if name == last])
+    remove_files(target, [name for name in before if name != last])
+    for part in ([name for name in names(folder) if name != last], [last]):
+        sources, targets = ([os.path.join(f, name) for name in part] for f in (folder, target))
+        for parent in {os.path.dirname(path) for path in targets}:
+            _make(parent)
+        FileSystems.rename(sources, targets)
+    remove(folder)
+
+
+def _make(folder: str) -> None:
+    """Makes a folder where there are such things; elsewhere Beam does nothing."""
+    from apache_beam.io.filesystems import FileSystems
+
+    with contextlib.suppress(OSError):  # it is there
+        FileSystems.mkdirs(folder)
+
+
+def _created(path: str) -> BinaryIO:
+    if is_local(path):
+        return open(path, "wb")
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    made: BinaryIO = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return made

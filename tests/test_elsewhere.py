@@ -1,0 +1,136 @@
+"""The pipeline where no folder of this machine holds anything of it: all lies on `ram://`."""
+
+import json
+import os
+import tempfile
+
+import pytest
+import tensorflow as tf
+from tfx.dsl.io import fileio
+
+from tests import ramfs
+from tfxray.components import artifacts, folders, ingest, names, predict, records, scan, sources
+from tfxray.components.errors import UserError
+from tfxray.components.review import write as write_review
+from tfxray.components.trainer import METRICS
+from tfxray.pipeline import data, history, launch, pipeline
+from tfxray.pipeline.config_file import load
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path):
+    """A folder on `ram://`; what is written to this machine's meanwhile can be looked at."""
+    monkeypatch.setattr(tf.io.gfile, "rename", ramfs.rename)
+    for name in ("work", "scratch"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    return f"ram://{tmp_path.name}"
+
+
+def copied(source, target):
+    """Copies images and manifest; returns the target."""
+    for name in folders.names(str(source)):
+        path = os.path.join(target, name)
+        fileio.makedirs(os.path.dirname(path))
+        fileio.copy(str(source / name), path)
+    return target
+
+
+def add(source, name, label, content):
+    """One more image, listed in the manifest; without content, listed only."""
+    with folders.open_file(f"{source}/manifest.csv") as file:
+        listed = file.read().decode()
+    rows = listed.splitlines()
+    columns = rows[0].split(",")
+    row = {"path": name, "label": label}
+    folders.write(
+        f"{source}/manifest.csv",
+        "\n".join([*rows, ",".join(row.get(c, "") for c in columns), ""]).encode(),
+    )
+    if content:
+        folders.write(f"{source}/{name}", content)
+
+
+def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, elsewhere, tmp_path):
+    # The check of the export runs in a process of its own, which sees no other's memory; that it
+    # reads elsewhere, too: tests/test_end_to_end.py. The rest is for speed, not for a good model.
+    settings = (
+        "gate.servable=false", "gate.auc.threshold=0", "evaluate.intervals=false",
+        "train.epochs=2", "train.distribution=one_device",
+    )  # fmt: skip
+    config = load(small_config, settings)
+    source = copied(drawn, f"{elsewhere}/in")
+    add(source, "NORMAL/../../outside.png", "NORMAL", None)
+    add(source, "NORMAL/gone.png", "NORMAL", None)
+    add(source, "NORMAL/twin.png", "NORMAL", next(drawn.rglob("PNEUMONIA/*.png")).read_bytes())
+    told = ingest.ingest(source, f"{elsewhere}/records", data.rules(config))
+    assert told.reasons == {"outside": 1, "unreadable": 1, "duplicate": 2}
+    layout = records.find(f"{elsewhere}/records")
+    assert scan.scan(layout, CLASSES).examples == 299
+    connection = pipeline_metadata(tmp_path)
+    places = pipeline.Places(
+        root=f"{elsewhere}/artifacts",
+        serving=f"{elsewhere}/serving/demo",
+        schema=pipeline.write_schema(config, f"{elsewhere}/schema"),
+        state=f"{elsewhere}/state",
+    )
+    report = json.loads(folders.open_file(f"{elsewhere}/records/ingest.json").read())
+    held = pipeline.Records(layout.base, layout.globs, report=report)
+    graph = pipeline.create_pipeline(config, held, places, connection)
+    ir = launch.compile_run(graph, "one")
+    for node in launch.nodes(ir):
+        launch.launch(ir, node)
+
+    done = history.node_runs(connection, config.name, "one")
+    assert {run.state for run in done.values()} == {"COMPLETE"}
+    uris = history.uris(done)
+    assert all(uri.startswith("ram://") for uri in uris.values())
+    assert uris.keys() >= {"Evaluator.blessing", "Pusher.pushed_model", "DataGate.verdict"}
+    # Whoever goes on with the model finds it there: by its signatures, and by its heat maps.
+    model = predict.find_model(f"{elsewhere}")
+    assert model.startswith(f"{elsewhere}/serving/demo/")
+    assert set(tf.saved_model.load(model).signatures) == {"serving_default", "serving_bytes"}
+    first = next(name for name in folders.names(source) if name.endswith(".png"))
+    assert predict.predict([f"{source}/{first}"], elsewhere, force=True)[0].scores
+    assert fileio.exists(os.path.join(model, names.EXPLAIN))
+    assert artifacts.inside(uris["Trainer.model_run"]) == [
+        "decision.json", "history.json", METRICS, "scored.npz", "train", "validation",
+    ]  # fmt: skip
+    summary = {"run_id": "one", "status": "pushed", "threshold": 0.6, "pushed_model": model}
+    write_review(f"{elsewhere}/review.html", summary, config.to_yaml(), uris)
+    with fileio.open(f"{elsewhere}/review.html") as page:
+        assert "data:image/jpeg" in page.read()
+    # TensorFlow's own scratch is code that it generates while it traces; it removes it at its end.
+    here = folders.names(str(tmp_path))
+    assert [name for name in here if "__autograph_generated" not in name] == ["metadata.db"]
+
+
+def pipeline_metadata(folder):
+    from tfx.orchestration import metadata
+
+    return metadata.sqlite_metadata_connection_config(str(folder / "metadata.db"))
+
+
+def test_an_ingest_replaces_its_own_records_and_nothing_else(drawn, elsewhere):
+    rules = sources.Rules(CLASSES)
+    for patient, path in enumerate(sorted(drawn.rglob("*.png"))[::30]):
+        folders.write(f"{elsewhere}/in/{path.parent.name}/{patient}.png", path.read_bytes())
+    for _ in range(2):
+        ingest.ingest(f"{elsewhere}/in", f"{elsewhere}/records", rules)
+        held = folders.names(f"{elsewhere}/records")
+        assert held == ["data-00000-of-00001.tfrecord", "ingest.json", "rejects.csv"]
+    # A key of pseudonyms is kept where its owner alone can read it, or not at all.
+    assert not [name for name in folders.names(elsewhere) if "pseudonym" in name]
+    before = folders.names(f"{elsewhere}/in")
+    with pytest.raises(UserError, match="it would be lost"):
+        ingest.ingest(f"{elsewhere}/records", f"{elsewhere}/in", rules)
+    assert folders.names(f"{elsewhere}/in") == before
+    with pytest.raises(UserError, match="no such folder"):
+        sources.find(f"{elsewhere}/none", rules)
+    with pytest.raises(UserError, match="cannot be listed: Unable to get filesystem"):
+        sources.find("nowhere://bucket", rules)
+    with pytest.raises(UserError, match="Beam lists one folder, and not those below it"):
+        records.find("hdfs://host:8020/records")
