@@ -26,6 +26,7 @@ from tfxray.components import (
     models,
     names,
     serving,
+    transfer,
 )
 from tfxray.components.distortions import Distortions
 from tfxray.components.errors import UserError
@@ -196,8 +197,9 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Args:
         fn_args: TFX's; `custom_config` holds what a `Training` needs, `classes`, `serving` (the
-            config's) and `state`, the folder in which a training that is killed finds itself
-            again, or None.
+            config's), `transfer`, the fewest patients of each class by which a site is compared
+            with others, or None, and `state`, the folder in which a training that is killed finds
+            itself again, or None.
 
     Raises:
         UserError: A class without a training example, or the loss is no number.
@@ -232,6 +234,10 @@ def run_fn(fn_args: FnArgs) -> None:
     (logs / DECISION).write_text(
         json.dumps({**dataclasses.asdict(decided), "unlike": unlike}, indent=1)
     )
+    if settings["transfer"]:
+        seed = settings["train"]["seed"]
+        found = transfer.measure(splits.training, splits.validation, settings["transfer"], seed)
+        transfer.write(found, logs)
     keys, scores = splits.validation.keys[:_SCORED], done.validation[:_SCORED]
     np.savez(logs / SCORED, keys=keys, scores=scores)
     if state:
