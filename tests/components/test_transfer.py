@@ -59,14 +59,15 @@ def measured(tmp_path, training, validation=None, least=10, known=True):
 def test_what_one_site_teaches_tells_less_about_a_site_that_shows_it_elsewhere(tmp_path):
     table = measured(tmp_path, {"north": 100, "south": 80}, {"north": 60, "south": 60})
     assert [row.site for row in table.rows] == ["north", "south", None]
-    auc = {(row.site, cell.site): cell for row in table.rows for cell in row.cells}
+    cells = {(row.site, cell.site): cell for row in table.rows for cell in row.cells}
+    auc = {pair: cell.auc for pair, cell in cells.items()}
     for here, there in (("north", "south"), ("south", "north")):
-        assert auc[here, here].auc > 0.97
-        assert auc[None, here].auc > 0.9
-        assert auc[here, there].low < auc[here, there].auc < auc[here, there].high
+        assert auc[here, here].value > 0.97
+        assert auc[None, here].value > 0.9
+        assert auc[here, there].low < auc[here, there].value < auc[here, there].high
         assert auc[here, there].high < auc[there, there].low
     assert (table.rows[1].images, table.rows[1].patients) == (160, 80)
-    assert (auc["north", "south"].images, auc["north", "south"].patients) == (120, 60)
+    assert (cells["north", "south"].images, cells["north", "south"].patients) == (120, 60)
 
 
 def test_a_site_of_few_patients_neither_trains_nor_is_judged(tmp_path):
