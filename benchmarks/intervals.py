@@ -14,7 +14,6 @@ import pandas as pd
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import BoolValue
 from scipy import stats
-from sklearn.metrics import roc_auc_score
 
 from tfxray.components import evaluator, intervals, names
 
@@ -64,24 +63,30 @@ def by_tfma(splits: list[pd.DataFrame], method: int) -> np.ndarray:
 
 def jackknife(split: pd.DataFrame, parts: int, rng: np.random.Generator) -> float:
     """The width by TFMA's own steps (its evaluators/jackknife.py), with any number of parts."""
-    labels, scores = split[names.LABEL].to_numpy(), split[names.SCORE].to_numpy()
     part = rng.integers(parts, size=len(split))
-    whole = roc_auc_score(labels, scores)
-    left = np.array([roc_auc_score(labels[part != p], scores[part != p]) for p in range(parts)])
+    whole = weighted_auc(split, np.ones((1, len(split))))
+    left = weighted_auc(split, part != np.arange(parts)[:, np.newaxis])
     pseudo = parts * whole - (parts - 1) * left
     return float(2 * stats.t.ppf(0.975, parts - 1) * pseudo.std(ddof=1) / np.sqrt(parts))
 
 
 def bootstrap(split: pd.DataFrame, rng: np.random.Generator, draws: int = 500) -> float:
     """The width of the middle 95 % of so many draws with replacement."""
-    labels, scores = split[names.LABEL].to_numpy(), split[names.SCORE].to_numpy()
-    found = []
-    for _ in range(draws):
-        rows = rng.integers(len(split), size=len(split))
-        if 0 < labels[rows].sum() < len(rows):
-            found.append(roc_auc_score(labels[rows], scores[rows]))
-    low, high = np.quantile(found, (0.025, 0.975))
+    size = len(split)
+    low, high = np.quantile(
+        weighted_auc(split, rng.multinomial(size, np.full(size, 1 / size), draws)), (0.025, 0.975)
+    )
     return float(high - low)
+
+
+def weighted_auc(split: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
+    """The AUC [k] of a split whose images count as often as weights [k, n] say."""
+    ill = split[names.LABEL].to_numpy() == 1
+    scores, weights = split[names.SCORE].to_numpy(), weights.astype(float)
+    # Weights are counts of images; scores hold no ties.
+    right = (scores[ill][:, np.newaxis] > scores[~ill]).astype(float)
+    found = ((weights[:, ill] @ right) * weights[:, ~ill]).sum(1)
+    return found / weights[:, ill].sum(1) / weights[:, ~ill].sum(1)
 
 
 def delong(split: pd.DataFrame) -> tuple[float, float]:
@@ -106,7 +111,7 @@ def main() -> None:
         splits = [draw(images, rng) for _ in range(DRAWS)]
         exact, ours = np.transpose([delong(split) for split in splits])
         # What intervals estimate: how much the AUC of such a split varies.
-        aucs = [roc_auc_score(*draw(images, rng).to_numpy().T) for _ in range(2000)]
+        aucs = [weighted_auc(draw(images, rng), np.ones((1, images)))[0] for _ in range(2000)]
         true = 2 * stats.norm.ppf(0.975) * float(np.std(aucs))
         found = {
             "TFMA's jackknife": by_tfma(splits[:BY_TFMA], methods.JACKKNIFE),

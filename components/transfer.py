@@ -19,7 +19,7 @@ from tfxray.components.batches import Examples
 
 FILE = "transfer.json"
 # Of scikit-learn's penalty, on standardised embeddings; the same for every site, as it must be
-# where sites are compared. On the X-rays of configs/demo.yaml, AUC is highest with it of 10 to 1e-4.
+# where sites are compared. Of 10 to 1e-4, AUC is highest with it on the X-rays of the demo.
 _C = 1e-2
 _MOST = 12  # sites, the largest ones: their number squared is what a reader has to read
 _VALUES = 2**25  # of embeddings in memory; where a split holds more, images are drawn
