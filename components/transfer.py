@@ -89,18 +89,20 @@ def measure(training: Examples, validation: Examples, least: int, seed: int) -> 
             reason="the schema's tensor_representation_group does not hand study/site and "
             "patient/id to Transform, as that of schema/schema.pbtxt does"
         )
-    both = [_Split(examples, seed) for examples in (training, validation)]
-    known = both[0].sites() + [site for site in both[1].sites() if site not in both[0].sites()]
+    there, held = _Split(training, seed), _Split(validation, seed)
+    known = there.sites() + [site for site in held.sites() if site not in there.sites()]
     if len(known) < 2:
         only = f"all images come from one site, {known[0]}" if known else "the data names no site"
         return Table(reason=f"{only} (study/site)")
-    taught, judged = ([s for s in known if split.least(s) >= least][:_MOST] for split in both)
+    taught, judged = (
+        [site for site in known if split.least(site) >= least][:_MOST] for split in (there, held)
+    )
     if not any(site != other for site in taught for other in judged):
         return Table(
             reason=f"it takes two sites, one with {least} training patients of each class and "
             f"another with {least} validation patients of each (evaluate.min_patients)"
         )
-    rows = [_row(*both, site, judged) for site in (*taught, None)]
+    rows = [_row(there, held, site, judged) for site in (*taught, None)]
     return Table(rows, [site for site in known if site not in taught])
 
 
