@@ -279,9 +279,8 @@ def test_heat_maps_lie_beside_their_image(known, monkeypatch):
         return pixels / 255
 
     explainer = SimpleNamespace(size=16, heat=heat)
-    fake = SimpleNamespace(load=lambda folder: explainer)
     drawn = SimpleNamespace(overlay=lambda pixels, heat: Image.fromarray(pixels).convert("RGB"))
-    monkeypatch.setattr(cases, "attribution", fake)
+    monkeypatch.setattr(cases.attribution, "load", lambda folder: explainer)
     monkeypatch.setattr(cases, "overlay", drawn)
     lists, reason = cases.cases(known)
     assert reason == ""
@@ -290,7 +289,7 @@ def test_heat_maps_lie_beside_their_image(known, monkeypatch):
     def none(folder):
         raise UserError("an older tfxray exported it")
 
-    fake.load = none
+    monkeypatch.setattr(cases.attribution, "load", none)
     assert "an older tfxray" in cases.cases(known)[1]
 
 
