@@ -3,14 +3,16 @@
 Draws X-rays whose opacities' places are known, trains both ways on some of them, and explains
 others. Prints the table that stands in benchmarks/HEAT_MAPS.md.
 
-    python benchmarks/heat_maps.py [WEIGHTS]
+    python benchmarks/heat_maps.py [WEIGHTS [SIZE]]
 
-WEIGHTS are of MobileNetV2 0.35 without top; without them, the bundled ones.
+WEIGHTS are of MobileNetV2 0.35 without top; without them, the bundled ones. SIZE is that of the
+images, 96 pixels by default.
 """
 
+import functools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -24,6 +26,11 @@ TRAINED, JUDGED, EXPLAINED, COMPARED, BACKGROUND = 1000, 200, 40, 8, 32
 DRAWN_SIZE = 160
 MODES = ("frozen", "fine_tune")
 SIZE = 96  # the demo's
+# Feature maps of so many cells or more, for methods that no command offers.
+CELLS = (explainable.CELLS, 24)
+# A method: the cells of the feature maps that it needs, and how it draws images' heat maps by such
+# a model.
+Method = tuple[int, Callable[[keras.Model, np.ndarray], np.ndarray]]
 # Of a mask, which fades out: from here on, a place belongs to the opacity.
 EDGE = 0.3
 
@@ -98,32 +105,77 @@ def alike(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.nan_to_num(found).mean())
 
 
+def class_activation(kind: str, model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """HiResCAM, https://arxiv.org/abs/2011.08891, or LayerCAM, doi:10.1109/TIP.2021.3089943.
+
+    `less-black` is HiResCAM of how far the maps lie from a black image's, which has the same
+    padding at its border: integrated gradients in one step, of maps instead of pixels.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def drawn(part: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(part)
+            maps, logit = model(part, training=False)
+        slopes = tape.gradient(logit, maps)
+        if kind == "layer-cam":
+            slopes = tf.nn.relu(slopes)
+        elif kind == "less-black":
+            maps -= model(tf.zeros_like(part[:1]), training=False)[0]
+        coarse = tf.nn.relu(tf.reduce_sum(slopes * maps, -1, keepdims=True))
+        return tf.image.resize(coarse, images.shape[1:])[..., 0]
+
+    given = tf.constant(images[..., np.newaxis], tf.float32)
+    heat = np.concatenate([drawn(given[i : i + 16]).numpy() for i in range(0, len(images), 16)])
+    top = heat.max((1, 2), keepdims=True)
+    return np.divide(heat, top, where=top > 0, out=np.zeros_like(heat))
+
+
+def methods(background: np.ndarray) -> Mapping[str, Method]:
+    """All that are compared, by name."""
+
+    def ours(method: str, steps: int | None, model: keras.Model, images: np.ndarray) -> np.ndarray:
+        return attribution.Explainer(model).heat(images, method, background, steps)
+
+    plain: list[tuple[str, int | None]] = [(method, None) for method in names.EXPLAIN_METHODS]
+    few = [(attribution.INTEGRATED_GRADIENTS, n) for n in (4, attribution.QUICK_STEPS, 16)]
+    found: dict[str, Method] = {
+        f"{method}, {steps} steps" if steps else method: (
+            explainable.CELLS,
+            functools.partial(ours, method, steps),
+        )
+        for method, steps in plain + few
+    }
+    for kind in ("hires-cam", "layer-cam", "less-black"):
+        for cells in CELLS:
+            drawing = functools.partial(class_activation, kind)
+            found[f"{kind}, {cells} x {cells} cells or more"] = cells, drawing
+    return found
+
+
 def measure(mode: str, size: int, weights: str) -> None:
     """Trains, and prints a row for each method."""
     spec = models.BackboneSpec("MobileNetV2", size, weights, {"alpha": 0.35})
     x, y, _ = draw(TRAINED, 1, size)
     # Seed 2 is the one that smoothing, baseline and layer were chosen by.
     x_test, y_test, places = draw(JUDGED, 3, size)
-    model = explainable.explainable(trained(mode, spec, x, y), spec)
-    explainer = attribution.Explainer(model)
-    scores = explainer.score(x_test)
+    model = trained(mode, spec, x, y)
+    scores = attribution.Explainer(explainable.explainable(model, spec)).score(x_test)
     auc = roc_auc_score(y_test, scores)
     # An opacity that the model has not seen has no place in its map.
     chosen = np.flatnonzero((y_test == 1) & (scores > 0.5) & places.any((1, 2)))[:EXPLAINED]
     images, there = x_test[chosen], places[chosen]
     background = x[np.random.default_rng(0).choice(len(x), BACKGROUND, replace=False)]
-    for method in names.EXPLAIN_METHODS:
+    for method, (needed, draw_heat) in methods(background).items():
+        whole = explainable.explainable(model, spec, cells=needed)
         start = time.perf_counter()
-        heat = explainer.heat(images, method, background)
+        heat = draw_heat(whole, images)
         seconds = (time.perf_counter() - start) / len(images)
         cells = [inside(heat, there), float(there.mean()), inside(np.roll(heat, 1, 0), there)]
         cells += [pointed(heat, there)]
         cells += [
-            alike(
-                heat[:COMPARED],
-                attribution.Explainer(other).heat(images[:COMPARED], method, background),
-            )
-            for _, other in randomised(model)
+            alike(heat[:COMPARED], draw_heat(other, images[:COMPARED]))
+            for _, other in randomised(whole)
         ]
         told = " | ".join(f"{cell:.2f}" for cell in cells)
         print(
@@ -135,6 +187,7 @@ def measure(mode: str, size: int, weights: str) -> None:
 def main() -> None:
     """Prints the table."""
     weights = sys.argv[1] if len(sys.argv) > 1 else "bundled"
+    size = int(sys.argv[2]) if len(sys.argv) > 2 else SIZE
     print(
         "| mode | AUC | X-rays | method | in the opacity | its area "
         "| by another X-ray's map | hottest pixel in it | like: last layer random "
@@ -142,7 +195,7 @@ def main() -> None:
     )
     print("|" + "---|" * 11)
     for mode in MODES:
-        measure(mode, SIZE, weights)
+        measure(mode, size, weights)
 
 
 if __name__ == "__main__":

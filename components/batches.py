@@ -30,6 +30,10 @@ class Order:
     distortions: Distortions = dataclasses.field(default_factory=Distortions)
 
 
+# What Transform tells of each example besides its inputs; the last two, where it knows them.
+_COLUMNS = (names.TARGET, names.KEY, names.HOSPITAL, names.OWNER)
+
+
 @dataclasses.dataclass(frozen=True)
 class Share:
     """What one host of several reads: of each batch, the parts of its replicas.
@@ -85,7 +89,12 @@ class _Store:
 
 
 class Examples:
-    """One split of Transform's examples."""
+    """One split of Transform's examples.
+
+    Attributes:
+        kind: Of the inputs: `pixels` or `embedding`.
+        columns: Transform's `target`, `key` and, where it knows them, `hospital` and `owner`, [n].
+    """
 
     def __init__(self, files: Sequence[str], spec: Mapping[str, Any], size: int):
         """Reads them once.
@@ -97,14 +106,15 @@ class Examples:
         """
         self.kind = names.PIXELS if names.PIXELS in spec else names.EMBEDDING
         self._spec, self._size, self._store = dict(spec), size, _Store()
-        targets, keys = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for inputs, target, key in self._parsed(files).as_numpy_iterator():
+        told = {n: [np.zeros(0, spec[n].dtype.as_numpy_dtype)] for n in _COLUMNS if n in spec}
+        for inputs, values in self._parsed(files).as_numpy_iterator():
             for item in inputs:
                 self._store.add(item if isinstance(item, bytes) else item.tobytes())
-            targets.append(target)
-            keys.append(key)
+            for name, column in values.items():
+                told[name].append(column)
         self._store.seal()
-        self.targets, self.keys = np.concatenate(targets), np.concatenate(keys)
+        self.columns = {name: np.concatenate(parts) for name, parts in told.items()}
+        self.targets, self.keys = self.columns[names.TARGET], self.columns[names.KEY]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -200,19 +210,18 @@ class Examples:
         return -(-len(self) // batch)
 
     def _parsed(self, files: Sequence[str]) -> tf.data.Dataset:
-        """Batches of inputs, [n] or [n, embeddings, width], targets and keys."""
+        """Batches of inputs, [n] or [n, embeddings, width], and of columns, [n]."""
         paths = tf.data.Dataset.list_files(list(files), shuffle=False)
         records = tf.data.TFRecordDataset(paths, "GZIP").batch(64)
 
-        def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def parse(batch: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
             parsed = tf.io.parse_example(batch, self._spec)
             inputs = parsed[self.kind]
             if self.kind == names.EMBEDDING:
                 inputs = inputs[:, tf.newaxis]
                 if self._embeddings > 1:
                     inputs = tf.concat([inputs, parsed[names.DISTORTED]], 1)
-            targets, keys = parsed[names.TARGET], parsed[names.KEY]
-            return inputs, tf.reshape(targets, [-1]), tf.reshape(keys, [-1])
+            return inputs, {n: tf.reshape(parsed[n], [-1]) for n in _COLUMNS if n in parsed}
 
         return records.map(parse)
 

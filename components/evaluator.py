@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 AUC = "auc"
 # With 1,000, the area differs from the exact one by less than 1e-3 (tests/test_end_to_end.py);
 # with 10,000, TFMA's jackknife takes twice as long as all else that Evaluator does.
-_AUC_THRESHOLDS = 1_000
+AUC_THRESHOLDS = 1_000
 
 
 def eval_config(
@@ -43,8 +43,8 @@ def eval_config(
     """
     of_score = [
         tfma.metrics.ExampleCount(name="example_count"),
-        tfma.metrics.AUC(name=AUC, num_thresholds=_AUC_THRESHOLDS),
-        tfma.metrics.AUC(name="prauc", curve="PR", num_thresholds=_AUC_THRESHOLDS),
+        tfma.metrics.AUC(name=AUC, num_thresholds=AUC_THRESHOLDS),
+        tfma.metrics.AUC(name="prauc", curve="PR", num_thresholds=AUC_THRESHOLDS),
         tfma.metrics.BinaryCrossEntropy(name="cross_entropy"),
         tfma.metrics.MeanLabel(name="mean_label"),
         tfma.metrics.MeanPrediction(name="mean_prediction"),

@@ -9,14 +9,14 @@ from tfxray.components import artifacts, models, names
 
 # Of feature maps, on each side. A network for 224 pixels has 3 x 3 cells left of an image of 96:
 # their heat lies on opacities no better than by chance (benchmarks/HEAT_MAPS.md).
-_CELLS = 6
+CELLS = 6
 
 log = logging.getLogger(__name__)
 progress = logging.getLogger(names.PROGRESS)
 
 
 def explainable(
-    model: keras.Model, spec: models.BackboneSpec, temperature: float = 1.0
+    model: keras.Model, spec: models.BackboneSpec, temperature: float = 1.0, cells: int = CELLS
 ) -> keras.Model:
     """Lays the served network's last feature maps and its logit open.
 
@@ -25,11 +25,12 @@ def explainable(
             `models.head` of a frozen backbone.
         spec: The backbone.
         temperature: By which the logit is divided; see `decision.Decision`.
+        cells: Fewest rows and columns of the feature maps.
 
     Returns:
         A model of Keras's own layers from grey pixels, float32 in 0..255 of shape
-        [n, image_size, image_size, 1], to the backbone's last feature maps of 6 x 6 cells or more,
-        [n, rows, columns, channels], and the positive class's logit, [n, 1].
+        [n, image_size, image_size, 1], to the backbone's last feature maps of so many cells or
+        more, [n, rows, columns, channels], and the positive class's logit, [n, 1].
 
     Raises:
         UserError: The backbone's weights cannot be had any more, or are not the served ones.
@@ -43,14 +44,16 @@ def explainable(
     else:
         body, top, given = models.backbone(spec), model, pixels
     network = next(layer for layer in body.layers if isinstance(layer, keras.Model))
-    both = keras.Model(network.inputs, [_last_maps(network), network.output], name=network.name)
+    both = keras.Model(
+        network.inputs, [_last_maps(network, cells), network.output], name=network.name
+    )
     maps, embedding = both(models.scaled(spec, given))
     if spec.pooling == "flatten":
         embedding = keras.layers.Flatten()(embedding)
     return keras.Model(pixels, [maps, _logit(top, temperature)(embedding)], name="explainable")
 
 
-def _last_maps(network: keras.Model) -> keras.KerasTensor:
+def _last_maps(network: keras.Model, cells: int) -> keras.KerasTensor:
     """The deepest feature maps that still tell places apart, before a pooling or padding.
 
     All that the network sees goes through them: no branch, and nothing that a shortcut passes by.
@@ -69,7 +72,7 @@ def _last_maps(network: keras.Model) -> keras.KerasTensor:
         if open_until <= place and len(layer.output.shape) == 4 and not isinstance(layer, passed):
             maps.append(layer.output)
         open_until = max(open_until, last_use.get(id(layer.output), 0))
-    return next((x for x in reversed(maps) if min(x.shape[1:3]) >= _CELLS), maps[-1])
+    return next((x for x in reversed(maps) if min(x.shape[1:3]) >= cells), maps[-1])
 
 
 def _logit(head: keras.Model, temperature: float) -> keras.Model:

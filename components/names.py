@@ -37,6 +37,8 @@ DISTORTED = "distorted"  # embeddings of distorted copies
 PIXELS = "pixels"
 TARGET = "target"
 KEY = "key"  # a hash of the file, by which to find an image again
+HOSPITAL = "hospital"  # `study/site`, empty where unknown
+OWNER = "owner"  # a hash of the patient; of the file where the patient is unknown
 
 # The served model's outputs.
 SCORE = "score"  # of the last class: for two classes, the positive one

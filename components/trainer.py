@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
-from sklearn import metrics
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
@@ -31,9 +30,11 @@ from tfxray.components import (
     models,
     names,
     serving,
+    transfer,
 )
 from tfxray.components.distortions import Distortions
 from tfxray.components.errors import UserError
+from tfxray.components.figures import of_split
 from tfxray.components.fitting import Phase
 from tfxray.components.folders import StrPath
 
@@ -224,8 +225,9 @@ def run_fn(fn_args: "FnArgs") -> None:
 
     Args:
         fn_args: TFX's; `custom_config` holds what a `Training` needs, `classes`, `serving` (the
-            config's) and `state`, the folder in which a training that is killed finds itself
-            again, or None.
+            config's), `transfer`, the fewest patients of each class by which a site is compared
+            with others, or None, and `state`, the folder in which a training that is killed finds
+            itself again, or None.
 
     Raises:
         UserError: A class without a training example, or the loss is no number.
@@ -252,14 +254,20 @@ def run_fn(fn_args: "FnArgs") -> None:
     body = models.BackboneSpec(**settings["backbone"])
     explainable.write(model, body, decided.temperature, fn_args.serving_model_dir)
     of_splits = {
-        "train": figures(done.training, splits.training.targets, decided.threshold),
-        "eval": figures(done.validation, splits.validation.targets, decided.threshold),
+        "train": of_split(done.training, splits.training.targets, decided.threshold),
+        "eval": of_split(done.validation, splits.validation.targets, decided.threshold),
     }
     unlike = {"limit": limit, "share": settings["serving"]["unlike_share"]}
-    decision_written = {**dataclasses.asdict(decided), "unlike": unlike}
-    for name, content in (
-        (HISTORY, history), (METRICS, of_splits), (DECISION, decision_written),
-    ):  # fmt: skip
+    told: dict[str, object] = {
+        HISTORY: history,
+        METRICS: of_splits,
+        DECISION: {**dataclasses.asdict(decided), "unlike": unlike},
+    }
+    if settings["transfer"]:
+        seed = settings["train"]["seed"]
+        found = transfer.measure(splits.training, splits.validation, settings["transfer"], seed)
+        told[transfer.FILE] = dataclasses.asdict(found)
+    for name, content in told.items():
         io_utils.write_string_file(os.path.join(logs, name), json.dumps(content, indent=1))
     keys, scores = splits.validation.keys[:_SCORED], done.validation[:_SCORED]
     with artifacts.to_write(os.path.join(logs, SCORED)) as scored:
@@ -381,24 +389,3 @@ def _require_classes(targets: np.ndarray, classes: Sequence[str]) -> None:
     if counts.min() == 0:
         empty = ", ".join(name for name, count in zip(classes, counts, strict=True) if not count)
         raise UserError(f"the training split holds no example of {empty}: too few patients")
-
-
-def figures(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, float]:
-    """AUC and the like of a whole split.
-
-    Args:
-        scores: Calibrated, [n].
-        labels: 0 or 1, [n].
-        threshold: The score that makes an image positive.
-    """
-    said, true = scores >= threshold, labels == 1
-    (tn, fp), (fn, tp) = metrics.confusion_matrix(true, said, labels=[False, True]).tolist()
-    both = 0 < true.sum() < len(true)
-    return {
-        **({"auc": float(metrics.roc_auc_score(true, scores))} if both else {}),
-        "precision": tp / (tp + fp) if tp + fp else 0.0,
-        "recall": tp / (tp + fn) if tp + fn else 0.0,
-        "accuracy": (tp + tn) / len(true),
-        "cross_entropy": float(metrics.log_loss(true, scores, labels=[False, True])),
-        "true_positives": tp, "false_positives": fp, "true_negatives": tn, "false_negatives": fn,
-    }  # fmt: skip

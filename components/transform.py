@@ -23,14 +23,16 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     """Embeds images with the frozen backbone, or resizes them for a backbone that learns.
 
     Args:
-        inputs: `image/encoded` and `image/class/label`, of shape [n, 1].
+        inputs: `image/encoded` and `image/class/label`, of shape [n, 1]; where the schema has them
+            (`tensor_representation_group`), `study/site` and `patient/id`, sparse.
         custom_config: `mode`, the config's `train.mode`; `backbone`, the fields of a
             `models.BackboneSpec`; `copies`, `distortions` (the fields of a
             `distortions.Distortions`) and `seed`, of the distorted embeddings.
 
     Returns:
         `target`, int64 [n, 1]; `key`, int64 [n, 1], by which to find an image again; and in mode
-        `frozen` `embedding`, float32 [n, d], and, where copies are asked for, `distorted`, float32
+        `frozen` `embedding`, float32 [n, d], `hospital`, strings [n, 1], and `owner`, int64 [n, 1],
+        where the schema has them, and, where copies are asked for, `distorted`, float32
         [n, copies, d]; in mode `fine_tune` `pixels`, strings of shape [n]: PNGs, grey, of the
         backbone's size. Trainer reads `distorted` of the training split alone; what nobody asks
         the served graph for, it does not compute.
@@ -44,12 +46,25 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     described = json.dumps(custom_config["backbone"], sort_keys=True)
     embedder = tft.make_and_track_object(lambda: _embedder(described), name="embedder")
     outputs[names.EMBEDDING] = embedder.embed(encoded)
+    if names.SITE in inputs and names.PATIENT in inputs:
+        patient = first(inputs[names.PATIENT], tf.size(encoded))
+        owner = tf.strings.to_hash_bucket_fast(patient, 2**62)
+        outputs[names.OWNER] = tf.where(patient == "", key, owner)[:, tf.newaxis]
+        outputs[names.HOSPITAL] = first(inputs[names.SITE], tf.size(encoded))[:, tf.newaxis]
     if custom_config["copies"]:
         how = Distortions(**custom_config["distortions"])
         outputs[names.DISTORTED] = embedder.embed_distorted(
             encoded, how, custom_config["copies"], custom_config["seed"]
         )
     return outputs
+
+
+def first(values: tf.SparseTensor, count: tf.Tensor) -> tf.Tensor:
+    """Of texts [n, any number], the first of each row, [n]; empty where there is none."""
+    at_first = tf.sparse.retain(values, values.indices[:, 1] == 0)
+    rows = at_first.indices[:, :1]
+    shape = [tf.cast(count, tf.int64)]
+    return tf.sparse.to_dense(tf.SparseTensor(rows, at_first.values, shape), "")
 
 
 def shrink(encoded: tf.Tensor, size: int) -> tf.Tensor:

@@ -215,7 +215,8 @@ class Evaluate(Section):
             lacks are left out. Age goes by bands: 0-17, 18-39, 40-59, 60-79, 80 and more.
         intervals: TFMA's jackknife confidence intervals, by image. The page's and the gate's are
             by patient.
-        min_patients: A slice with fewer has no figures.
+        min_patients: A slice with fewer has no figures; a site with fewer of a class is left out
+            of the table of how sites carry to each other.
     """
 
     slices: list[str | list[str]] = ["study/site", "patient/sex", "study/view", "patient/age"]

@@ -250,10 +250,14 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
         "head": config.model.head.model_dump(),
         "backbone": _backbone(config),
         "serving": config.serving.model_dump(exclude={"model_name"}),
+        # A backbone that learns has seen every site. None there, so that a slice's least size is no
+        # reason to train for hours again.
+        "transfer": config.evaluate.min_patients if config.train.mode == "frozen" else None,
         "state": state,
         **_weights_and_code(
             config,
             "trainer",
+            "figures",
             "batches",
             "fitting",
             "in_step",
@@ -264,6 +268,8 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
             "models",
             "networks",
             "distortions",
+            "transfer",
+            "intervals",
         ),
     }
 

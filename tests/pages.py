@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components import names, scores
+from tfxray.components import names, scores, transfer
 from tfxray.pipeline.config import Config
 
 TAG = "<img src=x onerror=alert(1)>"
@@ -84,6 +84,7 @@ def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
         "unlike": {"limit": 5.0, "share": 0.01},
     }
     (folder / "model_run" / "decision.json").write_text(json.dumps(decision))
+    (folder / "model_run" / transfer.FILE).write_text(json.dumps(_carried()))
     history = {"loss": [0.7, 0.5], "auc": [0.6, 0.8], "val_auc": [0.6, 0.7]}
     (folder / "model_run" / "history.json").write_text(json.dumps(history))
     _records(folder / "examples" / "Split-test", frame)
@@ -93,6 +94,17 @@ def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
 def _rule(kind: str, where: str, figure: float | None, passed: bool | None, text: str) -> dict:
     return {"rule": kind, "slice": where, "figure": figure, "low": 0.5, "high": 0.95,
             "limit": 0.7, "passed": passed, "text": text}  # fmt: skip
+
+
+def _carried() -> dict:
+    """How sites carry to each other; one of the cells lies below all others."""
+    auc = {"value": 0.91, "low": 0.85, "high": 0.95}
+    cells = [{"site": site, "images": 40, "patients": 20, "auc": auc} for site in SITES[:2]]
+    rows = [
+        {"site": site, "images": 90, "patients": 45, "cells": cells} for site in (SITES[0], None)
+    ]
+    rows[0]["cells"] = [cells[0], {**cells[1], "auc": {**auc, "value": 0.612}}]
+    return {"rows": rows, "left_out": [SITES[1], SITES[2]], "reason": ""}
 
 
 def _records(folder: Path, frame: pd.DataFrame) -> None:

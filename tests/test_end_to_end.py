@@ -95,6 +95,11 @@ def test_figures_are_told_split_by_split(pushed):
     assert pushed["metrics"]["test"]["auc"] == pushed["auc"]
 
 
+def test_sites_reach_the_trainer_and_the_page_says_why_they_are_too_few(pushed):
+    page = Path(pushed["review"]).read_text()
+    assert "No table: it takes two sites, one with 10 training patients" in page
+
+
 def test_no_patient_is_in_two_splits(pushed, out):
     patients = {}
     for split in ("train", "eval", "test"):

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tfxray.components import artifacts, gate, judgement, scores
+from tfxray.components import artifacts, gate, judgement, scores, transfer
 from tfxray.components.judgement import Judgement, SplitCounts
 from tfxray.components.trainer import DECISION, HISTORY
 
@@ -27,6 +27,7 @@ class Evidence:
         gate: `rules` and `baseline`, as Evaluator wrote them.
         decision: Threshold and temperature, as Trainer wrote them.
         history: The training's, by figure.
+        transfer: How sites carry to each other: the fields of a `transfer.Table`.
         counts: How much each split holds.
     """
 
@@ -38,6 +39,7 @@ class Evidence:
     gate: Mapping[str, Any]
     decision: Mapping[str, Any]
     history: Mapping[str, list[float]]
+    transfer: Mapping[str, Any]
     counts: Mapping[str, SplitCounts]
 
     @property
@@ -85,5 +87,6 @@ def read(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Ev
         gate=gate.read(evaluation) if evaluation else {},
         decision=judgement.written(uris, DECISION),
         history=judgement.written(uris, HISTORY),
+        transfer=judgement.written(uris, transfer.FILE),
         counts=judgement.counts(statistics) if statistics else {},
     )

@@ -112,6 +112,7 @@ def _judged(found: Evidence, categories: list[data.Category]) -> dict[str, Any]:
         "no_heat": no_heat,
         "limits": card.limits(found, rows, categories),
         "sites": card.sites(found, rows, categories),
+        "transfer": {"rows": [], "reason": "", **found.transfer},
     }
 
 

@@ -56,13 +56,20 @@ def inside(heat, places):
     return ((heat * places).sum((1, 2)) / heat.sum((1, 2))).mean()
 
 
-@pytest.mark.parametrize("method", ["integrated-gradients", "shap"])
+@pytest.mark.parametrize(
+    ("method", "steps"),
+    [
+        ("integrated-gradients", None),
+        ("integrated-gradients", attribution.QUICK_STEPS),
+        ("shap", None),
+    ],
+)
 def test_heat_lies_on_opacities_more_than_chance_or_another_xrays_map(
-    model, ill, background, method
+    model, ill, background, method, steps
 ):
     """Grad-CAM's cells are too coarse for that: benchmarks/HEAT_MAPS.md."""
     pixels, places = ill
-    heat = attribution.Explainer(model).heat(pixels, method, background)
+    heat = attribution.Explainer(model).heat(pixels, method, background, steps)
     assert inside(heat, places) > 1.7 * places.mean()
     assert inside(heat, places) > 1.3 * inside(np.roll(heat, 1, axis=0), places)
 

@@ -1,3 +1,4 @@
+import html
 import html.parser
 import itertools
 import json
@@ -105,6 +106,39 @@ def test_every_picture_and_plot_is_told_in_words(page):
     assert len(pictures) > 20
     assert all(len(a["aria-label"]) > 40 for a in drawn)
     assert all(a["alt"].startswith("X-ray ") for a in pictures)
+
+
+def test_what_one_site_teaches_about_another_stands_in_a_table(page):
+    table = re.search(r'<table id="carried">(.*?)</table>', page, re.S)[1]
+    assert [html.unescape(name) for name in re.findall(r'"site">on (.*?)<small>', table)] == [
+        *pages.SITES[:2]
+    ]
+    first, last = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", table, re.S)
+    assert first.count('class="own"') == 1
+    assert "0.612" in first
+    assert "0.612" not in last
+    assert last.startswith("all sites<small>90 images of 45 patients")
+
+
+@pytest.mark.parametrize(
+    ("mode", "left", "told"),
+    [
+        ("fine_tune", {}, "the backbone learnt from every site's images"),
+        (
+            "frozen",
+            {"rows": [], "left_out": [], "reason": f"why {pages.TAG}"},
+            "No table: why <img",
+        ),
+        ("frozen", {}, "this run's training left none"),
+    ],
+)
+def test_without_such_a_table_the_page_says_why(tmp_path, mode, left, told):
+    uris = pages.leave(tmp_path / "run")
+    (tmp_path / "run" / "model_run" / "transfer.json").write_text(json.dumps(left))
+    config = pages.config().replace("mode: fine_tune", f"mode: {mode}")
+    page = written(tmp_path, uris, config)
+    assert told in " ".join(Tags(page).text.split())
+    assert 'id="carried"' not in page
 
 
 def test_the_verdict_comes_first_with_the_rules_that_failed(page):
@@ -240,14 +274,13 @@ def test_images_that_are_gone_are_said_to_be(tmp_path, uris):
 
 
 def test_heat_maps_lie_beside_their_image(known, monkeypatch):
-    def heat(pixels, method):
+    def heat(pixels, method, steps):
         assert pixels.shape[1:] == (16, 16)
         return pixels / 255
 
     explainer = SimpleNamespace(size=16, heat=heat)
-    fake = SimpleNamespace(load=lambda folder: explainer)
     drawn = SimpleNamespace(overlay=lambda pixels, heat: Image.fromarray(pixels).convert("RGB"))
-    monkeypatch.setattr(cases, "attribution", fake)
+    monkeypatch.setattr(cases.attribution, "load", lambda folder: explainer)
     monkeypatch.setattr(cases, "overlay", drawn)
     lists, reason = cases.cases(known)
     assert reason == ""
@@ -256,7 +289,7 @@ def test_heat_maps_lie_beside_their_image(known, monkeypatch):
     def none(folder):
         raise UserError("an older tfxray exported it")
 
-    fake.load = none
+    monkeypatch.setattr(cases.attribution, "load", none)
     assert "an older tfxray" in cases.cases(known)[1]
 
 

@@ -1,0 +1,135 @@
+"""Do TFMA's intervals of the AUC agree with DeLong's, and which of them is right?
+
+Scores are drawn whose AUC is known, one image per patient: then DeLong's interval is the one that
+`intervals.auc` widens for patients with several images. Prints the table that stands in
+benchmarks/INTERVALS.md.
+
+    python benchmarks/intervals.py
+"""
+
+import tempfile
+
+import numpy as np
+import pandas as pd
+import tensorflow_model_analysis as tfma
+from google.protobuf.wrappers_pb2 import BoolValue
+from scipy import stats
+
+from tfxray.components import evaluator, intervals, names
+
+# Images of a test split, and how many such splits are drawn, of which TFMA judges some: it takes
+# seconds for each.
+SIZES = (150, 1000)
+DRAWS, BY_TFMA = 200, 24
+PARTS = (20, 50, 100)
+APART = 2.33  # standard deviations between the classes' logits: an AUC of 0.95
+WITHIN = 0.2
+DRAW = "draw"
+
+
+def draw(images: int, rng: np.random.Generator) -> pd.DataFrame:
+    """A test split: labels, and the scores that a calibrated model would give."""
+    labels = rng.permutation(np.arange(images) % 2)
+    # The log odds of a normal logit at either side of 0.
+    logits = APART * (rng.normal(size=images) + APART * (labels - 0.5))
+    return pd.DataFrame({names.LABEL: labels, names.SCORE: 1 / (1 + np.exp(-logits))})
+
+
+def by_tfma(splits: list[pd.DataFrame], method: int) -> np.ndarray:
+    """TFMA's widths: the splits are slices of one table, each of which it judges by itself."""
+    table = pd.concat([split.assign(**{DRAW: n}) for n, split in enumerate(splits)])
+    config = evaluator.eval_config([DRAW], 0.0)
+    config.model_specs[0].ClearField("signature_name")
+    config.model_specs[0].ClearField("label_keys")
+    config.model_specs[0].label_key = names.LABEL
+    config.model_specs[0].prediction_key = names.SCORE
+    config.options.compute_confidence_intervals.CopyFrom(BoolValue(value=True))
+    config.options.confidence_intervals.method = method
+    auc = tfma.metrics.AUC(name=evaluator.AUC, num_thresholds=evaluator.AUC_THRESHOLDS)
+    del config.metrics_specs[:]
+    config.metrics_specs.extend(tfma.metrics.specs_from_metrics([auc]))
+    widths = np.full(len(splits), np.nan)
+    with tempfile.TemporaryDirectory() as folder:
+        tfma.analyze_raw_data(table, config, output_path=folder)
+        for metrics in tfma.load_metrics(folder):
+            keys = metrics.slice_key.single_slice_keys
+            if keys:
+                held = {item.key.name: item for item in metrics.metric_keys_and_values}
+                interval = held[evaluator.AUC].confidence_interval
+                high, low = interval.upper_bound.double_value, interval.lower_bound.double_value
+                widths[keys[0].int64_value] = high.value - low.value
+    return widths
+
+
+def jackknife(split: pd.DataFrame, parts: int, rng: np.random.Generator) -> float:
+    """The width by TFMA's own steps (its evaluators/jackknife.py), with any number of parts."""
+    part = rng.integers(parts, size=len(split))
+    whole = weighted_auc(split, np.ones((1, len(split))))
+    left = weighted_auc(split, part != np.arange(parts)[:, np.newaxis])
+    pseudo = parts * whole - (parts - 1) * left
+    return float(2 * stats.t.ppf(0.975, parts - 1) * pseudo.std(ddof=1) / np.sqrt(parts))
+
+
+def bootstrap(split: pd.DataFrame, rng: np.random.Generator, draws: int = 500) -> float:
+    """The width of the middle 95 % of so many draws with replacement."""
+    size = len(split)
+    low, high = np.quantile(
+        weighted_auc(split, rng.multinomial(size, np.full(size, 1 / size), draws)), (0.025, 0.975)
+    )
+    return float(high - low)
+
+
+def weighted_auc(split: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
+    """The AUC [k] of a split whose images count as often as weights [k, n] say."""
+    ill = split[names.LABEL].to_numpy() == 1
+    scores, weights = split[names.SCORE].to_numpy(), weights.astype(float)
+    # Weights are counts of images; scores hold no ties.
+    right = (scores[ill][:, np.newaxis] > scores[~ill]).astype(float)
+    found = ((weights[:, ill] @ right) * weights[:, ~ill]).sum(1)
+    return found / weights[:, ill].sum(1) / weights[:, ~ill].sum(1)
+
+
+def delong(split: pd.DataFrame) -> tuple[float, float]:
+    """The width of DeLong's interval around the AUC, and of ours, on the logit scale."""
+    labels, scores = split[names.LABEL].to_numpy(), split[names.SCORE].to_numpy()
+    patients = np.arange(len(split))
+    # The paired difference from a model that says nothing is the AUC less a half, unscaled.
+    plain = intervals.auc_difference(labels, scores, np.zeros(len(split)), patients)
+    ours = intervals.auc(labels, scores, patients)
+    assert plain is not None
+    assert ours is not None
+    return plain.high - plain.low, ours.high - ours.low
+
+
+def main() -> None:
+    """Prints the table."""
+    print("| images | interval | splits | width / DeLong's | spread of that | within 20 % |")
+    print("|" + "---|" * 6)
+    methods = tfma.ConfidenceIntervalOptions
+    for images in SIZES:
+        rng = np.random.default_rng(images)
+        splits = [draw(images, rng) for _ in range(DRAWS)]
+        exact, ours = np.transpose([delong(split) for split in splits])
+        # What intervals estimate: how much the AUC of such a split varies.
+        aucs = [weighted_auc(draw(images, rng), np.ones((1, images)))[0] for _ in range(2000)]
+        true = 2 * stats.norm.ppf(0.975) * float(np.std(aucs))
+        found = {
+            "TFMA's jackknife": by_tfma(splits[:BY_TFMA], methods.JACKKNIFE),
+            "TFMA's Poisson bootstrap": by_tfma(splits[:BY_TFMA], methods.POISSON_BOOTSTRAP),
+            **{
+                f"jackknife, {parts} parts": np.array([jackknife(s, parts, rng) for s in splits])
+                for parts in PARTS
+            },
+            "bootstrap, 500 draws": np.array([bootstrap(s, rng) for s in splits]),
+            "ours (`intervals.auc`)": ours,
+            "what the AUC varies by": np.full(DRAWS, true),
+        }
+        for name, widths in found.items():
+            ratio = widths / exact[: len(widths)]
+            near = float(np.mean(np.abs(ratio - 1) <= WITHIN))
+            told = f"{ratio.mean():.2f} | {ratio.std():.2f} | {near:.0%}"
+            print(f"| {images} | {name} | {len(widths)} | {told} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""How far an embedding carries from one site to another: heads trained on one, judged on each.
+
+The pushed head learnt from all sites, and cannot tell. A backbone that is frozen has learnt from
+none of them, so that a head of one site's images stands for a model of that site.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tfxray.components import intervals, names
+from tfxray.components.batches import Examples
+
+FILE = "transfer.json"
+# Of scikit-learn's penalty, on standardised embeddings; the same for every site, as it must be
+# where sites are compared. Of 10 to 1e-4, AUC is highest with it on the X-rays of the demo.
+_C = 1e-2
+_MOST = 12  # sites, the largest ones: their number squared is what a reader has to read
+_VALUES = 2**25  # of embeddings in memory; where a split holds more, images are drawn
+_BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """How a head does on one site's validation patients.
+
+    Attributes:
+        site: Judged on.
+        images: How many.
+        patients: How many.
+        auc: Area under the ROC curve, its interval by patient.
+    """
+
+    site: str
+    images: int
+    patients: int
+    auc: intervals.Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A head.
+
+    Attributes:
+        site: Trained on; None for all.
+        images: How many of its training images.
+        patients: Of how many patients.
+        cells: One per site that can be judged, in the same order in every row.
+    """
+
+    site: str | None
+    images: int
+    patients: int
+    cells: list[Cell]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The heads; the last one was trained on all sites.
+
+    Attributes:
+        rows: Empty where there is no table.
+        left_out: Sites that are no row.
+        reason: Why there is no table; else empty.
+    """
+
+    rows: list[Row] = dataclasses.field(default_factory=list)
+    left_out: list[str] = dataclasses.field(default_factory=list)
+    reason: str = ""
+
+
+def measure(training: Examples, validation: Examples, least: int, seed: int) -> Table:
+    """Trains a linear head on each site's embeddings, and judges it on every site's.
+
+    Args:
+        training: Embeddings.
+        validation: Likewise. The test split judges the pushed model and nothing else.
+        least: A site with fewer patients of a class neither trains nor is judged.
+        seed: Of the draw, where a split is too large for the memory.
+    """
+    if names.HOSPITAL not in training.columns:
+        return Table(
+            reason="the schema's tensor_representation_group does not hand study/site and "
+            "patient/id to Transform, as that of schema/schema.pbtxt does"
+        )
+    there, held = _Split(training, seed), _Split(validation, seed)
+    known = there.sites() + [site for site in held.sites() if site not in there.sites()]
+    if len(known) < 2:
+        only = f"all images come from one site, {known[0]}" if known else "the data names no site"
+        return Table(reason=f"{only} (study/site)")
+    taught, judged = (
+        [site for site in known if split.least(site) >= least][:_MOST] for split in (there, held)
+    )
+    if not any(site != other for site in taught for other in judged):
+        return Table(
+            reason=f"it takes two sites, one with {least} training patients of each class and "
+            f"another with {least} validation patients of each (evaluate.min_patients)"
+        )
+    rows = [_row(there, held, site, judged) for site in (*taught, None)]
+    return Table(rows, [site for site in known if site not in taught])
+
+
+class _Split:
+    """A split's embeddings, as many as memory is to hold, with their sites and patients."""
+
+    def __init__(self, examples: Examples, seed: int):
+        count = min(len(examples), max(1, _VALUES // examples.width))
+        drawn = np.random.default_rng(seed).choice(len(examples), count, replace=False)
+        places = np.sort(drawn)
+        batches = examples.plain(_BATCH, places).as_numpy_iterator()
+        empty = np.zeros((0, examples.width), np.float32)
+        self.embeddings = np.concatenate([empty, *(inputs for inputs, _ in batches)])
+        self.labels = examples.targets[places]
+        self.owners = examples.columns[names.OWNER][places]
+        # Ids are text of whoever made the data; what is no UTF-8 is shown as such.
+        texts = examples.columns[names.HOSPITAL][places]
+        self.hospitals = np.array([text.decode("utf-8", "replace") for text in texts], str)
+
+    def sites(self) -> list[str]:
+        """By name, those with most images first."""
+        found, counts = np.unique(self.hospitals[self.hospitals != ""], return_counts=True)
+        return [str(found[place]) for place in np.argsort(-counts, kind="stable")]
+
+    def of(self, site: str | None) -> np.ndarray:
+        """Which images are of a site, bool [n]; None takes all."""
+        return np.full(len(self.labels), True) if site is None else self.hospitals == site
+
+    def patients(self, inside: np.ndarray) -> int:
+        """How many patients some images are of."""
+        return len(np.unique(self.owners[inside]))
+
+    def least(self, site: str) -> int:
+        """How many patients a site has of the class that it has fewer of."""
+        return min(self.patients(self.of(site) & (self.labels == c)) for c in (0, 1))
+
+
+def _row(training: _Split, validation: _Split, site: str | None, judged: Sequence[str]) -> Row:
+    own = training.of(site)
+    head = _head().fit(training.embeddings[own], training.labels[own])
+    scores = head.decision_function(validation.embeddings)
+    cells = []
+    for other in judged:
+        there = validation.of(other)
+        auc = intervals.auc(validation.labels[there], scores[there], validation.owners[there])
+        assert auc is not None  # both classes are there
+        count, patients = int(there.sum()), validation.patients(there)
+        cells.append(Cell(other, count, patients, auc))
+    return Row(site, int(own.sum()), training.patients(own), cells)
+
+
+def _head() -> Pipeline:
+    linear = LogisticRegression(C=_C, class_weight="balanced", max_iter=1000)
+    return make_pipeline(StandardScaler(), linear)
