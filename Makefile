@@ -31,6 +31,7 @@ run: setup
 	$(BIN)/tfxray run --config configs/demo.yaml --out $(OUT)
 
 test: setup
+	@sh tests/servers.sh
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # The packages are folders of this root, so mypy is shown them below a folder named tfxray.
