@@ -114,6 +114,12 @@ def submit(
         )
         submission = submitting.submit(server, order)
     click.echo(submission.url, err=as_json)
+    if config and config.kubeflow.workers:
+        click.echo(
+            "Trainer waits for its workers: kubectl apply what `tfxray compile` writes beside the "
+            "package",
+            err=True,
+        )
     code = _follow(server, submission, package, timeout) if wait else 0
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(submission)))

@@ -24,9 +24,15 @@ def write_package(config: Config, output: Path) -> None:
         output: A JSON file.
 
     Raises:
-        UserError: No data, or none that follows the contract; or the root cannot be written.
+        UserError: No data, or none that follows the contract; several hosts; or the root cannot
+            be written.
     """
     settings = config.kubeflow
+    if config.train.distribution == "multi_worker":
+        raise UserError(
+            "train.distribution = 'multi_worker': this package starts one host; use mirrored, "
+            "which takes all of its GPUs"
+        )
     if not settings.data:
         raise UserError(
             "kubeflow.data: is missing; Vertex runs on TFRecords that `tfxray ingest` wrote"

@@ -184,7 +184,12 @@ def test_vertex_gets_tfxs_own_package(tfxray, small_config, tmp_path):
     schema = next((tmp_path / "root" / "schema").rglob("schema.pbtxt"))
     assert str(schema) in json.dumps(job)
 
-    without = tfxray(
-        "compile", "--engine", "vertex", "--config", small_config, "--output", tmp_path / "q.json"
-    )
-    assert (without.code, "kubeflow.data: is missing" in without.err) == (2, True)
+    for override, message in (
+        ("kubeflow.data=null", "kubeflow.data: is missing"),
+        ("train.distribution=multi_worker", "this package starts one host"),
+    ):
+        refused = tfxray(
+            "compile", "--engine", "vertex", "--config", small_config,
+            "--output", tmp_path / "q.json", "--set", override,
+        )  # fmt: skip
+        assert (refused.code, message in refused.err) == (2, True)
