@@ -32,7 +32,7 @@ run: setup
 
 test: setup
 	@sh tests/servers.sh
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # The packages are folders of this root, so mypy is shown them below a folder named tfxray.
 lint: setup

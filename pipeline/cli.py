@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,9 @@ import click
 
 from tfxray.components import names
 from tfxray.components.errors import UserError
+from tfxray.pipeline import quiet  # noqa: F401
 from tfxray.pipeline.cli_cluster import compile_command, submit
 from tfxray.pipeline.options import ANYWHERE, PATH, config_options
-
-# Set before TensorFlow is imported: its start-up notes are no news to a user.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Libraries' notices of their own futures, likewise; for child processes too.
-os.environ.setdefault("PYTHONWARNINGS", "ignore")
-warnings.filterwarnings("ignore", category=FutureWarning)
 
 EPILOG = (
     "Exit codes: 0 pushed or done, 1 failure, 2 bad usage, config or input, "

@@ -24,10 +24,11 @@ import click
 
 from tfxray.components import names
 from tfxray.components.errors import DataRejected, UserError
-from tfxray.pipeline import metadata_store, outcome
+from tfxray.pipeline import metadata_store, outcome, quiet  # noqa: F401
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.kubeflow_config import NODES, REVIEW, START
 
+STEPS = (START, *NODES, REVIEW)
 GRAPH = "graph.json"
 _STARTED, _FAILED = "started.json", "failed-{}.json"
 
@@ -49,8 +50,10 @@ class Step:
             metadata: The metadata store's address; see `metadata_store.ALLOWED`.
 
         Raises:
-            UserError: The run's id would be a path, or the address is none.
+            UserError: There is no such step, the run's id would be a path, or the address is none.
         """
+        if name not in STEPS:
+            raise UserError(f"{name}: is no step; allowed: {', '.join(STEPS)}")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", run_id):
             raise UserError(f"{run_id}: is no run id: letters, digits, `-`, `_`, `.` (--run-id)")
         self.name, self.run_id, self.root = name, run_id, root
@@ -101,16 +104,13 @@ class Step:
             `COMPLETE` or `CACHED`; also where an earlier try had come to its end.
 
         Raises:
-            UserError: The run has no such node, or was not started.
+            UserError: The run was not started.
             DataRejected: By DataGate.
         """
         from tfxray.pipeline import history, launch
 
         graph = self._graph()
         known = {node.node_info.id: node for node in launch.nodes(graph)}
-        if self.name not in known:
-            allowed = ", ".join((START, *known, REVIEW))
-            raise UserError(f"{self.name}: is no node of run {self.run_id}; allowed: {allowed}")
         work = f"{self.root} {self.run_id} {self.name}"
         with metadata_store.alone(self.connection, work, say) as fence:
             pipeline = graph.pipeline_info.id

@@ -7,14 +7,12 @@ same paths.
 """
 
 import logging
-import os
 
 import click
 
 from tfxray.components import cluster, hosts, names
 from tfxray.components.errors import UserError
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from tfxray.pipeline import quiet  # noqa: F401
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,6 +16,11 @@ ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "configs" / "demo.yaml"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no process is left with it while the others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
+
+
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 drawn X-rays of 96 pixels, in class folders with a manifest."""

@@ -82,7 +82,7 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     graph = pipeline.create_pipeline(config, held, places, connection)
     ir = launch.compile_run(graph, "one")
     for node in launch.nodes(ir):
-        launch.launch(ir, node)
+        launch.run(ir, node, connection)
 
     done = history.node_runs(connection, config.name, "one")
     assert {run.state for run in done.values()} == {"COMPLETE"}
@@ -97,7 +97,8 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     assert predict.predict([f"{source}/{first}"], elsewhere, force=True)[0].scores
     assert fileio.exists(os.path.join(model, names.EXPLAIN))
     assert artifacts.inside(uris["Trainer.model_run"]) == [
-        "decision.json", "history.json", METRICS, "scored.npz", "train", "validation",
+        "decision.json", "history.json", METRICS, "scored.npz", "train", "transfer.json",
+        "validation",
     ]  # fmt: skip
     summary = {"run_id": "one", "status": "pushed", "threshold": 0.6, "pushed_model": model}
     write_review(f"{elsewhere}/review.html", summary, config.to_yaml(), uris)

@@ -13,6 +13,7 @@ import json
 import os
 import tempfile
 import traceback
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -282,7 +283,8 @@ def test_an_ingest_that_is_stopped_leaves_no_list_of_names(films, tmp_path, smal
     source = data.Source(tmp_path / "in", "images")
     (tmp_path / "out").mkdir()
     job = data.Ingest(source, load(small_config), small_config, tmp_path / "out", tmp_path / "log")
-    partial = job.folder.with_name(f".{job.folder.name}.partial")
+    folder = Path(job.folder)
+    partial = folder.with_name(f".{folder.name}.partial")
     write(partial, ".rejected-00000-of-00001", FAMILY.encode())
     job.stop()
     assert traces(tmp_path / "out") == []
