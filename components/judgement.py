@@ -79,14 +79,19 @@ class Judgement:
         """The whole test split's figures, by Trainer's names."""
         figures = self.slices[0].figures if self.slices else {}
         found = {name: figures.get(theirs) for name, theirs in _SPLIT_FIGURES.items()}
-        return {name: figure.value for name, figure in found.items() if figure}
+        told = {name: figure.value for name, figure in found.items() if figure}
+        return told | ({"auc": self.auc.value} if self.auc else {})
 
     @property
     def auc(self) -> Figure | None:
-        """The AUC of the whole test split, with the gate's interval, which is by patient."""
-        figure = self.slices[0].figures.get(AUC) if self.slices else None
+        """The AUC of the whole test split, as the gate found it: exact, its interval by patient.
+
+        TFMA's is an approximation, as near as its resolution: two figures for one thing.
+        """
         rule = next((rule for rule in self.rules if rule["rule"] == AUC), None)
-        return Figure(figure.value, rule["low"], rule["high"]) if figure and rule else figure
+        if rule and rule["figure"] is not None:
+            return Figure(rule["figure"], rule["low"], rule["high"])
+        return self.slices[0].figures.get(AUC) if self.slices else None
 
 
 def judgement(evaluation: str) -> Judgement:

@@ -172,11 +172,16 @@ def _why(evidence: Evidence, heat: bool) -> Answer | None:
     wrong = said != (table[names.LABEL] == 1)
     total, unlike = int(wrong.sum()), int((table[names.UNLIKE][wrong] == 1).sum())
     rate = float((table[names.UNLIKE][~wrong] == 1).mean()) if total < len(table) else 0.0
-    text = f"{unlike} of the {total} images it gets wrong look unlike the training images, and "
+    text = "The heat maps below show where it looked. " if heat else ""
+    text += f"{unlike} of the {total} images it gets wrong look unlike the training images, and "
     text += f"{rate:.1%} of those it gets right."
-    if heat:
-        text += " The heat maps show where it looked."
-    return Answer("Why?", f"{unlike} of {total} errors unlike the training", text, "errors")
+    if not total:
+        short = "No errors to explain"
+    elif unlike > rate * total + 1:
+        short = "Its errors look unusual"
+    else:
+        short = "Its errors look ordinary"
+    return Answer("Why?", short, text, "errors")
 
 
 def _pushed(evidence: Evidence) -> Answer:
