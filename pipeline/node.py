@@ -60,8 +60,13 @@ class Step:
         self.folder = os.path.join(root, "runs", run_id)
         self.connection = metadata_store.connection(metadata)
 
-    def start(self, config: Config, data: str | None) -> None:
+    def start(self, config: Config, data: str | None, fence: Callable[[], None]) -> None:
         """Finds the data and compiles the graph, for the steps to come.
+
+        Args:
+            config: The experiment.
+            data: Folder of images or TFRecords; None takes the config's.
+            fence: Called before the graph is written; see `metadata_store.alone`.
 
         Raises:
             UserError: Data or network cannot be used.
@@ -92,6 +97,7 @@ class Step:
         graph = pipeline.create_pipeline(
             config, prepared.records, places, _without_password(self.connection)
         )
+        fence()
         self._forget_failure()
         self._write(_STARTED, json.dumps({"rejected": prepared.rejected, "at": time.time()}))
         # Written last: what follows needs it.
@@ -304,7 +310,11 @@ def _work(step: Step, text: str | None, data: str | None, executor_input: str | 
     if step.name == START:
         if text is None:
             raise UserError(f"{START} needs --config")
-        step.start(parse(text, "--config"), data or None)
+        config = parse(text, "--config")
+        # Two runs over the same data would ingest them to the same place.
+        work = f"{step.root} {START} {data}"
+        with metadata_store.alone(step.connection, work, say) as fence:
+            step.start(config, data or None, fence)
         return "COMPLETE"
     if step.name == REVIEW:
         summary = step.review(executor_input)
