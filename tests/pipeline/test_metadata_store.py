@@ -94,7 +94,7 @@ def test_who_lost_the_lock_publishes_nothing(server):
         _cut_off(server)  # as when the network is gone: another one may take over
         with worker(server) as second:
             assert second.stdout.readline() == "mine\n"
-            out, errors = first.communicate("\n", timeout=30)
+            out, errors = first.communicate("\n", timeout=120)
             assert out == ""
             assert first.returncode == 1
             assert "the lock was lost; ending, nothing published" in errors
