@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from tfx.dsl.io import fileio
 
+from tfxray.components import folders
+
 
 def inside(folder: str) -> list[str]:
     """The names of what lies in a folder, sorted; none where there is no such folder."""
@@ -23,7 +25,7 @@ def to_read(path: str) -> Iterator[str]:
     Args:
         path: The file, which is its own copy where it is local.
     """
-    if "://" not in path:
+    if folders.is_local(path):
         yield path
         return
     with tempfile.TemporaryDirectory() as scratch:

@@ -139,13 +139,15 @@ class Server:
             Its id.
         """
         api = kfp_server_api.PipelineServiceApi(self._client)
-        which = {"filter": _named(name)} | self._where()
-        found = self._ask(api.list_pipelines, **which).pipelines
-        if not found:
-            # Not `upload`, which would give the first version the pipeline's own name.
-            new = kfp_server_api.V2beta1Pipeline(display_name=name, namespace=self.namespace)
-            found = [self._ask(api.create_pipeline, body=new)]
-        return self._id(found[0], "pipeline_id")
+        # Made empty: `upload` would give the first version the pipeline's own name.
+        found = self._found_or_made(
+            name,
+            api.list_pipelines,
+            api.create_pipeline,
+            kfp_server_api.V2beta1Pipeline,
+            "pipelines",
+        )
+        return self._id(found, "pipeline_id")
 
     def versions(self, pipeline: str, name: str, operation: int = EQUALS) -> dict[str, str]:
         """Versions of a pipeline whose name is the given one, or contains it.
@@ -196,12 +198,26 @@ class Server:
             Its id.
         """
         api = kfp_server_api.ExperimentServiceApi(self._client)
+        made = kfp_server_api.V2beta1Experiment
+        found = self._found_or_made(
+            name, api.list_experiments, api.create_experiment, made, "experiments"
+        )
+        return self._id(found, "experiment_id")
+
+    def _found_or_made(
+        self,
+        name: str,
+        find: Callable[..., Any],
+        make: Callable[..., Any],
+        kind: Callable[..., Any],
+        listed: str,
+    ) -> Any:
+        """The thing of that name, in the namespace; one that is new where there is none."""
         which = {"filter": _named(name)} | self._where()
-        found = self._ask(api.list_experiments, **which).experiments
-        if not found:
-            new = kfp_server_api.V2beta1Experiment(display_name=name, namespace=self.namespace)
-            found = [self._ask(api.create_experiment, body=new)]
-        return self._id(found[0], "experiment_id")
+        found = getattr(self._ask(find, **which), listed)
+        if found:
+            return found[0]
+        return self._ask(make, body=kind(display_name=name, namespace=self.namespace))
 
     def start(self, run: dict[str, Any]) -> str:
         """Starts a run.

@@ -11,13 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import json_format
 from kfp import compiler, dsl, kubernetes
-from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration import metadata
 
 from tfxray.components import names
-from tfxray.pipeline import kubeflow_workers, launch, pipeline
+from tfxray.pipeline import durations, kubeflow_workers, launch, pipeline
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.kubeflow_config import (
     REVIEW,
@@ -25,7 +23,6 @@ from tfxray.pipeline.kubeflow_config import (
     Container,
     Toleration,
     resource_name,
-    seconds,
 )
 
 COMMAND = ["python", "-m", "tfxray.pipeline.node"]
@@ -175,7 +172,7 @@ def _equip(task: Any, config: Config, node: str) -> None:
         kubernetes.add_node_selector(task, label, value)
     # kfp-kubernetes 1.0, which goes with KFP 2.5, has no calls for the rest of the platform's spec.
     rest = task.platform_config.setdefault("kubernetes", {})
-    rest["activeDeadlineSeconds"] = str(seconds(container.timeout))
+    rest["activeDeadlineSeconds"] = str(int(durations.seconds(container.timeout)))
     if container.tolerations:
         rest["tolerations"] = [_toleration(toleration) for toleration in container.tolerations]
     if node == "Trainer" and config.train.distribution == "multi_worker":
@@ -187,19 +184,3 @@ def _equip(task: Any, config: Config, node: str) -> None:
 def _toleration(toleration: Toleration) -> Mapping[str, str]:
     given = toleration.model_dump(exclude_none=True)
     return {key: value for key, value in given.items() if value}
-
-
-def read_package(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Reads a package as KFP does.
-
-    Args:
-        path: The YAML file.
-
-    Returns:
-        The pipeline's spec, and the platform's as plain values.
-    """
-    import yaml
-
-    spec, *platforms = yaml.safe_load_all(path.read_text(encoding="utf-8"))
-    parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    return parsed, platforms[0] if platforms else {}

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from tfxray.pipeline import metadata_store
+from tfxray.pipeline import durations, metadata_store
 from tfxray.pipeline.section import Section
 
 START, REVIEW = "Start", "Review"
@@ -16,14 +16,8 @@ NODES = (
     "BaselineModel", "Evaluator", "Pusher",
 )  # fmt: skip
 Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
-Duration = Annotated[str, StringConstraints(pattern=r"^\d+[smhd]$")]
+Duration = Annotated[str, StringConstraints(pattern=durations.PATTERN)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds(duration: str) -> int:
-    """`90s`, `30m`, `6h` or `2d` in seconds."""
-    return int(duration[:-1]) * _SECONDS[duration[-1]]
 
 
 class Toleration(Section):

@@ -1,12 +1,13 @@
 """What the options of several commands have in common."""
 
 import functools
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from tfxray.pipeline import durations
 
 
 class _Local(click.Path):
@@ -27,16 +28,15 @@ class Duration(click.ParamType):
     """A number with its unit, such as `90s`, `45m`, `2h` or `1d`; becomes seconds."""
 
     name = "duration"
-    _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # noqa: RUF012
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """See `click.ParamType`."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value).strip())
-        if not found:
-            self.fail(f"{value!r} is no duration; write 90s, 45m, 2h or 1d", param, ctx)
-        return float(found[1]) * self._SECONDS[found[2]]
+        try:
+            return durations.seconds(str(value).strip())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def config_options(required: bool = True, origin: bool = False) -> Callable[[Any], Any]:

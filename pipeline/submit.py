@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tfxray.components.errors import UserError
-from tfxray.pipeline import kfp_server
+from tfxray.pipeline import kfp_server, outcome
 from tfxray.pipeline.kfp_package import Package
 from tfxray.pipeline.kfp_server import Server, ServerError
+from tfxray.pipeline.kubeflow_config import REVIEW, resource_name
 
 # Of a submission; what the end of its run is called, where a run was waited for.
-EXIT_CODES = {
-    "submitted": 0, "scheduled": 0, "pushed": 0, "succeeded": 0,
-    "failed": 1, "canceled": 1, "deleted": 1, "running": 1,
-    "not_blessed": 3, "data_rejected": 4,
+EXIT_CODES = outcome.EXIT_CODES | {
+    "submitted": 0, "scheduled": 0, "succeeded": 0, "canceled": 1, "deleted": 1, "running": 1,
 }  # fmt: skip
 # The exit task of our packages and its output parameter: what the run came to.
-REVIEW_TASK, STATUS = "review", "status"
+REVIEW_TASK, STATUS = resource_name(REVIEW), "status"
 # Seconds between two looks at a run, as kfp has it, and without an answer until that is an error.
 POLL = 5.0
 PATIENCE = 900.0
