@@ -73,7 +73,8 @@ class Explainer:
         self._model = model
         self._of_pixels = keras.Model(model.inputs, logit)
         given = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
-        self._gradients = tf.function(self._compute_gradients, input_signature=[given])
+        # Traced once; eagerly, each layer of each call costs more than the pixels.
+        self._slopes = tf.function(self._compute_slopes, input_signature=[given], autograph=False)
 
     @property
     def size(self) -> int:
@@ -95,7 +96,8 @@ class Explainer:
         Returns:
             float32 in 0..1, of shape [n].
         """
-        return tf.sigmoid(self._logits(pixels)).numpy()
+        _, logits = self._in_batches(pixels, self._slopes)
+        return tf.sigmoid(logits[:, 0]).numpy()
 
     def heat(
         self,
@@ -164,24 +166,25 @@ class Explainer:
     def _grad_cam(self, pixels: np.ndarray) -> np.ndarray:
         """Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391."""
 
-        def cam(part: tf.Tensor) -> tf.Tensor:
+        def cam(part: tf.Tensor) -> tuple[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(part)
                 maps, logit = self._model(part, training=False)
             weights = tf.reduce_mean(tape.gradient(logit, maps), (1, 2), keepdims=True)
             coarse = tf.reduce_sum(weights * maps, -1, keepdims=True)
-            return tf.image.resize(tf.nn.relu(coarse), [self.size, self.size])
+            return (tf.image.resize(tf.nn.relu(coarse), [self.size, self.size]),)
 
-        return self._in_batches(pixels, cam)
+        return self._in_batches(pixels, cam)[0][..., 0]
 
     def _integrated(self, image: np.ndarray, tried: Sequence[int]) -> np.ndarray:
         """Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365."""
         start = self.baseline(image[np.newaxis])[0]
-        low, high = self._logits(np.stack([start, image])).numpy()
         for steps in tried:
-            along = (np.arange(steps, dtype=np.float32)[:, np.newaxis, np.newaxis] + 0.5) / steps
-            slopes = self._in_batches(start + along * (image - start), self._gradients)
-            found = slopes.mean(0) * (image - start)
+            between = (np.arange(steps, dtype=np.float32) + 0.5) / steps
+            along = np.array([0, 1, *between], np.float32)[:, np.newaxis, np.newaxis]
+            slopes, logits = self._in_batches(start + along * (image - start), self._slopes)
+            found = slopes[2:, ..., 0].mean(0) * (image - start)
+            low, high = logits[:2, 0]
             if abs(found.sum() - (high - low)) <= _INCOMPLETE * abs(high - low):
                 break
         return found
@@ -222,22 +225,21 @@ class Explainer:
             np.random.set_state(before)
         return values.reshape(pixels.shape).astype(np.float32)
 
-    def _compute_gradients(self, part: tf.Tensor) -> tf.Tensor:
+    def _compute_slopes(self, part: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The logit's gradients, [n, size, size, 1], and the logits, [n, 1]."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(part)
             logit = self._of_pixels(part, training=False)
-        return tape.gradient(logit, part)
-
-    def _logits(self, pixels: np.ndarray) -> tf.Tensor:
-        given = tf.constant(pixels, tf.float32)[..., tf.newaxis]
-        return self._of_pixels(given, training=False)[:, 0]
+        return tape.gradient(logit, part), logit
 
     @staticmethod
-    def _in_batches(pixels: np.ndarray, compute: Callable[[tf.Tensor], tf.Tensor]) -> np.ndarray:
-        """Computes [n, size, size] from [n, size, size], some images at a time."""
+    def _in_batches(
+        pixels: np.ndarray, compute: Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
+    ) -> list[np.ndarray]:
+        """Computes arrays of [n, …] from [n, size, size], some images at a time."""
         given = pixels[..., np.newaxis]
         parts = [
-            compute(tf.constant(given[i : i + _BATCH]))[..., 0].numpy()
+            [of_part.numpy() for of_part in compute(tf.constant(given[i : i + _BATCH]))]
             for i in range(0, len(given), _BATCH)
         ]
-        return np.concatenate(parts)
+        return [np.concatenate(of_all) for of_all in zip(*parts, strict=True)]

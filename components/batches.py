@@ -30,6 +30,9 @@ class Order:
     distortions: Distortions = dataclasses.field(default_factory=Distortions)
 
 
+# Autograph would rewrite these functions, and all that they call, for nothing.
+_as_written = tf.autograph.experimental.do_not_convert
+
 # What Transform tells of each example besides its inputs; the last two, where it knows them.
 _COLUMNS = (names.TARGET, names.KEY, names.HOSPITAL, names.OWNER)
 
@@ -143,6 +146,7 @@ class Examples:
         share = share or Share()
         targets = tf.constant(self.targets, tf.float32)
 
+        @_as_written
         def finished(places: tf.Tensor, part: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             start, end = share.bounds(part, tf.size(places, tf.int64))
             places = places[start:end]
@@ -177,6 +181,7 @@ class Examples:
         targets = tf.constant(self.targets, tf.int64)
         weights = tf.constant(order.weights, tf.float32)
 
+        @_as_written
         def finished(
             number: tf.Tensor, index: tf.Tensor, places: tf.Tensor, part: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -192,6 +197,7 @@ class Examples:
             weight = tf.gather(weights, target) * counts
             return inputs, tf.cast(target, tf.float32)[:, tf.newaxis], weight[:, tf.newaxis]
 
+        @_as_written
         def one_pass(number: tf.Tensor) -> tf.data.Dataset:
             every = tf.range(len(self), dtype=tf.int64)
             mixed = tf.random.experimental.stateless_shuffle(every, [order.seed + number, -1])
@@ -214,6 +220,7 @@ class Examples:
         paths = tf.data.Dataset.list_files(list(files), shuffle=False)
         records = tf.data.TFRecordDataset(paths, "GZIP").batch(64)
 
+        @_as_written
         def parse(batch: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
             parsed = tf.io.parse_example(batch, self._spec)
             inputs = parsed[self.kind]

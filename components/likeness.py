@@ -57,7 +57,7 @@ def fit(training: np.ndarray, validation: np.ndarray, share: float) -> Likeness:
     basis = np.eye(training.shape[1])
     if training.shape[1] > _WIDTH:
         width = min(_WIDTH, len(training) - 1)
-        reduced = PCA(width, svd_solver="randomized", random_state=0).fit(training)
+        reduced = PCA(width, svd_solver="covariance_eigh").fit(training)
         basis = reduced.components_.T
     covariance = LedoitWolf(assume_centered=True).fit((training - mean) @ basis).covariance_
     values, vectors = np.linalg.eigh(covariance)

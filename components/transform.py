@@ -100,7 +100,9 @@ class Embedder(tf.Module):
         self._size = size
         self._width = backbone.output_shape[-1]
         pixels = tf.TensorSpec([None, size, size, 1], tf.float32)
-        call = tf.function(lambda x: backbone(x, training=False)).get_concrete_function(pixels)
+        call = tf.function(
+            lambda x: backbone(x, training=False), autograph=False
+        ).get_concrete_function(pixels)
         if backbone.count_params() <= _MAX_CONSTANTS:
             # Constants, not variables: a SavedModel is written and read in a fraction of the time,
             # and TensorFlow can merge batch normalisation into the convolutions.
@@ -110,7 +112,7 @@ class Embedder(tf.Module):
             self._variables = backbone.variables  # a tf.Module does not see into a Keras 3 model
             self._call = call
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def embed(self, encoded: tf.Tensor) -> tf.Tensor:
         """JPEG or PNG, strings of shape [n], to float32 of shape [n, d]."""
         return _in_chunks(encoded, lambda part: self._call(self._decode(part)), [self._width])
