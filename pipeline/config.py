@@ -220,7 +220,7 @@ class Evaluate(Section):
     """
 
     slices: list[str | list[str]] = ["study/site", "patient/sex", "study/view", "patient/age"]
-    intervals: bool = True
+    intervals: bool = False
     min_patients: int = Field(10, ge=1)
 
     @field_validator("slices")
