@@ -96,8 +96,8 @@ class Score(beam.DoFn):
         self._model = self._work.shared.acquire(lambda: Model(self._work.model))
         self._start, self._done = time.monotonic(), 0
 
-    def process(self, group: list[parts.Part]) -> None:
-        """Scores the parts of a group, one after the other."""
+    def process(self, group: list[parts.Part]) -> Iterator[int]:
+        """Scores the parts of a group, one after the other; tells the images of each."""
         work = self._work
         with contextlib.closing(work.source.batches(group)) as read:
             for part, batches in read:
@@ -106,6 +106,7 @@ class Score(beam.DoFn):
                     lines += self._lines(batch)
                     self._tell(len(batch))
                 work.results.write(part, lines)
+                yield part.images
 
     def _lines(self, batch: list[parts.Read]) -> Iterator[Sequence[Any]]:
         usable = []
