@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfxray.components import files, folders, images, names, records, scan, sources
@@ -89,7 +89,9 @@ class Source:
                 key = digest([given, file, stamp(file), start])
                 yield Part(key, min(SIZE, count - start), file=file, start=start)
 
-    def batches(self, parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[list[Read]]]]:
+    def batches(
+        self, parts: Sequence[Part]
+    ) -> Generator[tuple[Part, Iterator[list[Read]]], None, None]:
         """Reads parts, one batch ahead of who takes them.
 
         Args:
