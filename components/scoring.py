@@ -1,7 +1,9 @@
 """What a worker of batch scoring does: reads a part, scores it, and writes its result.
 
 All in one stage, so that no image passes a shuffle, behind which Beam would keep them all, and what
-is done is on disk at once.
+is done is on disk at once. RunInference of Beam's gives its results to a later stage, and ends the
+job with one damaged image; that of TFX, BulkInferrer's too, finds no variables in what Keras 3
+exports.
 """
 
 import contextlib
