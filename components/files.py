@@ -43,6 +43,19 @@ def read(encoded: bytes, max_pixels: int = images.MAX_PIXELS) -> Loaded:
     return images.measure(pixels), tags
 
 
+def as_taken(encoded: bytes, max_pixels: int = images.MAX_PIXELS) -> bytes:
+    """A file of any kind as TensorFlow's decoder takes it; see `images.as_taken`.
+
+    Raises:
+        Rejected: See `dicom.read` and `images.as_taken`.
+    """
+    if not privacy.is_dicom(encoded):
+        return images.as_taken(encoded, max_pixels)
+    from tfxray.components import dicom
+
+    return images.png(dicom.read(encoded, max_pixels)[0], compress_level=1)
+
+
 @dataclass(frozen=True)
 class Folder:
     """A folder of image files.
@@ -65,12 +78,16 @@ class Folder:
             The image and its DICOM tags, or why it cannot be used.
         """
         try:
-            return read(self._bytes(name), self.max_pixels)
+            return read(self.content(name), self.max_pixels)
         except Exception as error:
             return images.rejected(error)
 
-    def _bytes(self, name: str) -> bytes:
-        """A file below the folder, and no other."""
+    def content(self, name: str) -> bytes:
+        """The bytes of a file below the folder, and of no other.
+
+        Raises:
+            Rejected: It lies outside, or cannot be read.
+        """
         if not folders.is_local(self.path):
             return self._elsewhere(name)
         parent, base = os.path.split(name)
@@ -81,7 +98,7 @@ class Folder:
         if os.path.commonpath([full, root]) != root:
             raise images.Rejected("outside")
         try:
-            with open(full, "rb") as file:
+            with open(full, "rb", opener=_without_waiting) as file:
                 return file.read()
         except OSError as error:
             raise images.Rejected("unreadable", error.strerror or "") from None
@@ -111,6 +128,11 @@ def _keep_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_THRESHOLD, _KEPT_ALLOCATION)
         mallopt(_TRIM_THRESHOLD, _KEPT_MEMORY)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a pipe to which nobody writes as one that holds nothing."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 # Folders only: a set has few of them, and many files.

@@ -6,11 +6,13 @@ take seconds to import in each process that loads images.
 """
 
 import contextlib
+import csv
+import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 from tfxray.components.errors import UserError
 
@@ -115,8 +117,23 @@ def open_file(path: str) -> BinaryIO:
 
 def write(path: str, content: bytes) -> None:
     """Writes a file."""
-    with _created(path) as file:
+    with create(path) as file:
         file.write(content)
+
+
+@contextlib.contextmanager
+def table(path: str, columns: Sequence[str]) -> Iterator[Any]:
+    """A CSV file, as the `csv.writer` of its rows.
+
+    Names go in as the file system has them: they need not be UTF-8.
+    """
+    with (
+        create(path) as file,
+        io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text,
+    ):
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        yield writer
 
 
 @contextlib.contextmanager
@@ -144,7 +161,7 @@ def put(local: str, path: str) -> None:
     if is_local(path):
         shutil.move(local, path)
         return
-    with open(local, "rb") as source, _created(path) as target:
+    with open(local, "rb") as source, create(path) as target:
         shutil.copyfileobj(source, target)
     os.unlink(local)
 
@@ -210,7 +227,8 @@ def _make(folder: str) -> None:
         FileSystems.mkdirs(folder)
 
 
-def _created(path: str) -> BinaryIO:
+def create(path: str) -> BinaryIO:
+    """Opens a file to write it anew."""
     if is_local(path):
         return open(path, "wb")
     from apache_beam.io.filesystem import CompressionTypes

@@ -1,10 +1,12 @@
 """Reads one image file, whoever wrote it, into pixels and the data contract's pixel features."""
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import math
 import warnings
+from collections.abc import Iterator
 
 import imagehash
 import numpy as np
@@ -23,6 +25,10 @@ _LEVELS = np.arange(256.0)
 _MEASURED_ROWS = 256
 _HASHED_SIZE = 64  # pixels on each side that imagehash.phash looks at, for 256 bits
 _ORIENTATION = 0x0112  # EXIF
+# Modes whose pixels TensorFlow's decoder sees as we do.
+_PLAIN_MODES = ("L", "LA", "RGB", "RGBA", "P", "1")
+# The beginnings of chunks by which a PNG may say that it is to be turned, be it behind its pixels.
+_MAY_TURN = (b"eXIf", *(k + t for k in (b"tEXt", b"zTXt", b"iTXt") for t in (b"Raw ", b"XML:")))
 _SIXTEEN_BITS = 2**14  # a grey level that only an image of 16 bits holds
 
 
@@ -110,6 +116,53 @@ def read(encoded: bytes, max_pixels: int = MAX_PIXELS) -> XRay:
     return measure(pixels, encoded, kind)
 
 
+def as_taken(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
+    """An image as TensorFlow's decoder takes it, with the pixels that `read` sees.
+
+    What can be kept is not decoded, so that damage within is not found: TensorFlow finds it.
+
+    Args:
+        encoded: As of `read`.
+        max_pixels: Larger images are rejected undecoded.
+
+    Returns:
+        The file as found, or a PNG.
+
+    Raises:
+        Rejected: See `read`.
+    """
+    if not encoded:
+        raise Rejected("empty")
+    with _opened(encoded, max_pixels) as image:
+        if _is_plain(image, encoded):
+            return encoded
+        kind, pixels = _upright(image)
+    return encoded if kind in KEPT_FORMATS else png(pixels, compress_level=1)
+
+
+def _is_plain(image: Image.Image, encoded: bytes) -> bool:
+    if image.mode not in _PLAIN_MODES:
+        return False
+    if image.format == "PNG":  # to ask it for its orientation would decode it
+        return not any(chunk.startswith(_MAY_TURN) for chunk in _png_chunks(encoded))
+    return image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) == 1
+
+
+def _png_chunks(encoded: bytes) -> Iterator[bytes]:
+    """The beginning of each chunk of a PNG, its type first."""
+    place = 8
+    while place < len(encoded):
+        yield encoded[place + 4 : place + 12]
+        place += 12 + int.from_bytes(encoded[place : place + 4], "big")
+
+
+def png(pixels: np.ndarray, **options: int) -> bytes:
+    """Grey pixels, uint8 of shape [height, width], as PNG; `options` are Pillow's."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
 def measure(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") -> XRay:
     """Describes pixels by the contract.
 
@@ -119,9 +172,7 @@ def measure(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") ->
         kind: Its format, `JPEG` or `PNG`; any other is written anew, as PNG.
     """
     if encoded is None or kind not in KEPT_FORMATS:
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        encoded, kind = buffer.getvalue(), "PNG"
+        encoded, kind = png(pixels), "PNG"
     height, width = pixels.shape
     # Of a large image, so many rows tell as much as all, except for the digest.
     step = max(1, height // _MEASURED_ROWS)
@@ -169,11 +220,18 @@ def decode_grey(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[str, np.n
     Raises:
         Rejected: See `read`.
     """
+    with _opened(encoded, max_pixels) as image:
+        return _upright(image)
+
+
+@contextlib.contextmanager
+def _opened(encoded: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """An image, not decoded yet; what is raised meanwhile becomes a reject."""
     try:
         with Image.open(io.BytesIO(encoded), formats=READ_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise Rejected("too_large", f"{image.width} x {image.height} pixels")
-            return _upright(image)
+            yield image
     except UnidentifiedImageError:
         raise Rejected("not_an_image") from None
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:

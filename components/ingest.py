@@ -3,13 +3,11 @@
 A Beam job. What cannot be read is set aside in `rejects.csv` and counted; the rest goes on.
 """
 
-import csv
 import dataclasses
-import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -167,7 +165,8 @@ def _run(
         gone = {entry for entry, _ in twice}
         index = [entry for entry in index if entry not in gone]
     seen = list(_drain(out, reading.SEEN))
-    _write_rejects(os.path.join(out, REJECTS), sorted(rejected))
+    with folders.table(os.path.join(out, REJECTS), names.REJECT_COLUMNS) as table:
+        table.writerows(sorted(rejected))
     written, labels = Counter(e.split for e in index), Counter(e.label for e in index)
     report = Report(
         classes=tuple(classes),
@@ -219,15 +218,6 @@ def _drain(out: str, tag: str) -> Iterator[Any]:
             for line in file.read().decode().splitlines():
                 yield json.loads(line)
     folders.remove_files(out, parts)
-
-
-def _write_rejects(path: str, rejected: Iterable[Sequence[str]]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(("name", "reason", "detail"))
-    writer.writerows(rejected)
-    # Names as the file system has them: they need not be UTF-8.
-    folders.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _from_files(

@@ -58,8 +58,11 @@ EXPLAIN_METHODS = ("grad-cam", "integrated-gradients", "shap")
 
 RECORD_SUFFIXES = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
 REJECTS = "rejects.csv"
+REJECT_COLUMNS = ("name", "reason", "detail")
 INGEST_REPORT = "ingest.json"
-PARTIAL = ".{}.partial"  # what a folder of records is called until it is complete
+PREDICTIONS = "predictions.csv"
+PREDICT_REPORT = "predict.json"
+PARTIAL = ".{}.partial"  # what a folder of records or predictions is called until it is complete
 
 # The logger whose lines a user sees while a node works.
 PROGRESS = "tfxray.progress"

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tfx.dsl.io import fileio
 
@@ -72,6 +73,54 @@ def _is_model(folder: str) -> bool:
     return bool(fileio.exists(os.path.join(folder, "saved_model.pb")))
 
 
+class Model:
+    """A pushed model, loaded.
+
+    Attributes:
+        folder: Where it lies.
+    """
+
+    def __init__(self, model: StrPath):
+        """Loads it.
+
+        Args:
+            model: See `find_model`.
+
+        Raises:
+            UserError: It cannot be loaded.
+        """
+        self.folder = find_model(model)
+        try:
+            # Kept: what it holds goes when it goes.
+            self._loaded = tf.saved_model.load(self.folder)
+            self._score = self._loaded.signatures[names.SIGNATURE_BYTES]
+        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+            raise UserError(f"{self.folder}: is no model of tfxray's: {error}") from None
+        if names.UNLIKE not in self._score.structured_outputs:
+            raise UserError(
+                f"{self.folder}: was exported by an older tfxray, without an operating point; run "
+                "the pipeline again"
+            )
+
+    def outputs(self, encoded: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """What it gives out for images, one row each; see `serving.export`."""
+        result = self._score(image_bytes=tf.constant(list(encoded)))
+        return {name: values.numpy() for name, values in result.items()}
+
+    def predict(self, read: Sequence[tuple[str, bytes]], force: bool) -> list[Prediction]:
+        """Scores images.
+
+        Args:
+            read: Paths, and JPEG or PNG as `images.as_taken` gives it.
+            force: See `predict`.
+        """
+        columns = self.outputs([encoded for _, encoded in read])
+        return [
+            _prediction(path, {name: values[place] for name, values in columns.items()}, force)
+            for place, (path, _) in enumerate(read)
+        ]
+
+
 def predict(paths: Sequence[str], model: StrPath, force: bool = False) -> list[Prediction]:
     """Scores images, in the order given.
 
@@ -83,26 +132,14 @@ def predict(paths: Sequence[str], model: StrPath, force: bool = False) -> list[P
     Raises:
         UserError: The model cannot be loaded.
     """
-    folder = find_model(model)
-    try:
-        loaded = tf.saved_model.load(folder)
-        score = loaded.signatures[names.SIGNATURE_BYTES]
-    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-        raise UserError(f"{folder}: is no model of tfxray's: {error}") from None
-    if names.UNLIKE not in score.structured_outputs:
-        raise UserError(
-            f"{folder}: was exported by an older tfxray, without an operating point; run the "
-            "pipeline again"
-        )
+    loaded = Model(model)
     results: list[Prediction] = []
     for start in range(0, len(paths), _BATCH):
-        results += _batch(paths[start : start + _BATCH], score, force)
+        results += _batch(paths[start : start + _BATCH], loaded, force)
     return results
 
 
-def _batch(
-    paths: Sequence[str], score: tf.types.experimental.GenericFunction, force: bool
-) -> list[Prediction]:
+def _batch(paths: Sequence[str], model: Model, force: bool) -> list[Prediction]:
     read: dict[str, bytes] = {}
     done: dict[str, Prediction] = {}
     for path in paths:
@@ -114,11 +151,7 @@ def _batch(
         except Exception as error:
             done[path] = Prediction(path, error=str(images.rejected(error)))
     if read:
-        result = score(image_bytes=tf.constant(list(read.values())))
-        columns = {name: values.numpy() for name, values in result.items()}
-        for place, path in enumerate(read):
-            of_image = {name: values[place] for name, values in columns.items()}
-            done[path] = _prediction(path, of_image, force)
+        done |= {found.path: found for found in model.predict(list(read.items()), force)}
     return [done[path] for path in paths]
 
 

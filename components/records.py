@@ -4,7 +4,7 @@ import dataclasses
 import fnmatch
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tfxray.components import folders, names
@@ -48,6 +48,15 @@ def holds_records(folder: StrPath) -> bool:
     return any(is_record(os.path.basename(name)) for name in _candidates(folder))
 
 
+def listed(folder: StrPath) -> list[str]:
+    """A folder's TFRecords, at its top or one level below, sorted, whatever their splits."""
+    return _records(_candidates(folder))
+
+
+def _records(found: Iterable[str]) -> list[str]:
+    return sorted(name for name in found if is_record(os.path.basename(name)))
+
+
 def _candidates(folder: StrPath) -> Iterator[str]:
     if not folders.is_local(folder):
         every = (file.name for file in folders.listed(os.fspath(folder)))
@@ -69,7 +78,7 @@ def find(folder: StrPath, ignore_given: bool = False) -> Layout:
     """
     folder = os.fspath(folder)
     everything = list(_candidates(folder))
-    files = sorted(name for name in everything if is_record(os.path.basename(name)))
+    files = _records(everything)
     if not files:
         raise UserError(
             f"{folder}: holds no TFRecords (*.tfrecord, *.tfrecord.gz, *-00000-of-00001)"

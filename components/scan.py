@@ -73,7 +73,7 @@ def scan(layout: Layout, classes: Sequence[str]) -> Scan:
     for file in layout.files:
         path = os.path.join(layout.base, file)
         with folders.local_copy(path) as local:
-            for position, record in _records(local, path):
+            for position, record in numbered(local, path):
                 where = f"{path}, record {position}"
                 try:
                     features = tf.train.Example.FromString(record).features.feature
@@ -89,12 +89,15 @@ def scan(layout: Layout, classes: Sequence[str]) -> Scan:
     return Scan(counts.total(), labels, group)
 
 
-def _records(file: str, path: str) -> Iterator[tuple[int, bytes]]:
+def numbered(file: str, path: str) -> Iterator[tuple[int, bytes]]:
     """The records of a file, numbered.
 
     Args:
         file: On this machine.
         path: Where it comes from.
+
+    Raises:
+        UserError: The file is damaged.
     """
     position = 0
     compression = "GZIP" if path.endswith(".gz") else ""

@@ -81,9 +81,7 @@ def find(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
             classes, fewer than two classes, or given splits that lack one.
     """
     source = os.fspath(source)
-    if not folders.is_folder(source):
-        raise UserError(f"{source}: no such folder")
-    files = sorted(_walk(source))
+    files = images(source)
     given = _given_splits(files, rules)
     manifest = _read_manifest(source, rules, files)
     known = set(rules.classes) | set(rules.labels)
@@ -104,6 +102,17 @@ def find(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
     if not rows:
         raise UserError(f"{source}: holds no images (PNG or JPEG, in class folders or with a CSV)")
     return rows, _check(source, rows, rules)
+
+
+def images(source: str) -> list[str]:
+    """All files of a folder that may be images, sorted.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    if not folders.is_folder(source):
+        raise UserError(f"{source}: no such folder")
+    return sorted(_walk(source))
 
 
 def _walk(source: str) -> Iterator[str]:

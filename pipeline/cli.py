@@ -201,16 +201,47 @@ def tune(
 
 
 @main.command()
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", nargs=-1)
+@click.option("--input", "source", type=ANYWHERE, help="Instead: a folder of images or TFRecords.")
+@click.option("--output", "out", type=ANYWHERE, help="With --input: folder for predictions.csv.")
 @click.option(
     "--model", type=ANYWHERE, required=True, help="A pushed version, its parent, or a run's --out."
 )
 @click.option("--force", is_flag=True, help="Score images unlike the training data, too.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-def predict(images: tuple[str, ...], model: str, force: bool, as_json: bool) -> None:
-    """Score images: the class by the model's operating point, and each class's score."""
-    from tfxray.components import predict as scoring
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="One JSON object per line; with --input: the report as the last line.",
+)  # fmt: skip
+@config_options(required=False)
+def predict(
+    images: tuple[str, ...],
+    source: str | None,
+    out: str | None,
+    model: str,
+    force: bool,
+    as_json: bool,
+    config: Any,
+) -> None:
+    """Score images: the class by the model's operating point, and each class's score.
 
+    With --input and --output, all images below a folder, into predictions.csv; if it is killed,
+    the same command goes on. Of --config, ingest.max_pixels, ingest.features and beam.options
+    count.
+    """
+    if bool(images) == bool(source) or bool(source) != bool(out):
+        raise click.UsageError("give images, or --input with --output")
+    if config and not source:
+        raise click.UsageError("--config goes with --input")
+    if source and out:
+        from tfxray.pipeline import batch
+
+        report = batch.predict(source, out, model, force, config)
+        click.echo(json.dumps(dataclasses.asdict(report)) if as_json else report.predictions)
+        return
+    from tfxray.pipeline.light import without_keras
+
+    with without_keras():
+        from tfxray.components import predict as scoring
     results = scoring.predict(images, model, force)
     for result in results:
         if as_json:

@@ -50,11 +50,13 @@ def config_options(required: bool = True, origin: bool = False) -> Callable[[Any
     def decorate(command: Any) -> Any:
         @functools.wraps(command)
         def wrapped(config_path: Path | None, overrides: tuple[str, ...], **rest: Any) -> Any:
-            from tfxray.pipeline.config_file import load
-
             if overrides and not config_path:
                 raise click.UsageError("--set goes with --config")
-            config = load(config_path, overrides) if config_path else None
+            config = None
+            if config_path:
+                from tfxray.pipeline.config_file import load
+
+                config = load(config_path, overrides)
             if origin:
                 rest |= {"config_path": config_path, "overrides": overrides}
             return command(config=config, **rest)

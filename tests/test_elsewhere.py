@@ -9,7 +9,18 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 
 from tests import ramfs
-from tfxray.components import artifacts, folders, ingest, names, predict, records, scan, sources
+from tests.scorer import export
+from tfxray.components import (
+    artifacts,
+    batch_predict,
+    folders,
+    ingest,
+    names,
+    predict,
+    records,
+    scan,
+    sources,
+)
 from tfxray.components.errors import UserError
 from tfxray.components.review import write as write_review
 from tfxray.components.trainer import METRICS
@@ -135,3 +146,15 @@ def test_an_ingest_replaces_its_own_records_and_nothing_else(drawn, elsewhere):
         sources.find("nowhere://bucket", rules)
     with pytest.raises(UserError, match="Beam lists one folder, and not those below it"):
         records.find("hdfs://host:8020/records")
+
+
+def test_a_folder_is_scored_where_no_part_of_it_is_local(drawn, elsewhere, tmp_path):
+    model = export(tmp_path / "model")
+    for path in sorted(drawn.rglob("*.png"))[:3]:
+        folders.write(f"{elsewhere}/in/{path.name}", path.read_bytes())
+    job = batch_predict.Job(f"{elsewhere}/in", f"{elsewhere}/out", model)
+    assert job.run().images == 3
+    assert folders.names(f"{elsewhere}/out") == ["predict.json", "predictions.csv", "rejects.csv"]
+    with folders.open_file(f"{elsewhere}/out/predictions.csv") as file:
+        assert len(file.read().decode().splitlines()) == 4
+    assert batch_predict.Job(f"{elsewhere}/in", f"{elsewhere}/out", model).done

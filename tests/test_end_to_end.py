@@ -1,5 +1,6 @@
 """The whole pipeline on drawn X-rays: pushed, from the cache, refused; and what was pushed."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -184,6 +185,22 @@ def test_a_photograph_gets_no_score_unless_forced(pushed, tfxray, tmp_path):
     found = json.loads(forced.out.strip().splitlines()[-1])
     assert found["unlike"]
     assert set(found["scores"]) == {"NORMAL", "PNEUMONIA"}
+
+
+def test_a_folder_is_scored_as_its_images_are(pushed, tfxray, drawn, tmp_path):
+    model = pushed["pushed_model"]
+    done = tfxray("predict", "--input", drawn, "--output", tmp_path / "out", "--model", model)
+    assert done.code == 0, done.err
+    rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").open()))
+    assert len(rows) == 300
+    told = tfxray(
+        "predict", *(drawn / row["name"] for row in rows[:40]), "--model", model, "--json"
+    )
+    for row, line in zip(rows, told.out.strip().splitlines(), strict=False):
+        one = json.loads(line)
+        assert (row["label"], row["unlike"] == "true") == (one["label"] or "", one["unlike"])
+        if one["scores"]:
+            assert float(row["score"]) == pytest.approx(one["scores"]["PNEUMONIA"], abs=1e-5)
 
 
 def examples(out, split):

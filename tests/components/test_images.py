@@ -56,6 +56,27 @@ def test_jpeg_and_png_are_kept_byte_for_byte():
         assert images.read(READABLE[name]).encoded == READABLE[name]
 
 
+@pytest.mark.parametrize(("kind", "behind"), [("JPEG", False), ("PNG", False), ("PNG", True)])
+def test_an_image_to_be_turned_is_handed_on_turned(kind, behind):
+    tags = GREY.getexif()
+    tags[0x0112] = 6
+    given = encode(GREY, kind, exif=tags)
+    if behind:  # the pixels, where a header tells nothing of it
+        start = given.index(b"eXIf") - 4
+        chunk = given[start : start + 12 + int.from_bytes(given[start : start + 4], "big")]
+        given = given.replace(chunk, b"").replace(given[-12:], chunk + given[-12:])
+    taken = tf.io.decode_image(images.as_taken(given), channels=1, expand_animations=False)
+    assert np.array_equal(taken[..., 0], images.decode_grey(given)[1])
+    assert taken.shape[:2] == (60, 40)
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_what_is_handed_on_has_the_pixels_that_are_read(name):
+    taken = images.as_taken(READABLE[name])
+    assert taken == images.read(READABLE[name]).encoded or name in ("bmp", "tiff", "webp")
+    assert np.array_equal(images.decode_grey(taken)[1], images.decode_grey(READABLE[name])[1])
+
+
 def test_the_digest_is_of_the_pixels_not_of_the_file():
     digest = images.read(READABLE["grey png"]).sha256
     assert images.read(encode(GREY, "PNG", compress_level=0)).sha256 == digest

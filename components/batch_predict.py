@@ -1,0 +1,238 @@
+"""Scores a folder of images or TFRecords with a pushed model: a Beam job that goes on if killed."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+from apache_beam.utils.shared import Shared
+
+from tfxray.components import beam_options, folders, images, names, parts, scoring
+from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
+from tfxray.components.predict import Model, find_model
+
+_FORMAT = 1  # of a part's result
+_RESULT = "result"  # the folder that becomes the output
+_LOCK = "lock"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of the images; written to `predict.json` beside the predictions.
+
+    Attributes:
+        predictions: The file of scores.
+        model: The version's folder.
+        classes: In the order of their labels; scores are the last one's.
+        threshold: The score from which on the label is the last class.
+        images: Found.
+        scored: With a score.
+        withheld: Unlike the training data, and therefore without.
+        rejected: How many are in `rejects.csv`.
+        labels: Scored images per class.
+        reasons: Rejected images per reason.
+        before: Images that were done when an earlier call was killed.
+        seconds: Of this call.
+        key: A digest of model, input and settings.
+    """
+
+    predictions: str
+    model: str
+    classes: list[str]
+    threshold: float
+    images: int
+    scored: int
+    withheld: int
+    rejected: int
+    labels: dict[str, int]
+    reasons: dict[str, int]
+    before: int
+    seconds: float
+    key: str
+
+
+class Job:
+    """The scoring of one input by one model into one folder.
+
+    Attributes:
+        images: How many were found.
+        done: What an earlier call came to, where that leaves nothing to do; else None.
+    """
+
+    def __init__(
+        self,
+        source: StrPath,
+        out: StrPath,
+        model: StrPath,
+        force: bool = False,
+        max_pixels: int = images.MAX_PIXELS,
+        features: Mapping[str, str] | None = None,
+    ):
+        """Looks at what there is to do.
+
+        Args:
+            source: Folder of images, or of TFRecords, on any of Beam's file systems.
+            out: Likewise. Appears when everything is scored.
+            model: See `predict.find_model`.
+            force: Give scores of images unlike the training data, too.
+            max_pixels: Larger images are rejected undecoded.
+            features: For TFRecords: the name there of each feature of the contract.
+
+        Raises:
+            UserError: No input, no model, or `out` holds something else.
+        """
+        self._start = time.monotonic()
+        self._out = _checked(os.fspath(out).rstrip("/"))
+        self._model, self._force = find_model(model), force
+        self._source = parts.Source(os.fspath(source), max_pixels, dict(features or {}))
+        self._parts = self._source.parts([_FORMAT, _fingerprint(self._model), force])
+        self._key = parts.digest([part.key for part in self._parts])
+        self.images = sum(part.images for part in self._parts)
+        if not self.images:
+            raise UserError(f"{source}: holds neither images nor TFRecords with any (--input)")
+        self.done = self._report()
+
+    def _report(self) -> Report | None:
+        path = os.path.join(self._out, names.PREDICT_REPORT)
+        if not folders.is_file(path):
+            return None
+        with folders.open_file(path) as file:
+            content = json.loads(file.read())
+        return Report(**content) if content.get("key") == self._key else None
+
+    def run(self, options: Sequence[str] = ()) -> Report:
+        """Scores what has no score yet, and writes `out`.
+
+        Args:
+            options: As on Beam's command line.
+
+        Raises:
+            UserError: The model cannot be loaded, or `out` cannot be written.
+        """
+        shared = Shared()
+        # As long as this process holds the model, workers within it take the same one.
+        model = shared.acquire(lambda: Model(self._model))
+        classes, threshold = _operating_point(model)
+        parent, name = os.path.split(self._out)
+        partial = os.path.join(parent, names.PARTIAL.format(name))
+        with _locked(partial, self._out):
+            results = scoring.Results(partial)
+            left = [part for part in self._parts if results.read(part) is None]
+            before = self.images - sum(part.images for part in left)
+            work = scoring.Work(
+                self._source, results, self._model, classes[-1], self._force,
+                self.images, before, shared,
+            )  # fmt: skip
+            _score(left, work, options)
+            folder = os.path.join(partial, _RESULT)
+            report = Report(
+                predictions=os.path.join(self._out, names.PREDICTIONS),
+                model=self._model,
+                classes=classes,
+                threshold=threshold,
+                images=self.images,
+                **self._gather(results, folder),
+                before=before,
+                seconds=round(time.monotonic() - self._start, 1),
+                key=self._key,
+            )
+            content = json.dumps(dataclasses.asdict(report), indent=1).encode()
+            folders.write(os.path.join(folder, names.PREDICT_REPORT), content)
+            folders.move(folder, self._out, last=names.PREDICT_REPORT)
+            folders.remove(partial)
+        return report
+
+    def _gather(self, results: scoring.Results, folder: str) -> dict[str, Any]:
+        """Writes the parts' results as two files; returns what the report tells of them."""
+        if folders.is_local(folder):
+            os.makedirs(folder, exist_ok=True)
+        counts, reasons, labels = Counter[str](), Counter[str](), Counter[str]()
+        predictions = os.path.join(folder, names.PREDICTIONS)
+        rejects = os.path.join(folder, names.REJECTS)
+        with (
+            folders.table(predictions, scoring.COLUMNS) as told,
+            folders.table(rejects, names.REJECT_COLUMNS) as rejected,
+        ):
+            for part in self._parts:
+                for kind, *row in results.read(part) or ():
+                    counts[kind] += 1
+                    if kind == scoring.REJECTED:
+                        reasons[row[1]] += 1
+                        rejected.writerow(row)
+                    else:
+                        labels[row[1]] += kind == scoring.SCORED
+                        told.writerow(row)
+        if counts.total() != self.images:
+            raise RuntimeError(f"{self.images} images in, but {counts.total()} out: {counts}")
+        kinds = (scoring.SCORED, scoring.WITHHELD, scoring.REJECTED)
+        told_labels = {label: count for label, count in sorted(labels.items()) if label}
+        return {
+            **{kind: counts[kind] for kind in kinds},
+            "labels": told_labels,
+            "reasons": dict(sorted(reasons.items())),
+        }
+
+
+def _score(left: list[parts.Part], work: scoring.Work, options: Sequence[str]) -> None:
+    parsed = beam_options.parse(options)
+    if not left:
+        return
+    if work.before:
+        scoring.progress.info("%d of %d images are done already", work.before, work.images)
+    with beam.Pipeline(options=parsed) as pipeline:
+        groups = beam.Create(parts.grouped(left), reshuffle=True)
+        _ = pipeline | "Parts" >> groups | "Score" >> beam.ParDo(scoring.Score(work))
+
+
+def _checked(out: str) -> str:
+    out = os.path.abspath(out) if folders.is_local(out) else out
+    ours = {names.PREDICTIONS, names.REJECTS, names.PREDICT_REPORT}
+    held = set(folders.names(out))
+    if os.path.isfile(out) or held - ours or (held and names.PREDICT_REPORT not in held):
+        raise UserError(
+            f"{out}: holds something else than predictions; it would be lost. Name a folder that "
+            "is new, empty, or was written by tfxray predict (--output)"
+        )
+    return out
+
+
+def _fingerprint(model: str) -> str:
+    try:
+        return str(tf.saved_model.experimental.read_fingerprint(model))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise UserError(f"{model}: is no model of tfxray's: {error}") from None
+
+
+def _operating_point(model: Model) -> tuple[list[str], float]:
+    """Classes and threshold, which are told with any image, such as a black one."""
+    found = model.outputs([images.png(np.zeros((64, 64), np.uint8))])
+    return [name.decode() for name in found[names.CLASSES][0]], float(found[names.THRESHOLD][0])
+
+
+@contextlib.contextmanager
+def _locked(partial: str, out: str) -> Iterator[None]:
+    """Keeps a second call out, on this machine; elsewhere both do the same work."""
+    if not folders.is_local(partial):
+        yield
+        return
+    try:
+        os.makedirs(partial, exist_ok=True)
+        lock = os.open(os.path.join(partial, _LOCK), os.O_CREAT | os.O_WRONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with its process
+    except BlockingIOError:
+        raise UserError(f"{out}: another tfxray predict is at work there") from None
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror} (--output)") from None
+    try:
+        yield
+    finally:
+        os.close(lock)

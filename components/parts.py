@@ -1,0 +1,182 @@
+"""What there is to score: a folder's images or records, in parts.
+
+A part's key is a digest of all that its result depends on. Where there is a result under the key,
+it need not be computed again.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any
+
+from tfxray.components import files, folders, images, names, records, scan, sources
+from tfxray.components.folders import StrPath
+
+SIZE = 1000  # images: seconds of work, which is what a kill costs
+BATCH = 64  # what the served graph computes at once
+
+_TASK = 8
+_READERS = 8  # threads: of a file elsewhere, most of reading is waiting
+
+Item = tuple[str, bytes]  # an image file's name, or a record's place and content
+Read = tuple[str, bytes | images.Rejected]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Some images.
+
+    Attributes:
+        key: Of its result.
+        images: How many.
+        names: Of image files, below the folder.
+        file: Or of records, below the folder.
+        start: The first of them.
+    """
+
+    key: str
+    images: int
+    names: tuple[str, ...] = ()
+    file: str = ""
+    start: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A folder of images, or of TFRecords.
+
+    Attributes:
+        folder: On any of Beam's file systems.
+        max_pixels: Larger images are rejected undecoded.
+        features: Of TFRecords: the name there of each feature of the contract that has another.
+    """
+
+    folder: str
+    max_pixels: int = images.MAX_PIXELS
+    features: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def parts(self, settings: Sequence[Any]) -> list[Part]:
+        """All parts, in the order of the images.
+
+        Args:
+            settings: What results depend on, besides the input.
+
+        Raises:
+            UserError: No folder, or a damaged file of records.
+        """
+        given = [*settings, self.max_pixels, sorted(self.features.items())]
+        if held := records.listed(self.folder):
+            return list(self._of_records(held, given))
+        listed = sources.images(self.folder)
+        stamp = _stamps(self.folder)
+        chunks = (listed[i : i + SIZE] for i in range(0, len(listed), SIZE))
+        return [
+            Part(digest([given, [(name, stamp(name)) for name in chunk]]), len(chunk), tuple(chunk))
+            for chunk in chunks
+        ]
+
+    def _of_records(self, held: list[str], given: list[Any]) -> Iterator[Part]:
+        stamp = _stamps(self.folder)
+        for file in held:
+            path = os.path.join(self.folder, file)
+            with folders.local_copy(path) as local:
+                count = sum(1 for _ in scan.numbered(local, path))
+            for start in range(0, count, SIZE):
+                key = digest([given, file, stamp(file), start])
+                yield Part(key, min(SIZE, count - start), file=file, start=start)
+
+    def batches(
+        self, parts: Sequence[Part]
+    ) -> Generator[tuple[Part, Iterator[list[Read]]], None, None]:
+        """Reads parts, one batch ahead of who takes them.
+
+        Args:
+            parts: Of one file, where of records, in its order.
+
+        Yields:
+            Each part, and its images with their names: as TensorFlow takes them, or why they
+            cannot be used.
+        """
+        folder = files.Folder(self.folder, self.max_pixels)
+
+        def of_file(name: str) -> Read:
+            return name, _tried(lambda: files.as_taken(folder.content(name), self.max_pixels))
+
+        with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
+            if not parts[0].file:
+                for part in parts:
+                    yield part, _ahead(pool, of_file, iter(part.names))
+                return
+            path = os.path.join(self.folder, parts[0].file)
+            with folders.local_copy(path) as local:
+                numbered = scan.numbered(local, path)
+                position = 0
+                for part in parts:
+                    skipped, position = part.start - position, part.start + part.images
+                    own = itertools.islice(numbered, skipped, skipped + part.images)
+                    items = ((f"{part.file}#{place}", record) for place, record in own)
+                    yield part, _ahead(pool, self._of_record, items)
+
+    def _of_record(self, item: Item) -> Read:
+        name, record = item
+        try:
+            found = scan.values(record, self.features)
+        except Exception as error:
+            return name, images.rejected(error)
+        name, encoded = str(found.get(names.FILENAME) or name), found.get(names.IMAGE)
+        if not isinstance(encoded, bytes):
+            return name, images.Rejected("empty", "the record holds no image")
+        return name, _tried(lambda: files.as_taken(encoded, self.max_pixels))
+
+
+def grouped(parts: Sequence[Part]) -> list[list[Part]]:
+    """Parts that are read together: those of one file of records, which is read from its start."""
+    return [list(own) for _, own in itertools.groupby(parts, lambda part: part.file or part.key)]
+
+
+def digest(content: Any) -> str:
+    """A digest of lists, texts and numbers."""
+    # As JSON, which is ASCII whatever the names are.
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _tried(read: Callable[[], bytes]) -> bytes | images.Rejected:
+    try:
+        return read()
+    except Exception as error:
+        return images.rejected(error)
+
+
+def _ahead(
+    pool: concurrent.futures.Executor, read: Callable[[Any], Read], items: Iterator[Any]
+) -> Iterator[list[Read]]:
+    coming: Iterator[list[Read]] = iter(())
+    while batch := list(itertools.islice(items, BATCH)):
+        # Several at a time: to hand one over costs as much as to read it.
+        tasks = [batch[i : i + _TASK] for i in range(0, len(batch), _TASK)]
+        following = pool.map(lambda task: [read(item) for item in task], tasks)
+        if done := [item for task in coming for item in task]:
+            yield done
+        coming = following
+    if done := [item for task in coming for item in task]:
+        yield done
+
+
+def _stamps(folder: StrPath) -> Callable[[str], tuple[float, ...]]:
+    """Sizes and times of a folder's files, by name."""
+    if not folders.is_local(folder):
+        held = {file.name: (file.size, file.updated) for file in folders.listed(os.fspath(folder))}
+        return lambda name: held.get(name, ())
+
+    def stamp(name: str) -> tuple[float, ...]:
+        try:
+            found = os.lstat(os.path.join(folder, name))
+        except OSError:  # gone meanwhile
+            return ()
+        return found.st_size, found.st_mtime_ns
+
+    return stamp

@@ -1,0 +1,162 @@
+"""What a worker of batch scoring does: reads a part, scores it, and writes its result.
+
+All in one stage, so that no image passes a shuffle, behind which Beam would keep them all, and what
+is done is on disk at once. RunInference of Beam's gives its results to a later stage, and ends the
+job with one damaged image; that of TFX, BulkInferrer's too, finds no variables in what Keras 3
+exports.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from apache_beam.utils.shared import Shared
+
+from tfxray.components import folders, images, names, parts
+from tfxray.components.predict import Model, Prediction
+
+COLUMNS = ("name", "label", "score", "threshold", "distance", "unlike")
+
+# What a line of a result begins with.
+SCORED, WITHHELD, REJECTED = "scored", "withheld", "rejected"
+
+progress = logging.getLogger(names.PROGRESS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The results of parts, as files of JSON lines.
+
+    Attributes:
+        folder: Where they lie.
+    """
+
+    folder: str
+
+    def _path(self, part: parts.Part) -> str:
+        return os.path.join(self.folder, f"{part.key}.jsonl")
+
+    def write(self, part: parts.Part, lines: Sequence[Sequence[Any]]) -> None:
+        """Writes a part's result: one line per image, or it is none."""
+        if len(lines) != part.images:
+            raise RuntimeError(f"{part.images} images in, but {len(lines)} out")
+        folders.write(self._path(part), "".join(f"{json.dumps(li)}\n" for li in lines).encode())
+
+    def read(self, part: parts.Part) -> list[list[Any]] | None:
+        """A part's result; None where there is none, or a writer was killed over it."""
+        try:
+            with folders.open_file(self._path(part)) as file:
+                content = file.read()
+        except OSError:
+            return None
+        if content.count(b"\n") != part.images:
+            return None
+        return [json.loads(line) for line in content.splitlines()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What is done to each part.
+
+    Attributes:
+        source: Where parts are read.
+        results: Where their results go.
+        model: The model's folder.
+        positive: The class whose score is told.
+        force: Give scores of images unlike the training data, too.
+        images: Of all parts.
+        before: How many of them are done already.
+        shared: Holds one model for all threads of a process.
+    """
+
+    source: parts.Source
+    results: Results
+    model: str
+    positive: str
+    force: bool
+    images: int
+    before: int
+    shared: Shared
+
+
+class Score(beam.DoFn):
+    """Groups of parts to their results, in files."""
+
+    def __init__(self, work: Work):
+        self._work = work
+
+    def setup(self) -> None:
+        """See `beam.DoFn`."""
+        self._model = self._work.shared.acquire(lambda: Model(self._work.model))
+        self._start, self._done = time.monotonic(), 0
+
+    def process(self, group: list[parts.Part]) -> Iterator[int]:
+        """Scores the parts of a group, one after the other; tells the images of each."""
+        work = self._work
+        with contextlib.closing(work.source.batches(group)) as read:
+            for part, batches in read:
+                lines: list[Sequence[Any]] = []
+                for batch in batches:
+                    lines += self._lines(batch)
+                    self._tell(len(batch))
+                work.results.write(part, lines)
+                yield part.images
+
+    def _lines(self, batch: list[parts.Read]) -> Iterator[Sequence[Any]]:
+        usable = []
+        for name, encoded in batch:
+            if isinstance(encoded, images.Rejected):
+                yield _reject(name, encoded)
+            else:
+                usable.append((name, encoded))
+        if usable:
+            yield from self._scored(usable)
+
+    def _scored(self, usable: list[tuple[str, bytes]]) -> Iterator[Sequence[Any]]:
+        try:
+            found = self._model.predict(usable, self._work.force)
+        except tf.errors.InvalidArgumentError as error:  # an image is damaged within: which?
+            if len(usable) > 1:
+                for one in usable:
+                    yield from self._scored([one])
+                return
+            yield _reject(usable[0][0], _damage(usable[0][1], error))
+            return
+        yield from (_row(prediction, self._work.positive) for prediction in found)
+
+    def _tell(self, images: int) -> None:
+        self._done += images
+        done, seconds = self._work.before + self._done, time.monotonic() - self._start
+        left = datetime.timedelta(seconds=round((self._work.images - done) * seconds / self._done))
+        progress.info(
+            "%d of %d images, %.0f/s, %s left", done, self._work.images, self._done / seconds, left
+        )
+
+
+def _row(found: Prediction, positive: str) -> Sequence[Any]:
+    unlike = "true" if found.unlike else "false"
+    score = f"{found.scores[positive]:.7g}" if found.scores else ""
+    kind = SCORED if found.scores else WITHHELD
+    measured = (f"{found.threshold:.7g}", f"{found.distance:.4g}")
+    return kind, found.path, found.label or "", score, *measured, unlike
+
+
+def _reject(name: str, rejected: images.Rejected) -> Sequence[Any]:
+    return REJECTED, name, rejected.code, rejected.detail
+
+
+def _damage(encoded: bytes, error: Exception) -> images.Rejected:
+    """Why TensorFlow could not decode an image, in ingest's words where ingest would see it."""
+    try:
+        images.decode_grey(encoded)
+    except images.Rejected as rejected:
+        return rejected
+    return images.rejected(error)

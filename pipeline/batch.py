@@ -1,0 +1,53 @@
+"""`tfxray predict --input`: a folder's images scored, with progress on the screen."""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfxray.components import names
+from tfxray.pipeline.light import without_keras
+from tfxray.pipeline.screen import ProgressHandler, Screen, output_to
+
+if TYPE_CHECKING:
+    from tfxray.components.batch_predict import Report
+
+_INTERVAL = 10  # seconds between two lines
+
+
+def predict(source: str, out: str, model: str, force: bool, config: Any) -> "Report":
+    """Scores a folder of images or TFRecords, and tells what became of them.
+
+    Args:
+        source: The folder.
+        out: Where predictions, rejects and report go.
+        model: See `predict.find_model`.
+        force: Give scores of images unlike the training data, too.
+        config: For `ingest.max_pixels`, `ingest.features` and `beam.options`; or None.
+
+    Raises:
+        UserError: See `batch_predict.Job`.
+    """
+    screen = Screen()
+    handler, progress = ProgressHandler(screen, _INTERVAL), logging.getLogger(names.PROGRESS)
+    progress.addHandler(handler)
+    try:
+        with output_to(Path(os.devnull)):
+            with without_keras():
+                from tfxray.components import batch_predict
+            limits = (config.ingest.max_pixels, config.ingest.features) if config else ()
+            job = batch_predict.Job(source, out, model, force, *limits)
+            report = job.done or job.run(config.beam.options if config else ())
+    finally:
+        progress.removeHandler(handler)
+    if job.done:
+        screen.say(f"nothing to do: {out} holds the scores of these images by this model")
+    if report.withheld:
+        screen.say(
+            f"{report.withheld} of {report.images} not like the training data, score withheld; "
+            "--force shows it"
+        )
+    if report.rejected:
+        rejects = os.path.join(out, names.REJECTS)
+        screen.say(f"{report.rejected} of {report.images} rejected: {rejects}")
+    return report

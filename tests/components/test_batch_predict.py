@@ -1,0 +1,204 @@
+"""Scoring folders: every image accounted for, and none scored twice, whatever happens meanwhile."""
+
+import csv
+import fcntl
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.components.test_odd_inputs import READ, REJECTED
+from tests.scorer import export
+from tfxray.components import batch_predict, names, parts, predict, scoring
+from tfxray.components.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return export(tmp_path_factory.mktemp("model") / "1")
+
+
+@pytest.fixture
+def greys(tmp_path):
+    """Twelve images, from black to light grey, in folders of any depth."""
+    folder = tmp_path / "in"
+    for number in range(12):
+        path = folder / ("a" if number < 6 else "b/c") / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), number * 20).save(path)
+    return folder
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The names that a model was asked about, in batches of three and parts of five."""
+    asked = []
+    score = predict.Model.predict
+
+    def counting(self, read, force):
+        asked.extend(name for name, _ in read)
+        return score(self, read, force)
+
+    monkeypatch.setattr(predict.Model, "predict", counting)
+    monkeypatch.setattr(parts, "SIZE", 5)
+    monkeypatch.setattr(parts, "BATCH", 3)
+    return asked
+
+
+def rows(out, name=names.PREDICTIONS):
+    with (out / name).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+def run(*arguments, **options):
+    return batch_predict.Job(*arguments, **options).run()
+
+
+def test_images_are_scored_as_one_by_one_and_set_aside_as_by_ingest(tmp_path, model):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    given = {**READ, **{name: content for name, (content, _) in REJECTED.items()}}
+    given['=1+1,\n"quoted".png'] = READ["grey.png"]
+    given[os.fsdecode(b"caf\xe9.png")] = READ["grey.png"]
+    for name, content in given.items():
+        (source / name).write_bytes(content)
+    (source / "notes.csv").write_text("none of the images")
+    (tmp_path / "secret.png").write_bytes(READ["grey.png"])
+    os.symlink(tmp_path / "secret.png", source / "link.png")
+    os.mkfifo(source / "pipe.png")
+
+    report = run(source, out, model, force=True, max_pixels=100_000_000)
+
+    expected = {name: reason for name, (_, reason) in REJECTED.items()}
+    expected |= {"link.png": "outside", "pipe.png": "empty"}
+    found = {row["name"]: row["reason"] for row in rows(out, names.REJECTS)}
+    assert found == expected
+    scored = rows(out)
+    assert [row["name"] for row in scored] == sorted(given.keys() - expected.keys())
+    assert (report.images, report.scored) == (len(given) + 2, len(scored))
+    assert json.loads((out / names.PREDICT_REPORT).read_text())["rejected"] == len(expected)
+    singly = predict.predict([str(source / row["name"]) for row in scored], model, force=True)
+    for row, one in zip(scored, singly, strict=True):
+        assert row["label"] == one.label
+        assert float(row["score"]) == pytest.approx(one.scores["PNEUMONIA"], abs=1e-6)
+
+
+def test_a_call_goes_on_where_another_was_killed(tmp_path, greys, model, counted, monkeypatch):
+    run(greys, tmp_path / "whole", model)
+    whole, write = list(counted), scoring.Results.write
+    counted.clear()
+
+    def killed(results, part, lines):
+        if len(counted) > 5:
+            with open(results._path(part), "w") as file:  # what a kill may leave of a file
+                file.write('["scored", "00.png"')
+            raise RuntimeError("killed")
+        write(results, part, lines)
+
+    monkeypatch.setattr(scoring.Results, "write", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(greys, tmp_path / "out", model)
+    assert not (tmp_path / "out").exists()
+    counted.clear()
+    monkeypatch.setattr(scoring.Results, "write", write)
+    report = run(greys, tmp_path / "out", model)
+    assert report.before == 5
+    assert counted == whole[5:]
+    for name in (names.PREDICTIONS, names.REJECTS):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out", "whole"]
+
+
+def test_what_is_done_is_not_done_again_unless_something_changed(tmp_path, greys, model, counted):
+    first, out = run(greys, tmp_path / "out", model), tmp_path / "out"
+    assert batch_predict.Job(greys, out, model).done == first
+    assert batch_predict.Job(greys, out, model, force=True).done is None
+    other = export(tmp_path / "2", threshold=0.1)
+    assert run(greys, out, other).labels == {"NORMAL": 2, "PNEUMONIA": 10}
+    assert first.labels == {"NORMAL": 7, "PNEUMONIA": 5}
+    Image.new("L", (8, 8), 250).save(greys / "a/00.png")
+    counted.clear()
+    assert run(greys, out, other).labels == {"NORMAL": 1, "PNEUMONIA": 11}
+    assert len(counted) == 12
+
+
+def test_a_score_is_withheld_where_the_image_is_like_none(tmp_path, greys, model):
+    Image.new("L", (8, 8), 255).save(greys / "white.png")
+    report = run(greys, tmp_path / "out", model)
+    assert (report.scored, report.withheld) == (12, 1)
+    white = rows(tmp_path / "out")[-1]
+    assert (white["label"], white["score"], white["unlike"]) == ("", "", "true")
+    forced = run(greys, tmp_path / "out", model, force=True)
+    assert (forced.scored, forced.withheld) == (13, 0)
+    assert rows(tmp_path / "out")[-1]["score"] == "1"
+
+
+def record(**features):
+    example = tf.train.Example()
+    for name, value in features.items():
+        example.features.feature[name].bytes_list.value.append(value)
+    return example.SerializeToString()
+
+
+def test_records_are_scored_under_their_own_names(tmp_path, greys, model, counted):
+    source, images = tmp_path / "records", sorted(greys.rglob("*.png"), key=lambda p: p.name)
+    source.mkdir()
+    for file, options in (("a.tfrecord", None), ("b.tfrecord.gz", "GZIP")):
+        with tf.io.TFRecordWriter(str(source / file), options) as writer:
+            for path in images:
+                writer.write(record(x=path.read_bytes(), who=path.name.encode()))
+            writer.write(record(who=b"nothing.png"))
+            writer.write(record(x=images[-1].read_bytes()))
+            writer.write(b"no example")
+    report = run(
+        source, tmp_path / "out", model, features={names.IMAGE: "x", names.FILENAME: "who"}
+    )
+    assert (report.images, report.scored, report.rejected) == (30, 26, 4)
+    scored, rejected = rows(tmp_path / "out"), rows(tmp_path / "out", names.REJECTS)
+    assert [row["name"] for row in scored[:13]] == [*(p.name for p in images), "a.tfrecord#13"]
+    assert [(row["name"], row["reason"]) for row in rejected[2:]] == [
+        ("nothing.png", "empty"), ("b.tfrecord.gz#14", "damaged"),
+    ]  # fmt: skip
+    assert float(scored[5]["score"]) == pytest.approx(100 / 255, abs=1e-6)
+    (source / "a.tfrecord").write_bytes((source / "a.tfrecord").read_bytes()[:-5])
+    with pytest.raises(UserError, match="damaged after record 14"):
+        run(source, tmp_path / "out", model)
+
+
+def test_what_cannot_be_done_is_refused_before_anything_is_lost(tmp_path, greys, model):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.txt").write_text("three years of work")
+    (tmp_path / "empty").mkdir()
+    for source, out, by, message in [
+        (greys, tmp_path / "thesis", model, "it would be lost"),
+        (greys, greys / "a/00.png", model, "it would be lost"),
+        (greys, greys / "a/00.png" / "out", model, "cannot be written"),
+        (tmp_path / "empty", tmp_path / "out", model, "holds neither images nor TFRecords"),
+        (tmp_path / "none", tmp_path / "out", model, "no such folder"),
+        (greys, tmp_path / "out", tmp_path / "empty", "holds no model"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            run(source, out, by)
+    broken = export(tmp_path / "broken")
+    (broken / "variables" / "variables.index").write_bytes(b"")
+    with pytest.raises(UserError, match="is no model of tfxray's"):
+        run(greys, tmp_path / "out", broken)
+    assert (tmp_path / "thesis" / "thesis.txt").read_text() == "three years of work"
+    partial = tmp_path / names.PARTIAL.format("out")
+    partial.mkdir(exist_ok=True)
+    with (partial / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another tfxray predict is at work there"):
+            run(greys, tmp_path / "out", model)
+
+
+def test_a_large_noisy_image_is_scored_by_its_own_pixels(tmp_path, model):
+    noise = np.random.default_rng(0).integers(0, 200, (300, 400)).astype(np.uint8)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(noise).save(tmp_path / "in" / "noise.tiff")
+    run(tmp_path / "in", tmp_path / "out", model)
+    (row,) = rows(tmp_path / "out")
+    assert float(row["score"]) == pytest.approx(noise.mean() / 255, abs=1e-6)
