@@ -135,9 +135,10 @@ class Clean:
         """
         starts = [start for start in map(runs.started, newest) if start]
         since = min(starts).timestamp() if starts else float("inf")
-        records = {path.resolve() for path in self._lineage.records(self.kept)}
+        # By their names, which tell their content: `out` may have been moved.
+        taken = {part for path in self._lineage.records(self.kept) for part in path.parts}
         for path in sorted((*self._out.glob("data/records-*"), *self._out.glob("state/*"))):
-            if not path.is_dir() or not self._own(path) or records & {path, *path.rglob("*")}:
+            if path.name in taken or not path.is_dir() or not self._own(path):
                 continue
             if max(item.lstat().st_mtime for item in (path, *path.rglob("*"))) < since:
                 yield Removal(str(path.relative_to(self._out)), [path], size(path))

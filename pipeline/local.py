@@ -117,13 +117,13 @@ class Run:
             resolved = self.folder / outcome.RESOLVED
             ingest = data_source.Ingest(source, self.config, resolved, self.out, self.folder / LOG)
         try:
+            if ingest and not ingest.cached and self.part.start not in (None, "ExampleGen"):
+                raise self.part.nothing_from("the ingest")
             with self._step("start-up"):
                 prepare.check_model(self.config)
                 from tfxray.pipeline import launch, partial, pipeline  # a dozen seconds
             with self._step("ingest") as step:
                 if ingest:
-                    if self.part.start not in (None, "ExampleGen") and not ingest.cached:
-                        raise self.part.nothing_from("the ingest")
                     prepared = prepare.ingested(ingest, self.screen.say)
                     step.note = "cached" if ingest.cached else ""
                 else:
@@ -146,7 +146,6 @@ class Run:
                 self._launch(ir, node, role, connection)
             if self.part:
                 self.summary.status = "prepared"
-                self.summary.reason = f"only a part was to be run: {self.part}"
         except DataRejected as error:
             self.summary.status, self.summary.reason = "data_rejected", str(error)
             (self.folder / outcome.VERDICT).write_text(error.verdict, encoding="utf-8")
@@ -180,6 +179,8 @@ class Run:
 
         done = history.node_runs(connection, self.config.name, self.id)
         uris = self.uris = outcome.conclude(self.summary, done, str(self.folder))
+        if self.summary.status == "prepared":
+            self.summary.reason = f"only a part was to be run: {self.part}"
         for finding in self.summary.findings:
             if finding["action"] != "fail":
                 style = "yellow" if finding["action"] == "warn" else None

@@ -113,7 +113,7 @@ def conclude(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[
                 summary.auc_interval = [found.auc.low, found.auc.high]
     pushed = done["Pusher"].outputs.get("pushed_model") if "Pusher" in done else None
     if pushed and pushed.properties.get("pushed") == 1:
-        summary.status, summary.reason = "pushed", None
+        summary.status = "pushed"
         summary.pushed_model = str(pushed.properties["pushed_destination"])
     elif found and (pushed or (summary.status == "prepared" and not found.blessed)):
         summary.status, summary.reason = "not_blessed", "; ".join(found.reasons)

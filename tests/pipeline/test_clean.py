@@ -1,6 +1,7 @@
 """What a clean removes, and what it must not: made runs in a metadata store."""
 
 import os
+import threading
 import time
 
 import pytest
@@ -186,6 +187,22 @@ def test_nothing_is_removed_while_a_run_goes_on(out, tfxray):
     assert done.code == 2
     assert "a run, a search or a clean is going on there" in done.err
     assert remaining(out) == [run]
+
+
+def test_a_run_waits_for_the_end_of_a_clean(out):
+    told, begun = threading.Event(), threading.Event()
+
+    def run():
+        with in_use.shared(out.folder, lambda line: told.set()):
+            begun.set()
+
+    with in_use.alone(out.folder):
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert told.wait(10)
+        assert not begun.is_set()
+    thread.join(10)
+    assert begun.is_set()
 
 
 def test_a_folder_without_a_metadata_store_is_left_alone(tfxray, tmp_path):
