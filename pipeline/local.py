@@ -201,7 +201,7 @@ def latest(out: Path) -> Path:
     """
     for path in sorted(out.glob(f"runs/*/{outcome.SUMMARY}"), reverse=True):
         summary = outcome.read(path.parent)
-        if summary and (summary.review or summary.status != "prepared"):
+        if not summary or summary.review or summary.status != "prepared":
             return path.parent
     raise UserError(f"{out}: holds no run of tfxray (--out)")
 
@@ -239,9 +239,13 @@ def write_review(out: Path, folder: Path) -> Path:
 
     Returns:
         The page.
+
+    Raises:
+        UserError: The run's summary or config cannot be read.
     """
     summary = outcome.read(folder)
-    assert summary  # see `latest`
+    if not summary:
+        raise UserError(f"{folder / outcome.SUMMARY}: cannot be read")
     config, uris = artifacts(out, folder)
     outcome.write_page(summary, config, uris, str(folder))
     return folder / outcome.REVIEW
