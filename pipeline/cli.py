@@ -13,12 +13,15 @@ from tfxray.components import names
 from tfxray.components.errors import UserError
 from tfxray.pipeline import quiet  # noqa: F401
 from tfxray.pipeline.cli_cluster import compile_command, submit
+from tfxray.pipeline.cli_history import clean, runs
+from tfxray.pipeline.nodes import NODES, Part
 from tfxray.pipeline.options import ANYWHERE, PATH, config_options
 
 EPILOG = (
     "Exit codes: 0 pushed or done, 1 failure, 2 bad usage, config or input, "
     "3 not blessed, 4 data refused."
 )
+NODE = click.Choice(NODES)
 
 
 class _Group(click.Group):
@@ -123,14 +126,29 @@ def ingest(
 @click.option(
     "--out", type=PATH, required=True, help="Folder for runs, artifacts and pushed models."
 )
+@click.option("--from", "start", type=NODE, help="Run this node and all that depends on it; take "
+              "what comes before from earlier runs.")  # fmt: skip
+@click.option("--to", "end", type=NODE, help="End after this node.")
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json as the last line.")
-def run(config: Any, data: str | None, out: Path, as_json: bool) -> None:
+@click.pass_context
+def run(
+    ctx: click.Context,
+    config: Any,
+    data: str | None,
+    out: Path,
+    start: str | None,
+    end: str | None,
+    as_json: bool,
+) -> None:
     """Run the pipeline on this machine."""
-    from tfxray.pipeline import local, outcome
+    from tfxray.pipeline import in_use, local, outcome
     from tfxray.pipeline.screen import Screen
 
+    part = Part(start, end)
+    part.check()
     screen = Screen()
-    this = local.Run(config, out, screen)
+    ctx.with_resource(in_use.shared(out, screen.say))
+    this = local.Run(config, out, screen, part)
     try:
         summary = this(data)
         _verdict(screen, this, summary)
@@ -161,7 +179,9 @@ def _verdict(screen: Any, this: Any, summary: Any) -> None:
 @click.option("--out", type=PATH, required=True, help="As of tfxray run, which shares its cache.")
 @click.option("--trials", type=click.IntRange(2), help="How many; default: the config's.")
 @click.option("--write", type=PATH, help="The config to write; default: a file below --out.")
+@click.pass_context
 def tune(
+    ctx: click.Context,
     config: Any,
     config_path: Path,
     overrides: tuple[str, ...],
@@ -171,7 +191,7 @@ def tune(
     write: Path | None,
 ) -> None:
     """Search the config's ranges for better settings of the head; write them as a config."""
-    from tfxray.pipeline import local, outcome
+    from tfxray.pipeline import in_use, local, outcome
     from tfxray.pipeline import tune as tuning
     from tfxray.pipeline.screen import Screen
 
@@ -183,6 +203,7 @@ def tune(
     spaces = tuning.spaces(config)
     tuning.check_target(source, write)
     screen = Screen()
+    ctx.with_resource(in_use.shared(out, screen.say))
     run = tuning.prepared(config, data, out, screen)
     if run.summary.status != "prepared":
         _verdict(screen, run, run.summary)
@@ -365,6 +386,8 @@ def _propose(proposal: Any, run_id: str, write: bool) -> None:
         click.echo(f"not to be mended by a schema: {feature}: {description}", err=True)
 
 
+main.add_command(runs)
+main.add_command(clean)
 main.add_command(compile_command)
 main.add_command(submit)
 

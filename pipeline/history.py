@@ -1,10 +1,15 @@
 """What a run's nodes did and wrote, by the metadata store."""
 
 import dataclasses
+from pathlib import Path
 
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from tfxray.components.errors import UserError
+
+DATABASE = "metadata.db"  # below a local run's `--out`
+_CLEANED = "cleaned"  # on the context of a run whose files were removed
 _OUTPUT_EVENTS = (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT, mlmd.Event.DECLARED_OUTPUT)
 
 
@@ -48,6 +53,64 @@ class NodeRun:
     def cached(self) -> bool:
         """Whether the outputs come from an earlier run."""
         return self.state == "CACHED"
+
+
+def connection(out: Path) -> mlmd.ConnectionConfig | None:
+    """The metadata store of local runs; None where there is none, which connecting would make.
+
+    Args:
+        out: The `--out` of the runs.
+    """
+    if not (out / DATABASE).is_file():
+        return None
+    found = mlmd.ConnectionConfig()
+    found.sqlite.filename_uri = str(out / DATABASE)
+    found.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE
+    return found
+
+
+def opened(out: Path) -> metadata_store.MetadataStore | None:
+    """The same, opened.
+
+    Args:
+        out: The `--out` of the runs.
+
+    Raises:
+        UserError: It is none, or damaged.
+    """
+    found = connection(out)
+    try:
+        return metadata_store.MetadataStore(found) if found else None
+    except RuntimeError as error:  # MLMD's own, of many lines
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"{out / DATABASE}: cannot be read: {reason}") from None
+
+
+def pipelines(store: metadata_store.MetadataStore) -> dict[str, str]:
+    """The pipeline of every run that was not cleaned away, by the run's id.
+
+    Args:
+        store: The metadata store.
+    """
+    return {
+        run.name: pipeline.name
+        for pipeline in store.get_contexts_by_type("pipeline")
+        for run in store.get_children_contexts_by_context(pipeline.id)
+        if run.type == "pipeline_run" and _CLEANED not in run.custom_properties
+    }
+
+
+def mark_cleaned(store: metadata_store.MetadataStore, run_id: str) -> None:
+    """Notes that a run's files were removed: the store itself forgets nothing.
+
+    Args:
+        store: The metadata store.
+        run_id: The run's; one that the store does not know will do.
+    """
+    context = store.get_context_by_type_and_name("pipeline_run", run_id)
+    if context:
+        context.custom_properties[_CLEANED].int_value = 1
+        store.put_contexts([context])
 
 
 def node_runs(

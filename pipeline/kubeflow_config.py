@@ -6,15 +6,10 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from tfxray.pipeline import durations, metadata_store
+from tfxray.pipeline.nodes import NODES
 from tfxray.pipeline.section import Section
 
 START, REVIEW = "Start", "Review"
-# Of the graph, in its order; a test holds them equal to what create_pipeline wires.
-NODES = (
-    "ExampleGen", "CuratedSchema", "StatisticsGen", "SchemaGen", "ExampleValidator",
-    "BaselineStatistics", "DistributionValidator", "DataGate", "Transform", "Trainer",
-    "BaselineModel", "Evaluator", "Pusher",
-)  # fmt: skip
 Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 Duration = Annotated[str, StringConstraints(pattern=durations.PATTERN)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]

@@ -1,6 +1,6 @@
 """Launches nodes of a compiled pipeline, one at a time, by TFX's portable launcher."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -13,6 +13,10 @@ from tfx.orchestration.portable import launcher, outputs_utils, runtime_paramete
 from tfx.proto.orchestration import pipeline_pb2
 
 from tfxray.pipeline import history
+
+
+class NotCached(Exception):
+    """A node that was to come from the cache would have to run."""
 
 
 def compile_run(pipeline: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
@@ -35,6 +39,7 @@ def run(
     node: pipeline_pb2.PipelineNode,
     connection: mlmd.ConnectionConfig,
     fence: Callable[[], None] | None = None,
+    only_cached: bool = False,
 ) -> history.NodeRun:
     """Runs one node: TFX's driver, executor and publisher.
 
@@ -44,11 +49,13 @@ def run(
         connection: The metadata store.
         fence: Called between the executor and the publisher; ends the process where another one
             may have taken over.
+        only_cached: Take its outputs from the cache, or fail. Resolvers, which have no cache, run.
 
     Returns:
         What became of it.
 
     Raises:
+        NotCached: With `only_cached`; the execution is published as failed.
         RuntimeError: Its inputs could not be resolved.
         Exception: What the executor raised; the execution is published as failed.
     """
@@ -60,9 +67,11 @@ def run(
         if places and not fileio.exists(places[-1]):
             # Somebody removed it. From the cache, nothing would stand where it is said to.
             node.execution_options.caching_options.enable_cache = False
-    _launch(ir, node, connection, fence)
+    _launch(ir, node, connection, _only_cached if only_cached else fence and _fenced(fence))
     done = history.node_runs(connection, pipeline, run_id).get(name)
     if done is None or not done.complete:
+        if only_cached:  # as little there as its inputs
+            raise NotCached(name)
         # TFX's launcher notes a node whose inputs are missing as failed, and goes on.
         raise RuntimeError(f"{name} did not run: its inputs could not be resolved")
     return done
@@ -97,8 +106,10 @@ def _launch(
     ir: pipeline_pb2.Pipeline,
     node: pipeline_pb2.PipelineNode,
     connection: mlmd.ConnectionConfig,
-    fence: Callable[[], None] | None,
+    changed: Callable[[Any], Any] | None,
 ) -> None:
+    """Runs TFX's launcher, its executor operators as they are or changed."""
+    operators = launcher.DEFAULT_EXECUTOR_OPERATORS.items()
     deployment = runner_utils.extract_local_deployment_config(ir)
     launcher.Launcher(
         pipeline_node=node,
@@ -108,12 +119,14 @@ def _launch(
         pipeline_runtime_spec=ir.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node.node_info.id),
         custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node.node_info.id),
-        custom_executor_operators=_fenced(fence) if fence else None,
+        custom_executor_operators={spec: changed(operator) for spec, operator in operators}
+        if changed
+        else None,
     ).launch()
 
 
-def _fenced(fence: Callable[[], None]) -> Mapping[Any, Any]:
-    """TFX's executor operators, with the fence behind each, whether it succeeded or failed."""
+def _fenced(fence: Callable[[], None]) -> Callable[[Any], Any]:
+    """Puts the fence behind an executor operator, whether it succeeded or failed."""
 
     def fenced(operator: Any) -> Any:
         class Fenced(operator):
@@ -125,6 +138,14 @@ def _fenced(fence: Callable[[], None]) -> Mapping[Any, Any]:
 
         return Fenced
 
-    return {
-        spec: fenced(operator) for spec, operator in launcher.DEFAULT_EXECUTOR_OPERATORS.items()
-    }
+    return fenced
+
+
+def _only_cached(operator: Any) -> Any:
+    """Puts a refusal in an executor operator's place: TFX asks for it where the cache is empty."""
+
+    class Refusing(operator):
+        def run_executor(self, execution_info: Any) -> Any:
+            raise NotCached(execution_info.pipeline_node.node_info.id)
+
+    return Refusing

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import json
 import logging
 import time
 import traceback
@@ -13,8 +12,9 @@ from typing import Any
 from tfxray.components import cluster, names
 from tfxray.components.errors import DataRejected, UserError
 from tfxray.pipeline import data as data_source
-from tfxray.pipeline import outcome, prepare
+from tfxray.pipeline import in_use, outcome, prepare, runs
 from tfxray.pipeline.config import Config
+from tfxray.pipeline.nodes import WHOLE, Part
 from tfxray.pipeline.screen import ProgressHandler, Screen, Step, output_to
 
 LOG = "log.txt"
@@ -31,20 +31,28 @@ class Run:
         uris: What its nodes wrote: folders, as `Transform.transform_graph`.
     """
 
-    def __init__(self, config: Config, out: Path, screen: Screen, until: str | None = None):
+    def __init__(
+        self,
+        config: Config,
+        out: Path,
+        screen: Screen,
+        part: Part = WHOLE,
+        page: bool = True,
+    ):
         """Makes the run's folder.
 
         Args:
             config: The experiment.
             out: The folder of all runs.
             screen: Where progress is told.
-            until: The node after which the run ends, and leaves the summary and the page to
-                others; None runs all of them.
+            part: Of the graph, which is run.
+            page: Whether a run that ends early, as it was to, gets a page.
 
         Raises:
             UserError: `out` cannot be written.
         """
-        self.config, self.out, self.screen, self.until = config, out.resolve(), screen, until
+        self.config, self.out, self.screen = config, out.resolve(), screen
+        self.part, self.page = part, page
         self.start = time.monotonic()
         now = datetime.datetime.now()
         self.id = now.strftime("%Y%m%d-%H%M%S-") + f"{now.microsecond // 1000:03d}"
@@ -76,7 +84,7 @@ class Run:
         progress = logging.getLogger(names.PROGRESS)
         progress.addHandler(handler)
         try:
-            with output_to(self.folder / LOG):
+            with in_use.running(self.folder), output_to(self.folder / LOG):
                 self._run(data)
         except UserError as error:
             self.summary.reason = str(error)
@@ -94,24 +102,26 @@ class Run:
         finally:
             progress.removeHandler(handler)
             self.summary.seconds["total"] = round(time.monotonic() - self.start, 2)
-            if self.summary.status != "prepared":
-                text = self.summary.to_json()
-                (self.folder / outcome.SUMMARY).write_text(text, encoding="utf-8")
+            text = self.summary.to_json()
+            (self.folder / outcome.SUMMARY).write_text(text, encoding="utf-8")
         return self.summary
 
     def _run(self, data: str | None) -> None:
         self.screen.say(f"{self.config.name}: {self.folder / outcome.RESOLVED}")
-        if self.config.train.distribution == "multi_worker" and not self.until:
+        if self.config.train.distribution == "multi_worker" and self.part.trains:
             cluster.as_chief()
         source = data_source.find(self.config, data, self.out, self.screen.say)
+        runs.write_source(self.folder, source.folder)
         ingest = None
         if source.kind != "records":
             resolved = self.folder / outcome.RESOLVED
             ingest = data_source.Ingest(source, self.config, resolved, self.out, self.folder / LOG)
         try:
+            if ingest and not ingest.cached and self.part.start not in (None, "ExampleGen"):
+                raise self.part.nothing_from("the ingest")
             with self._step("start-up"):
                 prepare.check_model(self.config)
-                from tfxray.pipeline import launch, pipeline  # a dozen seconds
+                from tfxray.pipeline import launch, partial, pipeline  # a dozen seconds
             with self._step("ingest") as step:
                 if ingest:
                     prepared = prepare.ingested(ingest, self.screen.say)
@@ -124,17 +134,18 @@ class Run:
                 ingest.stop()
         from tfx.orchestration import metadata
 
-        connection = metadata.sqlite_metadata_connection_config(str(self.out / "metadata.db"))
+        from tfxray.pipeline import history
+
+        connection = metadata.sqlite_metadata_connection_config(str(self.out / history.DATABASE))
         schema = pipeline.write_schema(self.config, str(self.out / "schema"))
         places = pipeline.Places.below(str(self.out), self.config.model_name, schema)
         graph = pipeline.create_pipeline(self.config, prepared.records, places, connection)
         ir = launch.compile_run(graph, self.id)
         try:
-            for node in launch.nodes(ir):
-                self._launch(launch, ir, node, connection)
-                if node.node_info.id == self.until:
-                    self.summary.status = "prepared"
-                    break
+            for node, role in partial.nodes(ir, self.part):
+                self._launch(ir, node, role, connection)
+            if self.part:
+                self.summary.status = "prepared"
         except DataRejected as error:
             self.summary.status, self.summary.reason = "data_rejected", str(error)
             (self.folder / outcome.VERDICT).write_text(error.verdict, encoding="utf-8")
@@ -148,12 +159,19 @@ class Run:
             yield step
         self.summary.seconds[name] = round(step.seconds, 2)
 
-    def _launch(self, launch: Any, ir: Any, node: Any, connection: Any) -> None:
+    def _launch(self, ir: Any, node: Any, role: Any, connection: Any) -> None:
+        from tfxray.pipeline import launch
+        from tfxray.pipeline.partial import Role
+
         name = node.node_info.id
-        with self._step(name) as step:
-            if launch.run(ir, node, connection).cached:
-                step.note = "cached"
-                self.summary.cached.append(name)
+        try:
+            with self._step(name) as step:
+                if launch.run(ir, node, connection, only_cached=role is not Role.RUN).cached:
+                    step.note = "cached"
+                    self.summary.cached.append(name)
+        except launch.NotCached:
+            if role is Role.TAKE:
+                raise self.part.nothing_from(name) from None
 
     def _conclude(self, connection: Any) -> None:
         """Draws the verdict from what the nodes wrote, and writes the page."""
@@ -161,6 +179,8 @@ class Run:
 
         done = history.node_runs(connection, self.config.name, self.id)
         uris = self.uris = outcome.conclude(self.summary, done, str(self.folder))
+        if self.summary.status == "prepared":
+            self.summary.reason = f"only a part was to be run: {self.part}"
         for finding in self.summary.findings:
             if finding["action"] != "fail":
                 style = "yellow" if finding["action"] == "warn" else None
@@ -168,21 +188,22 @@ class Run:
         if "Trainer.model_run" in uris:
             # For `tensorboard --logdir`; a link, since the cache may give several runs the same.
             (self.folder / TENSORBOARD).symlink_to(uris["Trainer.model_run"])
-        if self.summary.status != "prepared":
+        if self.page or self.summary.status != "prepared":
             with self._step("review"):
                 outcome.write_page(self.summary, self.config, uris, str(self.folder))
 
 
 def latest(out: Path) -> Path:
-    """The folder of the latest run that has a summary.
+    """The folder of the latest run that has a summary; what only prepared a search is none.
 
     Raises:
         UserError: There is none.
     """
-    found = sorted(path.parent for path in out.glob(f"runs/*/{outcome.SUMMARY}"))
-    if not found:
-        raise UserError(f"{out}: holds no run of tfxray (--out)")
-    return found[-1]
+    for path in sorted(out.glob(f"runs/*/{outcome.SUMMARY}"), reverse=True):
+        summary = outcome.read(path.parent)
+        if not summary or summary.review or summary.status != "prepared":
+            return path.parent
+    raise UserError(f"{out}: holds no run of tfxray (--out)")
 
 
 def artifacts(out: Path, folder: Path) -> tuple[Config, dict[str, str]]:
@@ -199,16 +220,13 @@ def artifacts(out: Path, folder: Path) -> tuple[Config, dict[str, str]]:
     Raises:
         UserError: The run's config cannot be read.
     """
-    from tfx.orchestration import metadata
-
     from tfxray.pipeline import history
     from tfxray.pipeline.config_file import load
 
     config = load(folder / outcome.RESOLVED)
-    database = out / "metadata.db"
-    if not database.is_file():  # connecting would make one
+    connection = history.connection(out)
+    if not connection:
         return config, {}
-    connection = metadata.sqlite_metadata_connection_config(str(database))
     return config, history.uris(history.node_runs(connection, config.name, folder.name))
 
 
@@ -221,8 +239,13 @@ def write_review(out: Path, folder: Path) -> Path:
 
     Returns:
         The page.
+
+    Raises:
+        UserError: The run's summary or config cannot be read.
     """
-    written = json.loads((folder / outcome.SUMMARY).read_text(encoding="utf-8"))
+    summary = outcome.read(folder)
+    if not summary:
+        raise UserError(f"{folder / outcome.SUMMARY}: cannot be read")
     config, uris = artifacts(out, folder)
-    outcome.write_page(outcome.Summary(**written), config, uris, str(folder))
+    outcome.write_page(summary, config, uris, str(folder))
     return folder / outcome.REVIEW

@@ -26,7 +26,8 @@ from tfxray.components import names
 from tfxray.components.errors import DataRejected, UserError
 from tfxray.pipeline import metadata_store, outcome, quiet  # noqa: F401
 from tfxray.pipeline.config import Config
-from tfxray.pipeline.kubeflow_config import NODES, REVIEW, START
+from tfxray.pipeline.kubeflow_config import REVIEW, START
+from tfxray.pipeline.nodes import NODES
 
 STEPS = (START, *NODES, REVIEW)
 GRAPH = "graph.json"

@@ -4,7 +4,10 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from tfxray.pipeline.config import Config
 
@@ -25,8 +28,8 @@ class Summary:
     Attributes:
         run_id: Its name, and its folder's.
         threshold: The least AUC demanded.
-        status: `pushed`, `not_blessed`, `data_rejected` or `failed`; of a run that was to end
-            early and did, `prepared`.
+        status: `pushed`, `not_blessed`, `data_rejected` or `failed`; of a run of a part, which
+            came to its end and to no push, `prepared`.
         reason: Why it was not pushed.
         auc: On the held-out test split.
         auc_interval: Its 95 % interval, by patient.
@@ -60,6 +63,18 @@ class Summary:
     def to_json(self) -> str:
         """As in `summary.json`."""
         return json.dumps(dataclasses.asdict(self), indent=1)
+
+
+def read(folder: Path) -> Summary | None:
+    """A run's summary as it was written; None where there is none that can be read.
+
+    Args:
+        folder: The run's, on this machine.
+    """
+    try:
+        return TypeAdapter(Summary).validate_json((folder / SUMMARY).read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def conclude(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[str, str]:
@@ -100,7 +115,7 @@ def conclude(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[
     if pushed and pushed.properties.get("pushed") == 1:
         summary.status = "pushed"
         summary.pushed_model = str(pushed.properties["pushed_destination"])
-    elif pushed and found:
+    elif found and (pushed or (summary.status == "prepared" and not found.blessed)):
         summary.status, summary.reason = "not_blessed", "; ".join(found.reasons)
     verdict = os.path.join(folder, VERDICT)
     if "DataGate.verdict" in uris:
@@ -132,10 +147,12 @@ def tell(summary: Summary, say: Callable[..., None]) -> None:
         say(f"pushed: {summary.pushed_model}", style="bold green")
     else:
         said = {
+            "prepared": "done, nothing pushed",
             "not_blessed": "not blessed, nothing pushed",
             "data_rejected": "data refused, nothing trained",
         }
-        say(f"{said.get(summary.status, 'failed')}: {summary.reason}", style="bold red")
+        style = "bold green" if summary.status == "prepared" else "bold red"
+        say(f"{said.get(summary.status, 'failed')}: {summary.reason}", style=style)
 
 
 def write_page(summary: Summary, config: Config, uris: Mapping[str, str], folder: str) -> None:

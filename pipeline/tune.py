@@ -15,6 +15,7 @@ from tfxray.components.spaces import Space, text
 from tfxray.pipeline import local
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.config_file import put, read, validated
+from tfxray.pipeline.nodes import Part
 from tfxray.pipeline.screen import Screen, output_to
 from tfxray.pipeline.tune_config import Range
 
@@ -152,7 +153,7 @@ def prepared(config: Config, data: str | None, out: Path, screen: Screen) -> loc
     Raises:
         UserError: See `local.Run`.
     """
-    run = local.Run(config, out, screen, until="Transform")
+    run = local.Run(config, out, screen, Part(end="Transform"), page=False)
     run(data)
     return run
 

@@ -56,7 +56,9 @@ def test_a_patient_in_two_given_splits_is_refused_and_named(refused, drawn, tmp_
     assert finding["items"][1] in page
 
 
-def test_too_many_rejects_are_refused_with_their_reasons(refused, drawn, tmp_path):
+def test_too_many_rejects_are_refused_with_their_reasons(
+    refused, tfxray, small_config, drawn, tmp_path
+):
     shutil.copytree(drawn, tmp_path / "data")
     for path in sorted((tmp_path / "data").rglob("*.png"))[::12]:
         path.write_bytes(path.read_bytes()[:200])
@@ -64,6 +66,15 @@ def test_too_many_rejects_are_refused_with_their_reasons(refused, drawn, tmp_pat
     assert summary["examples"]["rejected"] == 25
     assert "25 of 300 images were rejected, 8.3%; at most 5.0% are allowed" in summary["reason"]
     assert summary["findings"][0]["items"] == ["truncated: 25"]
+
+    # Nor from behind DataGate.
+    done = tfxray(
+        "run", "--config", small_config, "--data", tmp_path / "data", "--out", tmp_path / "out",
+        "--from", "Transform",
+    )  # fmt: skip
+    assert done.code == 2
+    assert "--from Transform: DataGate would have to run" in done.err
+    assert not list((tmp_path / "out" / "artifacts").glob("Transform/*/*"))
 
 
 def test_what_only_warns_is_said_and_does_not_stop(tfxray, drawn, small_config, tmp_path):

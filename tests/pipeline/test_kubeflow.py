@@ -12,6 +12,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfxray.components import ingest, sample, sources
 from tfxray.pipeline import kubeflow, kubeflow_config, metadata_store
 from tfxray.pipeline.config_file import load
+from tfxray.pipeline.nodes import NODES
 
 TRAINER = """kubeflow.nodes.Trainer={gpus: 2, cpu: "8", memory: 32Gi, timeout: 2d, image: gpu:1,
   node_selector: {pool: gpu}, tolerations: [{key: nvidia.com/gpu, operator: Exists}]}"""
@@ -52,7 +53,7 @@ def test_kfps_own_loader_and_schema_take_it(package, documents):
 
 def test_a_task_waits_for_what_its_node_waits_for_and_no_more(tasks, small_config):
     wired = kubeflow.upstream(load(small_config))
-    assert set(wired) == set(kubeflow_config.NODES)
+    assert set(wired) == set(NODES)
     names = {node: kubeflow_config.resource_name(node) for node in wired}
     for node, before in wired.items():
         expected = sorted(names[other] for other in before) or ["start"]
@@ -119,7 +120,7 @@ def test_a_node_gets_what_the_config_gives_it(spec, tasks, platform):
 
 
 def test_every_container_has_volume_and_secret(platform):
-    assert len(platform) == len(kubeflow_config.NODES) + 2
+    assert len(platform) == len(NODES) + 2
     for executor in platform.values():
         assert executor["pvcMount"] == [{"constant": "tfxray-data", "mountPath": "/mnt/tfxray"}]
         (secret,) = executor["secretAsEnv"]

@@ -111,7 +111,9 @@ def test_it_finds_writes_and_goes_on(tfxray, drawn, small_config, tmp_path, monk
     assert sum("trial " in line for line in done.err.splitlines()) == 3
     assert ["0", "0.001", "[]"] in [[row[0], *row[2:]] for row in rows]
     assert ("nothing beat" in verdict) == (rows[1][0] == "0")
-    assert not list(out.glob("runs/*/summary.json"))
+    (prepared,) = out.glob("runs/*/summary.json")
+    assert json.loads(prepared.read_text())["status"] == "prepared"
+    assert tfxray("review", "--out", out).code == 2  # there is no run to write the page of
 
     found = config_file.load(Path(path))
     mine = config_file.load(source, ("train.epochs=4",))

@@ -1,0 +1,232 @@
+"""`tfxray runs`: what ran in a folder, by the metadata store and the runs' own files."""
+
+import datetime
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tfxray.components.errors import UserError
+from tfxray.pipeline import in_use, outcome
+
+# Beside the summary, not in it, nor on the page: both are handed on, and a path may tell too much.
+SOURCE = "source.json"
+_SAID = {
+    "not_blessed": "not blessed",
+    "data_rejected": "data refused",
+    "prepared": "done, nothing pushed",
+}
+_SHOWN = 72  # characters of a reason
+
+
+@dataclass(frozen=True)
+class Past:
+    """A run, as far as is known of it.
+
+    Attributes:
+        run_id: Its id.
+        started: Date and time.
+        config: The config's name.
+        changed: Keys whose values differ from those of the run of this name before it.
+        data: The folder that was given.
+        status: As of `outcome.Summary`; or `running`, `interrupted`, and `unknown`.
+        reason: Why it was not pushed.
+        auc: On the held-out test split.
+        auc_interval: Its 95 % interval.
+        seconds: In all.
+        pushed_model: The version's folder, if it is still there.
+    """
+
+    run_id: str
+    started: str
+    config: str | None = None
+    changed: dict[str, Any] = field(default_factory=dict)
+    data: str | None = None
+    status: str = "unknown"
+    reason: str | None = None
+    auc: float | None = None
+    auc_interval: list[float] | None = None
+    seconds: float | None = None
+    pushed_model: str | None = None
+
+
+def write_source(folder: Path, data: str) -> None:
+    """Keeps the folder that a run's data came from.
+
+    Args:
+        folder: The run's.
+        data: As it was given.
+    """
+    (folder / SOURCE).write_text(json.dumps({"data": data}), encoding="utf-8")
+
+
+def folders(out: Path) -> list[Path]:
+    """The runs' folders, oldest first; what else lies beside them, and links, are none.
+
+    Args:
+        out: The `--out` of the runs.
+    """
+    found = (out / "runs").glob("*")
+    return sorted(p for p in found if started(p.name) and p.is_dir() and not p.is_symlink())
+
+
+def started(run_id: str) -> datetime.datetime | None:
+    """When a run began, by its id; None where it is none."""
+    try:
+        return datetime.datetime.strptime(run_id, "%Y%m%d-%H%M%S-%f")
+    except ValueError:
+        return None
+
+
+def version(out: Path, destination: str) -> Path | None:
+    """Where a pushed model lies, also when `out` was moved since; None where it was removed.
+
+    Args:
+        out: The `--out` of its run.
+        destination: Where it was pushed to.
+    """
+    path = out / "serving" / Path(destination).parent.name / Path(destination).name
+    return path if path.is_dir() else None
+
+
+def found(out: Path) -> list[Past]:
+    """All runs in a folder, oldest first.
+
+    Args:
+        out: The `--out` of the runs.
+
+    Raises:
+        UserError: There is none.
+    """
+    known = _Known(out)
+    ids = {folder.name for folder in folders(out)} | set(filter(started, known.pipelines))
+    if not ids:
+        raise UserError(f"{out}: holds no run of tfxray (--out)")
+    past = []
+    before: dict[str | None, dict[str, Any]] = {}
+    for run_id in sorted(ids):
+        folder = out / "runs" / run_id
+        config = _keys(folder / outcome.RESOLVED)
+        name = config.get("name") or known.pipelines.get(run_id)
+        changed = _differences(before.get(name) or config, config) if config else {}
+        before[name] = config or before.get(name, {})
+        told = _judged(out, folder) or known.unfinished(folder, name)
+        data = str(_keys(folder / SOURCE).get("data") or "") or None
+        when = str(started(run_id))[:19]
+        past.append(Past(run_id, when, name, changed, data, **told))
+    return past
+
+
+def _judged(out: Path, folder: Path) -> dict[str, Any]:
+    summary = outcome.read(folder)
+    if not summary:
+        return {}
+    place = version(out, summary.pushed_model) if summary.pushed_model else None
+    return {
+        "status": summary.status,
+        "reason": summary.reason,
+        "auc": summary.auc,
+        "auc_interval": summary.auc_interval,
+        "seconds": summary.seconds.get("total"),
+        "pushed_model": str(place) if place else None,
+    }
+
+
+class _Known:
+    """What the metadata store knows of the runs in a folder; nothing where there is no store."""
+
+    def __init__(self, out: Path):
+        from tfxray.pipeline import history
+
+        self._connection, store = history.connection(out), history.opened(out)
+        self.pipelines = history.pipelines(store) if store else {}
+
+    def unfinished(self, folder: Path, name: str | None) -> dict[str, Any]:
+        """Status and reason of a run without a summary: how far its nodes came."""
+        if not folder.is_dir():
+            return {"status": "unknown", "reason": "its folder is gone"}
+        if (folder / outcome.SUMMARY).exists():
+            return {"status": "unknown", "reason": f"{outcome.SUMMARY} cannot be read"}
+        node, state = self._last(folder.name, name)
+        if in_use.is_running(folder):
+            return {"status": "running", "reason": node}
+        return {"status": "failed" if state == "FAILED" else "interrupted", "reason": node}
+
+    def _last(self, run_id: str, name: str | None) -> tuple[str, str | None]:
+        from tfxray.pipeline import history
+
+        done = {}
+        if self._connection and name and run_id in self.pipelines:
+            done = history.node_runs(self._connection, name, run_id)
+        if not done:
+            return "before its first node", None
+        node, last = list(done.items())[-1]
+        return f"{'after' if last.complete else 'in'} {node}", last.state
+
+
+def _keys(path: Path) -> dict[str, Any]:
+    """A file's keys and values, in YAML or JSON; none where it cannot be read."""
+    try:
+        keys = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return keys if isinstance(keys, dict) else {}
+
+
+def _differences(before: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    earlier, now = dict(_flat(before)), dict(_flat(config))
+    return {
+        key: now.get(key)
+        for key in sorted({*earlier, *now})
+        if earlier.get(key) != now.get(key)
+    }  # fmt: skip
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def table(past: Sequence[Past]) -> str:
+    """Runs as a table of text, as wide as the terminal."""
+    shown = Table(box=None, pad_edge=False)
+    for heading in ("run", "config", "data", "AUC", "verdict", "time", "changed"):
+        narrow = heading in ("run", "AUC", "time")
+        shown.add_column(heading, no_wrap=narrow, overflow="fold")
+    for run in past:
+        low_high = ", ".join(f"{value:.4f}" for value in run.auc_interval or ())
+        cells = (
+            run.run_id,
+            run.config or "",
+            Path(run.data).name if run.data else "",
+            "" if run.auc is None else f"{run.auc:.4f}{low_high and f' [{low_high}]'}",
+            _verdict(run),
+            str(datetime.timedelta(seconds=round(run.seconds))) if run.seconds else "",
+            "  ".join(
+                f"{key}={json.dumps(value, default=str)}" for key, value in run.changed.items()
+            ),
+        )
+        shown.add_row(*(Text(cell) for cell in cells))
+    console = Console(width=shutil.get_terminal_size((160, 24)).columns, color_system=None)
+    with console.capture() as captured:
+        console.print(shown)
+    return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
+
+
+def _verdict(run: Past) -> str:
+    if run.status == "pushed":
+        return f"pushed: {Path(run.pushed_model).name}" if run.pushed_model else "pushed, removed"
+    said = _SAID.get(run.status, run.status)
+    return textwrap.shorten(f"{said}: {run.reason}" if run.reason else said, _SHOWN,
+                            placeholder=" …")  # fmt: skip

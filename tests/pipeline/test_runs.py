@@ -1,0 +1,104 @@
+"""`tfxray runs`: all that ran, whatever state it was left in."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.pipeline.made import Out
+from tfxray.pipeline import in_use, runs
+
+
+@pytest.fixture
+def out(tmp_path):
+    return Out(tmp_path / "out")
+
+
+@pytest.fixture
+def listed(tfxray, out):
+    def call():
+        done = tfxray("runs", "--out", out.folder, "--json")
+        assert done.code == 0, done.err
+        return [json.loads(line) for line in done.out.splitlines()]
+
+    return call
+
+
+def test_what_ran_is_told_with_what_changed(out, listed, tfxray, monkeypatch):
+    judged = {"auc": 0.95, "auc_interval": [0.9, 0.99], "seconds": {"total": 100.4}}
+    first, model, place = out.pushed(
+        summary={**judged, "status": "pushed", "pushed_model": "/moved/serving/demo/1"},
+        config={"train": {"epochs": 8}},
+    )
+    runs.write_source(out.folder / "runs" / first, "/xrays/kermany")
+    out.run(
+        summary={"status": "not_blessed", "reason": "AUC 0.9500 is below 0.96"},
+        config={"train": {"epochs": 9}},
+    )
+    pushed, refused = listed()
+    assert (pushed["config"], pushed["data"], pushed["changed"]) == ("demo", "/xrays/kermany", {})
+    assert (pushed["auc"], pushed["auc_interval"]) == (0.95, [0.9, 0.99])
+    assert pushed["started"] == "2026-01-01 00:00:01"
+    assert place.name == str(model) == "1"
+    assert pushed["pushed_model"] == str(place)
+    assert refused["changed"] == {"train.epochs": 9}
+    place.rmdir()
+    assert listed()[0]["pushed_model"] is None
+    monkeypatch.setenv("COLUMNS", "160")
+    lines = tfxray("runs", "--out", out.folder).out.splitlines()
+    assert lines[0].split() == ["run", "config", "data", "AUC", "verdict", "time", "changed"]
+    shown = [first, "demo", "kermany", "0.9500", "[0.9000,", "0.9900]", "pushed,", "removed"]
+    assert lines[1].split() == [*shown, "0:01:40"]
+    assert "not blessed: AUC 0.9500 is below 0.96" in lines[2]
+    assert lines[2].endswith("train.epochs=9")
+
+
+def test_what_left_no_summary_is_told_by_how_far_it_came(out, listed):
+    out.run()
+    out.run(("Transform", "TransformGraph"))
+    going, _ = out.run(("Transform", "TransformGraph"), ("Trainer", "Model"))
+    with in_use.running(out.folder / "runs" / going):
+        found = [(run["status"], run["reason"]) for run in listed()]
+    assert found == [
+        ("interrupted", "before its first node"),
+        ("interrupted", "after Transform"),
+        ("running", "after Trainer"),
+    ]
+    assert listed()[2]["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"auc": "high"}', "\udc80"])
+def test_what_cannot_be_read_costs_one_line(out, listed, text):
+    broken, _ = out.run()
+    path = out.folder / "runs" / broken / "summary.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    (path.parent / "config.yaml").write_text("a: [")
+    (path.parent / "source.json").write_text("{")
+    gone, _ = out.run()
+    shutil.rmtree(out.folder / "runs" / gone)
+    out.run(summary={"status": "failed", "reason": "interrupted"})
+    (out.folder / "runs" / "99999999-notes").mkdir()
+    found = [(run["config"], run["status"], run["reason"]) for run in listed()]
+    assert found == [
+        ("demo", "unknown", "summary.json cannot be read"),
+        ("demo", "unknown", "its folder is gone"),
+        ("demo", "failed", "interrupted"),
+    ]
+
+
+def test_a_run_that_was_cleaned_away_is_listed_no_more(out, listed, tfxray):
+    out.run(("Trainer", "Model"))
+    kept, _ = out.run(("Trainer", "Model"))
+    assert tfxray("clean", "--out", out.folder, "--keep", 1).code == 0
+    assert [run["run_id"] for run in listed()] == [kept]
+
+
+def test_a_folder_without_runs_is_refused(tfxray, tmp_path):
+    done = tfxray("runs", "--out", tmp_path)
+    assert done.code == 2
+    assert "holds no run of tfxray" in done.err
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "metadata.db").write_text("no database, though it says so")
+    done = tfxray("runs", "--out", tmp_path)
+    assert done.code == 2
+    assert "metadata.db: cannot be read" in done.err
