@@ -42,7 +42,7 @@ def explainable(
         # gradient goes through as if they were not.
         given = pixels + keras.ops.stop_gradient(keras.ops.round(pixels) - pixels)
     else:
-        body, top, given = models.backbone(spec), model, pixels
+        body, top, given = models.same_backbone(spec), model, pixels
     network = next(layer for layer in body.layers if isinstance(layer, keras.Model))
     both = keras.Model(
         network.inputs, [_last_maps(network, cells), network.output], name=network.name

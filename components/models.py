@@ -1,7 +1,9 @@
 """The networks: backbone, head, and both as one. Keras only: they run on any of its backends."""
 
 import dataclasses
+import functools
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +84,22 @@ def backbone(spec: BackboneSpec) -> keras.Model:
     model = keras.Model(pixels, embedding, name="backbone")
     model.trainable = False
     return model
+
+
+def same_backbone(spec: BackboneSpec) -> keras.Model:
+    """The `backbone` that this process built last, where it is the one: that takes seconds.
+
+    For who does not change it. Nodes that run in one process share it.
+
+    Raises:
+        UserError: See `backbone`.
+    """
+    return _built(json.dumps(dataclasses.asdict(spec), sort_keys=True))
+
+
+@functools.lru_cache(maxsize=1)
+def _built(described: str) -> keras.Model:
+    return backbone(BackboneSpec(**json.loads(described)))
 
 
 def scaled(spec: BackboneSpec, pixels: Any) -> Any:
@@ -208,7 +226,7 @@ def classifier(spec: BackboneSpec, head_spec: HeadSpec) -> keras.Model:
 
 def channels(spec: BackboneSpec) -> int:
     """Of a backbone's last feature map."""
-    body = backbone(spec)
+    body = same_backbone(spec)
     return int(next(x for x in body.layers if isinstance(x, keras.Model)).output_shape[-1])
 
 

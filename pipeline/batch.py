@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfxray.components import names
-from tfxray.pipeline.light import without_keras
+from tfxray.pipeline.process import without_keras
 from tfxray.pipeline.screen import ProgressHandler, Screen, output_to
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import click
 
 from tfxray.components import names
 from tfxray.components.errors import UserError
-from tfxray.pipeline import quiet  # noqa: F401
+from tfxray.pipeline import process
 from tfxray.pipeline.cli_cluster import compile_command, submit
 from tfxray.pipeline.cli_history import clean, runs
 from tfxray.pipeline.nodes import NODES, Part
@@ -96,7 +96,8 @@ def ingest(
         given["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]
     rules = dataclasses.replace(rules, **{k: v for k, v in given.items() if v})  # type: ignore[arg-type]
     with output_to(log or Path(os.devnull)):
-        from tfxray.components import ingest as job
+        with process.without_keras():
+            from tfxray.components import ingest as job
 
         foreign = dict(config.ingest.features) if config and records.holds_records(source) else None
         report = job.ingest(
@@ -259,7 +260,7 @@ def predict(
         report = batch.predict(source, out, model, force, config)
         click.echo(json.dumps(dataclasses.asdict(report)) if as_json else report.predictions)
         return
-    from tfxray.pipeline.light import without_keras
+    from tfxray.pipeline.process import without_keras
 
     with without_keras():
         from tfxray.components import predict as scoring

@@ -24,7 +24,7 @@ import click
 
 from tfxray.components import names
 from tfxray.components.errors import DataRejected, UserError
-from tfxray.pipeline import metadata_store, outcome, quiet  # noqa: F401
+from tfxray.pipeline import metadata_store, outcome, process  # noqa: F401
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.kubeflow_config import REVIEW, START
 from tfxray.pipeline.nodes import NODES

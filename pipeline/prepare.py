@@ -10,6 +10,7 @@ from tfxray.pipeline import data as data_source
 from tfxray.pipeline.config import Config
 
 if TYPE_CHECKING:
+    from tfxray.components.models import BackboneSpec
     from tfxray.pipeline.pipeline import Records
 
 Say = Callable[..., None]
@@ -36,16 +37,31 @@ def check_model(config: Config) -> None:
     """
     from tfxray.components import devices, models
 
-    model, train = config.model, config.train
+    train = config.train
     devices.prepare(train.replicas, train.batch_size)
-    spec = models.BackboneSpec(
-        model.backbone, model.image_size, model.weights, model.arguments, model.pooling
-    )
+    spec = _spec(config)
     if train.mode == "fine_tune":
-        whole = models.classifier(spec, models.HeadSpec(**model.head.model_dump()))
+        whole = models.classifier(spec, models.HeadSpec(**config.model.head.model_dump()))
         models.unfreeze(whole, train.unfreeze, True)
     else:
-        models.backbone(spec)
+        models.same_backbone(spec)
+
+
+def warm_up(config: Config) -> None:
+    """Traces what Transform needs, while the ingest is at work in a process of its own."""
+    from tfxray.components import transform
+
+    if config.train.mode == "frozen":
+        transform.same_embedder(_spec(config))
+
+
+def _spec(config: Config) -> "BackboneSpec":
+    from tfxray.components import models
+
+    model = config.model
+    return models.BackboneSpec(
+        model.backbone, model.image_size, model.weights, model.arguments, model.pooling
+    )
 
 
 def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:

@@ -12,7 +12,7 @@ import click
 
 from tfxray.components import cluster, hosts, names
 from tfxray.components.errors import UserError
-from tfxray.pipeline import quiet  # noqa: F401
+from tfxray.pipeline import process  # noqa: F401
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
