@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfxray.components import beam_options, folders, images, names, parts, scoring
+from tfxray.components import beam_options, folders, images, names, parts, progress, scoring
 from tfxray.components.errors import UserError
 from tfxray.components.folders import StrPath
 from tfxray.components.predict import Model, find_model
@@ -187,7 +187,7 @@ def _score(left: list[parts.Part], work: scoring.Work, options: Sequence[str]) -
     if not left:
         return
     if work.before:
-        scoring.progress.info("%d of %d images are done already", work.before, work.images)
+        progress.log.info("%d of %d images are done already", work.before, work.images)
     with beam.Pipeline(options=parsed) as pipeline:
         groups = beam.Create(parts.grouped(left), reshuffle=True)
         _ = pipeline | "Parts" >> groups | "Score" >> beam.ParDo(scoring.Score(work))

@@ -9,7 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import apache_beam as beam
 import tensorflow as tf
 
-from tfxray.components import duplicates, files, images, names, pseudonym, scan, sources
+from tfxray.components import (
+    duplicates,
+    files,
+    images,
+    names,
+    progress,
+    pseudonym,
+    scan,
+    sources,
+)
 
 UNSPLIT = "all"
 # Besides the splits, what comes out: rejects, one line per example, one per record in.
@@ -73,14 +82,16 @@ def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:
 class ReadFiles(beam.DoFn):
     """Chunks of rows to serialized examples, one output per split."""
 
-    def __init__(self, reader: Reader, source: str, processes: int):
+    def __init__(self, reader: Reader, source: str, processes: int, images: int):
         self._reader = reader
         self._folder = files.Folder(source, reader.max_pixels)
         self._processes = processes
+        self._images = images
 
     def setup(self) -> None:
         """See `beam.DoFn`."""
         self._loader = files.Loader(self._folder, self._processes)
+        self._progress = progress.Count(self._images)
 
     def teardown(self) -> None:
         """See `beam.DoFn`."""
@@ -95,8 +106,10 @@ class ReadFiles(beam.DoFn):
                 usable.append(row)
             except images.Rejected as rejected:
                 yield _set_aside(row.path, rejected)
+        self._progress.add(len(rows) - len(usable))
         results = self._loader.load([row.path for row in usable])
         for row, result in zip(usable, results, strict=True):
+            self._progress.add(1)
             if isinstance(result, images.Rejected):
                 yield _set_aside(row.path, result)
                 continue

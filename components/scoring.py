@@ -8,11 +8,8 @@ exports.
 
 import contextlib
 import dataclasses
-import datetime
 import json
-import logging
 import os
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,15 +17,13 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfxray.components import folders, images, names, parts
+from tfxray.components import folders, images, parts, progress
 from tfxray.components.predict import Model, Prediction
 
 COLUMNS = ("name", "label", "score", "threshold", "distance", "unlike")
 
 # What a line of a result begins with.
 SCORED, WITHHELD, REJECTED = "scored", "withheld", "rejected"
-
-progress = logging.getLogger(names.PROGRESS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +91,7 @@ class Score(beam.DoFn):
     def setup(self) -> None:
         """See `beam.DoFn`."""
         self._model = self._work.shared.acquire(lambda: Model(self._work.model))
-        self._start, self._done = time.monotonic(), 0
+        self._progress = progress.Count(self._work.images, self._work.before)
 
     def process(self, group: list[parts.Part]) -> Iterator[int]:
         """Scores the parts of a group, one after the other; tells the images of each."""
@@ -106,7 +101,7 @@ class Score(beam.DoFn):
                 lines: list[Sequence[Any]] = []
                 for batch in batches:
                     lines += self._lines(batch)
-                    self._tell(len(batch))
+                    self._progress.add(len(batch))
                 work.results.write(part, lines)
                 yield part.images
 
@@ -131,14 +126,6 @@ class Score(beam.DoFn):
             yield _reject(usable[0][0], _damage(usable[0][1], error))
             return
         yield from (_row(prediction, self._work.positive) for prediction in found)
-
-    def _tell(self, images: int) -> None:
-        self._done += images
-        done, seconds = self._work.before + self._done, time.monotonic() - self._start
-        left = datetime.timedelta(seconds=round((self._work.images - done) * seconds / self._done))
-        progress.info(
-            "%d of %d images, %.0f/s, %s left", done, self._work.images, self._done / seconds, left
-        )
 
 
 def _row(found: Prediction, positive: str) -> Sequence[Any]:

@@ -118,8 +118,8 @@ def export(
         known: The distance to the training images.
         folder: Where to.
     """
-    # What `transform_features_layer` wraps in a Keras 2 model, of whose call Keras would save traces
-    # of its own: half of the time that an export takes.
+    # What `transform_features_layer` wraps in a Keras 2 model, of whose call Keras would save
+    # traces of its own: half of the time that an export takes.
     graph = SavedModelLoader(transformed.transform_savedmodel_dir)
     served = Served(graph, model, size, classes, decided, known)
     tf.saved_model.save(

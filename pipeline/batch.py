@@ -1,18 +1,15 @@
 """`tfxray predict --input`: a folder's images scored, with progress on the screen."""
 
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfxray.components import names
 from tfxray.pipeline.process import without_keras
-from tfxray.pipeline.screen import ProgressHandler, Screen, output_to
+from tfxray.pipeline.screen import Screen, output_to, progress_on
 
 if TYPE_CHECKING:
     from tfxray.components.batch_predict import Report
-
-_INTERVAL = 10  # seconds between two lines
 
 
 def predict(source: str, out: str, model: str, force: bool, config: Any) -> "Report":
@@ -29,17 +26,12 @@ def predict(source: str, out: str, model: str, force: bool, config: Any) -> "Rep
         UserError: See `batch_predict.Job`.
     """
     screen = Screen()
-    handler, progress = ProgressHandler(screen, _INTERVAL), logging.getLogger(names.PROGRESS)
-    progress.addHandler(handler)
-    try:
-        with output_to(Path(os.devnull)):
-            with without_keras():
-                from tfxray.components import batch_predict
-            limits = (config.ingest.max_pixels, config.ingest.features) if config else ()
-            job = batch_predict.Job(source, out, model, force, *limits)
-            report = job.done or job.run(config.beam.options if config else ())
-    finally:
-        progress.removeHandler(handler)
+    with progress_on(screen), output_to(Path(os.devnull)):
+        with without_keras():
+            from tfxray.components import batch_predict
+        limits = (config.ingest.max_pixels, config.ingest.features) if config else ()
+        job = batch_predict.Job(source, out, model, force, *limits)
+        report = job.done or job.run(config.beam.options if config else ())
     if job.done:
         screen.say(f"nothing to do: {out} holds the scores of these images by this model")
     if report.withheld:

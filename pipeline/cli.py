@@ -88,14 +88,14 @@ def ingest(
     """Write images, or TFRecords under other names, as TFRecords by the data contract."""
     from tfxray.components import records, sources
     from tfxray.pipeline import data
-    from tfxray.pipeline.screen import output_to
+    from tfxray.pipeline.screen import Screen, output_to, progress_on
 
     rules = data.rules(config) if config else sources.Rules()
     given = {"manifest": manifest, "pattern": pattern}
     if classes:
         given["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]
     rules = dataclasses.replace(rules, **{k: v for k, v in given.items() if v})  # type: ignore[arg-type]
-    with output_to(log or Path(os.devnull)):
+    with progress_on(Screen()), output_to(log or Path(os.devnull)):
         with process.without_keras():
             from tfxray.components import ingest as job
 

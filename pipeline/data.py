@@ -13,6 +13,7 @@ from tfxray.components import folders, names, records, sources
 from tfxray.components.errors import UserError
 from tfxray.components.folders import StrPath
 from tfxray.pipeline.config import Config
+from tfxray.pipeline.screen import PROGRESS_INDENT
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,11 @@ class Ingest:
                 env=os.environ,
             )
 
-    def wait(self) -> dict[str, object]:
+    def wait(self, say: Callable[..., None]) -> dict[str, object]:
         """Waits for the end.
+
+        Args:
+            say: Takes a line of progress.
 
         Returns:
             The content of `ingest.json`.
@@ -123,9 +127,14 @@ class Ingest:
             UserError: The input cannot be used.
         """
         if self._process:
-            _, errors = self._process.communicate()
-            code, self._process = self._process.returncode, None
-            message = errors.strip().removeprefix("error: ")
+            errors = []
+            for line in self._process.stderr or ():
+                if line.startswith(PROGRESS_INDENT):
+                    say(line.rstrip())
+                else:
+                    errors.append(line)
+            code, self._process = self._process.wait(), None
+            message = "".join(errors).strip().removeprefix("error: ")
             self._clear()
             if code == 2:
                 raise UserError(message)

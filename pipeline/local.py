@@ -2,20 +2,19 @@
 
 import contextlib
 import datetime
-import logging
 import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfxray.components import cluster, names
+from tfxray.components import cluster
 from tfxray.components.errors import DataRejected, UserError
 from tfxray.pipeline import data as data_source
 from tfxray.pipeline import in_use, outcome, prepare, runs
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.nodes import WHOLE, Part
-from tfxray.pipeline.screen import ProgressHandler, Screen, Step, output_to
+from tfxray.pipeline.screen import Screen, Step, output_to, progress_on
 
 LOG = "log.txt"
 TENSORBOARD = "tensorboard"
@@ -80,11 +79,9 @@ class Run:
         """
         # Who asked for reports wants all of them; else a line now and then will do.
         interval = 0.0 if self.config.train.report_every else 5.0
-        handler = ProgressHandler(self.screen, interval)
-        progress = logging.getLogger(names.PROGRESS)
-        progress.addHandler(handler)
+        shown = progress_on(self.screen, interval)
         try:
-            with in_use.running(self.folder), output_to(self.folder / LOG):
+            with in_use.running(self.folder), shown, output_to(self.folder / LOG):
                 self._run(data)
         except UserError as error:
             self.summary.reason = str(error)
@@ -100,7 +97,6 @@ class Run:
             self.summary.reason = "interrupted"
             raise
         finally:
-            progress.removeHandler(handler)
             self.summary.seconds["total"] = round(time.monotonic() - self.start, 2)
             text = self.summary.to_json()
             (self.folder / outcome.SUMMARY).write_text(text, encoding="utf-8")

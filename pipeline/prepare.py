@@ -76,7 +76,7 @@ def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
     """
     from tfxray.pipeline.pipeline import Records
 
-    report = ingest.wait()
+    report = ingest.wait(say)
     rejected = int(str(report["rejected"]))
     if rejected:
         rejects = os.path.join(ingest.folder, names.REJECTS)

@@ -11,6 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from tfxray.components import names
+
+# What lines of progress begin with.
+PROGRESS_INDENT = "    "
+
 
 class Screen:
     """Writes to the stderr that the process was started with, wherever file descriptor 2 leads."""
@@ -69,7 +74,23 @@ class ProgressHandler(logging.Handler):
         now = time.monotonic()
         if now - self._last >= self._interval:
             self._last = now
-            self._screen.say(f"    {record.getMessage()}")
+            self._screen.say(f"{PROGRESS_INDENT}{record.getMessage()}")
+
+
+@contextlib.contextmanager
+def progress_on(screen: Screen, interval: float = 0.0) -> Iterator[None]:
+    """Shows on the screen what nodes tell of their progress.
+
+    Args:
+        screen: Where to.
+        interval: See `ProgressHandler`.
+    """
+    handler, told = ProgressHandler(screen, interval), logging.getLogger(names.PROGRESS)
+    told.addHandler(handler)
+    try:
+        yield
+    finally:
+        told.removeHandler(handler)
 
 
 @contextlib.contextmanager

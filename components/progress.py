@@ -1,0 +1,36 @@
+"""How far a long piece of work is: images done, rate, time left."""
+
+import datetime
+import logging
+import time
+
+from tfxray.components import names
+
+log = logging.getLogger(names.PROGRESS)
+
+_INTERVAL = 5.0  # seconds; what takes no longer needs no telling
+
+
+class Count:
+    """Tells of images as they are done, every few seconds."""
+
+    def __init__(self, images: int, before: int = 0):
+        """Starts the clock.
+
+        Args:
+            images: There are so many.
+            before: So many of them were done before.
+        """
+        self._images, self._before, self._done = images, before, 0
+        self._start = self._told = time.monotonic()
+
+    def add(self, images: int) -> None:
+        """So many more are done."""
+        self._done += images
+        now = time.monotonic()
+        if now - self._told < _INTERVAL or not self._done:
+            return
+        self._told = now
+        done, seconds = self._before + self._done, now - self._start
+        left = datetime.timedelta(seconds=round((self._images - done) * seconds / self._done))
+        log.info("%d of %d images, %.0f/s, %s left", done, self._images, self._done / seconds, left)
