@@ -162,14 +162,17 @@ class Run:
         from tfxray.pipeline.partial import Role
 
         name = node.node_info.id
-        try:
-            with self._step(name) as step:
-                if launch.run(ir, node, connection, only_cached=role is not Role.RUN).cached:
-                    step.note = "cached"
-                    self.summary.cached.append(name)
-        except launch.NotCached:
-            if role is Role.TAKE:
-                raise self.part.nothing_from(name) from None
+        with self._step(name) as step:
+            try:
+                done = launch.run(ir, node, connection, only_cached=role is not Role.RUN)
+            except launch.NotCached:
+                if role is Role.TAKE:
+                    raise self.part.nothing_from(name) from None
+                step.note = "left out"
+                return
+            if done.cached:
+                step.note = "cached"
+                self.summary.cached.append(name)
 
     def _conclude(self, connection: Any) -> None:
         """Draws the verdict from what the nodes wrote, and writes the page."""
