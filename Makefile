@@ -1,4 +1,5 @@
 # make run: set up, then the main job. make test: set up, then the tests. Nothing else is needed.
+# make bench: what it costs, beside a plain script.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ OUT ?= runs/demo
 # Half of a run is Python on one core: two test processes pay, more need more than 8 GB.
 JOBS ?= 2
 
-.PHONY: setup run test lint format lock clean
+.PHONY: setup run test lint bench format lock clean
 
 setup: $(READY)
 
@@ -34,6 +35,10 @@ run: setup
 test: setup
 	@sh tests/servers.sh
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+# Hours; benchmarks/bench.py --help tells what to leave out, and how to measure on real X-rays.
+bench: setup
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 # The packages are folders of this root, so mypy is shown them below a folder named tfxray.
 lint: setup

@@ -1,0 +1,77 @@
+"""Images per second, of bench.py: scoring by the pipeline's parts beside Keras's own `predict`.
+
+    python benchmarks/rates.py DATA MODEL WEIGHTS ROUNDS
+
+Prints JSON: seconds per round for `embed` (Transform's) and `predict` (a plain backbone's) on the
+same files, and `parts`, milliseconds per image of what an embedding is made of. Both read the files
+anew each time, alternating.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import plain_keras
+import tensorflow as tf
+
+from tfxray.components import models, transform
+
+_IMAGES = 1024
+_TFT_BATCH = 128  # TFT's batches are of some dozens to some hundreds
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def measure(folder: Path, weights: str, rounds: int) -> dict[str, object]:
+    """Embeds the same files in both ways."""
+    paths = sorted(str(p) for p in folder.rglob("*") if p.suffix in (".png", ".jpg", ".jpeg"))
+    paths = paths[:: max(1, len(paths) // _IMAGES)][:_IMAGES]
+    plain = plain_keras.backbone(weights)
+    spec = models.BackboneSpec("MobileNetV2", 224, weights, {"alpha": 0.35}, "avg")
+    embedder = transform.same_embedder(spec)
+
+    def embed() -> None:
+        for start in range(0, len(paths), _TFT_BATCH):
+            part = paths[start : start + _TFT_BATCH]
+            embedder.embed(tf.constant([Path(path).read_bytes() for path in part]))
+
+    def predict() -> None:
+        plain.predict(plain_keras.files(paths), verbose=0)
+
+    for way in (embed, predict):
+        way()
+    found: dict[str, list[float]] = {"embed": [], "predict": []}
+    for _ in range(rounds):
+        found["embed"].append(timed(embed))
+        found["predict"].append(timed(predict))
+    return {"images": len(paths), **found, "parts": _parts(embedder, paths, rounds)}
+
+
+def _parts(embedder: transform.Embedder, paths: list[str], rounds: int) -> dict[str, float]:
+    """Of an image, ms: decoding with resizing, the backbone, both, and GZIP of the result."""
+    encoded = tf.constant([Path(path).read_bytes() for path in paths])
+    batches = [encoded[i : i + transform.CHUNK] for i in range(0, len(paths), transform.CHUNK)]
+    strings = [tf.TensorSpec([None], tf.string)]
+    decode = tf.function(embedder._decode, input_signature=strings, autograph=False)
+    pixels = [decode(batch) for batch in batches]
+    ways: dict[str, Callable[[], object]] = {
+        "decode, resize": lambda: [decode(batch) for batch in batches],
+        "backbone": lambda: [embedder._call(part) for part in pixels],
+        "all": lambda: embedder.embed(encoded),
+    }
+    return {
+        name: statistics.median(timed(way) for _ in range(rounds + 1)) / len(paths) * 1e3
+        for name, way in ways.items()
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))
