@@ -14,13 +14,15 @@ _INTERVAL = 5.0  # seconds; what takes no longer needs no telling
 class Count:
     """Tells of images as they are done, every few seconds."""
 
-    def __init__(self, images: int, before: int = 0):
+    def __init__(self, images: int, before: int = 0, about: bool = False):
         """Starts the clock.
 
         Args:
             images: There are so many.
             before: So many of them were done before.
+            about: Whether what is counted is not exact.
         """
+        self._about = "about " if about else ""
         self._images, self._before, self._done = images, before, 0
         self._start = self._told = time.monotonic()
 
@@ -33,4 +35,5 @@ class Count:
         self._told = now
         done, seconds = self._before + self._done, now - self._start
         left = datetime.timedelta(seconds=round((self._images - done) * seconds / self._done))
-        log.info("%d of %d images, %.0f/s, %s left", done, self._images, self._done / seconds, left)
+        rate = self._done / seconds
+        log.info("%s%d of %d images, %.0f/s, %s left", self._about, done, self._images, rate, left)

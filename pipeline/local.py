@@ -11,7 +11,7 @@ from typing import Any
 from tfxray.components import cluster
 from tfxray.components.errors import DataRejected, UserError
 from tfxray.pipeline import data as data_source
-from tfxray.pipeline import in_use, outcome, prepare, runs
+from tfxray.pipeline import in_use, outcome, prepare, runs, watch
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.nodes import WHOLE, Part
 from tfxray.pipeline.screen import Screen, Step, output_to, progress_on
@@ -63,6 +63,7 @@ class Run:
             raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
         self.summary = outcome.Summary(self.id, config.gate.auc.threshold)
         self.uris: dict[str, str] = {}
+        self._examples, self._images = "", 0  # ExampleGen's folder, and how many it holds
 
     def __call__(self, data: str | None) -> outcome.Summary:
         """Runs it.
@@ -127,6 +128,7 @@ class Run:
                 else:
                     prepared = prepare.found(source.folder, self.config, self.screen.say)
                 self.summary.examples["rejected"] = prepared.rejected
+                self._images = prepared.images
         finally:
             if ingest:
                 ingest.stop()
@@ -162,7 +164,7 @@ class Run:
         from tfxray.pipeline.partial import Role
 
         name = node.node_info.id
-        with self._step(name) as step:
+        with self._step(name) as step, self._watched(name):
             try:
                 done = launch.run(ir, node, connection, only_cached=role is not Role.RUN)
             except launch.NotCached:
@@ -173,6 +175,15 @@ class Run:
             if done.cached:
                 step.note = "cached"
                 self.summary.cached.append(name)
+            if name == "ExampleGen":
+                self._examples = done.outputs["examples"].uri
+
+    def _watched(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Tells how far a node is that reads all examples of a split."""
+        if name not in watch.SPLITS:
+            return contextlib.nullcontext()
+        files, share = watch.share(self._examples, watch.SPLITS[name])
+        return watch.reading(files, round(share * self._images))
 
     def _conclude(self, connection: Any) -> None:
         """Draws the verdict from what the nodes wrote, and writes the page."""

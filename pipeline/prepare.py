@@ -22,10 +22,12 @@ class Prepared:
 
     Attributes:
         records: For ExampleGen.
+        images: How many they are.
         rejected: How many images or records were set aside.
     """
 
     records: "Records"
+    images: int
     rejected: int
 
 
@@ -88,7 +90,8 @@ def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
             style="yellow",
         )
     layout = records.find(ingest.folder)
-    return Prepared(Records(layout.base, layout.globs, report=report), rejected)
+    images = int(str(report["images"])) - rejected
+    return Prepared(Records(layout.base, layout.globs, report=report), images, rejected)
 
 
 def found(folder: str, config: Config, say: Say) -> Prepared:
@@ -114,4 +117,4 @@ def found(folder: str, config: Config, say: Say) -> Prepared:
             "then be in two splits",
             style="yellow",
         )
-    return Prepared(Records(layout.base, layout.globs, seen.group), 0)
+    return Prepared(Records(layout.base, layout.globs, seen.group), seen.examples, 0)
