@@ -107,14 +107,24 @@ class Model:
         result = self._score(image_bytes=tf.constant(list(encoded)))
         return {name: values.numpy() for name, values in result.items()}
 
-    def predict(self, read: Sequence[tuple[str, bytes]], force: bool) -> list[Prediction]:
+    def predict(
+        self, read: Sequence[tuple[str, bytes]], force: bool
+    ) -> list[Prediction | images.Rejected]:
         """Scores images.
 
         Args:
             read: Paths, and JPEG or PNG as `images.as_taken` gives it.
             force: See `predict`.
+
+        Returns:
+            Of each, what the model says; or why TensorFlow cannot decode it.
         """
-        columns = self.outputs([encoded for _, encoded in read])
+        try:
+            columns = self.outputs([encoded for _, encoded in read])
+        except tf.errors.InvalidArgumentError as error:  # an image is damaged within: which?
+            if len(read) > 1:
+                return [found for one in read for found in self.predict([one], force)]
+            return [_damage(read[0][1], error)]
         return [
             _prediction(path, {name: values[place] for name, values in columns.items()}, force)
             for place, (path, _) in enumerate(read)
@@ -151,7 +161,10 @@ def _batch(paths: Sequence[str], model: Model, force: bool) -> list[Prediction]:
         except Exception as error:
             done[path] = Prediction(path, error=str(images.rejected(error)))
     if read:
-        done |= {found.path: found for found in model.predict(list(read.items()), force)}
+        for path, found in zip(read, model.predict(list(read.items()), force), strict=True):
+            if isinstance(found, images.Rejected):
+                found = Prediction(path, error=str(found))
+            done[path] = found
     return [done[path] for path in paths]
 
 
@@ -171,3 +184,12 @@ def _prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Predictio
         label=classes[int(outputs[names.POSITIVE])],
         scores=dict(sorted(pairs, key=lambda pair: -pair[1])),
     )
+
+
+def _damage(encoded: bytes, error: Exception) -> images.Rejected:
+    """Why TensorFlow could not decode an image, in ingest's words where ingest would see it."""
+    try:
+        images.decode_grey(encoded)
+    except images.Rejected as rejected:
+        return rejected
+    return images.rejected(error)

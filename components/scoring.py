@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
 from tfxray.components import folders, images, parts, progress
@@ -116,16 +115,12 @@ class Score(beam.DoFn):
             yield from self._scored(usable)
 
     def _scored(self, usable: list[tuple[str, bytes]]) -> Iterator[Sequence[Any]]:
-        try:
-            found = self._model.predict(usable, self._work.force)
-        except tf.errors.InvalidArgumentError as error:  # an image is damaged within: which?
-            if len(usable) > 1:
-                for one in usable:
-                    yield from self._scored([one])
-                return
-            yield _reject(usable[0][0], _damage(usable[0][1], error))
-            return
-        yield from (_row(prediction, self._work.positive) for prediction in found)
+        found = self._model.predict(usable, self._work.force)
+        for (name, _), told in zip(usable, found, strict=True):
+            if isinstance(told, images.Rejected):
+                yield _reject(name, told)
+            else:
+                yield _row(told, self._work.positive)
 
 
 def _row(found: Prediction, positive: str) -> Sequence[Any]:
@@ -138,12 +133,3 @@ def _row(found: Prediction, positive: str) -> Sequence[Any]:
 
 def _reject(name: str, rejected: images.Rejected) -> Sequence[Any]:
     return REJECTED, name, rejected.code, rejected.detail
-
-
-def _damage(encoded: bytes, error: Exception) -> images.Rejected:
-    """Why TensorFlow could not decode an image, in ingest's words where ingest would see it."""
-    try:
-        images.decode_grey(encoded)
-    except images.Rejected as rejected:
-        return rejected
-    return images.rejected(error)

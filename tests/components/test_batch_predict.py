@@ -1,6 +1,7 @@
 """Scoring folders: every image accounted for, and none scored twice, whatever happens meanwhile."""
 
 import csv
+import dataclasses
 import fcntl
 import json
 import os
@@ -202,3 +203,20 @@ def test_a_large_noisy_image_is_scored_by_its_own_pixels(tmp_path, model):
     run(tmp_path / "in", tmp_path / "out", model)
     (row,) = rows(tmp_path / "out")
     assert float(row["score"]) == pytest.approx(noise.mean() / 255, abs=1e-6)
+
+
+def test_what_tensorflow_cannot_decode_is_told_of_that_image_alone(tmp_path, model, monkeypatch):
+    """Of single images: Pillow has decoded them, and TensorFlow may refuse one all the same."""
+    contents = {"good.png": READ["grey.png"], "half.png": READ["grey.png"][:-40]}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    taken = predict.files.read(READ["grey.png"])[0]
+    monkeypatch.setattr(
+        predict.files, "read", lambda content: (dataclasses.replace(taken, encoded=content), None)
+    )
+    paths = [str(tmp_path / name) for name in ("good.png", "half.png", "good.png")]
+    good, half, again = predict.predict(paths, model, force=True)
+    assert good.error is None
+    assert good == again
+    assert half.error.startswith("truncated")
+    assert half.label is None

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.scorer import export
+from tfxray.components import progress
 
 
 @pytest.fixture
@@ -17,7 +18,8 @@ def xrays(tmp_path):
     return tmp_path / "in"
 
 
-def test_a_folder_is_scored_once(tfxray, xrays, tmp_path):
+def test_a_folder_is_scored_once(tfxray, xrays, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_INTERVAL", 0.0)
     model, out = export(tmp_path / "model" / "1"), tmp_path / "out"
     told = ("predict", "--input", xrays, "--output", out, "--model", model.parent)
     done = tfxray(*told)
