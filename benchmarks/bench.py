@@ -124,7 +124,7 @@ class Bench:
 
     def b5(self) -> None:
         """Without cached embeddings."""
-        size, out = self._sizes[0], self._fresh()
+        size = self._sizes[0]
         epochs = (f"train.epochs={_EPOCHS}", "train.patience=null")
         cached, through = [], []
         for _ in range(max(1, self._rounds // 2)):

@@ -1,6 +1,6 @@
 """Images per second, of bench.py: scoring by the pipeline's parts beside Keras's own `predict`.
 
-    python benchmarks/rates.py DATA MODEL WEIGHTS ROUNDS
+    python benchmarks/rates.py DATA WEIGHTS ROUNDS
 
 Prints JSON: seconds per round for `embed` (Transform's) and `predict` (a plain backbone's) on the
 same files, and `parts`, milliseconds per image of what an embedding is made of. Both read the files
@@ -56,7 +56,7 @@ def measure(folder: Path, weights: str, rounds: int) -> dict[str, object]:
 
 
 def _parts(embedder: transform.Embedder, paths: list[str], rounds: int) -> dict[str, float]:
-    """Of an image, ms: decoding with resizing, the backbone, both, and GZIP of the result."""
+    """Of an image, ms: decoding with resizing, the backbone, and all of the embedding."""
     encoded = tf.constant([Path(path).read_bytes() for path in paths])
     batches = [encoded[i : i + transform.CHUNK] for i in range(0, len(paths), transform.CHUNK)]
     strings = [tf.TensorSpec([None], tf.string)]

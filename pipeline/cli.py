@@ -260,9 +260,7 @@ def predict(
         report = batch.predict(source, out, model, force, config)
         click.echo(json.dumps(dataclasses.asdict(report)) if as_json else report.predictions)
         return
-    from tfxray.pipeline.process import without_keras
-
-    with without_keras():
+    with process.without_keras():
         from tfxray.components import predict as scoring
     results = scoring.predict(images, model, force)
     for result in results:

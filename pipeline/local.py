@@ -121,8 +121,6 @@ class Run:
                 from tfxray.pipeline import launch, partial, pipeline  # a dozen seconds
             with self._step("ingest") as step:
                 if ingest:
-                    if not ingest.cached:
-                        prepare.warm_up(self.config)
                     prepared = prepare.ingested(ingest, self.screen.say)
                     step.note = "cached" if ingest.cached else ""
                 else:

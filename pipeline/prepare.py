@@ -10,7 +10,6 @@ from tfxray.pipeline import data as data_source
 from tfxray.pipeline.config import Config
 
 if TYPE_CHECKING:
-    from tfxray.components.models import BackboneSpec
     from tfxray.pipeline.pipeline import Records
 
 Say = Callable[..., None]
@@ -41,29 +40,15 @@ def check_model(config: Config) -> None:
 
     train = config.train
     devices.prepare(train.replicas, train.batch_size)
-    spec = _spec(config)
+    model = config.model
+    spec = models.BackboneSpec(
+        model.backbone, model.image_size, model.weights, model.arguments, model.pooling
+    )
     if train.mode == "fine_tune":
         whole = models.classifier(spec, models.HeadSpec(**config.model.head.model_dump()))
         models.unfreeze(whole, train.unfreeze, True)
     else:
         models.same_backbone(spec)
-
-
-def warm_up(config: Config) -> None:
-    """Traces what Transform needs, while the ingest is at work in a process of its own."""
-    from tfxray.components import transform
-
-    if config.train.mode == "frozen":
-        transform.same_embedder(_spec(config))
-
-
-def _spec(config: Config) -> "BackboneSpec":
-    from tfxray.components import models
-
-    model = config.model
-    return models.BackboneSpec(
-        model.backbone, model.image_size, model.weights, model.arguments, model.pooling
-    )
 
 
 def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
