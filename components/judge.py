@@ -20,9 +20,17 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
-from tfxray.components import artifacts, extractors, gate, names, scores, servable
+from tfxray.components import (
+    artifacts,
+    cases,
+    extractors,
+    gate,
+    judgement,
+    names,
+    scores,
+    servable,
+)
 from tfxray.components.gate import Baseline, Rule, Served
-from tfxray.components.trainer import SCORED
 
 MODEL_RUN, SETTINGS = "model_run", "settings"
 SPLIT = "test"
@@ -60,6 +68,10 @@ class Executor(executor.Executor):  # type: ignore[misc]
         scores.write(frame, folder)
         served = _outcome(checking) if checking else None
         baseline = _baseline(input_dict.get("baseline_model") or [], _records(examples, SPLIT))
+        model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
+        threshold = judgement.threshold({"Trainer.model_run": model_run})
+        served_from, records = _served_from(input_dict["model"][0]), _records(examples, SPLIT)
+        cases.draw(frame, threshold, records, served_from, folder)
         rules = gate.judge(frame, settings, baseline, served)
         gate.write(rules, baseline, folder)
         _decide(output_dict["blessing"][0], rules)
@@ -94,7 +106,7 @@ def _served_from(model: types.Artifact) -> str:
 
 def _start(input_dict: dict[str, list[types.Artifact]]) -> subprocess.Popen[str]:
     """Begins to check the export, in a process of its own, while TFMA works."""
-    scored = os.path.join(artifact_utils.get_single_uri(input_dict[MODEL_RUN]), SCORED)
+    scored = os.path.join(artifact_utils.get_single_uri(input_dict[MODEL_RUN]), names.SCORED)
     records = _records(input_dict["examples"], "eval")
     # Isolated: it finds installed packages, and neither this folder's modules nor the user's.
     command = [sys.executable, "-I", servable.__file__, _served_from(input_dict["model"][0])]

@@ -181,13 +181,18 @@ def written(uris: Mapping[str, str], name: str) -> dict[str, Any]:
 
     Args:
         uris: Folders of the run's artifacts.
-        name: The file's, such as `trainer.METRICS`.
+        name: The file's, such as `names.METRICS`.
     """
     folder = uris.get("Trainer.model_run")
     if not folder or not fileio.exists(os.path.join(folder, name)):
         return {}
     content: dict[str, Any] = json.loads(io_utils.read_string_file(os.path.join(folder, name)))
     return content
+
+
+def threshold(uris: Mapping[str, str]) -> float:
+    """The operating point that Trainer chose; 0.5 where there is none."""
+    return float(written(uris, names.DECISION).get("threshold", 0.5))
 
 
 @dataclasses.dataclass(frozen=True)

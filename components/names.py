@@ -51,6 +51,14 @@ UNLIKE = "unlike"  # whether it is further than they are
 SIGNATURE_EXAMPLES = "serving_default"
 SIGNATURE_BYTES = "serving_bytes"
 
+# What Trainer leaves beside TensorBoard's logs.
+HISTORY = "history.json"
+METRICS = "metrics.json"
+DECISION = "decision.json"
+TRANSFER = "transfer.json"
+NETWORK = "network.json"
+SCORED = "scored.npz"
+
 # Below the served model's folder: the same network in plain Keras layers, for heat maps. By
 # TensorFlow's convention, assets.extra holds what its own loaders leave alone.
 EXPLAIN = "assets.extra/explain.keras"

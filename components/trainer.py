@@ -29,6 +29,7 @@ from tfxray.components import (
     likeness,
     models,
     names,
+    network,
     serving,
     transfer,
 )
@@ -42,11 +43,6 @@ if TYPE_CHECKING:
     # Importing TFX takes many seconds, and the hosts that train with the chief need none of it.
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-# What is left beside TensorBoard's logs.
-HISTORY = "history.json"
-METRICS = "metrics.json"
-DECISION = "decision.json"
-SCORED = "scored.npz"
 _SCORED = 64  # validation images whose scores by the trained model are kept, to check the export
 
 log = logging.getLogger(__name__)
@@ -159,6 +155,15 @@ class Training:
             scorer, decided, known, decided.calibrated(scores), decided.calibrated(raw[:, 0])
         )
 
+    def describe(self, model: keras.Model) -> network.Network:
+        """Describes backbone and head, with what of them the main phase trains."""
+        if not self._of_pixels:
+            body, top = models.same_backbone(self._body), model
+        else:
+            self._unfreeze(model, self._phases[-1])
+            body, top = model.get_layer("backbone"), model.get_layer("head")
+        return network.describe(body, top, self._body.name)
+
     def scores(self, model: keras.Model, examples: batches.Examples) -> np.ndarray:
         """A whole split's scores, undistorted and uncalibrated, [n]."""
         scores = model.predict(examples.plain(self._order.batch), verbose=0)
@@ -180,12 +185,15 @@ class Training:
             return 1
         return max(count for count in range(1, 17) if steps % count == 0)
 
+    def _unfreeze(self, model: keras.Model, phase: Phase) -> None:
+        layers = self._train["unfreeze"] if phase.final else "none"
+        models.unfreeze(model, layers, trains_batch_norm(self._train, self._body))
+
     def _prepare(self, model: keras.Model, phase: Phase) -> None:
         train = self._train
         with self._strategy.scope():
             if self._of_pixels:
-                models.unfreeze(model, train["unfreeze"] if phase.final else "none",
-                                trains_batch_norm(train, self._body))  # fmt: skip
+                self._unfreeze(model, phase)
             model.compile(
                 fitting.optimizer(train, phase),
                 keras.losses.BinaryCrossentropy(
@@ -259,18 +267,19 @@ def run_fn(fn_args: "FnArgs") -> None:
     }
     unlike = {"limit": limit, "share": settings["serving"]["unlike_share"]}
     told: dict[str, object] = {
-        HISTORY: history,
-        METRICS: of_splits,
-        DECISION: {**dataclasses.asdict(decided), "unlike": unlike},
+        names.HISTORY: history,
+        names.METRICS: of_splits,
+        names.NETWORK: dataclasses.asdict(training.describe(model)),
+        names.DECISION: {**dataclasses.asdict(decided), "unlike": unlike},
     }
     if settings["transfer"]:
         seed = settings["train"]["seed"]
         found = transfer.measure(splits.training, splits.validation, settings["transfer"], seed)
-        told[transfer.FILE] = dataclasses.asdict(found)
+        told[names.TRANSFER] = dataclasses.asdict(found)
     for name, content in told.items():
         io_utils.write_string_file(os.path.join(logs, name), json.dumps(content, indent=1))
     keys, scores = splits.validation.keys[:_SCORED], done.validation[:_SCORED]
-    with artifacts.to_write(os.path.join(logs, SCORED)) as scored:
+    with artifacts.to_write(os.path.join(logs, names.SCORED)) as scored:
         np.savez(scored, keys=keys, scores=scores)
     if state and fileio.exists(state):
         fileio.rmtree(state)  # nothing is left to go on with

@@ -15,7 +15,6 @@ from sklearn.preprocessing import StandardScaler
 from tfxray.components import intervals, names
 from tfxray.components.batches import Examples
 
-FILE = "transfer.json"
 # Of scikit-learn's penalty, on standardised embeddings; the same for every site, as it must be
 # where sites are compared. Of 10 to 1e-4, AUC is highest with it on the X-rays of the demo.
 _C = 1e-2

@@ -45,7 +45,7 @@ def compare(first: Path, second: Path) -> Comparison:
 
 
 def _judged(run: Path) -> Judged:
-    from tfxray.components import judgement, trainer
+    from tfxray.components import judgement
 
     out = run.parent.parent
     _, uris = local.artifacts(out, run)
@@ -53,7 +53,7 @@ def _judged(run: Path) -> Judged:
         summary = json.loads((run / outcome.SUMMARY).read_text(encoding="utf-8"))
         raise UserError(f"run {run.name}: {summary['status']}, no model was judged")
     # A run of before there was an operating point has no scores either, and is refused for that.
-    threshold = judgement.written(uris, trainer.DECISION).get("threshold", 0.5)
+    threshold = judgement.threshold(uris)
     return comparison.judged(run.name, uris["Evaluator.evaluation"], threshold)
 
 

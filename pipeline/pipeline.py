@@ -267,6 +267,7 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
             "explainable",
             "models",
             "networks",
+            "network",
             "distortions",
             "transfer",
             "intervals",
@@ -312,7 +313,17 @@ def _judge_settings(config: Config) -> str:
         "gate": config.gate.model_dump(),
         "slices": config.evaluate.slices,
         "min_patients": config.evaluate.min_patients,
-        "code": _code("judge", "extractors", "gate", "scores", "intervals", "servable"),
+        "code": _code(
+            "judge",
+            "extractors",
+            "gate",
+            "scores",
+            "intervals",
+            "servable",
+            "cases",
+            "attribution",
+            "overlay",
+        ),
     }
     return json.dumps(settings, sort_keys=True)
 

@@ -1,5 +1,6 @@
 """What a run leaves behind for its page, made up: with names that would break a careless page."""
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -9,7 +10,7 @@ import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components import names, scores, transfer
+from tfxray.components import cases, names, network, scores
 from tfxray.pipeline.config import Config
 
 TAG = "<img src=x onerror=alert(1)>"
@@ -84,10 +85,14 @@ def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
         "unlike": {"limit": 5.0, "share": 0.01},
     }
     (folder / "model_run" / "decision.json").write_text(json.dumps(decision))
-    (folder / "model_run" / transfer.FILE).write_text(json.dumps(_carried()))
+    (folder / "model_run" / names.TRANSFER).write_text(json.dumps(_carried()))
+    layer = network.Layer("conv", "Conv2D", "8 × 8 × 4", 40, True)
+    described = network.Network([layer], [layer], 40, 40)
+    (folder / "model_run" / names.NETWORK).write_text(json.dumps(dataclasses.asdict(described)))
     history = {"loss": [0.7, 0.5], "auc": [0.6, 0.8], "val_auc": [0.6, 0.7]}
     (folder / "model_run" / "history.json").write_text(json.dumps(history))
-    _records(folder / "examples" / "Split-test", frame)
+    records = _records(folder / "examples" / "Split-test", frame)
+    cases.draw(frame, THRESHOLD, [str(records)], uris["Trainer.model"], folder / "evaluation")
     return {name: str(path) for name, path in uris.items()}
 
 
@@ -107,10 +112,11 @@ def _carried() -> dict:
     return {"rows": rows, "left_out": [SITES[1], SITES[2]], "reason": ""}
 
 
-def _records(folder: Path, frame: pd.DataFrame) -> None:
+def _records(folder: Path, frame: pd.DataFrame) -> Path:
     folder.mkdir()
+    path = folder / "data_tfrecord-00000-of-00001.gz"
     options = tf.io.TFRecordOptions(compression_type="GZIP")
-    with tf.io.TFRecordWriter(str(folder / "data_tfrecord-00000-of-00001.gz"), options) as out:
+    with tf.io.TFRecordWriter(str(path), options) as out:
         for index, name in enumerate(frame[names.FILENAME]):
             feature = {
                 names.FILENAME: tf.train.Feature(
@@ -120,6 +126,7 @@ def _records(folder: Path, frame: pd.DataFrame) -> None:
             }
             example = tf.train.Example(features=tf.train.Features(feature=feature))
             out.write(example.SerializeToString())
+    return path
 
 
 def config() -> str:

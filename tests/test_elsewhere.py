@@ -23,7 +23,6 @@ from tfxray.components import (
 )
 from tfxray.components.errors import UserError
 from tfxray.components.review import write as write_review
-from tfxray.components.trainer import METRICS
 from tfxray.pipeline import data, history, launch, pipeline
 from tfxray.pipeline.config_file import load
 
@@ -108,8 +107,8 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     assert predict.predict([f"{source}/{first}"], elsewhere, force=True)[0].scores
     assert fileio.exists(os.path.join(model, names.EXPLAIN))
     assert artifacts.inside(uris["Trainer.model_run"]) == [
-        "decision.json", "history.json", METRICS, "scored.npz", "train", "transfer.json",
-        "validation",
+        "decision.json", "history.json", "metrics.json", "network.json", "scored.npz", "train",
+        "transfer.json", "validation",
     ]  # fmt: skip
     summary = {"run_id": "one", "status": "pushed", "threshold": 0.6, "pushed_model": model}
     write_review(f"{elsewhere}/review.html", summary, config.to_yaml(), uris)

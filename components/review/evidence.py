@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tfxray.components import artifacts, gate, judgement, scores, transfer
+from tfxray.components import artifacts, gate, judgement, names, scores
 from tfxray.components.judgement import Judgement, SplitCounts
-from tfxray.components.trainer import DECISION, HISTORY
 
 MIN_PATIENTS = 10
 
@@ -27,6 +26,7 @@ class Evidence:
         gate: `rules` and `baseline`, as Evaluator wrote them.
         decision: Threshold and temperature, as Trainer wrote them.
         history: The training's, by figure.
+        network: The fields of a `network.Network`.
         transfer: How sites carry to each other: the fields of a `transfer.Table`.
         counts: How much each split holds.
     """
@@ -39,6 +39,7 @@ class Evidence:
     gate: Mapping[str, Any]
     decision: Mapping[str, Any]
     history: Mapping[str, list[float]]
+    network: Mapping[str, Any]
     transfer: Mapping[str, Any]
     counts: Mapping[str, SplitCounts]
 
@@ -85,8 +86,9 @@ def read(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Ev
         else None,
         scores=table if table is not None and len(table) else None,
         gate=gate.read(evaluation) if evaluation else {},
-        decision=judgement.written(uris, DECISION),
-        history=judgement.written(uris, HISTORY),
-        transfer=judgement.written(uris, transfer.FILE),
+        decision=judgement.written(uris, names.DECISION),
+        history=judgement.written(uris, names.HISTORY),
+        network=judgement.written(uris, names.NETWORK),
+        transfer=judgement.written(uris, names.TRANSFER),
         counts=judgement.counts(statistics) if statistics else {},
     )

@@ -14,7 +14,6 @@ from tfx.utils import io_utils
 from tfxray.components.folders import StrPath
 from tfxray.components.review import card, data, evidence, figures, plots, threshold, verdict
 from tfxray.components.review import cases as case_lists
-from tfxray.components.review import network as networks
 from tfxray.components.review.evidence import Evidence
 
 # The columns of the table of splits: Trainer's figure, and its heading.
@@ -141,7 +140,7 @@ def _training(found: Evidence) -> dict[str, Any]:
         "history": [plot for plot in drawn if plot],
         "epochs": len(found.history.get("loss", [])),
         "kept": _kept(found.config) if trained else None,
-        "network": networks.network(found.config) if trained else None,
+        "network": found.network if trained else None,
         "split_columns": SPLIT_COLUMNS,
         "counted": _COUNTS,
         "versions": card.versions(),

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfxray.components import models
+from tfxray.components import models, network
 from tfxray.components.errors import UserError
 
 ALPHA = {"alpha": 0.35}
@@ -82,6 +82,11 @@ def test_the_vgg16_recipe_has_the_published_parameters():
     model = models.classifier(spec, head)
     models.unfreeze(model, ["block5"], batch_norm=False)
     assert counts(model) == (27_593_153, 19_957_889, 7_635_264)
+    told = network.describe(model.get_layer("backbone"), model.get_layer("head"), "VGG16")
+    assert (told.parameters, told.learnt) == (27_593_153, 19_957_889)
+    assert sum(part.parameters for part in told.parts) == told.parameters
+    assert {x.name for x in told.layers if x.learns} == {f"block5_conv{i}" for i in (1, 2, 3)}
+    assert next(x for x in told.layers if x.name == "block1_pool").shape == "112 × 112 × 64"
 
 
 def test_the_cnn_150_is_the_published_stack():

@@ -1,0 +1,160 @@
+"""The held-out images that a reviewer wants to see: which they are, and their pictures.
+
+Evaluator draws the pictures, beside the scores: a page is then written from what is there, by any
+process, at once.
+"""
+
+import base64
+import io
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from PIL import Image
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils
+
+from tfxray.components import attribution, images, names, overlay, scores, transform
+from tfxray.components.errors import UserError
+from tfxray.components.folders import StrPath
+
+FILE = "pictures.json"
+MISSED, ALARMS, DOUBTFUL, AGAINST = "missed", "alarms", "doubtful", "against"
+_LISTED = 12  # of each kind
+_SIDE = 256  # of a thumbnail, pixels
+_QUALITY = 80
+_BATCH = 32  # images at a time
+
+log = logging.getLogger(__name__)
+
+
+def kinds(table: pd.DataFrame, threshold: float) -> dict[str, tuple[int, pd.DataFrame]]:
+    """Finds the images that are worth a look.
+
+    Args:
+        table: See `scores.read`.
+        threshold: A score that reaches it is called positive.
+
+    Returns:
+        By kind, how many there are and rows of the first of them: `missed` positives, lowest
+        score first; false `alarms`, highest score first; the most `doubtful`, nearest to the
+        threshold first; those whose score speaks `against` their label, furthest from it first,
+        and beyond 0.5.
+    """
+    score, true = table[names.SCORE], table[names.LABEL] == 1
+    missed = table[true & (score < threshold)].sort_values(names.SCORE)
+    alarms = table[~true & (score >= threshold)].sort_values(names.SCORE, ascending=False)
+    doubtful = table.loc[(score - threshold).abs().sort_values().index].head(_LISTED)
+    off = (score - true).abs().sort_values(ascending=False)
+    against = table.loc[off[off > 0.5].index]
+    found = {MISSED: missed, ALARMS: alarms, DOUBTFUL: doubtful, AGAINST: against}
+    return {kind: (len(rows), rows.head(_LISTED)) for kind, rows in found.items()}
+
+
+def draw(
+    table: pd.DataFrame, threshold: float, records: Sequence[str], model: str, folder: StrPath
+) -> None:
+    """Draws X-rays and heat maps of all `kinds`, for `read`. What goes wrong is told there.
+
+    Args:
+        table: See `scores.read`.
+        threshold: See `kinds`.
+        records: The test split's files.
+        model: Folder of the served model.
+        folder: Evaluator's `evaluation`.
+    """
+    wanted = pd.concat([rows for _, rows in kinds(table, threshold).values()])
+    encoded = _encoded(records, set(wanted[names.FILENAME]), set(wanted[scores.DIGEST]))
+    drawn = {digest: _thumbnail(data) for digest, data in encoded.items()}
+    thumbnails = {digest: image for digest, image in drawn.items() if image}
+    heat, reason = _heat(model, encoded, thumbnails)
+    xrays = {digest: _uri(image) for digest, image in thumbnails.items()}
+    content = {"xrays": xrays, "heat": heat, "no_heat": reason}
+    io_utils.write_string_file(os.path.join(folder, FILE), json.dumps(content))
+
+
+def read(folder: StrPath) -> tuple[dict[str, str], dict[str, str], str]:
+    """Reads the pictures.
+
+    Args:
+        folder: Evaluator's `evaluation`.
+
+    Returns:
+        X-rays and heat maps, as data URIs by digest; why there are no heat maps, or nothing.
+    """
+    path = os.path.join(folder, FILE)
+    if not fileio.exists(path):
+        return {}, {}, "The pictures are missing."
+    content = json.loads(io_utils.read_string_file(path))
+    return content["xrays"], content["heat"], content["no_heat"]
+
+
+def _encoded(records: Sequence[str], files: set[str], digests: set[str]) -> dict[str, bytes]:
+    """The images by digest. The name tells which ones are worth the computing of one."""
+    spec = {
+        names.FILENAME: tf.io.FixedLenFeature([], tf.string, ""),
+        names.IMAGE: tf.io.FixedLenFeature([], tf.string, ""),
+    }
+    likely = {name.encode() for name in files} | {b""}
+    found: dict[str, bytes] = {}
+    try:
+        read = tf.data.TFRecordDataset(list(records), "GZIP").batch(_BATCH)
+        for batch in read.map(lambda b: tf.io.parse_example(b, spec)):
+            for i, name in enumerate(batch[names.FILENAME].numpy()):
+                if name in likely:
+                    encoded = batch[names.IMAGE][i].numpy()
+                    digest = scores.digest(encoded)
+                    if digest in digests:
+                        found[digest] = encoded
+    except tf.errors.OpError as error:
+        log.warning("the test split's images cannot be read: %s", error)
+    return found
+
+
+def _thumbnail(encoded: bytes) -> Image.Image | None:
+    try:
+        _, pixels = images.decode_grey(encoded)
+    except images.Rejected:
+        return None
+    image = Image.fromarray(pixels)
+    image.thumbnail((_SIDE, _SIDE))
+    return image
+
+
+def _uri(image: Image.Image) -> str:
+    written = io.BytesIO()
+    image.save(written, "JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode()
+
+
+def _heat(
+    model: str, encoded: Mapping[str, bytes], thumbnails: Mapping[str, Image.Image]
+) -> tuple[dict[str, str], str]:
+    """Heat maps by digest, each of its thumbnail's size; and why there are none."""
+    if not thumbnails:
+        return {}, "The images are missing."
+    found = {}
+    listed = list(thumbnails)
+    try:
+        explainer = attribution.load(model)
+        for start in range(0, len(listed), _BATCH):
+            part = listed[start : start + _BATCH]
+            pixels = np.stack(
+                [transform.decode(tf.constant(encoded[n]), explainer.size)[..., 0] for n in part]
+            )
+            maps = explainer.heat(
+                pixels, attribution.INTEGRATED_GRADIENTS, steps=attribution.QUICK_STEPS
+            )
+            for name, heat in zip(part, maps, strict=True):
+                found[name] = _uri(overlay.overlay(np.asarray(thumbnails[name]), heat))
+    except UserError as error:
+        return {}, f"The model gives no heat maps: {error}"
+    except Exception as error:
+        # A verdict is not lost for a picture.
+        log.exception("no heat maps")
+        return {}, f"The model gives no heat maps: {type(error).__name__}"
+    return found, ""
