@@ -95,7 +95,10 @@ def write(model: keras.Model, spec: models.BackboneSpec, temperature: float, fol
     """
     if spec.weights == "none" and len(model.input_shape) == 2:
         # Transform drew them, and its graph is the only one to hold them.
-        progress.warning("no heat maps of this model: its frozen backbone's weights are random")
+        progress.warning(
+            "the frozen backbone's weights are random: what a deep one embeds says next to nothing "
+            "(AUC near 0.5), and there are no heat maps of this model"
+        )
         return
     try:
         with artifacts.to_write(os.path.join(folder, names.EXPLAIN)) as path:
