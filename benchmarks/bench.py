@@ -124,10 +124,10 @@ class Bench:
 
     def b5(self) -> None:
         """Without cached embeddings."""
-        size = self._sizes[0]
+        size = self._sizes[len(self._sizes) // 2]
         epochs = (f"train.epochs={_EPOCHS}", "train.patience=null")
         cached, through = [], []
-        for _ in range(max(1, self._rounds // 2)):
+        for _ in range(max(1, self._rounds // 5)):  # the way through takes minutes
             for seconds, mode in ((cached, "frozen"), (through, "fine_tune")):
                 out = self._fresh()
                 self._run(size, out, *epochs, f"train.mode={mode}", "train.unfreeze=none")
@@ -144,6 +144,8 @@ class Bench:
         size = self._sizes[-1]
         out = self._fresh()
         self._run(self._sizes[0], out)
+        self._script(self._sizes[0])
+        model = self._scratch / "script" / "model.keras"
         ours, theirs = [], []
         for number in range(self._rounds):
             scored = self._scratch / f"scored-{number}"
@@ -154,8 +156,6 @@ class Bench:
                 "paths = sorted(map(str, Path(sys.argv[2]).glob('*/*')));"
                 "keras.saving.load_model(sys.argv[1]).predict(plain_keras.files(paths), verbose=0)"
             )
-            self._script(self._sizes[0])
-            model = self._scratch / "script" / "model.keras"
             theirs.append(_timed([sys.executable, "-c", code, model, self._sets[size]], cwd=_HERE))
         ratios = [theirs[i] / ours[i] for i in range(self._rounds)]
         self._title("B6", f"Scores of {size} files, process start included; seconds")
