@@ -21,7 +21,7 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
-from tfxray.components import drift, ingest, names, sample, sources
+from tfxray.components import artifacts, drift, ingest, names, sample, sources
 from tfxray.pipeline.config import DRIFT
 
 DRAWS = 200
@@ -40,7 +40,7 @@ def drawn() -> list[str]:
 def read(files: list[str]) -> list[dict[str, list[dict[str, object]]]]:
     """One entry per patient: its images' features."""
     patients = defaultdict(list)
-    for record in tf.data.TFRecordDataset(sorted(files), "GZIP").as_numpy_iterator():
+    for record in artifacts.records(sorted(files)).as_numpy_iterator():
         features = tf.train.Example.FromString(record).features.feature
         row = {}
         for name in THRESHOLDS:

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
-from tfxray.components import files, images, names
+from tfxray.components import artifacts, files, images, names
 
 _SIZE = 256
 Kind = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -147,7 +147,7 @@ def latest(out: Path, pattern: str) -> Path:
 def held_out(out: Path) -> Iterator[bytes]:
     """The test split's images."""
     paths = sorted(str(p) for p in latest(out, "ExampleGen/examples/*/Split-test").iterdir())
-    for record in tf.data.TFRecordDataset(paths, "GZIP"):
+    for record in artifacts.records(paths):
         example = tf.train.Example.FromString(record.numpy())
         yield example.features.feature[names.IMAGE].bytes_list.value[0]
 

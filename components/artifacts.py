@@ -3,8 +3,9 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import tensorflow as tf
 from tfx.dsl.io import fileio
 
 from tfxray.components import folders
@@ -16,6 +17,12 @@ def inside(folder: str) -> list[str]:
         return []
     # Object stores mark folders: with a slash, and with an empty object in the folder's own place.
     return sorted(name.rstrip("/") for name in fileio.listdir(folder) if name.strip("/"))
+
+
+def records(paths: Sequence[str]) -> tf.data.Dataset:
+    """The records that a node wrote, all of its files alike: compressed where they end in `.gz`."""
+    zipped = any(path.endswith(".gz") for path in paths)
+    return tf.data.TFRecordDataset(list(paths), "GZIP" if zipped else "")
 
 
 @contextlib.contextmanager

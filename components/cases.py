@@ -18,7 +18,7 @@ from PIL import Image
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components import attribution, images, names, overlay, scores, transform
+from tfxray.components import artifacts, attribution, images, names, overlay, scores, transform
 from tfxray.components.errors import UserError
 from tfxray.components.folders import StrPath
 
@@ -102,7 +102,7 @@ def _encoded(records: Sequence[str], files: set[str], digests: set[str]) -> dict
     likely = {name.encode() for name in files} | {b""}
     found: dict[str, bytes] = {}
     try:
-        read = tf.data.TFRecordDataset(list(records), "GZIP").batch(_BATCH)
+        read = artifacts.records(records).batch(_BATCH)
         for batch in read.map(lambda b: tf.io.parse_example(b, spec)):
             for i, name in enumerate(batch[names.FILENAME].numpy()):
                 if name in likely:

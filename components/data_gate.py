@@ -12,8 +12,8 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
+from tfxray.components import artifacts, judgement, leakage, names
 from tfxray.components import drift as drift_check
-from tfxray.components import judgement, leakage, names
 from tfxray.components.errors import DataRejected, UserError
 
 VERDICT = "verdict.json"
@@ -125,8 +125,9 @@ def items(examples: artifact.Artifact) -> Iterator[leakage.Item]:
         for key in (names.FILENAME, names.PATIENT, names.SHA256, names.PHASH)
     }
     for split in artifact_utils.decode_split_names(examples.split_names):
-        pattern = artifact_utils.get_split_uri([examples], split) + "/*"
-        records = tf.data.TFRecordDataset(tf.io.gfile.glob(pattern), "GZIP").batch(512)
+        folder = artifact_utils.get_split_uri([examples], split)
+        paths = [os.path.join(folder, name) for name in artifacts.inside(folder)]
+        records = artifacts.records(paths).batch(512)
         parsed = records.map(lambda batch: tf.io.parse_example(batch, wanted))
         for batch in parsed.as_numpy_iterator():
             columns = [[v.decode("utf-8", "replace") for v in batch[key]] for key in wanted]

@@ -25,8 +25,8 @@ from tfxray.components.folders import StrPath
 
 # Images that SHAP compares with; more change little and take no longer.
 BACKGROUND = 32
-# Files or records that are looked at to find them: what bounds the time, whatever the folder holds.
-_LOOKED_AT = 256
+# Files and records that are looked at to find them: what bounds the time, whatever there is.
+_LOOKED_AT, _READ = 256, 10_000
 _SEED = 0
 # How far the explained score may lie from the served one: it is the same network's.
 _SAME = 1e-3
@@ -192,16 +192,15 @@ def _of_run(folder: str, rng: np.random.Generator) -> list[bytes]:
     shards = [os.path.join(split, name) for name in artifacts.inside(split)]
     if not shards:
         return []
-    # ExampleGen shuffles: the first records are as good as any.
-    records = tf.data.Dataset.from_tensor_slices(shards).interleave(
-        lambda shard: tf.data.TFRecordDataset(shard, "GZIP"), cycle_length=len(shards)
-    )
+    # They may come class by class: each of what is read is as likely to be drawn.
+    drawn: list[bytes] = []
+    for place, record in enumerate(artifacts.records(shards).take(_READ).as_numpy_iterator()):
+        if place < BACKGROUND:
+            drawn.append(record)
+        elif (taken := rng.integers(place + 1)) < BACKGROUND:
+            drawn[taken] = record
     spec = {names.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-    found = [
-        tf.io.parse_single_example(record, spec)[names.IMAGE].numpy()
-        for record in records.take(_LOOKED_AT)
-    ]
-    return [found[i] for i in rng.permutation(len(found))[:BACKGROUND]]
+    return [tf.io.parse_single_example(record, spec)[names.IMAGE].numpy() for record in drawn]
 
 
 def _caption(

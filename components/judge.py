@@ -136,7 +136,7 @@ def _baseline(models: list[types.Artifact], records: list[str]) -> Baseline:
         signature = loaded.signatures[names.SIGNATURE_EXAMPLES]
         spec = {names.IMAGE: tf.io.FixedLenFeature([], tf.string)}
         found: dict[str, float] = {}
-        for batch in tf.data.TFRecordDataset(records, "GZIP").batch(_BATCH):
+        for batch in artifacts.records(records).batch(_BATCH):
             values = signature(examples=batch)[names.SCORE].numpy().tolist()
             files = tf.io.parse_example(batch, spec)[names.IMAGE].numpy()
             found |= {scores.digest(f): v for f, v in zip(files, values, strict=True)}

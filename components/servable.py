@@ -25,7 +25,8 @@ def main(model: str, scored: str, examples: list[str]) -> dict[str, float]:
         wanted = dict(zip(kept["keys"].tolist(), kept["scores"].tolist(), strict=True))
     records, files, expected = [], [], []
     spec = {_IMAGE: tf.io.FixedLenFeature([], tf.string)}
-    for record in tf.data.TFRecordDataset(examples, "GZIP"):
+    zipped = any(path.endswith(".gz") for path in examples)
+    for record in tf.data.TFRecordDataset(examples, "GZIP" if zipped else ""):
         encoded = tf.io.parse_single_example(record, spec)[_IMAGE]
         score = wanted.pop(int(tf.strings.to_hash_bucket_fast(encoded, 2**62)), None)
         if score is not None:

@@ -13,7 +13,6 @@ from google.protobuf import text_format
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components import (
     ExampleValidator,
-    ImportExampleGen,
     Pusher,
     SchemaGen,
     StatisticsGen,
@@ -35,6 +34,7 @@ from tfx.utils import io_utils
 import tfxray.components
 from tfxray.components import artifacts, beam_options, drift, evaluator, names, schemas
 from tfxray.components.data_gate import DataGate
+from tfxray.components.example_gen import ExampleGen
 from tfxray.components.judge import Evaluator
 from tfxray.pipeline.config import Config
 
@@ -113,11 +113,11 @@ def create_pipeline(
         UserError: An option of `beam.options` that Beam does not know.
     """
     beam_options.parse(config.beam.options)
-    examples = ImportExampleGen(
+    examples = ExampleGen(
         input_base=records.base,
         input_config=_inputs(records),
         output_config=None if len(records.globs) > 1 else _hash_split(config, records),
-    ).with_id("ExampleGen")
+    )
     statistics = StatisticsGen(
         examples=examples.outputs["examples"],
         # The encoded image is of no use to TFDV, and all of its cost.

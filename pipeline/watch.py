@@ -59,14 +59,16 @@ def reading(files: Mapping[str, int], images: int) -> Iterator[None]:
     ended = threading.Event()
 
     def watch() -> None:
-        count, told = progress.Count(images, about=True), 0
+        count, told = None, 0
         read: dict[str, int] = {}
         while not ended.wait(_EVERY):
             before = sum(read.values())
             # What was open and is no more was read to its end.
             read = {path: files[path] for path in read} | _places(files)
             if sum(read.values()) > before:
-                # Beam reads megabytes at a time: when it reads on, what it had is done.
+                # The clock starts when the first is read. What is read goes on to be worked on:
+                # when reading goes on, that is done.
+                count = count or progress.Count(images, about=True)
                 done = round(images * before / total)
                 count.add(done - told)
                 told = done

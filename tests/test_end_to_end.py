@@ -199,8 +199,8 @@ def test_a_folder_is_scored_as_its_images_are(pushed, tfxray, drawn, tmp_path):
 
 
 def examples(out, split):
-    paths = [str(p) for p in out.glob(f"artifacts/ExampleGen/examples/*/Split-{split}/*.gz")]
-    for record in tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator():
+    paths = [str(p) for p in out.glob(f"artifacts/ExampleGen/examples/*/Split-{split}/*")]
+    for record in tf.data.TFRecordDataset(paths).as_numpy_iterator():
         yield tf.train.Example.FromString(record).features.feature
 
 
