@@ -119,7 +119,7 @@ def measure(data: Path, out: Path, train: dict[str, Any]) -> dict[str, Any]:
             }  # fmt: skip
 
     config = Config.model_validate({**_CONFIG, "train": train})
-    summary = Run(config, out, Meter())(data)
+    summary = Run(config, out, Meter())(str(data))
     if summary.status != "pushed":
         raise RuntimeError(f"{summary.status}: {summary.reason}")
     return {

@@ -5,6 +5,7 @@ none of them, so that a head of one site's images stands for a model of that sit
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -109,15 +110,20 @@ class _Split:
     def __init__(self, examples: Examples, seed: int):
         count = min(len(examples), max(1, _VALUES // examples.width))
         drawn = np.random.default_rng(seed).choice(len(examples), count, replace=False)
-        places = np.sort(drawn)
-        batches = examples.plain(_BATCH, places).as_numpy_iterator()
-        empty = np.zeros((0, examples.width), np.float32)
-        self.embeddings = np.concatenate([empty, *(inputs for inputs, _ in batches)])
+        self._examples, self._places = examples, np.sort(drawn)
+        places = self._places
         self.labels = examples.targets[places]
         self.owners = examples.columns[names.OWNER][places]
         # Ids are text of whoever made the data; what is no UTF-8 is shown as such.
         texts = examples.columns[names.HOSPITAL][places]
         self.hospitals = np.array([text.decode("utf-8", "replace") for text in texts], str)
+
+    @functools.cached_property
+    def embeddings(self) -> np.ndarray:
+        """[n, width]; read when asked for, since one site needs none."""
+        batches = self._examples.plain(_BATCH, self._places).as_numpy_iterator()
+        empty = np.zeros((0, self._examples.width), np.float32)
+        return np.concatenate([empty, *(inputs for inputs, _ in batches)])
 
     def sites(self) -> list[str]:
         """By name, those with most images first."""
