@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue
+from tensorflow_model_analysis.proto.config_pb2 import PerSliceMetricThreshold
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
@@ -71,7 +72,7 @@ def eval_config(
     for metric in (metric for spec in specs for metric in spec.metrics):
         if json.loads(metric.config)["name"] == AUC:
             metric.per_slice_thresholds.append(
-                tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=bar)
+                PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=bar)
             )
     features = [[item] if isinstance(item, str) else list(item) for item in slices]
     return tfma.EvalConfig(

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Runs a command on this tree in a bare Debian 13, which it makes below a folder the first time: the
+# newer stack's tests, on a machine whose own glibc is older.
+#
+# Usage: sh tests/trixie.sh ROOT COMMAND [ARGUMENT...]
+set -eu
+root=$1
+shift
+tree=/srv/tfxray
+
+not_run() { echo "NOT RUN on Debian 13: $*" >&2; exit 0; }
+[ "$(id -u)" = 0 ] || not_run "chroot and debootstrap need root"
+unshare --mount true 2>/dev/null || not_run "this container may not mount (unshare --mount fails)"
+
+if [ ! -d "$root" ]; then
+  command -v debootstrap >/dev/null || not_run "there is no debootstrap; apt-get install debootstrap"
+  mkdir -p "$root.part"
+  debootstrap --variant=minbase \
+    --include=ca-certificates,g++,git,make,python3,python3-dev,python3-venv \
+    trixie "$root.part" http://deb.debian.org/debian
+  mv "$root.part" "$root"
+fi
+
+# What git knows and would know; of the root's own only the environment and the runs stay.
+mkdir -p "$root$tree"
+find "$root$tree" -mindepth 1 -maxdepth 1 ! -name .venv ! -name runs -exec rm -rf {} +
+git ls-files -z --cached --others --exclude-standard |
+  tar --create --null --files-from=- --ignore-failed-read --warning=none |
+  tar --extract --directory "$root$tree" --no-same-owner
+
+# In namespaces of its own: mounts and processes go with it, however it ends. The machine's
+# certificates hold there too, since some networks have one of their own.
+export root tree
+exec unshare --mount --pid --fork --kill-child sh -eu -c '
+  mount -t proc proc "$root/proc"
+  mount --rbind /dev "$root/dev"
+  for file in /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt; do
+    mount --bind "$file" "$root$file"
+  done
+  proxies=$(env | grep -i "^[a-z]*_proxy=" || true)
+  exec env -i $proxies HOME=/root LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+    chroot "$root" env --chdir="$tree" "$@"
+' sh "$@"
