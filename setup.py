@@ -2,8 +2,9 @@
 
 from setuptools import setup
 
-# TFX 1.16 is the newest that installs on glibc before 2.39 (Debian 12), and takes Python 3.10 alone;
-# 1.21 takes 3.10 too, but there is no use in a third combination. So the Python tells the stack.
+# Two stacks: setup.sh says which machine gets which. TFX 1.16 is the newest for a glibc before
+# 2.39, and takes Python 3.10 alone; 1.21 takes 3.10 too, but a third combination would be of no
+# use: the Python tells the stack. On 3.11 nothing was tried.
 TFX_1_16 = "; python_version < '3.11'"
 TFX_1_21 = "; python_version >= '3.12'"
 

@@ -17,8 +17,8 @@ _KNOWN = (*_DIRECT, "dataflow")
 def arguments(options: Sequence[str]) -> list[str]:
     """Options as Beam is given them.
 
-    DirectRunner picks a runner for each job: from Beam 2.68 on Prism, a program that it looks for on
-    the network; before, and where it finds none, FnApiRunner. Which is what it gets, from any Beam.
+    DirectRunner picks a runner for each job: from Beam 2.68 on Prism, a program that it downloads;
+    before, and where it gets none, FnApiRunner. The latter is named here, for any Beam.
 
     Args:
         options: As in `parse`.
