@@ -1,31 +1,33 @@
 #!/bin/sh
-# Runs a command on this tree in a bare Debian 13, which it makes below a folder the first time: the
-# newer stack's tests, on a machine whose own glibc is older.
+# Runs a command on this tree in a bare Debian 13, which is made below a folder the first time: the
+# newer stack, on a machine whose own glibc is older. Exit code 77: that cannot be done here.
 #
 # Usage: sh tests/trixie.sh ROOT COMMAND [ARGUMENT...]
 set -eu
 root=$1
 shift
-tree=/srv/tfxray
+# The same path inside, since metadata stores and environments hold absolute ones.
+tree=$(pwd -P)
 
-not_run() { echo "NOT RUN on Debian 13: $*" >&2; exit 0; }
+not_run() { echo "NOT RUN on Debian 13: $*" >&2; exit 77; }
 [ "$(id -u)" = 0 ] || not_run "chroot and debootstrap need root"
-unshare --mount true 2>/dev/null || not_run "this container may not mount (unshare --mount fails)"
+unshare --mount --pid --fork true 2>/dev/null || not_run "no mounts are allowed here (unshare fails)"
 
 if [ ! -d "$root" ]; then
-  command -v debootstrap >/dev/null || not_run "there is no debootstrap; apt-get install debootstrap"
+  command -v debootstrap >/dev/null || not_run "no debootstrap; apt-get install debootstrap"
   mkdir -p "$root.part"
   debootstrap --variant=minbase \
     --include=ca-certificates,g++,git,make,python3,python3-dev,python3-venv \
-    trixie "$root.part" http://deb.debian.org/debian
+    trixie "$root.part" http://deb.debian.org/debian >"$root.log" 2>&1 ||
+    { tail "$root.log" >&2; not_run "debootstrap failed: $root.log"; }
   mv "$root.part" "$root"
 fi
 
-# What git knows and would know; of the root's own only the environment and the runs stay.
+# What git knows, and would know; of what was made there before, the environment and the runs stay.
 mkdir -p "$root$tree"
 find "$root$tree" -mindepth 1 -maxdepth 1 ! -name .venv ! -name runs -exec rm -rf {} +
 git ls-files -z --cached --others --exclude-standard |
-  tar --create --null --files-from=- --ignore-failed-read --warning=none |
+  tar --create --null --files-from=- --ignore-failed-read 2>/dev/null |
   tar --extract --directory "$root$tree" --no-same-owner
 
 # In namespaces of its own: mounts and processes go with it, however it ends. The machine's
