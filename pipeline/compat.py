@@ -1,4 +1,8 @@
-"""Where the two stacks differ so that no code is right on both; `setup.sh` has what they are."""
+"""Where the two stacks of `setup.sh` differ so that no code is right on both.
+
+What is right on both stands where it is used: `beam_options.arguments` names FnApiRunner,
+`evaluator` and `judge` take TFMA's messages from its `proto`, and `setup.py` names dill.
+"""
 
 from typing import Any
 
