@@ -13,6 +13,11 @@ not_run() { echo "NOT RUN on Debian 13: $*" >&2; exit 77; }
 [ "$(id -u)" = 0 ] || not_run "chroot and debootstrap need root"
 unshare --mount --pid --fork true 2>/dev/null || not_run "no mounts are allowed here (unshare fails)"
 
+# One at a time: who comes next replaces the tree.
+mkdir -p "$(dirname "$root")"
+exec 9>"$root.lock"
+flock 9
+
 if [ ! -d "$root" ]; then
   command -v debootstrap >/dev/null || not_run "no debootstrap; apt-get install debootstrap"
   mkdir -p "$root.part"
