@@ -20,8 +20,8 @@ flock 9
 
 if [ ! -d "$root" ]; then
   command -v debootstrap >/dev/null || not_run "no debootstrap; apt-get install debootstrap"
-  mkdir -p "$root.part"
-  debootstrap --variant=minbase \
+  rm -rf --one-file-system "$root.part"
+  unshare --mount debootstrap --variant=minbase \
     --include=ca-certificates,g++,git,make,python3,python3-dev,python3-venv \
     trixie "$root.part" http://deb.debian.org/debian >"$root.log" 2>&1 ||
     { tail "$root.log" >&2; not_run "debootstrap failed: $root.log"; }
@@ -42,7 +42,7 @@ exec unshare --mount --pid --fork --kill-child sh -eu -c '
   mount -t proc proc "$root/proc"
   mount --rbind /dev "$root/dev"
   for file in /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt; do
-    mount --bind "$file" "$root$file"
+    [ ! -e "$file" ] || mount --bind "$file" "$root$file"
   done
   proxies=$(env | grep -i "^[a-z]*_proxy=" || true)
   exec env -i $proxies HOME=/root LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
