@@ -38,7 +38,7 @@ setup(
         "tensorflow-transform",
         "tensorflow-data-validation",
         "tensorflow-model-analysis",
-        # Without it: from 2.70 on, Beam leaves out dill, which TFX 1.16's tfx-bsl imports.
+        # What was tried with TFX 1.16; from 2.68 on DirectRunner is another one (beam_options.py).
         "apache-beam<2.68" + TFX_1_16,
         "apache-beam>=2.77" + TFX_1_21,
         "click>=8.1",
