@@ -1,40 +1,38 @@
 # make run: set up, then the main job. make test: set up, then the tests. Nothing else is needed.
 # make bench: what it costs, beside a plain script.
-PYTHON ?= python3
+# Which stack, and by which Python, setup.sh picks unless one of these says it: STACK=tfx-1.16 or
+# tfx-1.21, PYTHON=python3.10.
+STACK ?=
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready-$(shell cat requirements.lock setup.py | cksum | cut -d' ' -f1)
 OUT ?= runs/demo
 # Half of a run is Python on one core: two test processes pay, more need more than 8 GB.
 JOBS ?= 2
+# Of pytest: `make test TESTS='tests/components -m "not browser"'`.
+TESTS ?=
+# A bare Debian 13, made once, and what is made there: `make test-trixie TRIXIE=run`.
+TRIXIE_ROOT ?= build/trixie
+TRIXIE ?= run test
 
-.PHONY: setup run test lint bench format lock clean
+.PHONY: setup run test test-trixie test-stacks lint bench format lock clean
 
-setup: $(READY)
-
-# The stamp carries the lock's checksum: a second call installs nothing, a new lock does. Bytecode:
-# some 25,000 files, compiled once here, or by every process where Python may not write (`python -B`).
-$(READY):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' || { \
-	  echo "tfxray needs Python 3.10 (TFX 1.16 installs on no other); $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; \
-	  echo "Install it (pyenv install 3.10, or your system's python3.10 with its venv package), then: make PYTHON=python3.10 $(or $(MAKECMDGOALS),setup)" >&2; \
-	  exit 2; }
-	@command -v g++ >/dev/null || { \
-	  echo "tfxray needs g++ and the Python headers: pyfarmhash, which TFX depends on, has no wheel. On Debian: apt-get install g++ python3-dev" >&2; \
-	  exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(shell grep '^uv==' requirements.lock)
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode --requirement requirements.lock
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
-	@rm -f $(VENV)/.ready-*
-	@touch $@
+setup:
+	@STACK='$(STACK)' PYTHON='$(PYTHON)' sh setup.sh $(VENV)
 
 run: setup
 	$(BIN)/tfxray run --config configs/demo.yaml --out $(OUT)
 
 test: setup
 	@sh tests/servers.sh
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+# Both need root and debootstrap, and say so where these are missing (77).
+test-trixie:
+	@sh tests/trixie.sh $(TRIXIE_ROOT) make $(TRIXIE) JOBS=$(JOBS) TESTS='$(TESTS)' || [ $$? = 77 ]
+
+test-stacks: setup
+	@sh tests/stacks.sh $(TRIXIE_ROOT) || [ $$? = 77 ]
 
 # Hours; benchmarks/bench.py --help tells what to leave out, and how to measure on real X-rays.
 bench: setup
@@ -51,8 +49,11 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock:
-	$(BIN)/uv pip compile --quiet --extra dev --python-version 3.10 --no-header --no-annotate setup.py --output-file requirements.lock
+# The newer one holds for two Pythons: `--universal` writes down where they differ.
+COMPILE = $(BIN)/uv pip compile --quiet --extra dev --no-header --no-annotate setup.py
+lock: setup
+	$(COMPILE) --python-version 3.10 --output-file requirements-tfx-1.16.lock
+	$(COMPILE) --python-version 3.12 --universal --output-file requirements-tfx-1.21.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -14,6 +14,7 @@ import pandas as pd
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import BoolValue
 from scipy import stats
+from tensorflow_model_analysis.proto import config_pb2
 
 from tfxray.components import evaluator, intervals, names
 
@@ -105,7 +106,7 @@ def main() -> None:
     """Prints the table."""
     print("| images | interval | splits | width / DeLong's | spread of that | within 20 % |")
     print("|" + "---|" * 6)
-    methods = tfma.ConfidenceIntervalOptions
+    methods = config_pb2.ConfidenceIntervalOptions
     for images in SIZES:
         rng = np.random.default_rng(images)
         splits = [draw(images, rng) for _ in range(DRAWS)]

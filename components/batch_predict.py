@@ -183,7 +183,7 @@ class Job:
 
 
 def _score(left: list[parts.Part], work: scoring.Work, options: Sequence[str]) -> None:
-    parsed = beam_options.parse(options)
+    parsed = beam_options.parse(beam_options.arguments(options))
     if not left:
         return
     if work.before:

@@ -8,9 +8,26 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 
 from tfxray.components.errors import UserError
 
-_DIRECT = ("direct", "switchingdirect", "bundlebaseddirect", "fnapi")
+_SWITCHING = ("direct", "switchingdirect")
+_DIRECT = (*_SWITCHING, "bundlebaseddirect", "fnapi")
 # Only these runners' options are all known here: a job server has some of its own.
 _KNOWN = (*_DIRECT, "dataflow")
+
+
+def arguments(options: Sequence[str]) -> list[str]:
+    """Options as Beam is given them.
+
+    DirectRunner picks a runner for each job: from Beam 2.68 on Prism, a program that it downloads;
+    before, and where it gets none, FnApiRunner. The latter is named here, for any Beam.
+
+    Args:
+        options: As in `parse`.
+
+    Raises:
+        UserError: As `parse` does.
+    """
+    switching = runner(parse(options)) in _SWITCHING
+    return [*options, "--runner=FnApiRunner"] if switching else list(options)
 
 
 def parse(options: Sequence[str]) -> PipelineOptions:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue
+from tensorflow_model_analysis.proto import config_pb2  # not all of it is in `tfma` of any version
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
@@ -24,7 +25,7 @@ AUC_THRESHOLDS = 1_000
 
 def eval_config(
     slices: Sequence[str | Sequence[str]], threshold: float, intervals: bool = True
-) -> tfma.EvalConfig:
+) -> config_pb2.EvalConfig:
     """TFMA's configuration.
 
     The bar stands on the whole test split alone: a threshold that TFMA applies to every slice
@@ -65,31 +66,33 @@ def eval_config(
         *tfma.metrics.specs_from_metrics(of_score, output_names=[names.SCORE]),
         *tfma.metrics.specs_from_metrics(of_decision, output_names=[names.POSITIVE]),
     ]
-    bar = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound=DoubleValue(value=threshold))
+    bar = config_pb2.MetricThreshold(
+        value_threshold=config_pb2.GenericValueThreshold(lower_bound=DoubleValue(value=threshold))
     )
     for metric in (metric for spec in specs for metric in spec.metrics):
         if json.loads(metric.config)["name"] == AUC:
             metric.per_slice_thresholds.append(
-                tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=bar)
+                config_pb2.PerSliceMetricThreshold(
+                    slicing_specs=[config_pb2.SlicingSpec()], threshold=bar
+                )
             )
     features = [[item] if isinstance(item, str) else list(item) for item in slices]
-    return tfma.EvalConfig(
+    return config_pb2.EvalConfig(
         model_specs=[
-            tfma.ModelSpec(
+            config_pb2.ModelSpec(
                 signature_name=names.SIGNATURE_EXAMPLES,
                 label_keys=dict.fromkeys((names.SCORE, names.POSITIVE), names.LABEL),
             )
         ],
         metrics_specs=specs,
         slicing_specs=[
-            tfma.SlicingSpec(),
-            *(tfma.SlicingSpec(feature_keys=keys) for keys in features),
+            config_pb2.SlicingSpec(),
+            *(config_pb2.SlicingSpec(feature_keys=keys) for keys in features),
         ],
-        options=tfma.Options(
+        options=config_pb2.Options(
             compute_confidence_intervals=BoolValue(value=intervals),
-            confidence_intervals=tfma.ConfidenceIntervalOptions(
-                method=tfma.ConfidenceIntervalOptions.JACKKNIFE
+            confidence_intervals=config_pb2.ConfidenceIntervalOptions(
+                method=config_pb2.ConfidenceIntervalOptions.JACKKNIFE
             ),
         ),
     )

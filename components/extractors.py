@@ -9,13 +9,14 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 
 from tfxray.components import names, scores
 
 
 def custom_extractors(
     eval_shared_model: tfma.EvalSharedModel,
-    eval_config: tfma.EvalConfig,
+    eval_config: config_pb2.EvalConfig,
     tensor_adapter_config: Any,
 ) -> list[tfma.extractors.Extractor]:
     """TFMA's extractors, one that writes the scores down, and one that puts ages into bands."""

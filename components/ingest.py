@@ -137,7 +137,7 @@ def _run(
         rows, classes = sources.find(source, rules)
         splits = sorted({row.split or reading.UNSPLIT for row in rows})
     reader = reading.Reader(tuple(classes), rules.max_pixels, secret)
-    parsed = beam_options.parse(options)
+    parsed = beam_options.parse(beam_options.arguments(options))
     few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(parsed)
     with beam.Pipeline(options=parsed) as pipeline:
         if features:

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.components.evaluator import constants, executor
 from tfx.dsl.components.base import base_beam_component, executor_spec
@@ -177,7 +177,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
         model: types.BaseChannel,
         model_run: types.BaseChannel,
         baseline_model: types.BaseChannel,
-        eval_config: tfma.EvalConfig,
+        eval_config: config_pb2.EvalConfig,
         settings: str,
     ):
         """Wires it.

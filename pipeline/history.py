@@ -76,14 +76,37 @@ def opened(out: Path) -> metadata_store.MetadataStore | None:
         out: The `--out` of the runs.
 
     Raises:
-        UserError: It is none, or damaged.
+        UserError: It is none, damaged, or of another version.
     """
     found = connection(out)
     try:
-        return metadata_store.MetadataStore(found) if found else None
+        return store_of(found) if found else None
     except RuntimeError as error:  # MLMD's own, of many lines
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"{out / DATABASE}: cannot be read: {reason}") from None
+
+
+def store_of(connection: mlmd.ConnectionConfig) -> metadata_store.MetadataStore:
+    """Opens a metadata store; makes its tables where there are none.
+
+    Args:
+        connection: Which.
+
+    Raises:
+        UserError: It is of a version that this ML Metadata does not read.
+        RuntimeError: ML Metadata's own, of anything else.
+    """
+    try:
+        return metadata_store.MetadataStore(connection)
+    except RuntimeError as error:
+        reason = str(error).split(". ")[0]
+        if "database version" not in reason:
+            raise
+        place = connection.sqlite.filename_uri or connection.mysql.database
+        raise UserError(
+            f"{place}: {reason}. Go on with the stack that wrote it (make setup STACK=...), or "
+            "begin anew in another --out"
+        ) from None
 
 
 def pipelines(store: metadata_store.MetadataStore) -> dict[str, str]:
@@ -126,7 +149,7 @@ def node_runs(
     Returns:
         By node id, the latest execution of each; empty if there is no such run.
     """
-    store = metadata_store.MetadataStore(connection)
+    store = store_of(connection)
     context = store.get_context_by_type_and_name("pipeline_run", run_id)
     if context is None:
         return {}
@@ -151,7 +174,7 @@ def publish_failed(connection: mlmd.ConnectionConfig, run: NodeRun) -> None:
         connection: The metadata store.
         run: What the node did.
     """
-    store = metadata_store.MetadataStore(connection)
+    store = store_of(connection)
     for execution in store.get_executions_by_id([run.execution]):
         execution.last_known_state = mlmd.Execution.FAILED
         store.put_executions([execution])
@@ -164,7 +187,7 @@ def pushed_to(connection: mlmd.ConnectionConfig, model: int) -> list[str]:
         connection: The metadata store.
         model: The model's id there.
     """
-    store = metadata_store.MetadataStore(connection)
+    store = store_of(connection)
     executions = {
         event.execution_id
         for event in store.get_events_by_artifact_ids([model])

@@ -19,6 +19,7 @@ import kfp_server_api
 import urllib3
 
 from tfxray.components.errors import UserError
+from tfxray.pipeline.compat import KfpService
 from tfxray.pipeline.kfp_access import TOKEN_VARIABLE, Token, address, private
 
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
@@ -119,7 +120,7 @@ class Server:
     def check(self) -> None:
         """Makes sure that the API is there, and a namespace given where there are many."""
         try:
-            health = self._ask(kfp_server_api.HealthzServiceApi(self._client).get_healthz)
+            health = self._ask(self._service("Healthz").get_healthz)
         except ServerError as error:
             if error.status != 404:
                 raise
@@ -138,7 +139,7 @@ class Server:
         Returns:
             Its id.
         """
-        api = kfp_server_api.PipelineServiceApi(self._client)
+        api = self._service("Pipeline")
         # Made empty: `upload` would give the first version the pipeline's own name.
         found = self._found_or_made(
             name,
@@ -160,7 +161,7 @@ class Server:
         Returns:
             Their descriptions, by id.
         """
-        api = kfp_server_api.PipelineServiceApi(self._client)
+        api = self._service("Pipeline")
         found = self._ask(
             api.list_pipeline_versions, pipeline, filter=_named(name, operation)
         ).pipeline_versions
@@ -197,7 +198,7 @@ class Server:
         Returns:
             Its id.
         """
-        api = kfp_server_api.ExperimentServiceApi(self._client)
+        api = self._service("Experiment")
         made = kfp_server_api.V2beta1Experiment
         found = self._found_or_made(
             name, api.list_experiments, api.create_experiment, made, "experiments"
@@ -217,7 +218,7 @@ class Server:
         found = getattr(self._ask(find, **which), listed)
         if found:
             return found[0]
-        return self._ask(make, body=kind(display_name=name, namespace=self.namespace))
+        return self._ask(make, kind(display_name=name, namespace=self.namespace))
 
     def start(self, run: dict[str, Any]) -> str:
         """Starts a run.
@@ -229,8 +230,8 @@ class Server:
             Its id.
         """
         body = kfp_server_api.V2beta1Run(**run)
-        api = kfp_server_api.RunServiceApi(self._client)
-        return self._id(self._ask(api.create_run, body=body), "run_id")
+        api = self._service("Run")
+        return self._id(self._ask(api.create_run, body), "run_id")
 
     def run(self, run_id: str) -> dict[str, Any]:
         """A run as it stands now, with its tasks, in the API's own JSON.
@@ -253,7 +254,7 @@ class Server:
 
     def recurring(self, experiment: str, name: str) -> str | None:
         """The id of the experiment's recurring run of that name, if there is one."""
-        api = kfp_server_api.RecurringRunServiceApi(self._client)
+        api = self._service("RecurringRun")
         found = self._ask(
             api.list_recurring_runs, experiment_id=experiment, filter=_named(name)
         ).recurring_runs
@@ -278,8 +279,11 @@ class Server:
                 cron_schedule=kfp_server_api.V2beta1CronSchedule(cron=cron)
             ),
         )
-        api = kfp_server_api.RecurringRunServiceApi(self._client)
-        return self._id(self._ask(api.create_recurring_run, body=body), "recurring_run_id")
+        api = self._service("RecurringRun")
+        return self._id(self._ask(api.create_recurring_run, body), "recurring_run_id")
+
+    def _service(self, name: str) -> KfpService:
+        return KfpService(getattr(kfp_server_api, f"{name}ServiceApi")(self._client))
 
     def _where(self) -> dict[str, str]:
         return {"namespace": self.namespace} if self.namespace else {}

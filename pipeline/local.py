@@ -118,7 +118,9 @@ class Run:
                 raise self.part.nothing_from("the ingest")
             with self._step("start-up"):
                 prepare.check_model(self.config)
-                from tfxray.pipeline import launch, partial, pipeline  # a dozen seconds
+                from tfxray.pipeline import history, launch, partial, pipeline  # a dozen seconds
+
+                history.opened(self.out)  # a store of another version: told before anything is done
             with self._step("ingest") as step:
                 if ingest:
                     prepared = prepare.ingested(ingest, self.screen.say)
@@ -131,8 +133,6 @@ class Run:
             if ingest:
                 ingest.stop()
         from tfx.orchestration import metadata
-
-        from tfxray.pipeline import history
 
         connection = metadata.sqlite_metadata_connection_config(str(self.out / history.DATABASE))
         schema = pipeline.write_schema(self.config, str(self.out / "schema"))

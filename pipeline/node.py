@@ -73,12 +73,11 @@ class Step:
             UserError: Data or network cannot be used.
         """
         from google.protobuf import json_format
-        from ml_metadata import metadata_store as mlmd
 
         from tfxray.pipeline import data as data_source
-        from tfxray.pipeline import launch, pipeline, prepare
+        from tfxray.pipeline import history, launch, pipeline, prepare
 
-        mlmd.MetadataStore(self.connection)  # one makes the tables, before many look for them
+        history.store_of(self.connection)  # one makes the tables, before many look for them
         self._write(outcome.RESOLVED, config.to_yaml())
         prepare.check_model(config)
         source = data_source.find(config, data, self.root, say)

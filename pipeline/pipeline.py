@@ -112,7 +112,7 @@ def create_pipeline(
     Raises:
         UserError: An option of `beam.options` that Beam does not know.
     """
-    beam_options.parse(config.beam.options)
+    beam_arguments = beam_options.arguments(config.beam.options)
     examples = ExampleGen(
         input_base=records.base,
         input_config=_inputs(records),
@@ -192,7 +192,7 @@ def create_pipeline(
         ],
         enable_cache=True,
         metadata_connection_config=metadata,
-        beam_pipeline_args=list(config.beam.options),
+        beam_pipeline_args=beam_arguments,
     )  # fmt: skip
 
 

@@ -247,12 +247,15 @@ def test_dockerfile_keeps_hadolints_rules(tmp_path: Path):
 
 
 def test_images_hold_this_repository_as_locked():
-    python = (ROOT / ".python-version").read_text().strip()
-    assert re.search(r"^ARG PYTHON=(.*)$", DOCKERFILE, re.M)[1].startswith(f"{python}.")
-    assert set(re.findall(r"^FROM (python\S*)", DOCKERFILE, re.M)) == {
-        "python:${PYTHON}-bookworm",
-        "python:${PYTHON}-slim-bookworm",
+    bases = re.findall(r"^FROM python:(\d\.\d+)\.\d+-(\S+) AS (full|slim)-(\S+)$", DOCKERFILE, re.M)
+    assert set(bases) == {
+        ("3.13", "trixie", "full", "tfx-1.21"),
+        ("3.13", "slim-trixie", "slim", "tfx-1.21"),
+        ("3.10", "bookworm", "full", "tfx-1.16"),
+        ("3.10", "slim-bookworm", "slim", "tfx-1.16"),
     }
+    assert re.search(r"^ARG STACK=(.*)$", DOCKERFILE, re.M)[1] == "tfx-1.21"
+    assert "COPY requirements-${STACK}.lock requirements.lock" in DOCKERFILE
     commands = re.sub(r"\\\n\s*", "", DOCKERFILE)
     installs = re.findall(r"uv (?:pip install|build) .*?(?=&&|$)", commands, re.M)
     assert len(installs) == 4
@@ -262,7 +265,9 @@ def test_images_hold_this_repository_as_locked():
     packaged = set(re.findall(r'"tfxray\.\w+": "(\w+)",', setup))
     assert packaged == set(re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.M))
     admitted = re.findall(r"^!(.*)$", (ROOT / ".dockerignore").read_text(), re.M)
-    assert {*packaged, "requirements.lock", "setup.py", "pyproject.toml"} == set(admitted)
+    assert {*packaged, "requirements-*.lock", "setup.py", "pyproject.toml"} == set(admitted)
+    for stack in {base[3] for base in bases}:
+        assert (ROOT / f"requirements-{stack}.lock").is_file()
 
 
 def test_images_run_as_the_user_that_owns_the_volume():

@@ -66,7 +66,9 @@ def test_the_options_reach_every_job(options, small_config, tmp_path, tfxray, mo
     graph = pipeline.create_pipeline(config_file.load(path), records, places, None)
     found = beam_arguments(launch.compile_run(graph, "one"))
     assert found.keys() == JOBS
-    assert all(arguments == options for arguments in found.values()), found
+    assert all(arguments == beam_options.arguments(options) for arguments in found.values()), found
+    named = ["--runner=FnApiRunner"] if "--direct_running_mode=multi_processing" in options else []
+    assert beam_options.arguments(options) == [*options, *named]
 
     given = {}
 
@@ -109,5 +111,6 @@ def test_an_option_that_beam_would_drop_is_refused(options, message):
 def test_processes_of_our_own_read_images_only_where_beam_works_in_this_process():
     assert beam_options.in_this_process(beam_options.parse([]))
     assert beam_options.in_this_process(beam_options.parse(["--temp_location=gs://b/tmp"]))
+    assert beam_options.in_this_process(beam_options.parse(beam_options.arguments([])))
     for options in SNIPPETS:
         assert not beam_options.in_this_process(beam_options.parse(options))

@@ -197,16 +197,3 @@ def test_what_cannot_be_explained_is_refused(tfxray, tmp_path, monkeypatch, argu
     assert "Traceback" not in done.err
     assert (tmp_path / "xray.png").read_bytes() == before
     assert not (tmp_path / "map.png").exists()
-
-
-def test_python_of_another_version_is_refused_with_what_to_do(tmp_path):
-    fake = tmp_path / "python9"
-    fake.write_text('#!/bin/sh\ncase "$1" in -V) echo "Python 9.9";; *) exit 1;; esac\n')
-    fake.chmod(0o755)
-    done = subprocess.run(
-        ["make", "setup", f"PYTHON={fake}", f"VENV={tmp_path}/venv"],
-        capture_output=True, text=True, cwd=DEMO.parent.parent, env=os.environ,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "needs Python 3.10" in done.stderr
-    assert "make PYTHON=python3.10 setup" in done.stderr

@@ -67,7 +67,7 @@ def worker(address):
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER, address],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, metadata_store.PASSWORD: mariadb.PASSWORD},
+        env={**os.environ, metadata_store.PASSWORD: mariadb.PASSWORD, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     try:
         yield process

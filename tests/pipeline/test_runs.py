@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sqlite3
 
 import pytest
+import yaml
 
 from tests.pipeline.made import Out
 from tfxray.pipeline import in_use, runs
@@ -102,3 +104,20 @@ def test_a_folder_without_runs_is_refused(tfxray, tmp_path):
     done = tfxray("runs", "--out", tmp_path)
     assert done.code == 2
     assert "metadata.db: cannot be read" in done.err
+
+
+@pytest.mark.parametrize("command", ["runs", "review", "clean", "run"])
+def test_a_store_of_another_version_is_refused_with_what_to_do(
+    out, tfxray, small_config, drawn, command
+):
+    out.run(summary={"status": "failed"}, config=yaml.safe_load(small_config.read_text()))
+    out.store = None  # closes it
+    with sqlite3.connect(out.folder / "metadata.db") as database:
+        database.execute("UPDATE MLMDEnv SET schema_version = 99")
+    more = {"clean": ["--keep", 1], "run": ["--config", small_config, "--data", drawn]}
+    done = tfxray(command, "--out", out.folder, *more.get(command, []))
+    assert done.code == 2, done.out
+    assert "metadata.db: MLMD database version 99 is greater than library version" in done.err
+    assert "make setup STACK=" in done.err
+    assert "Traceback" not in done.err
+    assert not (out.folder / "artifacts").exists()
