@@ -19,6 +19,12 @@ stack_of() {
 new_enough() { [ "$(printf '%s\n' 2.39 "${glibc:-0}" | sort -V | head -n 1)" = 2.39 ]; }
 fail() { echo "$*" >&2; exit 2; }
 
+# What was chosen once stays, until it is chosen otherwise, or `make clean`.
+if [ -z "${STACK:-}${PYTHON:-}" ] && [ -n "$(find "$venv" -maxdepth 1 -name '.ready-*' 2>/dev/null)" ] &&
+  [ "$(stack_of "$(version "$venv/bin/python")")" != none ]; then
+  PYTHON=$venv/bin/python
+fi
+
 found=""
 for stack in ${STACK:-tfx-1.21 tfx-1.16}; do
   [ -f "requirements-$stack.lock" ] || fail "STACK=$stack: there are tfx-1.21 and tfx-1.16."

@@ -260,7 +260,7 @@ def predict(
         report = batch.predict(source, out, model, force, config)
         click.echo(json.dumps(dataclasses.asdict(report)) if as_json else report.predictions)
         return
-    with process.without_keras():
+    with process.hushed(), process.without_keras():
         from tfxray.components import predict as scoring
     results = scoring.predict(images, model, force)
     for result in results:
@@ -302,7 +302,8 @@ def explain(
     """Draw where an image raises the positive class's score: a heat map over the X-ray."""
     if background and method != "shap":
         raise click.UsageError("--background goes with --method shap")
-    from tfxray.components import explain as explaining
+    with process.hushed():
+        from tfxray.components import explain as explaining
 
     done = explaining.explain(image, model, out, method, background)
     if as_json:

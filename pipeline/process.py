@@ -33,3 +33,20 @@ def without_keras() -> Iterator[None]:
         yield
     finally:
         del sys.modules["keras"]
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Drops what is written to stderr, by C++ libraries too, such as while they are imported.
+
+    TensorFlow 2.21's start-up notes come before its own setting for them is heeded.
+    """
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -84,3 +84,13 @@ def test_a_machine_that_takes_neither_is_told_what_to_install(
         assert "apt-get install python3 python3-venv python3-dev g++ make" in done.stderr
         assert "pyenv install 3.10" in done.stderr
     assert not (tmp_path / "venv").exists()
+
+
+def test_what_was_chosen_once_stays(tmp_path):
+    env = machine(tmp_path / "bin", "2.41", {"python3": "3.13", "python3.10": "3.10"})
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "venv" / "bin" / "python").symlink_to(tmp_path / "bin" / "python3.10")
+    assert "tfx-1.21" in setup(env, tmp_path / "venv").stderr  # nothing was installed there
+    (tmp_path / "venv" / ".ready-before").touch()
+    assert re.match("tfx-1.16: .*/venv/bin/python is", setup(env, tmp_path / "venv").stderr)
+    assert "tfx-1.21" in setup(env, tmp_path / "venv", STACK="tfx-1.21").stderr
