@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
+from tfxray.components import compat
 from tfxray.components.errors import UserError
 
 _SWITCHING = ("direct", "switchingdirect")
@@ -15,10 +16,7 @@ _KNOWN = (*_DIRECT, "dataflow")
 
 
 def arguments(options: Sequence[str]) -> list[str]:
-    """Options as Beam is given them.
-
-    DirectRunner picks a runner for each job: from Beam 2.68 on Prism, a program that it downloads;
-    before, and where it gets none, FnApiRunner. The latter is named here, for any Beam.
+    """Options as Beam is given them; see `compat.in_process`.
 
     Args:
         options: As in `parse`.
@@ -27,7 +25,7 @@ def arguments(options: Sequence[str]) -> list[str]:
         UserError: As `parse` does.
     """
     switching = runner(parse(options)) in _SWITCHING
-    return [*options, "--runner=FnApiRunner"] if switching else list(options)
+    return [*options, *(compat.in_process() if switching else ())]
 
 
 def parse(options: Sequence[str]) -> PipelineOptions:

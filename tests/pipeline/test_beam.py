@@ -8,7 +8,7 @@ from apache_beam.options import pipeline_options as beam
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from tests.conftest import ROOT
-from tfxray.components import beam_options, ingest
+from tfxray.components import beam_options, compat, ingest
 from tfxray.components.errors import UserError
 from tfxray.pipeline import config_file, launch, pipeline
 
@@ -67,7 +67,8 @@ def test_the_options_reach_every_job(options, small_config, tmp_path, tfxray, mo
     found = beam_arguments(launch.compile_run(graph, "one"))
     assert found.keys() == JOBS
     assert all(arguments == beam_options.arguments(options) for arguments in found.values()), found
-    named = ["--runner=FnApiRunner"] if "--direct_running_mode=multi_processing" in options else []
+    direct = "--direct_running_mode=multi_processing" in options
+    named = compat.in_process() if direct else []
     assert beam_options.arguments(options) == [*options, *named]
 
     given = {}
