@@ -16,7 +16,10 @@ _KNOWN = (*_DIRECT, "dataflow")
 
 
 def arguments(options: Sequence[str]) -> list[str]:
-    """Options as Beam is given them; see `compat.in_process`.
+    """Options as TFX is given them, and Beam.
+
+    Told anything at all, TFX packs itself up for far workers, two seconds for each job, unless they
+    have an image. Workers of this machine look at none, and are said to have one.
 
     Args:
         options: As in `parse`.
@@ -24,8 +27,9 @@ def arguments(options: Sequence[str]) -> list[str]:
     Raises:
         UserError: As `parse` does.
     """
-    switching = runner(parse(options)) in _SWITCHING
-    return [*options, *(compat.in_process() if switching else ())]
+    named = runner(parse(options))
+    found = [*options, *(compat.in_process() if named in _SWITCHING else ())]
+    return [*found, "--sdk_container_image=none"] if found and named in _DIRECT else found
 
 
 def parse(options: Sequence[str]) -> PipelineOptions:

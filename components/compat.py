@@ -11,14 +11,13 @@ def in_process() -> list[str]:
     """Options by which Beam works in the process that starts a job, as DirectRunner always did.
 
     From 2.68 on DirectRunner looks for another runner first, Prism, a program that it downloads.
-    FnApiRunner is what it falls back to. Told anything at all, TFX packs itself up for far workers,
-    seconds for each node, unless they have an image; here, none is looked at.
+    FnApiRunner is what it falls back to.
     """
     from apache_beam import version
 
     if tuple(int(part) for part in version.__version__.split(".")[:2]) < (2, 68):
         return []
-    return ["--runner=FnApiRunner", "--sdk_container_image=none"]
+    return ["--runner=FnApiRunner"]
 
 
 class KfpService:

@@ -68,8 +68,9 @@ def test_the_options_reach_every_job(options, small_config, tmp_path, tfxray, mo
     assert found.keys() == JOBS
     assert all(arguments == beam_options.arguments(options) for arguments in found.values()), found
     direct = "--direct_running_mode=multi_processing" in options
-    named = compat.in_process() if direct else []
+    named = [*compat.in_process(), "--sdk_container_image=none"] if direct else []
     assert beam_options.arguments(options) == [*options, *named]
+    assert bool(beam_options.arguments([])) == bool(compat.in_process())
 
     given = {}
 
