@@ -230,7 +230,7 @@ def _from_files(
 ) -> Any:
     # Chunks, not single rows: Beam's cost per element is that of decoding a small image.
     size = _LONG_CHUNK if processes > 1 else _CHUNK
-    chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
+    chunks = [reading.packed(rows[i : i + size]) for i in range(0, len(rows), size)]
     read = beam.ParDo(reading.ReadFiles(reader, source, processes, len(rows)))
     return (
         pipeline
