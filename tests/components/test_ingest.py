@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 
 import pytest
@@ -99,6 +100,10 @@ def test_nothing_is_lost_in_any_of_beams_modes(drawn, tmp_path, mode):
     shutil.copytree(drawn, source)
     for number, path in enumerate(sorted((source / "NORMAL").glob("*.png"))[:7]):
         path.write_bytes(path.read_bytes()[: 50 + number])
+    # Two names are no UTF-8; one of these images can be read.
+    (source / "manifest.csv").unlink()
+    for number, path in enumerate(sorted((source / "NORMAL").glob("*.png"))[6:8]):
+        path.rename(source / "NORMAL" / os.fsdecode(b"caf\xe9%d.png" % number))
     options = (f"--direct_running_mode={mode}", "--direct_num_workers=2")
     report = ingest.ingest(
         source, tmp_path / "out", sources.Rules(CLASSES, tolerated=1.0), options=options
