@@ -15,7 +15,16 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfxray.components import beam_options, folders, images, names, parts, progress, scoring
+from tfxray.components import (
+    beam_options,
+    code_digest,
+    folders,
+    images,
+    names,
+    parts,
+    progress,
+    scoring,
+)
 from tfxray.components.errors import UserError
 from tfxray.components.folders import StrPath
 from tfxray.components.predict import Model, find_model
@@ -94,7 +103,8 @@ class Job:
         self._out = _checked(os.fspath(out).rstrip("/"))
         self._model, self._force = find_model(model), force
         self._source = parts.Source(os.fspath(source), max_pixels, dict(features or {}))
-        self._parts = self._source.parts([_FORMAT, _fingerprint(self._model), force])
+        code = code_digest.digest(__name__)
+        self._parts = self._source.parts([_FORMAT, code, _fingerprint(self._model), force])
         self._key = parts.digest([part.key for part in self._parts])
         self.images = sum(part.images for part in self._parts)
         if not self.images:

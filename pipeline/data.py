@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxray.components import folders, names, records, sources
+from tfxray.components import code_digest, folders, names, records, sources
 from tfxray.components.errors import UserError
 from tfxray.components.folders import StrPath
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.screen import PROGRESS_INDENT
+
+_JOB = "tfxray.components.ingest"  # by its name, since to import it takes Beam, and seconds
+_APPLIED = {"max_rejected"}  # of `validation`, while images are ingested
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,11 @@ class Ingest:
         Raises:
             UserError: See `sources.find`.
         """
-        settings = config.model_dump_json(include={"classes", "ingest", "split"})
-        key = hashlib.sha256((sources.fingerprint(source.folder) + settings).encode())
+        settings = config.model_dump_json(
+            include={"classes": True, "ingest": True, "split": True, "validation": _APPLIED}
+        )
+        code = code_digest.digest(_JOB)
+        key = hashlib.sha256((sources.fingerprint(source.folder) + settings + code).encode())
         self.folder = os.path.join(out, "data", f"records-{key.hexdigest()[:16]}")
         self.cached = folders.is_file(os.path.join(self.folder, names.INGEST_REPORT))
         self._process: subprocess.Popen[str] | None = None

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import tensorflow_data_validation as tfdv
@@ -31,12 +30,15 @@ from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 from tfx.utils import io_utils
 
-import tfxray.components
-from tfxray.components import artifacts, beam_options, drift, evaluator, names, schemas
+from tfxray.components import artifacts, beam_options, code_digest, drift, evaluator, names, schemas
 from tfxray.components.data_gate import DataGate
 from tfxray.components.example_gen import ExampleGen
 from tfxray.components.judge import Evaluator
+from tfxray.pipeline import cache_key
 from tfxray.pipeline.config import Config
+
+PREPROCESSING = "tfxray.components.transform.preprocessing_fn"
+TRAINING = "tfxray.components.trainer.run_fn"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +144,7 @@ def create_pipeline(
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=curated.outputs["schema"],
-        preprocessing_fn="tfxray.components.transform.preprocessing_fn",
+        preprocessing_fn=PREPROCESSING,
         # The test split is judged from raw images, through the whole served graph.
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         custom_config={
@@ -151,7 +153,7 @@ def create_pipeline(
             "copies": config.train.copies,
             "distortions": config.train.distortions.model_dump() if config.train.copies else {},
             "seed": config.train.seed if config.train.copies else 0,
-            **_weights_and_code(config, "transform", "models", "networks", "distortions"),
+            **_weights(config),
         },
         disable_statistics=True,
         disable_analyzer_cache=True,
@@ -160,7 +162,7 @@ def create_pipeline(
     trainer = Trainer(
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
-        run_fn="tfxray.components.trainer.run_fn",
+        run_fn=TRAINING,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=trainer_settings(config, places.state),
@@ -183,17 +185,21 @@ def create_pipeline(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=places.serving)
         ),
     )
+    nodes = [
+        examples, statistics, inferred, curated, validator, *drift_nodes, gate,
+        transform, trainer, baseline, judge, pusher,
+    ]  # fmt: skip
+    for node in nodes:
+        if not isinstance(node, Resolver):  # has no executor, and is never cached
+            cache_key.hold_code(node)
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=places.root,
-        components=[
-            examples, statistics, inferred, curated, validator, *drift_nodes, gate,
-            transform, trainer, baseline, judge, pusher,
-        ],
+        components=nodes,
         enable_cache=True,
         metadata_connection_config=metadata,
         beam_pipeline_args=beam_arguments,
-    )  # fmt: skip
+    )
 
 
 def _drift_nodes(config: Config, statistics: StatisticsGen) -> list[Any]:
@@ -254,24 +260,9 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
         # reason to train for hours again.
         "transfer": config.evaluate.min_patients if config.train.mode == "frozen" else None,
         "state": state,
-        **_weights_and_code(
-            config,
-            "trainer",
-            "figures",
-            "batches",
-            "fitting",
-            "in_step",
-            "decision",
-            "likeness",
-            "serving",
-            "explainable",
-            "models",
-            "networks",
-            "network",
-            "distortions",
-            "transfer",
-            "intervals",
-        ),
+        # The state of a training that is killed goes by these settings, and needs the code too.
+        "code": code_digest.digest(TRAINING),
+        **_weights(config),
     }
 
 
@@ -304,8 +295,7 @@ def _measured(config: Config) -> dict[str, float]:
 
 def _gate_settings(config: Config, records: Records) -> str:
     settings = config.validation.model_dump(exclude={"schema_file"})
-    code = _code("data_gate", "leakage", "drift")
-    return json.dumps({**settings, "ingest": records.report, "code": code}, sort_keys=True)
+    return json.dumps({**settings, "ingest": records.report}, sort_keys=True)
 
 
 def _judge_settings(config: Config) -> str:
@@ -313,17 +303,6 @@ def _judge_settings(config: Config) -> str:
         "gate": config.gate.model_dump(),
         "slices": config.evaluate.slices,
         "min_patients": config.evaluate.min_patients,
-        "code": _code(
-            "judge",
-            "extractors",
-            "gate",
-            "scores",
-            "intervals",
-            "servable",
-            "cases",
-            "attribution",
-            "overlay",
-        ),
     }
     return json.dumps(settings, sort_keys=True)
 
@@ -338,26 +317,16 @@ def _backbone(config: Config) -> dict[str, object]:
     }
 
 
-def _weights_and_code(config: Config, *modules: str) -> dict[str, object]:
-    """What TFX's cache would know by its path alone: a file of weights, and user functions."""
-    found: dict[str, object] = {"code": _code(*modules)}
+def _weights(config: Config) -> dict[str, object]:
+    """A digest of a file of weights, which TFX's cache would know by its path alone."""
     path = config.model.weights
-    if fileio.exists(path) and not fileio.isdir(path):
-        with artifacts.to_read(path) as local, open(local, "rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-        found["weights_digest"] = digest.hexdigest()[:16]
-    return found
-
-
-def _code(*modules: str) -> str:
-    """A digest of modules' sources."""
-    folder = Path(tfxray.components.__file__).parent
-    digest = hashlib.sha256()
-    for module in modules:
-        digest.update((folder / f"{module}.py").read_bytes())
-    return digest.hexdigest()[:16]
+    if not fileio.exists(path) or fileio.isdir(path):
+        return {}
+    with artifacts.to_read(path) as local, open(local, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return {"weights_digest": digest.hexdigest()[:16]}
 
 
 def write_schema(config: Config, folder: str) -> str:

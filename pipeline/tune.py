@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tfxray.components import code_digest
 from tfxray.components.errors import UserError
 from tfxray.components.spaces import Space, text
 from tfxray.pipeline import local
@@ -213,7 +214,8 @@ def _search(config: Config, keys: list[Space], run: local.Run, screen: Screen) -
     # Not by their paths alone: a store that was made anew counts from one again.
     files = [(str(path), path.stat()) for path in sorted(Path(examples).rglob("*.gz"))]
     stamps = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
-    identity = [told, stamps, plan.model_dump(mode="json", exclude={"trials"})]
+    code = code_digest.digest(tuning.__name__)
+    identity = [told, code, stamps, plan.model_dump(mode="json", exclude={"trials"})]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = run.out / "tune" / digest
     trials = tuning.search(

@@ -1,0 +1,164 @@
+"""What decides a result besides its inputs: the code that computes it, and its libraries.
+
+A cache that forgets either keeps results that the new code would not give. Nobody lists the modules
+by hand: they follow from the imports of the module that does the work.
+"""
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import tfxray.components
+import tfxray.pipeline
+import tfxray.schema
+
+OWN = "tfxray"
+_FOLDERS = {
+    package.__name__: Path(package.__file__ or "").parent
+    for package in (tfxray.components, tfxray.pipeline, tfxray.schema)
+}
+# What a library is called where it is installed, if it is not called as it is imported.
+_DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "google": "protobuf",
+    "yaml": "pyyaml",
+}
+
+
+def digest(*entries: str) -> str:
+    """A digest of the code and the libraries behind some modules.
+
+    Of a module of ours: its source, those of all modules of ours that it imports, directly or not,
+    also within functions, and the files that lie beside them, such as weights. Of other modules:
+    the version of their library. Sources are read; nothing is imported.
+
+    Args:
+        entries: Modules by their dotted names, such as `tfxray.components.trainer`. Of a module
+            that is not ours and that is loaded, its own direct imports count too.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    result = hashlib.sha256()
+    for name in own_modules(*entries):
+        for file in _files(name):
+            result.update(f"{name}:{file.name}:{_content(file)}\n".encode())
+    for library, version in libraries(*entries).items():
+        result.update(f"{library}=={version}\n".encode())
+    return result.hexdigest()[:16]
+
+
+def own_modules(*entries: str) -> list[str]:
+    """The modules of ours behind some modules, sorted; see `digest`."""
+    reached: set[str] = set()
+    waiting = [entry for entry in entries if _is_own(entry)]
+    while waiting:
+        module = waiting.pop()
+        # To import a module, Python runs the packages around it.
+        for name in _with_packages(module):
+            if name not in reached and _source(name):
+                reached.add(name)
+                waiting += [found for found in _imported(name) if _is_own(found)]
+    return sorted(reached)
+
+
+def libraries(*entries: str) -> dict[str, str]:
+    """The libraries behind some modules, with their versions, sorted; see `digest`."""
+    own = own_modules(*entries)
+    foreign = [entry for entry in entries if not _is_own(entry)]
+    imported = {name for module in (*own, *foreign) for name in _imported(module)}
+    tops = {name.partition(".")[0] for name in (*imported, *foreign)} - {OWN}
+    versions = {_DISTRIBUTIONS.get(top, top): _version(top) for top in tops}
+    return {name: version for name, version in sorted(versions.items()) if version}
+
+
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] == OWN
+
+
+def _with_packages(module: str) -> Iterator[str]:
+    parts = module.split(".")
+    return (".".join(parts[:count]) for count in range(2, len(parts) + 1))
+
+
+def _source(module: str) -> Path | None:
+    """The file of a module; None where the name is something within a module."""
+    if not _is_own(module):
+        loaded = sys.modules.get(module)
+        path = loaded.__file__ if loaded else None
+        return Path(path) if path and path.endswith(".py") else None
+    package, *rest = module.split(".", 2)[1:]
+    folder = _FOLDERS.get(f"{OWN}.{package}")
+    if folder is None:
+        return None
+    path = folder.joinpath(*(rest[0].split(".") if rest else ()))
+    candidates = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _files(module: str) -> list[Path]:
+    """A module's source; a package's, with the files of no language that lie below it."""
+    source = _source(module)
+    assert source
+    if source.name != "__init__.py":
+        return [source]
+    return [source, *_beside(source.parent)]
+
+
+@functools.lru_cache(maxsize=256)
+def _beside(folder: Path) -> tuple[Path, ...]:
+    """The data files of a package: not those of packages within it, nor what Python leaves."""
+    return tuple(
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+        and file.suffix not in (".py", ".pyc")
+        and not any(
+            (parent / "__init__.py").is_file()
+            for parent in file.parents
+            if parent != folder and folder in parent.parents
+        )
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _content(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)
+def _imported(module: str) -> tuple[str, ...]:
+    """All that a module imports, dotted; of `from a import b`, both `a` and `a.b`."""
+    source = _source(module)
+    if not source:
+        return ()
+    found: list[str] = []
+    for node in _run(ast.parse(source.read_bytes())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only a type checker sees."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        yield node
+        yield from _run(node)
+
+
+@functools.lru_cache(maxsize=256)
+def _version(top: str) -> str:
+    """The version of what a top-level name is imported from; empty for Python's own modules."""
+    try:
+        return importlib.metadata.version(_DISTRIBUTIONS.get(top, top))
+    except importlib.metadata.PackageNotFoundError:
+        return ""

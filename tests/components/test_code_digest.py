@@ -1,0 +1,121 @@
+"""Cached results go by the code behind them: all of it, and no other."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tfxray.components
+from tests.conftest import ROOT
+from tfxray.components import code_digest
+
+# Modules that do what is cached, and one that none of them imports.
+ENTRIES = (
+    "tfxray.components.batch_predict",
+    "tfxray.components.data_gate",
+    "tfxray.components.example_gen",
+    "tfxray.components.ingest",
+    "tfxray.components.judge",
+    "tfxray.components.trainer",
+    "tfxray.components.transform",
+    "tfxray.components.tuning",
+)
+UNRELATED = "tfxray.components.review.page"
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch) -> Path:
+    """A copy of the package, which the digests are then taken of."""
+    for package in ("components", "pipeline", "schema"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    folders = {f"tfxray.{name}": tmp_path / name for name in ("components", "pipeline", "schema")}
+    monkeypatch.setattr(code_digest, "_FOLDERS", folders)
+    forget()
+    yield tmp_path
+    monkeypatch.undo()
+    forget()
+
+
+def forget() -> None:
+    for cached in (code_digest._beside, code_digest._content, code_digest._imported):
+        cached.cache_clear()
+
+
+def source(folder: Path, module: str) -> Path:
+    path = folder.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
+
+
+def edited(path: Path) -> dict[str, str]:
+    """The digests after one line more in a file, which is then as before."""
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n# one line more\n")
+    code_digest._content.cache_clear()
+    digests = {entry: code_digest.digest(entry) for entry in ENTRIES}
+    path.write_bytes(before)
+    code_digest._content.cache_clear()
+    return digests
+
+
+def test_an_edit_of_any_module_changes_the_digests_of_those_that_import_it_alone(copy):
+    as_they_are = {entry: code_digest.digest(entry) for entry in ENTRIES}
+    behind = {entry: code_digest.own_modules(entry) for entry in ENTRIES}
+    for module in sorted({module for modules in behind.values() for module in modules}):
+        after = edited(source(copy, module))
+        changed = {entry for entry in ENTRIES if after[entry] != as_they_are[entry]}
+        assert changed == {entry for entry in ENTRIES if module in behind[entry]}, module
+    assert edited(source(copy, UNRELATED)) == as_they_are
+    assert {entry: code_digest.digest(entry) for entry in ENTRIES} == as_they_are
+
+
+# Of these, one imports the least and one the most.
+@pytest.mark.parametrize("entry", ["tfxray.components.ingest", "tfxray.components.judge"])
+def test_nothing_that_python_imports_is_missed(entry):
+    """Python itself tells what an import loads; what is imported later is more, not less."""
+    script = f"import sys, {entry}\nprint(*(m for m in sys.modules if m.startswith('tfxray.')))"
+    command = [sys.executable, "-c", script]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    own = {"tfxray.pipeline", "tfxray.schema"}  # the digest's own imports
+    assert set(loaded) - own <= set(code_digest.own_modules(entry))
+
+
+def test_files_beside_the_modules_count(copy):
+    (weights,) = copy.rglob("*.weights.h5")
+    before = code_digest.digest("tfxray.components.transform"), code_digest.digest(UNRELATED)
+    with weights.open("ab") as file:
+        file.write(b"another")
+    forget()
+    after = code_digest.digest("tfxray.components.transform"), code_digest.digest(UNRELATED)
+    assert before[0] != after[0]
+    (template, *_) = (copy / "components" / "review").rglob("*.html")
+    template.write_text(template.read_text() + "<!-- -->")
+    forget()
+    assert code_digest.digest(UNRELATED) != after[1]
+    assert code_digest.digest("tfxray.components.transform") == after[0]
+
+
+def test_another_version_of_a_library_changes_the_digests_of_those_that_import_it(monkeypatch):
+    before = {entry: code_digest.digest(entry) for entry in ENTRIES}
+    version = code_digest._version
+    other = lambda top: "0.0" if top == "tensorflow_transform" else version(top)  # noqa: E731
+    monkeypatch.setattr(code_digest, "_version", other)
+    changed = {entry for entry in ENTRIES if code_digest.digest(entry) != before[entry]}
+    assert changed == {
+        entry for entry in ENTRIES if "tensorflow_transform" in code_digest.libraries(entry)
+    }
+    assert {"tfxray.components.transform", "tfxray.components.trainer"} <= changed
+    assert "tfxray.components.ingest" not in changed
+
+
+def test_every_library_that_the_package_imports_has_a_version():
+    """Else an upgrade would go unseen."""
+    modules = [
+        ".".join(("tfxray", *path.relative_to(ROOT).with_suffix("").parts))
+        for path in Path(tfxray.components.__file__).parent.rglob("*.py")
+    ]
+    tops = {name.partition(".")[0] for module in modules for name in code_digest._imported(module)}
+    foreign = tops - set(sys.stdlib_module_names) - {"tfxray"}
+    assert {"tensorflow", "keras", "PIL"} <= foreign
+    assert not [top for top in foreign if not code_digest._version(top)]

@@ -1,0 +1,76 @@
+"""Each node's cache key holds the code behind it; see test_code_digest for what that is."""
+
+import json
+
+import pytest
+
+from tests.conftest import DEMO
+from tfxray.components import code_digest
+from tfxray.pipeline import cache_key, launch, metadata_store, pipeline
+from tfxray.pipeline.config_file import load
+
+# Where each node's code begins: its executor, and the functions of ours that it calls.
+ENTRIES = {
+    "ExampleGen": ["tfxray.components.example_gen"],
+    "DataGate": ["tfxray.components.data_gate"],
+    "Transform": ["tfx.components.transform.executor", "tfxray.components.transform"],
+    "Trainer": ["tfx.components.trainer.executor", "tfxray.components.trainer"],
+    "Evaluator": ["tfxray.components.judge", "tfxray.components.extractors"],
+    "StatisticsGen": ["tfx.components.statistics_gen.executor"],
+    "Pusher": ["tfx.components.pusher.executor"],
+}
+UNCACHED = {"BaselineStatistics", "BaselineModel"}
+
+
+def keys(tmp_path) -> dict[str, str]:
+    """What each node's execution gets beside its settings, by node."""
+    config = load(DEMO)
+    graph = pipeline.create_pipeline(
+        config,
+        pipeline.Records(str(tmp_path), ("*",)),
+        pipeline.Places.below(str(tmp_path), "demo", "schema.pbtxt"),
+        metadata_store.connection(f"sqlite:///{tmp_path}/metadata.db"),
+    )
+    ir = launch.compile_run(graph, "run")
+    return {
+        node.node_info.id: parameters[cache_key.PROPERTY].field_value.string_value
+        for node in launch.nodes(ir)
+        if cache_key.PROPERTY in (parameters := node.parameters.parameters)
+    } | {"nodes": " ".join(node.node_info.id for node in launch.nodes(ir))}
+
+
+def test_every_node_that_is_cached_has_its_code_in_its_key(tmp_path):
+    found = keys(tmp_path)
+    nodes = set(found.pop("nodes").split())
+    assert nodes - UNCACHED == set(found)
+    for node, entries in ENTRIES.items():
+        assert found[node] == code_digest.digest(*entries), node
+
+
+@pytest.mark.parametrize(
+    ("library", "nodes"),
+    [
+        ("tensorflow_data_validation", {"StatisticsGen", "SchemaGen", "DataGate", "Evaluator"}),
+        ("tensorflow_transform", {"Transform", "Trainer", "Evaluator"}),
+        ("keras", {"Transform", "Trainer", "Evaluator"}),
+    ],
+)
+def test_an_upgrade_of_a_library_runs_what_computes_by_it_again(
+    tmp_path, monkeypatch, library, nodes
+):
+    before = keys(tmp_path)
+    version = code_digest._version
+    monkeypatch.setattr(
+        code_digest, "_version", lambda top: "0.0" if top == library else version(top)
+    )
+    after = keys(tmp_path)
+    changed = {node for node in before if before[node] != after[node]}
+    assert nodes <= changed
+    assert not changed & {"ExampleGen", "Pusher"}
+
+
+def test_a_training_that_was_killed_goes_by_the_code_too(monkeypatch):
+    before = pipeline.trainer_settings(load(DEMO), "state")
+    monkeypatch.setattr(code_digest, "digest", lambda *entries: json.dumps(entries))
+    after = pipeline.trainer_settings(load(DEMO), "state")
+    assert before | {"code": json.dumps([pipeline.TRAINING])} == after
