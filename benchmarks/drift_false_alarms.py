@@ -21,7 +21,8 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
-from tfxray.components import artifacts, drift, ingest, names, sample, sources
+from tfxray.components import drift, ingest, sample, sources
+from tfxray.components.common import artifacts, contract
 from tfxray.pipeline.config import DRIFT
 
 DRAWS = 200
@@ -40,13 +41,13 @@ def drawn() -> list[str]:
 def read(files: list[str]) -> list[dict[str, list[dict[str, object]]]]:
     """One entry per patient: its images' features."""
     patients = defaultdict(list)
-    for record in artifacts.records(sorted(files)).as_numpy_iterator():
+    for record in artifacts.record_dataset(sorted(files)).as_numpy_iterator():
         features = tf.train.Example.FromString(record).features.feature
         row = {}
         for name in THRESHOLDS:
             kind = features[name].WhichOneof("kind")
             row[name] = list(getattr(features[name], kind).value) if kind else None
-        patients[features[names.PATIENT].bytes_list.value[0]].append(row)
+        patients[features[contract.PATIENT].bytes_list.value[0]].append(row)
     return list(patients.values())
 
 

@@ -20,7 +20,8 @@ import tensorflow as tf
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from tfxray.components import attribution, explainable, models, names, sample
+from tfxray.components import attribution, explainable, models, sample
+from tfxray.components.common import contract
 
 TRAINED, JUDGED, EXPLAINED, COMPARED, BACKGROUND = 1000, 200, 40, 8, 32
 DRAWN_SIZE = 160
@@ -137,7 +138,7 @@ def methods(background: np.ndarray) -> Mapping[str, Method]:
     def ours(method: str, steps: int | None, model: keras.Model, images: np.ndarray) -> np.ndarray:
         return attribution.Explainer(model).heat(images, method, background, steps)
 
-    plain: list[tuple[str, int | None]] = [(method, None) for method in names.EXPLAIN_METHODS]
+    plain: list[tuple[str, int | None]] = [(method, None) for method in contract.EXPLAIN_METHODS]
     few = [(attribution.INTEGRATED_GRADIENTS, n) for n in (4, attribution.QUICK_STEPS, 16)]
     found: dict[str, Method] = {
         f"{method}, {steps} steps" if steps else method: (

@@ -16,7 +16,8 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from scipy import stats
 from tensorflow_model_analysis.proto import config_pb2
 
-from tfxray.components import evaluator, intervals, names
+from tfxray.components import evaluator, intervals
+from tfxray.components.common import contract
 
 # Images of a test split, and how many such splits are drawn, of which TFMA judges some: it takes
 # seconds for each.
@@ -33,7 +34,7 @@ def draw(images: int, rng: np.random.Generator) -> pd.DataFrame:
     labels = rng.permutation(np.arange(images) % 2)
     # The log odds of a normal logit at either side of 0.
     logits = APART * (rng.normal(size=images) + APART * (labels - 0.5))
-    return pd.DataFrame({names.LABEL: labels, names.SCORE: 1 / (1 + np.exp(-logits))})
+    return pd.DataFrame({contract.LABEL: labels, contract.SCORE: 1 / (1 + np.exp(-logits))})
 
 
 def by_tfma(splits: list[pd.DataFrame], method: int) -> np.ndarray:
@@ -42,8 +43,8 @@ def by_tfma(splits: list[pd.DataFrame], method: int) -> np.ndarray:
     config = evaluator.eval_config([DRAW], 0.0)
     config.model_specs[0].ClearField("signature_name")
     config.model_specs[0].ClearField("label_keys")
-    config.model_specs[0].label_key = names.LABEL
-    config.model_specs[0].prediction_key = names.SCORE
+    config.model_specs[0].label_key = contract.LABEL
+    config.model_specs[0].prediction_key = contract.SCORE
     config.options.compute_confidence_intervals.CopyFrom(BoolValue(value=True))
     config.options.confidence_intervals.method = method
     auc = tfma.metrics.AUC(name=evaluator.AUC, num_thresholds=evaluator.AUC_THRESHOLDS)
@@ -82,8 +83,8 @@ def bootstrap(split: pd.DataFrame, rng: np.random.Generator, draws: int = 500) -
 
 def weighted_auc(split: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
     """The AUC [k] of a split whose images count as often as weights [k, n] say."""
-    ill = split[names.LABEL].to_numpy() == 1
-    scores, weights = split[names.SCORE].to_numpy(), weights.astype(float)
+    ill = split[contract.LABEL].to_numpy() == 1
+    scores, weights = split[contract.SCORE].to_numpy(), weights.astype(float)
     # Weights are counts of images; scores hold no ties.
     right = (scores[ill][:, np.newaxis] > scores[~ill]).astype(float)
     found = ((weights[:, ill] @ right) * weights[:, ~ill]).sum(1)
@@ -92,7 +93,7 @@ def weighted_auc(split: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
 
 def delong(split: pd.DataFrame) -> tuple[float, float]:
     """The width of DeLong's interval around the AUC, and of ours, on the logit scale."""
-    labels, scores = split[names.LABEL].to_numpy(), split[names.SCORE].to_numpy()
+    labels, scores = split[contract.LABEL].to_numpy(), split[contract.SCORE].to_numpy()
     patients = np.arange(len(split))
     # The paired difference from a model that says nothing is the AUC less a half, unscaled.
     plain = intervals.auc_difference(labels, scores, np.zeros(len(split)), patients)

@@ -22,7 +22,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
-from tfxray.components import artifacts, files, images, names
+from tfxray.components import files, images
+from tfxray.components.common import artifacts, contract
 
 _SIZE = 256
 Kind = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -147,9 +148,9 @@ def latest(out: Path, pattern: str) -> Path:
 def held_out(out: Path) -> Iterator[bytes]:
     """The test split's images."""
     paths = sorted(str(p) for p in latest(out, "ExampleGen/examples/*/Split-test").iterdir())
-    for record in artifacts.records(paths):
+    for record in artifacts.record_dataset(paths):
         example = tf.train.Example.FromString(record.numpy())
-        yield example.features.feature[names.IMAGE].bytes_list.value[0]
+        yield example.features.feature[contract.IMAGE].bytes_list.value[0]
 
 
 def main() -> None:
@@ -162,14 +163,14 @@ def main() -> None:
     rng = np.random.default_rng(0)
     model = latest(arguments.out, "Trainer/model/*/Format-Serving")
     loaded = tf.saved_model.load(str(model))
-    signature = loaded.signatures[names.SIGNATURE_BYTES]
+    signature = loaded.signatures[contract.SIGNATURE_BYTES]
 
     def measured(encoded: list[bytes]) -> tuple[np.ndarray, ...]:
         parts = [
             signature(image_bytes=tf.constant(encoded[i : i + 32]))
             for i in range(0, len(encoded), 32)
         ]
-        columns = (names.DISTANCE, names.UNLIKE, names.SCORE)
+        columns = (contract.DISTANCE, contract.UNLIKE, contract.SCORE)
         return tuple(np.concatenate([p[name].numpy() for p in parts]) for name in columns)
 
     usual = list(held_out(arguments.out))

@@ -9,11 +9,11 @@ import tensorflow as tf
 from scipy import ndimage
 from tfx.dsl.io import fileio
 
-from tfxray.components import artifacts, names
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
+from tfxray.components.common import artifacts, contract, filenames
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
 
-GRAD_CAM, INTEGRATED_GRADIENTS, SHAP = names.EXPLAIN_METHODS
+GRAD_CAM, INTEGRATED_GRADIENTS, SHAP = contract.EXPLAIN_METHODS
 
 # Images whose gradients are computed at a time: what bounds the memory.
 _BATCH = 16
@@ -40,15 +40,15 @@ def load(folder: StrPath) -> "Explainer":
     Raises:
         UserError: There is nothing, or something else.
     """
-    path = os.path.join(folder, names.EXPLAIN)
+    path = os.path.join(folder, filenames.EXPLAIN)
     if not fileio.exists(path):
         raise UserError(
-            f"{folder}: holds no {names.EXPLAIN}, from which heat maps are made: an older tfxray "
-            "exported it, or the run's log says why; train it again"
+            f"{folder}: holds no {filenames.EXPLAIN}, from which heat maps are made: an older "
+            "tfxray exported it, or the run's log says why; train it again"
         )
     try:
         # Safe mode: a model is a file that others hand over, and must not bring code.
-        with artifacts.to_read(path) as local:
+        with artifacts.local_copy(path) as local:
             model = keras.saving.load_model(local, compile=False, safe_mode=True)
         return Explainer(model)
     except Exception as error:
@@ -110,7 +110,7 @@ class Explainer:
 
         Args:
             pixels: Grey, 0..255, of shape [n, size, size].
-            method: One of `names.EXPLAIN_METHODS`.
+            method: One of `contract.EXPLAIN_METHODS`.
             background: For `shap`: images to compare with, as `pixels`.
             steps: Of integrated gradients, such as `QUICK_STEPS`; by default, as many as it takes
                 for the shares to sum to the score.
@@ -141,7 +141,7 @@ class Explainer:
 
         Args:
             pixels: Grey, 0..255, of shape [n, size, size].
-            method: One of `names.EXPLAIN_METHODS`.
+            method: One of `contract.EXPLAIN_METHODS`.
             background: For `shap`: images to compare with, as `pixels`.
             steps: See `heat`.
 
@@ -161,7 +161,7 @@ class Explainer:
             return np.stack([self._integrated(image, tried) for image in pixels])
         if method == SHAP and background is not None and len(background):
             return self._shap(pixels, np.asarray(background, np.float32))
-        raise ValueError(f"{method!r} is none of {names.EXPLAIN_METHODS}, or lacks a background")
+        raise ValueError(f"{method!r} is none of {contract.EXPLAIN_METHODS}, or lacks a background")
 
     def _grad_cam(self, pixels: np.ndarray) -> np.ndarray:
         """Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391."""

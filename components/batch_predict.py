@@ -15,18 +15,17 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfxray.components import (
+from tfxray.components import images, parts, scoring
+from tfxray.components.common import (
     beam_options,
     code_digest,
-    folders,
-    images,
-    names,
-    parts,
+    contract,
+    filenames,
+    filesystem,
     progress,
-    scoring,
 )
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
 from tfxray.components.predict import Model, find_model
 
 _FORMAT = 1  # of a part's result
@@ -112,10 +111,10 @@ class Job:
         self.done = self._report()
 
     def _report(self) -> Report | None:
-        path = os.path.join(self._out, names.PREDICT_REPORT)
-        if not folders.is_file(path):
+        path = os.path.join(self._out, filenames.PREDICT_REPORT)
+        if not filesystem.is_file(path):
             return None
-        with folders.open_file(path) as file:
+        with filesystem.open_file(path) as file:
             content = json.loads(file.read())
         return Report(**content) if content.get("key") == self._key else None
 
@@ -133,7 +132,7 @@ class Job:
         model = shared.acquire(lambda: Model(self._model))
         classes, threshold = _operating_point(model)
         parent, name = os.path.split(self._out)
-        partial = os.path.join(parent, names.PARTIAL.format(name))
+        partial = os.path.join(parent, filenames.PARTIAL.format(name))
         with _locked(partial, self._out):
             results = scoring.Results(partial)
             left = [part for part in self._parts if results.read(part) is None]
@@ -145,7 +144,7 @@ class Job:
             _score(left, work, options)
             folder = os.path.join(partial, _RESULT)
             report = Report(
-                predictions=os.path.join(self._out, names.PREDICTIONS),
+                predictions=os.path.join(self._out, filenames.PREDICTIONS),
                 model=self._model,
                 classes=classes,
                 threshold=threshold,
@@ -156,21 +155,21 @@ class Job:
                 key=self._key,
             )
             content = json.dumps(dataclasses.asdict(report), indent=1).encode()
-            folders.write(os.path.join(folder, names.PREDICT_REPORT), content)
-            folders.move(folder, self._out, last=names.PREDICT_REPORT)
-            folders.remove(partial)
+            filesystem.write_file(os.path.join(folder, filenames.PREDICT_REPORT), content)
+            filesystem.move_folder(folder, self._out, last=filenames.PREDICT_REPORT)
+            filesystem.remove_folder(partial)
         return report
 
     def _gather(self, results: scoring.Results, folder: str) -> dict[str, Any]:
         """Writes the parts' results as two files; returns what the report tells of them."""
-        if folders.is_local(folder):
+        if filesystem.is_local(folder):
             os.makedirs(folder, exist_ok=True)
         counts, reasons, labels = Counter[str](), Counter[str](), Counter[str]()
-        predictions = os.path.join(folder, names.PREDICTIONS)
-        rejects = os.path.join(folder, names.REJECTS)
+        predictions = os.path.join(folder, filenames.PREDICTIONS)
+        rejects = os.path.join(folder, filenames.REJECTS)
         with (
-            folders.table(predictions, scoring.COLUMNS) as told,
-            folders.table(rejects, names.REJECT_COLUMNS) as rejected,
+            filesystem.write_table(predictions, scoring.COLUMNS) as told,
+            filesystem.write_table(rejects, filenames.REJECT_COLUMNS) as rejected,
         ):
             for part in self._parts:
                 for kind, *row in results.read(part) or ():
@@ -193,7 +192,7 @@ class Job:
 
 
 def _score(left: list[parts.Part], work: scoring.Work, options: Sequence[str]) -> None:
-    parsed = beam_options.parse(beam_options.arguments(options))
+    parsed = beam_options.parse(beam_options.complete(options))
     if not left:
         return
     if work.before:
@@ -204,10 +203,10 @@ def _score(left: list[parts.Part], work: scoring.Work, options: Sequence[str]) -
 
 
 def _checked(out: str) -> str:
-    out = os.path.abspath(out) if folders.is_local(out) else out
-    ours = {names.PREDICTIONS, names.REJECTS, names.PREDICT_REPORT}
-    held = set(folders.names(out))
-    if os.path.isfile(out) or held - ours or (held and names.PREDICT_REPORT not in held):
+    out = os.path.abspath(out) if filesystem.is_local(out) else out
+    ours = {filenames.PREDICTIONS, filenames.REJECTS, filenames.PREDICT_REPORT}
+    held = set(filesystem.list_names(out))
+    if os.path.isfile(out) or held - ours or (held and filenames.PREDICT_REPORT not in held):
         raise UserError(
             f"{out}: holds something else than predictions; it would be lost. Name a folder that "
             "is new, empty, or was written by tfxray predict (--output)"
@@ -225,13 +224,15 @@ def _fingerprint(model: str) -> str:
 def _operating_point(model: Model) -> tuple[list[str], float]:
     """Classes and threshold, which are told with any image, such as a black one."""
     found = model.outputs([images.png(np.zeros((64, 64), np.uint8))])
-    return [name.decode() for name in found[names.CLASSES][0]], float(found[names.THRESHOLD][0])
+    return [name.decode() for name in found[contract.CLASSES][0]], float(
+        found[contract.THRESHOLD][0]
+    )
 
 
 @contextlib.contextmanager
 def _locked(partial: str, out: str) -> Iterator[None]:
     """Keeps a second call out, on this machine; elsewhere both do the same work."""
-    if not folders.is_local(partial):
+    if not filesystem.is_local(partial):
         yield
         return
     try:

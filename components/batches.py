@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfxray.components import names
+from tfxray.components.common import contract
 from tfxray.components.distortions import DRAWS, Distortions, distort
 
 
@@ -34,7 +34,7 @@ class Order:
 _as_written = tf.autograph.experimental.do_not_convert
 
 # What Transform tells of each example besides its inputs; the last two, where it knows them.
-_COLUMNS = (names.TARGET, names.KEY, names.HOSPITAL, names.OWNER)
+_COLUMNS = (contract.TARGET, contract.KEY, contract.HOSPITAL, contract.OWNER)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Examples:
             spec: Transform's feature spec.
             size: Pixels on each side, where the examples are images.
         """
-        self.kind = names.PIXELS if names.PIXELS in spec else names.EMBEDDING
+        self.kind = contract.PIXELS if contract.PIXELS in spec else contract.EMBEDDING
         self._spec, self._size, self._store = dict(spec), size, _Store()
         told = {n: [np.zeros(0, spec[n].dtype.as_numpy_dtype)] for n in _COLUMNS if n in spec}
         for inputs, values in self._parsed(files).as_numpy_iterator():
@@ -117,7 +117,7 @@ class Examples:
                 told[name].append(column)
         self._store.seal()
         self.columns = {name: np.concatenate(parts) for name, parts in told.items()}
-        self.targets, self.keys = self.columns[names.TARGET], self.columns[names.KEY]
+        self.targets, self.keys = self.columns[contract.TARGET], self.columns[contract.KEY]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -125,12 +125,12 @@ class Examples:
     @property
     def width(self) -> int:
         """Of an embedding."""
-        return int(self._spec[names.EMBEDDING].shape[0])
+        return int(self._spec[contract.EMBEDDING].shape[0])
 
     @property
     def _embeddings(self) -> int:
         """Per example: the plain one, and distorted copies."""
-        copies = self._spec.get(names.DISTORTED)
+        copies = self._spec.get(contract.DISTORTED)
         return 1 + (int(copies.shape[0]) if copies is not None else 0)
 
     def plain(
@@ -151,7 +151,7 @@ class Examples:
             start, end = share.bounds(part, tf.size(places, tf.int64))
             places = places[start:end]
             inputs = self._read(places)
-            if self.kind == names.EMBEDDING:
+            if self.kind == contract.EMBEDDING:
                 inputs = inputs[:, 0]
             return inputs, tf.gather(targets, places)[:, tf.newaxis]
 
@@ -224,10 +224,10 @@ class Examples:
         def parse(batch: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
             parsed = tf.io.parse_example(batch, self._spec)
             inputs = parsed[self.kind]
-            if self.kind == names.EMBEDDING:
+            if self.kind == contract.EMBEDDING:
                 inputs = inputs[:, tf.newaxis]
                 if self._embeddings > 1:
-                    inputs = tf.concat([inputs, parsed[names.DISTORTED]], 1)
+                    inputs = tf.concat([inputs, parsed[contract.DISTORTED]], 1)
             return inputs, {n: tf.reshape(parsed[n], [-1]) for n in _COLUMNS if n in parsed}
 
         return records.map(parse)
@@ -236,7 +236,7 @@ class Examples:
         """Pixels [n, size, size, 1], or embeddings [n, embeddings, width]; float32."""
         content = tf.numpy_function(self._store.read, [places], tf.string)
         content = tf.ensure_shape(content, [None])
-        if self.kind == names.EMBEDDING:
+        if self.kind == contract.EMBEDDING:
             flat = tf.io.decode_raw(content, tf.float32)
             return tf.reshape(flat, [-1, self._embeddings, self.width])
         shape = [self._size, self._size, 1]
@@ -267,7 +267,7 @@ class Examples:
         seed, index = seeds
         end = start + tf.shape(inputs, tf.int64)[0]
         draws = tf.random.stateless_uniform([count, DRAWS], [seed, index], -1, 1)[start:end]
-        if self.kind == names.EMBEDDING:
+        if self.kind == contract.EMBEDDING:
             chosen = tf.cast((draws[:, 0] + 1) / 2 * self._embeddings, tf.int32)
             chosen = tf.minimum(chosen, self._embeddings - 1)
             return tf.gather(inputs, chosen, batch_dims=1)

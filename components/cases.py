@@ -18,9 +18,10 @@ from PIL import Image
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components import artifacts, attribution, images, names, overlay, scores, transform
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
+from tfxray.components import attribution, images, overlay, scores, transform
+from tfxray.components.common import artifacts, contract
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
 
 FILE = "pictures.json"
 MISSED, ALARMS, DOUBTFUL, AGAINST = "missed", "alarms", "doubtful", "against"
@@ -45,9 +46,9 @@ def kinds(table: pd.DataFrame, threshold: float) -> dict[str, tuple[int, pd.Data
         threshold first; those whose score speaks `against` their label, furthest from it first,
         and beyond 0.5.
     """
-    score, true = table[names.SCORE], table[names.LABEL] == 1
-    missed = table[true & (score < threshold)].sort_values(names.SCORE)
-    alarms = table[~true & (score >= threshold)].sort_values(names.SCORE, ascending=False)
+    score, true = table[contract.SCORE], table[contract.LABEL] == 1
+    missed = table[true & (score < threshold)].sort_values(contract.SCORE)
+    alarms = table[~true & (score >= threshold)].sort_values(contract.SCORE, ascending=False)
     doubtful = table.loc[(score - threshold).abs().sort_values().index].head(_LISTED)
     off = (score - true).abs().sort_values(ascending=False)
     against = table.loc[off[off > 0.5].index]
@@ -68,7 +69,7 @@ def draw(
         folder: Evaluator's `evaluation`.
     """
     wanted = pd.concat([rows for _, rows in kinds(table, threshold).values()])
-    encoded = _encoded(records, set(wanted[names.FILENAME]), set(wanted[scores.DIGEST]))
+    encoded = _encoded(records, set(wanted[contract.FILENAME]), set(wanted[scores.DIGEST]))
     drawn = {digest: _thumbnail(data) for digest, data in encoded.items()}
     thumbnails = {digest: image for digest, image in drawn.items() if image}
     heat, reason = _heat(model, encoded, thumbnails)
@@ -96,17 +97,17 @@ def read(folder: StrPath) -> tuple[dict[str, str], dict[str, str], str]:
 def _encoded(records: Sequence[str], files: set[str], digests: set[str]) -> dict[str, bytes]:
     """The images by digest. The name tells which ones are worth the computing of one."""
     spec = {
-        names.FILENAME: tf.io.FixedLenFeature([], tf.string, ""),
-        names.IMAGE: tf.io.FixedLenFeature([], tf.string, ""),
+        contract.FILENAME: tf.io.FixedLenFeature([], tf.string, ""),
+        contract.IMAGE: tf.io.FixedLenFeature([], tf.string, ""),
     }
     likely = {name.encode() for name in files} | {b""}
     found: dict[str, bytes] = {}
     try:
-        read = artifacts.records(records).batch(_BATCH)
+        read = artifacts.record_dataset(records).batch(_BATCH)
         for batch in read.map(lambda b: tf.io.parse_example(b, spec)):
-            for i, name in enumerate(batch[names.FILENAME].numpy()):
+            for i, name in enumerate(batch[contract.FILENAME].numpy()):
                 if name in likely:
-                    encoded = batch[names.IMAGE][i].numpy()
+                    encoded = batch[contract.IMAGE][i].numpy()
                     digest = scores.digest(encoded)
                     if digest in digests:
                         found[digest] = encoded

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 VARIABLE = "TF_CONFIG"
 _EXAMPLE = (

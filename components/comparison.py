@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from tfxray.components import intervals, names, scores
-from tfxray.components.errors import UserError
+from tfxray.components import intervals, scores
+from tfxray.components.common import contract
+from tfxray.components.common.errors import UserError
 from tfxray.components.intervals import Estimate
 
 _FEW = 10  # images in common, below which nothing is compared
@@ -90,19 +91,19 @@ def compare(first: Judged, second: Judged) -> Comparison:
         UserError: They have too few held-out images in common, or all of one class.
     """
     one, two = (run.frame.drop_duplicates(scores.DIGEST) for run in (first, second))
-    both = one.merge(two[[scores.DIGEST, names.LABEL, names.SCORE]], on=scores.DIGEST,
+    both = one.merge(two[[scores.DIGEST, contract.LABEL, contract.SCORE]], on=scores.DIGEST,
                      suffixes=("", " of the second"))  # fmt: skip
-    other_label, other_score = (f"{n} of the second" for n in (names.LABEL, names.SCORE))
-    same = both[both[names.LABEL] == both[other_label]]
-    labels = same[names.LABEL].to_numpy()
+    other_label, other_score = (f"{n} of the second" for n in (contract.LABEL, contract.SCORE))
+    same = both[both[contract.LABEL] == both[other_label]]
+    labels = same[contract.LABEL].to_numpy()
     if len(same) < _FEW or len(set(labels)) < 2:
         raise UserError(
             f"runs {first.name} and {second.name} have {len(same)} held-out images of "
             f"{len(set(labels))} classes in common, at least {_FEW} of two are needed: compare "
             "runs on the same data with the same split"
         )
-    patients = same[names.PATIENT].to_numpy()
-    values = (same[names.SCORE].to_numpy(), same[other_score].to_numpy())
+    patients = same[contract.PATIENT].to_numpy()
+    values = (same[contract.SCORE].to_numpy(), same[other_score].to_numpy())
     return Comparison(
         runs=(first.name, second.name),
         images=len(same),

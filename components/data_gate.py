@@ -12,9 +12,10 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from tfxray.components import artifacts, judgement, leakage, names
 from tfxray.components import drift as drift_check
-from tfxray.components.errors import DataRejected, UserError
+from tfxray.components import judgement, leakage
+from tfxray.components.common import artifacts, contract
+from tfxray.components.common.errors import DataRejected, UserError
 
 VERDICT = "verdict.json"
 _LISTED = 50
@@ -95,7 +96,7 @@ def DataGate(
 
 
 def _require_classes(counts: Mapping[str, judgement.SplitCounts]) -> None:
-    for split in names.SPLITS:
+    for split in contract.SPLITS:
         held = counts.get(split, judgement.SplitCounts(0, 0, 0))
         if not 0 < held.positives < held.images:
             raise UserError(
@@ -122,12 +123,12 @@ def items(examples: artifact.Artifact) -> Iterator[leakage.Item]:
     """What leakage is found by, of every example of every split."""
     wanted = {
         key: tf.io.FixedLenFeature([], tf.string, "")
-        for key in (names.FILENAME, names.PATIENT, names.SHA256, names.PHASH)
+        for key in (contract.FILENAME, contract.PATIENT, contract.SHA256, contract.PHASH)
     }
     for split in artifact_utils.decode_split_names(examples.split_names):
         folder = artifact_utils.get_split_uri([examples], split)
-        paths = [os.path.join(folder, name) for name in artifacts.inside(folder)]
-        records = artifacts.records(paths).batch(512)
+        paths = [os.path.join(folder, name) for name in artifacts.list_folder(folder)]
+        records = artifacts.record_dataset(paths).batch(512)
         parsed = records.map(lambda batch: tf.io.parse_example(batch, wanted))
         for batch in parsed.as_numpy_iterator():
             columns = [[v.decode("utf-8", "replace") for v in batch[key]] for key in wanted]

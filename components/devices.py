@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 
 def prepare(replicas: int, batch: int) -> None:

@@ -27,7 +27,7 @@ from tfx.dsl.io import fileio
 from tfx.proto import distribution_validator_pb2
 from tfx.utils import io_utils
 
-from tfxray.components.names import AGE, FEATURES
+from tfxray.components.common.contract import AGE, FEATURES
 
 if TYPE_CHECKING:
     import ml_metadata as mlmd

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from tfxray.components import folders, names
+from tfxray.components.common import contract, filesystem
 
 _BATCH = 128
 # Of two copies in given splits, the one that is judged on stays.
@@ -84,15 +84,15 @@ def drop(folder: str, dropped: set[str]) -> None:
         dropped: File names, as in `image/filename`.
     """
     wanted = {name.encode("utf-8", "surrogateescape") for name in dropped}
-    for path in (os.path.join(folder, name) for name in folders.names(folder)):
+    for path in (os.path.join(folder, name) for name in filesystem.list_names(folder)):
         if not path.endswith(".tfrecord"):
             continue
-        with tempfile.TemporaryDirectory() as scratch, folders.local_copy(path) as whole:
+        with tempfile.TemporaryDirectory() as scratch, filesystem.local_copy(path) as whole:
             kept = os.path.join(scratch, "kept")
             with tf.io.TFRecordWriter(kept) as writer:
                 for batch in tf.data.TFRecordDataset(whole).batch(_BATCH).as_numpy_iterator():
                     for record in batch:
                         features = tf.train.Example.FromString(record).features.feature
-                        if features[names.FILENAME].bytes_list.value[0] not in wanted:
+                        if features[contract.FILENAME].bytes_list.value[0] not in wanted:
                             writer.write(record)
-            folders.put(kept, path)
+            filesystem.put_file(kept, path)

@@ -11,7 +11,7 @@ from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
 
-from tfxray.components import names
+from tfxray.components.common import contract
 
 if TYPE_CHECKING:
     import ml_metadata as mlmd
@@ -63,8 +63,8 @@ def eval_config(
         tfma.metrics.FalseNegatives(name="false_negatives", thresholds=[0.5]),
     ]
     specs = [
-        *tfma.metrics.specs_from_metrics(of_score, output_names=[names.SCORE]),
-        *tfma.metrics.specs_from_metrics(of_decision, output_names=[names.POSITIVE]),
+        *tfma.metrics.specs_from_metrics(of_score, output_names=[contract.SCORE]),
+        *tfma.metrics.specs_from_metrics(of_decision, output_names=[contract.POSITIVE]),
     ]
     bar = config_pb2.MetricThreshold(
         value_threshold=config_pb2.GenericValueThreshold(lower_bound=DoubleValue(value=threshold))
@@ -80,8 +80,8 @@ def eval_config(
     return config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(
-                signature_name=names.SIGNATURE_EXAMPLES,
-                label_keys=dict.fromkeys((names.SCORE, names.POSITIVE), names.LABEL),
+                signature_name=contract.SIGNATURE_EXAMPLES,
+                label_keys=dict.fromkeys((contract.SCORE, contract.POSITIVE), contract.LABEL),
             )
         ],
         metrics_specs=specs,

@@ -9,19 +9,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
-from tfxray.components import (
-    artifacts,
-    attribution,
-    files,
-    folders,
-    images,
-    names,
-    overlay,
-    predict,
-    transform,
-)
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
+from tfxray.components import attribution, files, images, overlay, predict, transform
+from tfxray.components.common import artifacts, contract, filenames, filesystem
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
 
 # Images that SHAP compares with; more change little and take no longer.
 BACKGROUND = 32
@@ -41,7 +32,7 @@ class Explanation:
     Attributes:
         image: As given.
         model: The SavedModel's folder.
-        method: One of `names.EXPLAIN_METHODS`.
+        method: One of `contract.EXPLAIN_METHODS`.
         class_name: The positive class; the heat map tells what raises its score.
         score: Of that class, as served.
         out: The picture.
@@ -64,7 +55,7 @@ def explain(
         image: An image file, DICOM included.
         model: See `predict.find_model`.
         out: The PNG to write; only one of ours is overwritten.
-        method: One of `names.EXPLAIN_METHODS`.
+        method: One of `contract.EXPLAIN_METHODS`.
         background: A folder of images for SHAP to compare with; by default, where the model lies
             in the `--out` of a run, images of that run's training split.
 
@@ -80,7 +71,7 @@ def explain(
     score = float(explainer.score(pixels)[0])
     if abs(score - served) > _SAME:
         raise UserError(
-            f"{folder}: its {names.EXPLAIN} scores this image {score:.4f}, the served model "
+            f"{folder}: its {filenames.EXPLAIN} scores this image {score:.4f}, the served model "
             f"{served:.4f}: it is another model's, and would explain nothing; train it again"
         )
     compared = None
@@ -129,8 +120,8 @@ def _served(folder: str, encoded: bytes) -> tuple[str, float]:
     """The positive class's name, and its score by the served model."""
     try:
         loaded = tf.saved_model.load(folder)
-        given = loaded.signatures[names.SIGNATURE_BYTES](image_bytes=tf.constant([encoded]))
-        return given[names.CLASSES].numpy()[0, -1].decode(), float(given[names.SCORE][0])
+        given = loaded.signatures[contract.SIGNATURE_BYTES](image_bytes=tf.constant([encoded]))
+        return given[contract.CLASSES].numpy()[0, -1].decode(), float(given[contract.SCORE][0])
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{folder}: is no model of tfxray's: {error}") from None
 
@@ -183,24 +174,26 @@ def _of_folder(given: Path, rng: np.random.Generator) -> list[bytes]:
 
 def _of_run(folder: str, rng: np.random.Generator) -> list[bytes]:
     """Of `<out>`, where the model is `<out>/serving/<name>/<version>`."""
-    serving = os.path.dirname(os.path.dirname(folders.absolute(folder).rstrip("/")))
+    serving = os.path.dirname(os.path.dirname(filesystem.absolute_path(folder).rstrip("/")))
     if os.path.basename(serving) != "serving":
         return []
     kept = os.path.join(os.path.dirname(serving), "artifacts", "ExampleGen", "examples")
-    newest = max(filter(str.isdigit, artifacts.inside(kept)), key=int, default="")
+    newest = max(filter(str.isdigit, artifacts.list_folder(kept)), key=int, default="")
     split = os.path.join(kept, newest, "Split-train")
-    shards = [os.path.join(split, name) for name in artifacts.inside(split)]
+    shards = [os.path.join(split, name) for name in artifacts.list_folder(split)]
     if not shards:
         return []
     # They may come class by class: each of what is read is as likely to be drawn.
     drawn: list[bytes] = []
-    for place, record in enumerate(artifacts.records(shards).take(_READ).as_numpy_iterator()):
+    for place, record in enumerate(
+        artifacts.record_dataset(shards).take(_READ).as_numpy_iterator()
+    ):
         if place < BACKGROUND:
             drawn.append(record)
         elif (taken := rng.integers(place + 1)) < BACKGROUND:
             drawn[taken] = record
-    spec = {names.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-    return [tf.io.parse_single_example(record, spec)[names.IMAGE].numpy() for record in drawn]
+    spec = {contract.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+    return [tf.io.parse_single_example(record, spec)[contract.IMAGE].numpy() for record in drawn]
 
 
 def _caption(

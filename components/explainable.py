@@ -5,14 +5,14 @@ import os
 
 import keras
 
-from tfxray.components import artifacts, models, names
+from tfxray.components import models
+from tfxray.components.common import artifacts, filenames, progress
 
 # Of feature maps, on each side. A network for 224 pixels has 3 x 3 cells left of an image of 96:
 # their heat lies on opacities no better than by chance (benchmarks/HEAT_MAPS.md).
 CELLS = 6
 
 log = logging.getLogger(__name__)
-progress = logging.getLogger(names.PROGRESS)
 
 
 def explainable(
@@ -95,16 +95,16 @@ def write(model: keras.Model, spec: models.BackboneSpec, temperature: float, fol
     """
     if spec.weights == "none" and len(model.input_shape) == 2:
         # Transform drew them, and its graph is the only one to hold them.
-        progress.warning(
+        progress.log.warning(
             "the frozen backbone's weights are random: what a deep one embeds says next to nothing "
             "(AUC near 0.5), and there are no heat maps of this model"
         )
         return
     try:
-        with artifacts.to_write(os.path.join(folder, names.EXPLAIN)) as path:
+        with artifacts.local_target(os.path.join(folder, filenames.EXPLAIN)) as path:
             explainable(model, spec, temperature).save(path)
     except Exception as error:
         # What took hours to train is not to be lost for a picture: without network, say, the
         # weights that Transform downloaded cannot be had again.
-        progress.warning("no heat maps of this model: %s", error)
+        progress.log.warning("no heat maps of this model: %s", error)
         log.exception("no heat maps")

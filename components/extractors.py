@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from tfxray.components import names, scores
+from tfxray.components import scores
+from tfxray.components.common import contract
 
 
 def custom_extractors(
@@ -48,8 +49,8 @@ def _line(extracts: dict[str, Any]) -> str:
 
 def _banded(extracts: dict[str, Any]) -> dict[str, Any]:
     features = extracts["features"]
-    ages = np.ravel(features.get(names.AGE, []))
+    ages = np.ravel(features.get(contract.AGE, []))
     if not ages.size:
         return extracts
-    banded = {**features, names.AGE: np.array([scores.band(float(ages[0])).encode()], object)}
+    banded = {**features, contract.AGE: np.array([scores.band(float(ages[0])).encode()], object)}
     return {**extracts, "features": banded}

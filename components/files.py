@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
-from tfxray.components import folders, images, privacy
+from tfxray.components import images
+from tfxray.components.common import filesystem, privacy
 
 _TASK = 8  # files handed to a process at a time
 _AHEAD = 3  # tasks per process that may be under way: what bounds the memory
@@ -88,7 +89,7 @@ class Folder:
         Raises:
             Rejected: It lies outside, or cannot be read.
         """
-        if not folders.is_local(self.path):
+        if not filesystem.is_local(self.path):
             return self._elsewhere(name)
         parent, base = os.path.split(name)
         full = os.path.join(_resolved(os.path.join(self.path, parent)), base)
@@ -108,7 +109,7 @@ class Folder:
         if name.startswith("/") or ".." in name.split("/"):
             raise images.Rejected("outside")
         try:
-            with folders.open_file(os.path.join(self.path, name)) as file:
+            with filesystem.open_file(os.path.join(self.path, name)) as file:
                 return file.read()
         except OSError as error:
             raise images.Rejected("unreadable", error.strerror or "") from None

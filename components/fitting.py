@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 from tfx.dsl.io import fileio
 
-from tfxray.components import artifacts, in_step
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
-from tfxray.components.names import PROGRESS
+from tfxray.components import in_step
+from tfxray.components.common import artifacts, progress
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
 
 # Early stopping's and the plateau's memory, by the names of their attributes.
 _REMEMBERED = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")
@@ -25,7 +25,6 @@ _REMEMBERED = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter"
 MONITORS = {"auc": "max", "accuracy": "max", "cross_entropy": "min"}
 
 log = logging.getLogger(__name__)
-progress = logging.getLogger(PROGRESS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +122,13 @@ class Kept:
 
     def _names(self) -> list[str]:
         """The files, oldest first."""
-        found = artifacts.inside(self._folder) if self._folder else []
+        found = artifacts.list_folder(self._folder) if self._folder else []
         return [name for name in found if name.startswith("state-")]
 
     def _read(self, name: str) -> None:
         self._number = int(name.removeprefix("state-").removesuffix(".npz"))
         path = os.path.join(self._folder or "", name)
-        with artifacts.to_read(path) as local, np.load(local) as stored:  # refuses pickles
+        with artifacts.local_copy(path) as local, np.load(local) as stored:  # refuses pickles
             arrays = {key: stored[key] for key in stored.files}
         meta = json.loads(str(arrays.pop("meta")))
         self.phase, self.round, self.done = meta["phase"], meta["round"], meta["done"]
@@ -155,7 +154,7 @@ class Kept:
                 arrays |= _numbered(f"best{number}", getattr(callback, "best_weights", None) or [])
         self._number += 1
         path = os.path.join(self._folder, f"state-{self._number:06d}.npz")
-        with artifacts.to_write(path) as local:
+        with artifacts.local_target(path) as local:
             np.savez(local, **arrays)
         # The one before stays, too: that a file was closed need not mean that a disk has it.
         for name in self._names()[:-2]:
@@ -239,7 +238,7 @@ class _Keeper(keras.callbacks.Callback):
         told = "  ".join(
             f"{k} {v:.4f}" for k, v in figures.items() if k not in ("loss", "val_loss")
         )
-        progress.info("%s %d/%d: %s", self._phase.name, epoch + 1, self._phase.rounds, told)
+        progress.log.info("%s %d/%d: %s", self._phase.name, epoch + 1, self._phase.rounds, told)
 
 
 def fit(
@@ -276,7 +275,7 @@ def fit(
         kept.restore_weights(model)
         return kept.history
     if kept.history:
-        progress.info("going on after round %d of %s", kept.round, phases[kept.phase].name)
+        progress.log.info("going on after round %d of %s", kept.round, phases[kept.phase].name)
     begun, again, step = kept.phase, bool(kept.history), 0
     for index, phase in enumerate(phases):
         first = kept.round if index == begun else 0

@@ -11,7 +11,8 @@ import pandas as pd
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components import intervals, names, scores
+from tfxray.components import intervals, scores
+from tfxray.components.common import contract
 
 FILE = "gate.json"
 _TOLERANCE = 1e-4  # between the exported model's scores and the trained one's
@@ -88,8 +89,8 @@ def judge(
         The rules; the model may be pushed where none has failed.
     """
     gate = settings["gate"]
-    labels, values = frame[names.LABEL].to_numpy(), frame[names.SCORE].to_numpy(float)
-    patients = frame[names.PATIENT].to_numpy()
+    labels, values = frame[contract.LABEL].to_numpy(), frame[contract.SCORE].to_numpy(float)
+    patients = frame[contract.PATIENT].to_numpy()
     auc = intervals.auc(labels, values, patients)
     found = [
         _enough("positives", patients[labels == 1], gate["min_positives"]),
@@ -149,11 +150,11 @@ def _slices(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Rule]:
     found = []
     for name, mask in scores.slices(frame, settings["slices"]).items():
         part = frame[mask]
-        classes = [part[part[names.LABEL] == c][names.PATIENT].nunique() for c in (0, 1)]
+        classes = [part[part[contract.LABEL] == c][contract.PATIENT].nunique() for c in (0, 1)]
         if min(classes) < least:
             continue
         auc = intervals.auc(
-            *(part[c].to_numpy() for c in (names.LABEL, names.SCORE, names.PATIENT))
+            *(part[c].to_numpy() for c in (contract.LABEL, contract.SCORE, contract.PATIENT))
         )
         assert auc is not None  # both classes are there
         passed = bool(auc.value >= limit)
@@ -181,8 +182,8 @@ def _against(frame: pd.DataFrame, baseline: Baseline, max_drop: float) -> Rule:
         return Rule("baseline", "all", None, None, None, -max_drop, None, baseline.text)
     both = frame[frame[scores.DIGEST].isin(list(baseline.scores))]
     others = both[scores.DIGEST].map(baseline.scores).to_numpy(float)
-    labels, ours = both[names.LABEL].to_numpy(), both[names.SCORE].to_numpy()
-    difference = intervals.auc_difference(labels, ours, others, both[names.PATIENT].to_numpy())
+    labels, ours = both[contract.LABEL].to_numpy(), both[contract.SCORE].to_numpy()
+    difference = intervals.auc_difference(labels, ours, others, both[contract.PATIENT].to_numpy())
     if difference is None:
         text = "the latest blessed model cannot be compared: the test split holds one class"
         return Rule("baseline", "all", None, None, None, -max_drop, None, text)

@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tfxray.components.cluster import Cluster, wait_for
-from tfxray.components.errors import UserError
-from tfxray.components.names import PROGRESS
+from tfxray.components.common import progress
+from tfxray.components.common.errors import UserError
 
 Plan = Mapping[str, Any]
 
@@ -26,7 +26,6 @@ _DEATH_SIGNAL = 1  # Linux's PR_SET_PDEATHSIG
 _LAST_WORDS = 2  # seconds in which what a host told last reaches the others
 
 log = logging.getLogger(__name__)
-progress = logging.getLogger(PROGRESS)
 
 
 def train(cluster: Cluster, plan: Plan | None, wait: float) -> None:
@@ -78,7 +77,7 @@ def _follow(told: Connection) -> None:
         if kind == "done":
             return
         if kind == "progress":
-            progress.info("%s", text)
+            progress.log.info("%s", text)
         else:
             raise (UserError if kind == "user" else RuntimeError)(text)
 
@@ -106,8 +105,8 @@ def _member(plan: Plan | None, tell: Connection) -> None:
 
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         plan = in_step.agreed(strategy, plan)
-        progress.addHandler(_Tell(tell))
-        progress.info("training on %d replicas", strategy.num_replicas_in_sync)
+        progress.log.addHandler(_Tell(tell))
+        progress.log.info("training on %d replicas", strategy.num_replicas_in_sync)
         trainer.fit_with_others(plan, strategy)
         in_step.require_same(strategy, 0)  # all have done their part, the chief its writing
         tell.send(("done", ""))

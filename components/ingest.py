@@ -12,20 +12,11 @@ from typing import Any
 
 import apache_beam as beam
 
-from tfxray.components import (
-    beam_options,
-    duplicates,
-    folders,
-    names,
-    privacy,
-    pseudonym,
-    reading,
-    records,
-    sources,
-)
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
-from tfxray.components.names import REJECTS
+from tfxray.components import duplicates, pseudonym, reading, records, sources
+from tfxray.components.common import beam_options, filenames, filesystem, privacy
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filenames import REJECTS
+from tfxray.components.common.filesystem import StrPath
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
 # own read ahead within one.
@@ -89,31 +80,31 @@ def ingest(
             or the pseudonym key cannot be used.
     """
     source, out = os.fspath(source), os.fspath(out).rstrip("/")
-    if not folders.is_file(os.path.join(out, names.INGEST_REPORT)) and _holds_something(out):
+    if not filesystem.is_file(os.path.join(out, filenames.INGEST_REPORT)) and _holds_something(out):
         raise UserError(
             f"{out}: holds something else than ingested records; it would be lost. Name a folder "
             "that is new, empty, or was written by an ingest"
         )
-    parent, name = os.path.split(os.path.abspath(out) if folders.is_local(out) else out)
-    partial = os.path.join(parent, names.PARTIAL.format(name))
+    parent, name = os.path.split(os.path.abspath(out) if filesystem.is_local(out) else out)
+    partial = os.path.join(parent, filenames.PARTIAL.format(name))
     try:
-        folders.remove(partial)
-        if folders.is_local(partial):
+        filesystem.remove_folder(partial)
+        if filesystem.is_local(partial):
             os.makedirs(partial)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None
     try:
         secret = pseudonym.key(parent, pseudonym_key)
         report = _run(source, partial, rules, features, shards, options, secret, processes)
-        folders.move(partial, out, last=names.INGEST_REPORT)
+        filesystem.move_folder(partial, out, last=filenames.INGEST_REPORT)
     finally:
-        folders.remove(partial)
+        filesystem.remove_folder(partial)
     return report
 
 
 def _holds_something(folder: str) -> bool:
-    if not folders.is_local(folder):
-        return folders.is_folder(folder)
+    if not filesystem.is_local(folder):
+        return filesystem.is_folder(folder)
     return os.path.isfile(folder) or (os.path.isdir(folder) and bool(os.listdir(folder)))
 
 
@@ -137,7 +128,7 @@ def _run(
         rows, classes = sources.find(source, rules)
         splits = sorted({row.split or reading.UNSPLIT for row in rows})
     reader = reading.Reader(tuple(classes), rules.max_pixels, secret)
-    parsed = beam_options.parse(beam_options.arguments(options))
+    parsed = beam_options.parse(beam_options.complete(options))
     few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(parsed)
     with beam.Pipeline(options=parsed) as pipeline:
         if features:
@@ -165,7 +156,7 @@ def _run(
         gone = {entry for entry, _ in twice}
         index = [entry for entry in index if entry not in gone]
     seen = list(_drain(out, reading.SEEN))
-    with folders.table(os.path.join(out, REJECTS), names.REJECT_COLUMNS) as table:
+    with filesystem.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as table:
         table.writerows(sorted(rejected))
     written, labels = Counter(e.split for e in index), Counter(e.label for e in index)
     report = Report(
@@ -179,7 +170,7 @@ def _run(
     )
     _check(source, report, rejected, [row.path for row in rows])
     content = json.dumps(dataclasses.asdict(report), indent=1)
-    folders.write(os.path.join(out, names.INGEST_REPORT), content.encode())
+    filesystem.write_file(os.path.join(out, filenames.INGEST_REPORT), content.encode())
     return report
 
 
@@ -212,12 +203,12 @@ def _written(out: str, tag: str) -> beam.PTransform:
 
 
 def _drain(out: str, tag: str) -> Iterator[Any]:
-    parts = [name for name in folders.names(out) if name.startswith(f".{tag}-")]
+    parts = [name for name in filesystem.list_names(out) if name.startswith(f".{tag}-")]
     for name in parts:
-        with folders.open_file(os.path.join(out, name)) as file:
+        with filesystem.open_file(os.path.join(out, name)) as file:
             for line in file.read().decode().splitlines():
                 yield json.loads(line)
-    folders.remove_files(out, parts)
+    filesystem.remove_files(out, parts)
 
 
 def _from_files(

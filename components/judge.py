@@ -20,16 +20,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
-from tfxray.components import (
-    artifacts,
-    cases,
-    extractors,
-    gate,
-    judgement,
-    names,
-    scores,
-    servable,
-)
+from tfxray.components import cases, extractors, gate, judgement, scores, servable
+from tfxray.components.common import artifacts, contract, filenames
 from tfxray.components.gate import Baseline, Rule, Served
 
 MODEL_RUN, SETTINGS = "model_run", "settings"
@@ -97,7 +89,7 @@ def _records(examples: list[types.Artifact], split: str) -> list[str]:
 
 
 def _files(folder: str) -> list[str]:
-    return [os.path.join(folder, name) for name in artifacts.inside(folder)]
+    return [os.path.join(folder, name) for name in artifacts.list_folder(folder)]
 
 
 def _served_from(model: types.Artifact) -> str:
@@ -106,7 +98,9 @@ def _served_from(model: types.Artifact) -> str:
 
 def _start(input_dict: dict[str, list[types.Artifact]]) -> subprocess.Popen[str]:
     """Begins to check the export, in a process of its own, while TFMA works."""
-    scored = os.path.join(artifact_utils.get_single_uri(input_dict[MODEL_RUN]), names.SCORED)
+    scored = os.path.join(
+        artifact_utils.get_single_uri(input_dict[MODEL_RUN]), filenames.EXPORT_CHECK
+    )
     records = _records(input_dict["examples"], "eval")
     # Isolated: it finds installed packages, and neither this folder's modules nor the user's.
     command = [sys.executable, "-I", servable.__file__, _served_from(input_dict["model"][0])]
@@ -133,12 +127,12 @@ def _baseline(models: list[types.Artifact], records: list[str]) -> Baseline:
         return Baseline()
     try:
         loaded = tf.saved_model.load(_served_from(models[0]))
-        signature = loaded.signatures[names.SIGNATURE_EXAMPLES]
-        spec = {names.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+        signature = loaded.signatures[contract.SIGNATURE_EXAMPLES]
+        spec = {contract.IMAGE: tf.io.FixedLenFeature([], tf.string)}
         found: dict[str, float] = {}
-        for batch in artifacts.records(records).batch(_BATCH):
-            values = signature(examples=batch)[names.SCORE].numpy().tolist()
-            files = tf.io.parse_example(batch, spec)[names.IMAGE].numpy()
+        for batch in artifacts.record_dataset(records).batch(_BATCH):
+            values = signature(examples=batch)[contract.SCORE].numpy().tolist()
+            files = tf.io.parse_example(batch, spec)[contract.IMAGE].numpy()
             found |= {scores.digest(f): v for f, v in zip(files, values, strict=True)}
     except Exception as error:
         log.exception("the latest blessed model cannot be judged")

@@ -13,7 +13,8 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components import artifacts, gate, names
+from tfxray.components import gate
+from tfxray.components.common import artifacts, contract, filenames
 from tfxray.components.evaluator import AUC
 
 OVERALL = "all"
@@ -181,18 +182,20 @@ def written(uris: Mapping[str, str], name: str) -> dict[str, Any]:
 
     Args:
         uris: Folders of the run's artifacts.
-        name: The file's, such as `names.METRICS`.
+        name: The file's, such as `filenames.METRICS`.
     """
-    folder = uris.get("Trainer.model_run")
-    if not folder or not fileio.exists(os.path.join(folder, name)):
-        return {}
-    content: dict[str, Any] = json.loads(io_utils.read_string_file(os.path.join(folder, name)))
-    return content
+    folder = uris.get("Trainer.model_run", "")
+    for known in filter(None, (name, filenames.FORMER.get(name))):
+        path = os.path.join(folder, known)
+        if folder and fileio.exists(path):
+            content: dict[str, Any] = json.loads(io_utils.read_string_file(path))
+            return content
+    return {}
 
 
 def threshold(uris: Mapping[str, str]) -> float:
     """The operating point that Trainer chose; 0.5 where there is none."""
-    return float(written(uris, names.DECISION).get("threshold", 0.5))
+    return float(written(uris, filenames.OPERATING_POINT).get("threshold", 0.5))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +213,7 @@ def counts(statistics: str) -> dict[str, SplitCounts]:
     for split, path in _by_split(statistics, "FeatureStats.pb"):
         stats = tfdv.load_stats_binary(path).datasets[0]
         features = {_name(feature): feature for feature in stats.features}
-        patients, label = features.get(names.PATIENT), features.get(names.LABEL)
+        patients, label = features.get(contract.PATIENT), features.get(contract.LABEL)
         found[split] = SplitCounts(
             stats.num_examples,
             patients.string_stats.unique or None if patients else None,
@@ -221,7 +224,7 @@ def counts(statistics: str) -> dict[str, SplitCounts]:
 
 def _by_split(folder: str, name: str) -> list[tuple[str, str]]:
     """The splits of an artifact that hold a file of this name, and the files."""
-    splits = [item for item in artifacts.inside(folder) if item.startswith("Split-")]
+    splits = [item for item in artifacts.list_folder(folder) if item.startswith("Split-")]
     paths = [(item.removeprefix("Split-"), os.path.join(folder, item, name)) for item in splits]
     return [(split, path) for split, path in paths if fileio.exists(path)]
 

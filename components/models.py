@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from tfxray.components import networks
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 BUNDLED = Path(__file__).parent / "weights" / "mobilenet_v2_0.35_drawn.weights.h5"
 
@@ -168,7 +168,7 @@ def _load(network: keras.Model, spec: BackboneSpec) -> None:
     # Here, since a network without a file of weights needs no TensorFlow.
     from tfx.dsl.io import fileio
 
-    from tfxray.components import artifacts
+    from tfxray.components.common import artifacts
 
     if not fileio.exists(path) or fileio.isdir(path):
         raise UserError(
@@ -178,7 +178,7 @@ def _load(network: keras.Model, spec: BackboneSpec) -> None:
     if not path.endswith((".h5", ".keras")):
         raise UserError(f"model.weights = {spec.weights!r}: must end in .h5 or .weights.h5")
     try:
-        with artifacts.to_read(path) as local:
+        with artifacts.local_copy(path) as local:
             network.load_weights(local)
     except Exception as error:
         raise UserError(

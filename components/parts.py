@@ -13,8 +13,9 @@ import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfxray.components import files, folders, images, names, records, scan, sources
-from tfxray.components.folders import StrPath
+from tfxray.components import files, images, records, scan, sources
+from tfxray.components.common import contract, filesystem
+from tfxray.components.common.filesystem import StrPath
 
 SIZE = 1000  # images: seconds of work, which is what a kill costs
 BATCH = 64  # what the served graph computes at once
@@ -83,7 +84,7 @@ class Source:
         stamp = _stamps(self.folder)
         for file in held:
             path = os.path.join(self.folder, file)
-            with folders.local_copy(path) as local:
+            with filesystem.local_copy(path) as local:
                 count = sum(1 for _ in scan.numbered(local, path))
             for start in range(0, count, SIZE):
                 key = digest([given, file, stamp(file), start])
@@ -112,7 +113,7 @@ class Source:
                     yield part, _ahead(pool, of_file, iter(part.names))
                 return
             path = os.path.join(self.folder, parts[0].file)
-            with folders.local_copy(path) as local:
+            with filesystem.local_copy(path) as local:
                 numbered = scan.numbered(local, path)
                 position = 0
                 for part in parts:
@@ -127,7 +128,7 @@ class Source:
             found = scan.values(record, self.features)
         except Exception as error:
             return name, images.rejected(error)
-        name, encoded = str(found.get(names.FILENAME) or name), found.get(names.IMAGE)
+        name, encoded = str(found.get(contract.FILENAME) or name), found.get(contract.IMAGE)
         if not isinstance(encoded, bytes):
             return name, images.Rejected("empty", "the record holds no image")
         return name, _tried(lambda: files.as_taken(encoded, self.max_pixels))
@@ -168,8 +169,11 @@ def _ahead(
 
 def _stamps(folder: StrPath) -> Callable[[str], tuple[float, ...]]:
     """Sizes and times of a folder's files, by name."""
-    if not folders.is_local(folder):
-        held = {file.name: (file.size, file.updated) for file in folders.listed(os.fspath(folder))}
+    if not filesystem.is_local(folder):
+        held = {
+            file.name: (file.size, file.updated)
+            for file in filesystem.list_files(os.fspath(folder))
+        }
         return lambda name: held.get(name, ())
 
     def stamp(name: str) -> tuple[float, ...]:

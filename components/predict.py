@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 from tfx.dsl.io import fileio
 
-from tfxray.components import artifacts, files, folders, images, names
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
+from tfxray.components import files, images
+from tfxray.components.common import artifacts, contract, filesystem
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
 
 _BATCH = 32
 
@@ -54,11 +55,14 @@ def find_model(folder: StrPath) -> str:
     if _is_model(folder):
         return folder
     serving = os.path.join(folder, "serving")
-    for parents in ([folder], [os.path.join(serving, name) for name in artifacts.inside(serving)]):
+    for parents in (
+        [folder],
+        [os.path.join(serving, name) for name in artifacts.list_folder(serving)],
+    ):
         versions = {
             int(name): os.path.join(parent, name)
             for parent in parents
-            for name in artifacts.inside(parent)
+            for name in artifacts.list_folder(parent)
             if name.isdigit() and _is_model(os.path.join(parent, name))
         }
         if versions:
@@ -93,10 +97,10 @@ class Model:
         try:
             # Kept: what it holds goes when it goes.
             self._loaded = tf.saved_model.load(self.folder)
-            self._score = self._loaded.signatures[names.SIGNATURE_BYTES]
+            self._score = self._loaded.signatures[contract.SIGNATURE_BYTES]
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
             raise UserError(f"{self.folder}: is no model of tfxray's: {error}") from None
-        if names.UNLIKE not in self._score.structured_outputs:
+        if contract.UNLIKE not in self._score.structured_outputs:
             raise UserError(
                 f"{self.folder}: was exported by an older tfxray, without an operating point; run "
                 "the pipeline again"
@@ -154,7 +158,7 @@ def _batch(paths: Sequence[str], model: Model, force: bool) -> list[Prediction]:
     done: dict[str, Prediction] = {}
     for path in paths:
         try:
-            with folders.open_file(path) as file:
+            with filesystem.open_file(path) as file:
                 read[path] = files.read(file.read())[0].encoded
         except OSError as error:
             done[path] = Prediction(path, error=error.strerror or str(error))
@@ -169,19 +173,22 @@ def _batch(paths: Sequence[str], model: Model, force: bool) -> list[Prediction]:
 
 
 def _prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Prediction:
-    unlike, classes = bool(outputs[names.UNLIKE]), [c.decode() for c in outputs[names.CLASSES]]
+    unlike, classes = (
+        bool(outputs[contract.UNLIKE]),
+        [c.decode() for c in outputs[contract.CLASSES]],
+    )
     found = Prediction(
         path,
-        threshold=float(outputs[names.THRESHOLD]),
-        distance=float(outputs[names.DISTANCE]),
+        threshold=float(outputs[contract.THRESHOLD]),
+        distance=float(outputs[contract.DISTANCE]),
         unlike=unlike,
     )
     if unlike and not force:
         return found
-    pairs = zip(classes, (float(value) for value in outputs[names.SCORES]), strict=True)
+    pairs = zip(classes, (float(value) for value in outputs[contract.SCORES]), strict=True)
     return dataclasses.replace(
         found,
-        label=classes[int(outputs[names.POSITIVE])],
+        label=classes[int(outputs[contract.POSITIVE])],
         scores=dict(sorted(pairs, key=lambda pair: -pair[1])),
     )
 

@@ -6,8 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
-from tfxray.components import folders
-from tfxray.components.errors import UserError
+from tfxray.components.common import filesystem
+from tfxray.components.common.errors import UserError
 
 VARIABLE = "TFXRAY_PSEUDONYM_KEY"
 FILE = "pseudonym.key"
@@ -30,7 +30,7 @@ def key(beside: str, file: str | None = None) -> bytes:
         return _checked(_read(Path(file)), file)
     if VARIABLE in os.environ:
         return _checked(os.environ[VARIABLE].encode(), f"${VARIABLE}")
-    if not folders.is_local(beside):
+    if not filesystem.is_local(beside):
         return secrets.token_hex(32).encode()
     path = Path(beside) / FILE
     try:

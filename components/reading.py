@@ -10,16 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import apache_beam as beam
 import tensorflow as tf
 
-from tfxray.components import (
-    duplicates,
-    files,
-    images,
-    names,
-    progress,
-    pseudonym,
-    scan,
-    sources,
-)
+from tfxray.components import duplicates, files, images, pseudonym, scan, sources
+from tfxray.components.common import contract, progress
 
 UNSPLIT = "all"
 # Besides the splits, what comes out: rejects, one line per example, one per record in.
@@ -139,12 +131,12 @@ class ConvertRecords(beam.DoFn):
         split, record = element
         yield beam.pvalue.TaggedOutput(SEEN, 1)
         found = scan.values(record, self._features)
-        name = str(found.get(names.FILENAME) or hashlib.sha256(record).hexdigest()[:16])
+        name = str(found.get(contract.FILENAME) or hashlib.sha256(record).hexdigest()[:16])
         try:
-            encoded = found.get(names.IMAGE)
+            encoded = found.get(contract.IMAGE)
             if not isinstance(encoded, bytes):
                 raise images.Rejected("empty", "the record holds no image")
-            metadata = {k: str(found[f]) for k, f in names.METADATA.items() if f in found}
+            metadata = {k: str(found[f]) for k, f in contract.METADATA.items() if f in found}
             label = self._reader.known(scan.label(found, self._reader.classes))
             loaded = files.read(encoded, self._reader.max_pixels)
             yield from self._reader.emit(loaded, name, label, split, metadata)
@@ -172,26 +164,26 @@ def example(
     message = tf.train.Example()
     feature = message.features.feature
     text = {
-        names.FORMAT: xray.format,
-        names.FILENAME: name,
-        names.SHA256: xray.sha256,
-        names.PHASH: xray.phash,
-        names.TEXT: label,
-        names.PATIENT: metadata.get("patient") or f"image:{name}",
-        names.SEX: _sex(metadata.get("sex", "")),
-        names.VIEW: metadata.get("view", "").upper(),
-        names.SITE: metadata.get("site", ""),
+        contract.FORMAT: xray.format,
+        contract.FILENAME: name,
+        contract.SHA256: xray.sha256,
+        contract.PHASH: xray.phash,
+        contract.TEXT: label,
+        contract.PATIENT: metadata.get("patient") or f"image:{name}",
+        contract.SEX: _sex(metadata.get("sex", "")),
+        contract.VIEW: metadata.get("view", "").upper(),
+        contract.SITE: metadata.get("site", ""),
     }
-    numbers = {names.MEAN: xray.mean, names.STD: xray.std, names.SHARPNESS: xray.sharpness}
+    numbers = {contract.MEAN: xray.mean, contract.STD: xray.std, contract.SHARPNESS: xray.sharpness}
     age = re.search(r"\d+(\.\d+)?", metadata.get("age", ""))
     if age and float(age[0]) <= 130:
-        numbers[names.AGE] = float(age[0])
+        numbers[contract.AGE] = float(age[0])
     counts = {
-        names.HEIGHT: xray.height,
-        names.WIDTH: xray.width,
-        names.LABEL: list(classes).index(label),
+        contract.HEIGHT: xray.height,
+        contract.WIDTH: xray.width,
+        contract.LABEL: list(classes).index(label),
     }
-    feature[names.IMAGE].bytes_list.value.append(xray.encoded)
+    feature[contract.IMAGE].bytes_list.value.append(xray.encoded)
     for key, value in text.items():
         if value:
             feature[key].bytes_list.value.append(value.encode("utf-8", "surrogateescape"))

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tfxray.components import folders, names
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
+from tfxray.components.common import contract, filesystem
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
 from tfxray.components.sources import SPLIT_FOLDERS
 
 _RECORD_FILE = re.compile(r"\.tfrecords?(\.gz)?$|-\d{5}-of-\d{5}(\.tfrecords?)?(\.gz)?$")
@@ -58,8 +58,8 @@ def _records(found: Iterable[str]) -> list[str]:
 
 
 def _candidates(folder: StrPath) -> Iterator[str]:
-    if not folders.is_local(folder):
-        every = (file.name for file in folders.listed(os.fspath(folder)))
+    if not filesystem.is_local(folder):
+        every = (file.name for file in filesystem.list_files(os.fspath(folder)))
         yield from (name for name in every if name.count("/") <= 1)
         return
     for pattern in ("*", "*/*"):
@@ -88,7 +88,7 @@ def find(folder: StrPath, ignore_given: bool = False) -> Layout:
         groups.setdefault(None if ignore_given else _split_of(file), []).append(file)
     if set(groups) == {None}:
         return Layout(folder, tuple(files), (), (_glob(folder, files, everything),))
-    lacking = sorted(set(names.SPLITS) - set(groups))
+    lacking = sorted(set(contract.SPLITS) - set(groups))
     if lacking or None in groups:
         raise UserError(
             f"{folder}: some TFRecords name their split, but "
@@ -97,8 +97,8 @@ def find(folder: StrPath, ignore_given: bool = False) -> Layout:
             + ". Give train, eval (or val) and test, or set split.ignore_given to split anew by "
             "patient"
         )
-    globs = tuple(_glob(folder, groups[split], everything) for split in names.SPLITS)
-    return Layout(folder, tuple(files), names.SPLITS, globs)
+    globs = tuple(_glob(folder, groups[split], everything) for split in contract.SPLITS)
+    return Layout(folder, tuple(files), contract.SPLITS, globs)
 
 
 def _split_of(file: str) -> str | None:

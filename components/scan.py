@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from tfxray.components import folders, names
-from tfxray.components.errors import UserError
+from tfxray.components.common import contract, filesystem
+from tfxray.components.common.errors import UserError
 from tfxray.components.images import Rejected
 from tfxray.components.records import Layout
 
@@ -18,12 +18,12 @@ def values(record: bytes, mapping: Mapping[str, str]) -> dict[str, bytes | int |
     """A record's first values under the contract's names; what is missing is left out."""
     features = tf.train.Example.FromString(record).features.feature
     found: dict[str, bytes | int | float | str] = {}
-    for name in names.FEATURES:
+    for name in contract.FEATURES:
         feature = features.get(mapping.get(name, name))
         kind = feature.WhichOneof("kind") if feature is not None else None
         if kind and (content := getattr(feature, kind).value):
             value = content[0]
-            is_text = isinstance(value, bytes) and name != names.IMAGE
+            is_text = isinstance(value, bytes) and name != contract.IMAGE
             found[name] = value.decode("utf-8", "replace") if is_text else value
     return found
 
@@ -34,7 +34,7 @@ def label(found: Mapping[str, object], classes: Sequence[str]) -> str:
     Raises:
         Rejected: Neither is there, or it is none of the classes.
     """
-    text, number = found.get(names.TEXT), found.get(names.LABEL)
+    text, number = found.get(contract.TEXT), found.get(contract.LABEL)
     if text in classes:
         return str(text)
     if isinstance(number, str) and number in classes:
@@ -69,10 +69,10 @@ def scan(layout: Layout, classes: Sequence[str]) -> Scan:
             than two classes. Names file and record.
     """
     counts: Counter[int] = Counter()
-    groups = {names.PATIENT, names.FILENAME}
+    groups = {contract.PATIENT, contract.FILENAME}
     for file in layout.files:
         path = os.path.join(layout.base, file)
-        with folders.local_copy(path) as local:
+        with filesystem.local_copy(path) as local:
             for position, record in numbered(local, path):
                 where = f"{path}, record {position}"
                 try:
@@ -80,12 +80,12 @@ def scan(layout: Layout, classes: Sequence[str]) -> Scan:
                 except DecodeError:
                     raise UserError(f"{where}: is no tf.train.Example") from None
                 _check_record(features, where, classes)
-                counts[features[names.LABEL].int64_list.value[0]] += 1
+                counts[features[contract.LABEL].int64_list.value[0]] += 1
                 groups -= {g for g in groups if not features[g].bytes_list.value}
     labels = {name: counts[i] for i, name in enumerate(classes)}
     if min(labels.values(), default=0) == 0:
         raise UserError(f"{layout.base}: needs records of every class; found {labels}")
-    group = next((g for g in (names.PATIENT, names.FILENAME) if g in groups), None)
+    group = next((g for g in (contract.PATIENT, contract.FILENAME) if g in groups), None)
     return Scan(counts.total(), labels, group)
 
 
@@ -115,18 +115,18 @@ def numbered(file: str, path: str) -> Iterator[tuple[int, bytes]]:
 def _check_record(
     features: Mapping[str, tf.train.Feature], where: str, classes: Sequence[str]
 ) -> None:
-    for name in (names.IMAGE, names.LABEL):
+    for name in (contract.IMAGE, contract.LABEL):
         if name not in features:
             held = ", ".join(sorted(features)) or "nothing"
             raise UserError(
                 f"{where}: has no {name!r}; it has {held}. If it is there under another name, say "
                 f"so in the config: ingest.features: {{{name}: THAT_NAME}}"
             )
-    if not features[names.IMAGE].bytes_list.value:
-        raise UserError(f"{where}: {names.IMAGE!r} is empty")
-    labels = features[names.LABEL].int64_list.value
+    if not features[contract.IMAGE].bytes_list.value:
+        raise UserError(f"{where}: {contract.IMAGE!r} is empty")
+    labels = features[contract.LABEL].int64_list.value
     if len(labels) != 1 or not 0 <= labels[0] < len(classes):
         raise UserError(
-            f"{where}: {names.LABEL!r} is {list(labels)}; allowed: 0 to {len(classes) - 1}, for "
+            f"{where}: {contract.LABEL!r} is {list(labels)}; allowed: 0 to {len(classes) - 1}, for "
             f"[{', '.join(classes)}]"
         )

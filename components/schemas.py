@@ -12,9 +12,9 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.dsl.io import fileio
 
 import tfxray.schema
-from tfxray.components import names
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
+from tfxray.components.common import contract
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
 
 DEFAULT = Path(tfxray.schema.__file__).parent / "schema.pbtxt"
 _LISTED = 8
@@ -81,9 +81,9 @@ def resolved(schema: schema_pb2.Schema, classes: Sequence[str]) -> schema_pb2.Sc
     result = schema_pb2.Schema()
     result.CopyFrom(schema)
     for feature in result.feature:
-        if feature.name == names.LABEL:
+        if feature.name == contract.LABEL:
             feature.int_domain.min, feature.int_domain.max = 0, len(classes) - 1
-        if feature.name == names.TEXT:
+        if feature.name == contract.TEXT:
             allowed = feature.string_domain.value
             allowed.extend(name for name in classes if name not in set(allowed))
     return result
@@ -122,7 +122,7 @@ def differences(curated: schema_pb2.Schema, inferred: schema_pb2.Schema) -> list
     for name in [*known, *(name for name in seen if name not in known)]:
         if name not in seen:
             # StatisticsGen leaves the image itself out, so it is never seen.
-            if name != names.IMAGE:
+            if name != contract.IMAGE:
                 found.append(Difference(shown(name), "feature", "known", "not in the data"))
         elif name not in known:
             found.append(Difference(shown(name), "feature", "unknown", "in the data"))
@@ -265,7 +265,7 @@ def _forget_classes(curated: schema_pb2.Schema, result: schema_pb2.Schema) -> No
     domains = {domain.name: domain for domain in curated.string_domain}
     for feature in result.feature:
         kind = feature.WhichOneof("domain_info")
-        if feature.name not in (names.LABEL, names.TEXT) or not kind:
+        if feature.name not in (contract.LABEL, contract.TEXT) or not kind:
             continue
         if kind == "domain":
             learnt = [d for d in result.string_domain if d.name == feature.domain]

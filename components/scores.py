@@ -14,15 +14,16 @@ import pandas as pd
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components import names
-from tfxray.components.folders import StrPath
+from tfxray.components.common import contract
+from tfxray.components.common.filesystem import StrPath
 
 FILE = "scores.csv"
 DIGEST = "digest"  # of the file: the same image in another run
-METADATA = (names.AGE, names.SEX, names.VIEW, names.SITE)
+METADATA = (contract.AGE, contract.SEX, contract.VIEW, contract.SITE)
 # Besides these, the metadata that the data holds.
 COLUMNS = (
-    names.FILENAME, names.PATIENT, DIGEST, names.LABEL, names.SCORE, names.DISTANCE, names.UNLIKE,
+    contract.FILENAME, contract.PATIENT, DIGEST, contract.LABEL, contract.SCORE,
+    contract.DISTANCE, contract.UNLIKE,
 )  # fmt: skip
 # Where TFMA's extractor leaves rows on their way here: TFX calls it without a word about it.
 destination: contextvars.ContextVar[str] = contextvars.ContextVar("destination")
@@ -38,14 +39,14 @@ def row(features: Mapping[str, Any], predictions: Mapping[str, Any]) -> dict[str
         predictions: The served model's outputs.
     """
     found: dict[str, Any] = {}
-    for name in (names.FILENAME, names.PATIENT, names.LABEL, *METADATA):
+    for name in (contract.FILENAME, contract.PATIENT, contract.LABEL, *METADATA):
         values = np.ravel(features.get(name, []))
         if values.size:
             value = values[0]
             is_text = isinstance(value, bytes)
             found[name] = value.decode("utf-8", "replace") if is_text else float(value)
-    found[DIGEST] = digest(np.ravel(features[names.IMAGE])[0])
-    for name in (names.SCORE, names.DISTANCE, names.UNLIKE):
+    found[DIGEST] = digest(np.ravel(features[contract.IMAGE])[0])
+    for name in (contract.SCORE, contract.DISTANCE, contract.UNLIKE):
         found[name] = float(np.ravel(predictions[name])[0])
     return found
 
@@ -61,11 +62,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     held = [name for name in METADATA if frame[name].notna().any()]
     frame = frame[[*COLUMNS, *held]]
     # Records of another program may name neither file nor patient: each image is then its own.
-    frame[names.FILENAME] = frame[names.FILENAME].fillna("")
-    frame[names.PATIENT] = frame[names.PATIENT].fillna("image:" + frame[DIGEST].astype(str))
-    counted = {names.LABEL: int, names.UNLIKE: int}
+    frame[contract.FILENAME] = frame[contract.FILENAME].fillna("")
+    frame[contract.PATIENT] = frame[contract.PATIENT].fillna("image:" + frame[DIGEST].astype(str))
+    counted = {contract.LABEL: int, contract.UNLIKE: int}
     frame = frame.astype(counted)
-    return frame.sort_values([names.FILENAME, DIGEST], ignore_index=True)
+    return frame.sort_values([contract.FILENAME, DIGEST], ignore_index=True)
 
 
 def write(frame: pd.DataFrame, folder: StrPath) -> None:
@@ -88,10 +89,10 @@ def read(folder: StrPath) -> pd.DataFrame | None:
     path = os.path.join(folder, FILE)
     if not fileio.exists(path):
         return None
-    text = (names.FILENAME, names.PATIENT, DIGEST, names.SEX, names.VIEW, names.SITE)
+    text = (contract.FILENAME, contract.PATIENT, DIGEST, contract.SEX, contract.VIEW, contract.SITE)
     kinds = dict.fromkeys(text, str)
     content = io.StringIO(io_utils.read_string_file(path))
-    return pd.read_csv(content, dtype=kinds, keep_default_na=False, na_values={names.AGE: [""]})
+    return pd.read_csv(content, dtype=kinds, keep_default_na=False, na_values={contract.AGE: [""]})
 
 
 def band(age: float) -> str:
@@ -114,7 +115,7 @@ def slices(frame: pd.DataFrame, features: Sequence[str | Sequence[str]]) -> dict
         keys = [item] if isinstance(item, str) else list(item)
         if any(key not in frame for key in keys):
             continue
-        columns = [frame[k].map(band) if k == names.AGE else frame[k].astype(str) for k in keys]
+        columns = [frame[k].map(band) if k == contract.AGE else frame[k].astype(str) for k in keys]
         present = [sorted(set(column.fillna("")) - {"", "nan"}) for column in columns]
         for values in itertools.product(*present):
             mask = np.all([c == v for c, v in zip(columns, values, strict=True)], axis=0)

@@ -16,7 +16,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from tfxray.components import folders, images, parts, progress
+from tfxray.components import images, parts
+from tfxray.components.common import filesystem, progress
 from tfxray.components.predict import Model, Prediction
 
 COLUMNS = ("name", "label", "score", "threshold", "distance", "unlike")
@@ -42,12 +43,14 @@ class Results:
         """Writes a part's result: one line per image, or it is none."""
         if len(lines) != part.images:
             raise RuntimeError(f"{part.images} images in, but {len(lines)} out")
-        folders.write(self._path(part), "".join(f"{json.dumps(li)}\n" for li in lines).encode())
+        filesystem.write_file(
+            self._path(part), "".join(f"{json.dumps(li)}\n" for li in lines).encode()
+        )
 
     def read(self, part: parts.Part) -> list[list[Any]] | None:
         """A part's result; None where there is none, or a writer was killed over it."""
         try:
-            with folders.open_file(self._path(part)) as file:
+            with filesystem.open_file(self._path(part)) as file:
                 content = file.read()
         except OSError:
             return None

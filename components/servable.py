@@ -2,8 +2,8 @@
 
     python -I servable.py MODEL SCORED EXAMPLES...
 
-MODEL is a SavedModel, SCORED the trained model's scores (see `names.SCORED`), EXAMPLES TFRecords
-that hold those images. Prints one JSON object: how many images were scored through both
+MODEL is a SavedModel, SCORED the trained model's scores (see `filenames.EXPORT_CHECK`), EXAMPLES
+TFRecords that hold those images. Prints one JSON object: how many images were scored through both
 signatures, and the largest difference. A script of its own: to import it as a part of tfxray would
 prove nothing.
 """

@@ -5,7 +5,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
-from tfxray.components import decision, likeness, names
+from tfxray.components import decision, likeness
+from tfxray.components.common import contract
 
 
 class Served(tf.Module):
@@ -34,12 +35,12 @@ class Served(tf.Module):
         self._whitening = tf.Variable(known.whitening, trainable=False)
 
     def _score(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        given = {names.IMAGE: tf.reshape(encoded, [-1, 1])}
+        given = {contract.IMAGE: tf.reshape(encoded, [-1, 1])}
         features = self._graph.apply_transform_model(given)
-        if names.EMBEDDING in features:
-            inputs = features[names.EMBEDDING]
+        if contract.EMBEDDING in features:
+            inputs = features[contract.EMBEDDING]
         else:
-            inputs = self._pixels(tf.reshape(features[names.PIXELS], [-1]))
+            inputs = self._pixels(tf.reshape(features[contract.PIXELS], [-1]))
         raw, embedding = self._model(inputs, training=False)
         score = self._calibrated(raw[:, 0])
         length = tf.maximum(tf.norm(embedding, axis=1, keepdims=True), likeness.TINY)
@@ -47,13 +48,13 @@ class Served(tf.Module):
         distance = tf.sqrt(tf.reduce_mean(white**2, axis=1))
         threshold = tf.fill(tf.shape(score), self._decided.threshold)
         return {
-            names.SCORES: tf.stack([1 - score, score], axis=1),
-            names.SCORE: score,
-            names.CLASSES: tf.repeat(self._classes[tf.newaxis], tf.shape(score)[0], axis=0),
-            names.THRESHOLD: threshold,
-            names.POSITIVE: tf.cast(score >= threshold, tf.float32),
-            names.DISTANCE: distance,
-            names.UNLIKE: tf.cast(distance > self._limit, tf.float32),
+            contract.SCORES: tf.stack([1 - score, score], axis=1),
+            contract.SCORE: score,
+            contract.CLASSES: tf.repeat(self._classes[tf.newaxis], tf.shape(score)[0], axis=0),
+            contract.THRESHOLD: threshold,
+            contract.POSITIVE: tf.cast(score >= threshold, tf.float32),
+            contract.DISTANCE: distance,
+            contract.UNLIKE: tf.cast(distance > self._limit, tf.float32),
         }
 
     def _calibrated(self, score: tf.Tensor) -> tf.Tensor:
@@ -79,8 +80,8 @@ class Served(tf.Module):
     )
     def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized tf.Examples, [n], to scores."""
-        spec = {names.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-        return self._score(tf.io.parse_example(examples, spec)[names.IMAGE])
+        spec = {contract.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+        return self._score(tf.io.parse_example(examples, spec)[contract.IMAGE])
 
     # Over REST, TF Serving decodes {"b64": ...} only for inputs whose name ends in _bytes.
     @tf.function(
@@ -126,7 +127,7 @@ def export(
         served,
         folder,
         signatures={
-            names.SIGNATURE_EXAMPLES: served.score_examples,
-            names.SIGNATURE_BYTES: served.score_images,
+            contract.SIGNATURE_EXAMPLES: served.score_examples,
+            contract.SIGNATURE_BYTES: served.score_images,
         },
     )

@@ -9,12 +9,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from tfxray.components import folders
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
+from tfxray.components.common import filesystem
+from tfxray.components.common.contract import METADATA
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filenames import REJECTS
+from tfxray.components.common.filesystem import StrPath
+from tfxray.components.common.privacy import holds_dicom, names_withheld
 from tfxray.components.images import MAX_PIXELS
-from tfxray.components.names import METADATA, REJECTS
-from tfxray.components.privacy import holds_dicom, names_withheld
 
 SPLIT_FOLDERS = {
     "train": "train", "training": "train",
@@ -110,14 +111,14 @@ def images(source: str) -> list[str]:
     Raises:
         UserError: There is no such folder.
     """
-    if not folders.is_folder(source):
+    if not filesystem.is_folder(source):
         raise UserError(f"{source}: no such folder")
     return sorted(_walk(source))
 
 
 def _walk(source: str) -> Iterator[str]:
-    if not folders.is_local(source):
-        for file in folders.listed(source):
+    if not filesystem.is_local(source):
+        for file in filesystem.list_files(source):
             *parents, name = file.name.split("/")
             if not any(map(_is_hidden, parents)) and _may_be_image(name):
                 yield file.name
@@ -143,11 +144,11 @@ def _given_splits(files: list[str], rules: Rules) -> bool:
 
 def _read_manifest(source: str, rules: Rules, files: list[str]) -> dict[str, dict[str, str]] | None:
     path = os.path.join(source, rules.manifest or MANIFEST)
-    if not folders.is_file(path):
+    if not filesystem.is_file(path):
         if rules.manifest:
             raise UserError(f"{path}: no such manifest (ingest.manifest)")
         return None
-    with folders.open_file(path) as file:
+    with filesystem.open_file(path) as file:
         try:
             text = io.StringIO(file.read().decode("utf-8-sig"), newline="")
             reader = csv.DictReader(text)
@@ -289,8 +290,8 @@ def _first(rows: list[Row], label: str) -> str:
 def fingerprint(source: StrPath) -> str:
     """A digest of a folder's file names, sizes and times: changes when the data does."""
     digest = hashlib.sha256()
-    if not folders.is_local(source):
-        for file in folders.listed(os.fspath(source)):
+    if not filesystem.is_local(source):
+        for file in filesystem.list_files(os.fspath(source)):
             digest.update(_bytes(f"{file}\n" if os.path.basename(file.name) != REJECTS else ""))
         return digest.hexdigest()
     for folder, inside, names in os.walk(source):

@@ -17,7 +17,6 @@ from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from tfxray.components import (
-    artifacts,
     batches,
     cluster,
     decision,
@@ -28,16 +27,16 @@ from tfxray.components import (
     in_step,
     likeness,
     models,
-    names,
     network,
     serving,
     transfer,
 )
+from tfxray.components.common import artifacts, contract, filenames
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
 from tfxray.components.distortions import Distortions
-from tfxray.components.errors import UserError
 from tfxray.components.figures import of_split
 from tfxray.components.fitting import Phase
-from tfxray.components.folders import StrPath
 
 if TYPE_CHECKING:
     # Importing TFX takes many seconds, and the hosts that train with the chief need none of it.
@@ -84,7 +83,7 @@ class Training:
 
     @property
     def _of_pixels(self) -> bool:
-        return self._splits.training.kind == names.PIXELS
+        return self._splits.training.kind == contract.PIXELS
 
     def build(self) -> keras.Model:
         """Builds the model, with the weights that the seed gives it."""
@@ -267,19 +266,19 @@ def run_fn(fn_args: "FnArgs") -> None:
     }
     unlike = {"limit": limit, "share": settings["serving"]["unlike_share"]}
     told: dict[str, object] = {
-        names.HISTORY: history,
-        names.METRICS: of_splits,
-        names.NETWORK: dataclasses.asdict(training.describe(model)),
-        names.DECISION: {**dataclasses.asdict(decided), "unlike": unlike},
+        filenames.HISTORY: history,
+        filenames.METRICS: of_splits,
+        filenames.NETWORK: dataclasses.asdict(training.describe(model)),
+        filenames.OPERATING_POINT: {**dataclasses.asdict(decided), "unlike": unlike},
     }
     if settings["transfer"]:
         seed = settings["train"]["seed"]
         found = transfer.measure(splits.training, splits.validation, settings["transfer"], seed)
-        told[names.TRANSFER] = dataclasses.asdict(found)
+        told[filenames.SITE_TRANSFER] = dataclasses.asdict(found)
     for name, content in told.items():
         io_utils.write_string_file(os.path.join(logs, name), json.dumps(content, indent=1))
     keys, scores = splits.validation.keys[:_SCORED], done.validation[:_SCORED]
-    with artifacts.to_write(os.path.join(logs, names.SCORED)) as scored:
+    with artifacts.local_target(os.path.join(logs, filenames.EXPORT_CHECK)) as scored:
         np.savez(scored, keys=keys, scores=scores)
     if state and fileio.exists(state):
         fileio.rmtree(state)  # nothing is left to go on with

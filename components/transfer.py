@@ -13,8 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfxray.components import intervals, names
+from tfxray.components import intervals
 from tfxray.components.batches import Examples
+from tfxray.components.common import contract
 
 # Of scikit-learn's penalty, on standardised embeddings; the same for every site, as it must be
 # where sites are compared. Of 10 to 1e-4, AUC is highest with it on the X-rays of the demo.
@@ -82,7 +83,7 @@ def measure(training: Examples, validation: Examples, least: int, seed: int) -> 
         least: A site with fewer patients of a class neither trains nor is judged.
         seed: Of the draw, where a split is too large for the memory.
     """
-    if names.HOSPITAL not in training.columns:
+    if contract.HOSPITAL not in training.columns:
         return Table(
             reason="the schema's tensor_representation_group does not hand study/site and "
             "patient/id to Transform, as that of schema/schema.pbtxt does"
@@ -113,9 +114,9 @@ class _Split:
         self._examples, self._places = examples, np.sort(drawn)
         places = self._places
         self.labels = examples.targets[places]
-        self.owners = examples.columns[names.OWNER][places]
+        self.owners = examples.columns[contract.OWNER][places]
         # Ids are text of whoever made the data; what is no UTF-8 is shown as such.
-        texts = examples.columns[names.HOSPITAL][places]
+        texts = examples.columns[contract.HOSPITAL][places]
         self.hospitals = np.array([text.decode("utf-8", "replace") for text in texts], str)
 
     @functools.cached_property

@@ -11,7 +11,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tfxray.components import models, names
+from tfxray.components import models
+from tfxray.components.common import contract
 from tfxray.components.distortions import DRAWS, Distortions, distort
 
 # Beam decides how many examples make a batch; so many images at a time bound the memory, and two
@@ -41,23 +42,23 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         backbone's size. Trainer reads `distorted` of the training split alone; what nobody asks
         the served graph for, it does not compute.
     """
-    encoded = tf.reshape(inputs[names.IMAGE], [-1])
+    encoded = tf.reshape(inputs[contract.IMAGE], [-1])
     key = tf.strings.to_hash_bucket_fast(encoded, 2**62)
-    outputs = {names.TARGET: inputs[names.LABEL], names.KEY: key[:, tf.newaxis]}
+    outputs = {contract.TARGET: inputs[contract.LABEL], contract.KEY: key[:, tf.newaxis]}
     if custom_config["mode"] == "fine_tune":
-        outputs[names.PIXELS] = shrink(encoded, custom_config["backbone"]["image_size"])
+        outputs[contract.PIXELS] = shrink(encoded, custom_config["backbone"]["image_size"])
         return outputs
     spec = models.BackboneSpec(**custom_config["backbone"])
     embedder = tft.make_and_track_object(lambda: same_embedder(spec), name="embedder")
-    outputs[names.EMBEDDING] = embedder.embed(encoded)
-    if names.SITE in inputs and names.PATIENT in inputs:
-        patient = first(inputs[names.PATIENT], tf.size(encoded))
+    outputs[contract.EMBEDDING] = embedder.embed(encoded)
+    if contract.SITE in inputs and contract.PATIENT in inputs:
+        patient = first(inputs[contract.PATIENT], tf.size(encoded))
         owner = tf.strings.to_hash_bucket_fast(patient, 2**62)
-        outputs[names.OWNER] = tf.where(patient == "", key, owner)[:, tf.newaxis]
-        outputs[names.HOSPITAL] = first(inputs[names.SITE], tf.size(encoded))[:, tf.newaxis]
+        outputs[contract.OWNER] = tf.where(patient == "", key, owner)[:, tf.newaxis]
+        outputs[contract.HOSPITAL] = first(inputs[contract.SITE], tf.size(encoded))[:, tf.newaxis]
     if custom_config["copies"]:
         how = Distortions(**custom_config["distortions"])
-        outputs[names.DISTORTED] = embedder.embed_distorted(
+        outputs[contract.DISTORTED] = embedder.embed_distorted(
             encoded, how, custom_config["copies"], custom_config["seed"]
         )
     return outputs

@@ -11,7 +11,7 @@ import keras_tuner
 from keras_tuner import errors, oracles
 
 from tfxray.components import devices, fitting, trainer
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.components.figures import of_split
 from tfxray.components.spaces import Space
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfxray.components import names
+from tfxray.components.common import filenames
 from tfxray.pipeline.process import without_keras
 from tfxray.pipeline.screen import Screen, output_to, progress_on
 
@@ -40,6 +40,6 @@ def predict(source: str, out: str, model: str, force: bool, config: Any) -> "Rep
             "--force shows it"
         )
     if report.rejected:
-        rejects = os.path.join(out, names.REJECTS)
+        rejects = os.path.join(out, filenames.REJECTS)
         screen.say(f"{report.rejected} of {report.images} rejected: {rejects}")
     return report

@@ -6,7 +6,7 @@ another version of either, it would take the results of the old one.
 
 from tfx.dsl.components.base.base_component import BaseComponent
 
-from tfxray.components import code_digest
+from tfxray.components.common import code_digest
 
 PROPERTY = "code"  # of a node's execution, in the metadata store too
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from tfxray.components import names
-from tfxray.components.errors import UserError
+from tfxray.components.common import contract, filenames
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import process
 from tfxray.pipeline.cli_cluster import compile_command, submit
 from tfxray.pipeline.cli_history import clean, runs
@@ -115,10 +115,8 @@ def ingest(
     for name, count in report.labels.items():
         click.echo(f"  {name}: {count}")
     if report.rejected:
-        click.echo(
-            f"{report.rejected} of {report.images} rejected: {os.path.join(out, names.REJECTS)}",
-            err=True,
-        )
+        rejects = os.path.join(out, filenames.REJECTS)
+        click.echo(f"{report.rejected} of {report.images} rejected: {rejects}", err=True)
 
 
 @main.command()
@@ -288,8 +286,8 @@ def predict(
 @click.option("--out", type=PATH, required=True, help="The PNG to write.")
 @click.option(
     "--method",
-    type=click.Choice(names.EXPLAIN_METHODS),
-    default=names.EXPLAIN_METHODS[1],
+    type=click.Choice(contract.EXPLAIN_METHODS),
+    default=contract.EXPLAIN_METHODS[1],
     show_default=True,
 )
 @click.option(

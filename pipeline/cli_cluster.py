@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline.options import PATH, Duration, config_options
 
 # As of a shell's command that Ctrl-C ends.

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tfxray.components import comparison
+from tfxray.components.common.errors import UserError
 from tfxray.components.comparison import Comparison, Judged
-from tfxray.components.errors import UserError
 from tfxray.components.intervals import Estimate
 from tfxray.pipeline import local, outcome
 

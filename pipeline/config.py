@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from tfxray.components.names import (
+from tfxray.components.common.contract import (
     AGE,
     FEATURES,
     MEAN,

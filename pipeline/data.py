@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxray.components import code_digest, folders, names, records, sources
-from tfxray.components.errors import UserError
-from tfxray.components.folders import StrPath
+from tfxray.components import records, sources
+from tfxray.components.common import code_digest, filenames, filesystem
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.screen import PROGRESS_INDENT
 
@@ -44,7 +45,7 @@ def find(config: Config, data: str | None, out: StrPath, say: Callable[[str], No
         data = _draw(config, out, say)
     if data is None:
         raise UserError("no data: give --data DIR (a folder of images or TFRecords)")
-    if not folders.is_folder(data):
+    if not filesystem.is_folder(data):
         raise UserError(f"{data}: no such folder (--data)")
     if not records.holds_records(data):
         return Source(data, "images")
@@ -56,7 +57,7 @@ def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
 
     sample = config.ingest.sample
     assert sample is not None
-    if not folders.is_local(out):
+    if not filesystem.is_local(out):
         raise UserError(
             f"{out}: the sample can be drawn into a local folder only. Draw it by `tfxray sample`, "
             "copy it to where the run can read it, and name it (--data)"
@@ -104,7 +105,7 @@ class Ingest:
         code = code_digest.digest(_JOB)
         key = hashlib.sha256((sources.fingerprint(source.folder) + settings + code).encode())
         self.folder = os.path.join(out, "data", f"records-{key.hexdigest()[:16]}")
-        self.cached = folders.is_file(os.path.join(self.folder, names.INGEST_REPORT))
+        self.cached = filesystem.is_file(os.path.join(self.folder, filenames.INGEST_REPORT))
         self._process: subprocess.Popen[str] | None = None
         if not self.cached:
             if source.kind == "images":
@@ -146,7 +147,7 @@ class Ingest:
                 raise UserError(message)
             if code:
                 raise RuntimeError(f"ingest failed with exit code {code}: {message}")
-        with folders.open_file(os.path.join(self.folder, names.INGEST_REPORT)) as file:
+        with filesystem.open_file(os.path.join(self.folder, filenames.INGEST_REPORT)) as file:
             report: dict[str, object] = json.loads(file.read())
         return report
 
@@ -161,4 +162,4 @@ class Ingest:
     def _clear(self) -> None:
         """Takes away what an ingest that was killed left: lists of files, by their names."""
         parent, name = os.path.split(self.folder)
-        folders.remove(os.path.join(parent, names.PARTIAL.format(name)))
+        filesystem.remove_folder(os.path.join(parent, filenames.PARTIAL.format(name)))

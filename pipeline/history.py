@@ -6,7 +6,7 @@ from pathlib import Path
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 DATABASE = "metadata.db"  # below a local run's `--out`
 _CLEANED = "cleaned"  # on the context of a run whose files were removed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 TOKEN_VARIABLE = "KF_PIPELINES_TOKEN"
 # Names that only a cluster's own DNS knows: their traffic does not leave it.

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 # By the names of the pipeline spec's parameter types; STRING is taken as it is written.
 _TYPES: dict[str, tuple[type, ...]] = {

@@ -18,8 +18,8 @@ from urllib.parse import quote
 import kfp_server_api
 import urllib3
 
-from tfxray.components.compat import KfpService
-from tfxray.components.errors import UserError
+from tfxray.components.common.compat import KfpService
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline.kfp_access import TOKEN_VARIABLE, Token, address, private
 
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"

@@ -14,7 +14,7 @@ from typing import Any
 from kfp import compiler, dsl, kubernetes
 from tfx.orchestration import metadata
 
-from tfxray.components import names
+from tfxray.components.common import contract
 from tfxray.pipeline import durations, kubeflow_workers, launch, pipeline
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.kubeflow_config import (
@@ -67,7 +67,7 @@ def write_workers(config: Config, package: Path) -> Path | None:
 def upstream(config: Config) -> dict[str, list[str]]:
     """The nodes of the graph in an order in which they can run, and what each waits for."""
     # Places and data are not known yet; how the nodes hang together does not depend on them.
-    records = pipeline.Records("", tuple(f"{split}-*" for split in names.SPLITS))
+    records = pipeline.Records("", tuple(f"{split}-*" for split in contract.SPLITS))
     graph = pipeline.create_pipeline(
         config,
         records,

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from tfxray.components import cluster
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import metadata_store
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.kubeflow_config import resource_name

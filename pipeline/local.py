@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfxray.components import cluster
-from tfxray.components.errors import DataRejected, UserError
+from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.pipeline import data as data_source
 from tfxray.pipeline import in_use, outcome, prepare, runs, watch
 from tfxray.pipeline.config import Config

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 PASSWORD = "TFXRAY_METADATA_PASSWORD"
 ALLOWED = "mysql://USER@HOST[:PORT]/DATABASE[?ca=FILE] or sqlite:///PATH"

@@ -22,8 +22,8 @@ from typing import Any
 
 import click
 
-from tfxray.components import names
-from tfxray.components.errors import DataRejected, UserError
+from tfxray.components.common import progress
+from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.pipeline import metadata_store, outcome, process  # noqa: F401
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.kubeflow_config import REVIEW, START
@@ -291,7 +291,7 @@ def main(
 ) -> None:
     """Run one step, NAME, of a run: Start, a node of the graph, or Review."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
-    logging.getLogger(names.PROGRESS).setLevel(logging.INFO)
+    logging.getLogger(progress.LOGGER).setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
     begun = time.monotonic()
     try:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 # Of the graph, in its order; a test holds them equal to what create_pipeline wires.
 NODES = (

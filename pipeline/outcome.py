@@ -90,7 +90,8 @@ def conclude(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[
     """
     from tfx.dsl.io import fileio
 
-    from tfxray.components import judgement, names
+    from tfxray.components import judgement
+    from tfxray.components.common import filenames
     from tfxray.pipeline import history
 
     uris = history.uris(done)
@@ -99,7 +100,7 @@ def conclude(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[
             summary.examples[split] = count.images
             if count.patients is not None:
                 summary.patients[split] = count.patients
-    summary.metrics = judgement.written(uris, names.METRICS)
+    summary.metrics = judgement.written(uris, filenames.METRICS)
     found = None
     if "Evaluator.evaluation" in uris:
         found = judgement.judgement(uris["Evaluator.evaluation"])

@@ -30,7 +30,8 @@ from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 from tfx.utils import io_utils
 
-from tfxray.components import artifacts, beam_options, code_digest, drift, evaluator, names, schemas
+from tfxray.components import drift, evaluator, schemas
+from tfxray.components.common import artifacts, beam_options, code_digest, contract
 from tfxray.components.data_gate import DataGate
 from tfxray.components.example_gen import ExampleGen
 from tfxray.components.judge import Evaluator
@@ -54,7 +55,7 @@ class Records:
 
     base: str
     globs: tuple[str, ...]
-    group: str | None = names.PATIENT
+    group: str | None = contract.PATIENT
     report: Mapping[str, Any] | None = None
 
 
@@ -114,7 +115,7 @@ def create_pipeline(
     Raises:
         UserError: An option of `beam.options` that Beam does not know.
     """
-    beam_arguments = beam_options.arguments(config.beam.options)
+    beam_arguments = beam_options.complete(config.beam.options)
     examples = ExampleGen(
         input_base=records.base,
         input_config=_inputs(records),
@@ -124,7 +125,7 @@ def create_pipeline(
         examples=examples.outputs["examples"],
         # The encoded image is of no use to TFDV, and all of its cost.
         stats_options=tfdv.StatsOptions(
-            feature_allowlist=[name for name in names.FEATURES if name != names.IMAGE],
+            feature_allowlist=[name for name in contract.FEATURES if name != contract.IMAGE],
             num_histogram_buckets=drift.HISTOGRAM_BUCKETS,
         ),
     )
@@ -267,7 +268,7 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
 
 
 def _inputs(records: Records) -> example_gen_pb2.Input:
-    splits = names.SPLITS if len(records.globs) > 1 else ("all",)
+    splits = contract.SPLITS if len(records.globs) > 1 else ("all",)
     return example_gen_pb2.Input(
         splits=[
             example_gen_pb2.Input.Split(name=split, pattern=glob)
@@ -277,7 +278,7 @@ def _inputs(records: Records) -> example_gen_pb2.Input:
 
 
 def _hash_split(config: Config, records: Records) -> example_gen_pb2.Output:
-    shares = [(split, getattr(config.split, split)) for split in names.SPLITS]
+    shares = [(split, getattr(config.split, split)) for split in contract.SPLITS]
     split_config = example_gen_pb2.SplitConfig(
         splits=[
             example_gen_pb2.SplitConfig.Split(name=split, hash_buckets=round(share * 100))
@@ -322,7 +323,7 @@ def _weights(config: Config) -> dict[str, object]:
     path = config.model.weights
     if not fileio.exists(path) or fileio.isdir(path):
         return {}
-    with artifacts.to_read(path) as local, open(local, "rb") as file:
+    with artifacts.local_copy(path) as local, open(local, "rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):
             digest.update(block)

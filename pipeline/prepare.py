@@ -5,7 +5,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tfxray.components import folders, names, records
+from tfxray.components import records
+from tfxray.components.common import contract, filenames, filesystem
 from tfxray.pipeline import data as data_source
 from tfxray.pipeline.config import Config
 
@@ -66,7 +67,7 @@ def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
     report = ingest.wait(say)
     rejected = int(str(report["rejected"]))
     if rejected:
-        rejects = os.path.join(ingest.folder, names.REJECTS)
+        rejects = os.path.join(ingest.folder, filenames.REJECTS)
         say(f"  {rejected} of {report['images']} rejected: {rejects}")
     if not report["patients_known"]:
         say(
@@ -93,12 +94,12 @@ def found(folder: str, config: Config, say: Say) -> Prepared:
     from tfxray.components import scan
     from tfxray.pipeline.pipeline import Records
 
-    layout = records.find(folders.absolute(folder), config.split.ignore_given)
+    layout = records.find(filesystem.absolute_path(folder), config.split.ignore_given)
     seen = scan.scan(layout, config.classes)
-    if seen.group != names.PATIENT:
+    if seen.group != contract.PATIENT:
         by = seen.group or "record"
         say(
-            f"  the records name no patient ({names.PATIENT}): split by {by}; a patient may "
+            f"  the records name no patient ({contract.PATIENT}): split by {by}; a patient may "
             "then be in two splits",
             style="yellow",
         )

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import in_use, outcome
 
 # Beside the summary, not in it, nor on the page: both are handed on, and a path may tell too much.

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from tfxray.components import names
+from tfxray.components.common import progress
 
 # What lines of progress begin with.
 PROGRESS_INDENT = "    "
@@ -85,7 +85,7 @@ def progress_on(screen: Screen, interval: float = 0.0) -> Iterator[None]:
         screen: Where to.
         interval: See `ProgressHandler`.
     """
-    handler, told = ProgressHandler(screen, interval), logging.getLogger(names.PROGRESS)
+    handler, told = ProgressHandler(screen, interval), logging.getLogger(progress.LOGGER)
     told.addHandler(handler)
     try:
         yield

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import kfp_server, outcome
 from tfxray.pipeline.kfp_package import Package
 from tfxray.pipeline.kfp_server import Server, ServerError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tfxray.components import code_digest
-from tfxray.components.errors import UserError
+from tfxray.components.common import code_digest
+from tfxray.components.common.errors import UserError
 from tfxray.components.spaces import Space, text
 from tfxray.pipeline import local
 from tfxray.pipeline.config import Config

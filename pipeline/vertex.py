@@ -10,7 +10,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as runner
 from tfx.orchestration.kubeflow.v2.pipeline_builder import DEFAULT_IMAGE_PATH_KEY
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import pipeline, prepare
 from tfxray.pipeline.config import Config
 

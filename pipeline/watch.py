@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tfxray.components import progress
+from tfxray.components.common import progress
 
 # The splits that a node reads; what it reads else is not to speak of.
 SPLITS = {

@@ -10,8 +10,9 @@ import logging
 
 import click
 
-from tfxray.components import cluster, hosts, names
-from tfxray.components.errors import UserError
+from tfxray.components import cluster, hosts
+from tfxray.components.common import progress
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import process  # noqa: F401
 
 
@@ -23,7 +24,7 @@ from tfxray.pipeline import process  # noqa: F401
 def main(wait: float) -> None:
     """Train with the chief that TF_CONFIG names, as one of its workers."""
     logging.basicConfig(format="%(message)s")
-    logging.getLogger(names.PROGRESS).setLevel(logging.INFO)
+    logging.getLogger(progress.LOGGER).setLevel(logging.INFO)
     try:
         _train(wait)
     except UserError as error:

@@ -10,7 +10,8 @@ import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components import cases, names, network, scores
+from tfxray.components import cases, network, scores
+from tfxray.components.common import contract, filenames
 from tfxray.pipeline.config import Config
 
 TAG = "<img src=x onerror=alert(1)>"
@@ -34,15 +35,15 @@ def table(patients: int = 60) -> pd.DataFrame:
     label[-6:] = 1
     return pd.DataFrame(
         {
-            names.FILENAME: [*FILES, *(f"{i}.png" for i in range(2, size))],
-            names.PATIENT: [f"{SECRET}-{i // 2}" for i in range(size)],
+            contract.FILENAME: [*FILES, *(f"{i}.png" for i in range(2, size))],
+            contract.PATIENT: [f"{SECRET}-{i // 2}" for i in range(size)],
             scores.DIGEST: [scores.digest(png(i)) for i in range(size)],
-            names.LABEL: label,
-            names.SCORE: score,
-            names.DISTANCE: random.random(size),
-            names.UNLIKE: (np.arange(size) % 9 == 0).astype(int),
-            names.AGE: np.repeat(random.integers(20, 60, patients), 2).astype(float),
-            names.SITE: site,
+            contract.LABEL: label,
+            contract.SCORE: score,
+            contract.DISTANCE: random.random(size),
+            contract.UNLIKE: (np.arange(size) % 9 == 0).astype(int),
+            contract.AGE: np.repeat(random.integers(20, 60, patients), 2).astype(float),
+            contract.SITE: site,
         }
     )
 
@@ -72,7 +73,7 @@ def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
     scores.write(frame, folder / "evaluation")
     rules = [
         _rule("auc", "all", 0.9, True, f"AUC 0.9 {TAG}"),
-        _rule("slice_auc", f"{names.SITE}: {SITES[1]}", 0.6, False, f"0.6 is low {SCRIPT}"),
+        _rule("slice_auc", f"{contract.SITE}: {SITES[1]}", 0.6, False, f"0.6 is low {SCRIPT}"),
         {**_rule("baseline", "all", None, None, "none before"), "low": None, "high": None},
     ]
     gate = {"rules": rules, "baseline": {"state": "none", "text": f"none {TAG}"}}
@@ -84,11 +85,11 @@ def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
         "validation": {"sensitivity": 0.8, "specificity": 0.7, "positives": 30, "negatives": 31},
         "unlike": {"limit": 5.0, "share": 0.01},
     }
-    (folder / "model_run" / "decision.json").write_text(json.dumps(decision))
-    (folder / "model_run" / names.TRANSFER).write_text(json.dumps(_carried()))
+    (folder / "model_run" / "operating_point.json").write_text(json.dumps(decision))
+    (folder / "model_run" / filenames.SITE_TRANSFER).write_text(json.dumps(_carried()))
     layer = network.Layer("conv", "Conv2D", "8 × 8 × 4", 40, True)
     described = network.Network([layer], [layer], 40, 40)
-    (folder / "model_run" / names.NETWORK).write_text(json.dumps(dataclasses.asdict(described)))
+    (folder / "model_run" / filenames.NETWORK).write_text(json.dumps(dataclasses.asdict(described)))
     history = {"loss": [0.7, 0.5], "auc": [0.6, 0.8], "val_auc": [0.6, 0.7]}
     (folder / "model_run" / "history.json").write_text(json.dumps(history))
     records = _records(folder / "examples" / "Split-test", frame)
@@ -117,12 +118,12 @@ def _records(folder: Path, frame: pd.DataFrame) -> Path:
     path = folder / "data_tfrecord-00000-of-00001.gz"
     options = tf.io.TFRecordOptions(compression_type="GZIP")
     with tf.io.TFRecordWriter(str(path), options) as out:
-        for index, name in enumerate(frame[names.FILENAME]):
+        for index, name in enumerate(frame[contract.FILENAME]):
             feature = {
-                names.FILENAME: tf.train.Feature(
+                contract.FILENAME: tf.train.Feature(
                     bytes_list=tf.train.BytesList(value=[name.encode()])
                 ),
-                names.IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(index)])),
+                contract.IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[png(index)])),
             }
             example = tf.train.Example(features=tf.train.Features(feature=feature))
             out.write(example.SerializeToString())
@@ -137,7 +138,7 @@ def config() -> str:
         "classes": CLASSES,
         "model": model,
         "train": {"mode": "fine_tune"},
-        "evaluate": {"slices": [names.SITE, names.AGE]},
+        "evaluate": {"slices": [contract.SITE, contract.AGE]},
     }
     return Config.model_validate(settings).to_yaml()
 

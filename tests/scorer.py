@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfxray.components import names
+from tfxray.components.common import contract
 
 
 class Brightness(tf.Module):
@@ -16,13 +16,13 @@ class Brightness(tf.Module):
     def score(self, image_bytes):
         score = tf.map_fn(self._one, image_bytes, fn_output_signature=tf.float32)
         return {
-            names.SCORES: tf.stack([1 - score, score], axis=1),
-            names.SCORE: score,
-            names.CLASSES: tf.repeat([["NORMAL", "PNEUMONIA"]], tf.size(score), axis=0),
-            names.THRESHOLD: tf.fill(tf.shape(score), self._threshold),
-            names.POSITIVE: tf.cast(score >= self._threshold, tf.float32),
-            names.DISTANCE: score * 2,
-            names.UNLIKE: tf.cast(score > 0.99, tf.float32),
+            contract.SCORES: tf.stack([1 - score, score], axis=1),
+            contract.SCORE: score,
+            contract.CLASSES: tf.repeat([["NORMAL", "PNEUMONIA"]], tf.size(score), axis=0),
+            contract.THRESHOLD: tf.fill(tf.shape(score), self._threshold),
+            contract.POSITIVE: tf.cast(score >= self._threshold, tf.float32),
+            contract.DISTANCE: score * 2,
+            contract.UNLIKE: tf.cast(score > 0.99, tf.float32),
         }
 
     def _one(self, encoded):
@@ -33,5 +33,5 @@ class Brightness(tf.Module):
 def export(folder, threshold=0.5):
     """Writes it; returns the folder."""
     model = Brightness(threshold)
-    tf.saved_model.save(model, str(folder), signatures={names.SIGNATURE_BYTES: model.score})
+    tf.saved_model.save(model, str(folder), signatures={contract.SIGNATURE_BYTES: model.score})
     return folder

@@ -10,18 +10,9 @@ from tfx.dsl.io import fileio
 
 from tests import ramfs
 from tests.scorer import export
-from tfxray.components import (
-    artifacts,
-    batch_predict,
-    folders,
-    ingest,
-    names,
-    predict,
-    records,
-    scan,
-    sources,
-)
-from tfxray.components.errors import UserError
+from tfxray.components import batch_predict, ingest, predict, records, scan, sources
+from tfxray.components.common import artifacts, filenames, filesystem
+from tfxray.components.common.errors import UserError
 from tfxray.components.review import write as write_review
 from tfxray.pipeline import data, history, launch, pipeline
 from tfxray.pipeline.config_file import load
@@ -42,7 +33,7 @@ def elsewhere(monkeypatch, tmp_path):
 
 def copied(source, target):
     """Copies images and manifest; returns the target."""
-    for name in folders.names(str(source)):
+    for name in filesystem.list_names(str(source)):
         path = os.path.join(target, name)
         fileio.makedirs(os.path.dirname(path))
         fileio.copy(str(source / name), path)
@@ -51,17 +42,17 @@ def copied(source, target):
 
 def add(source, name, label, content):
     """One more image, listed in the manifest; without content, listed only."""
-    with folders.open_file(f"{source}/manifest.csv") as file:
+    with filesystem.open_file(f"{source}/manifest.csv") as file:
         listed = file.read().decode()
     rows = listed.splitlines()
     columns = rows[0].split(",")
     row = {"path": name, "label": label}
-    folders.write(
+    filesystem.write_file(
         f"{source}/manifest.csv",
         "\n".join([*rows, ",".join(row.get(c, "") for c in columns), ""]).encode(),
     )
     if content:
-        folders.write(f"{source}/{name}", content)
+        filesystem.write_file(f"{source}/{name}", content)
 
 
 def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, elsewhere, tmp_path):
@@ -87,7 +78,7 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
         schema=pipeline.write_schema(config, f"{elsewhere}/schema"),
         state=f"{elsewhere}/state",
     )
-    report = json.loads(folders.open_file(f"{elsewhere}/records/ingest.json").read())
+    report = json.loads(filesystem.open_file(f"{elsewhere}/records/ingest.json").read())
     held = pipeline.Records(layout.base, layout.globs, report=report)
     graph = pipeline.create_pipeline(config, held, places, connection)
     ir = launch.compile_run(graph, "one")
@@ -103,19 +94,19 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     model = predict.find_model(f"{elsewhere}")
     assert model.startswith(f"{elsewhere}/serving/demo/")
     assert set(tf.saved_model.load(model).signatures) == {"serving_default", "serving_bytes"}
-    first = next(name for name in folders.names(source) if name.endswith(".png"))
+    first = next(name for name in filesystem.list_names(source) if name.endswith(".png"))
     assert predict.predict([f"{source}/{first}"], elsewhere, force=True)[0].scores
-    assert fileio.exists(os.path.join(model, names.EXPLAIN))
-    assert artifacts.inside(uris["Trainer.model_run"]) == [
-        "decision.json", "history.json", "metrics.json", "network.json", "scored.npz", "train",
-        "transfer.json", "validation",
+    assert fileio.exists(os.path.join(model, filenames.EXPLAIN))
+    assert artifacts.list_folder(uris["Trainer.model_run"]) == [
+        "history.json", "metrics.json", "network.json", "operating_point.json", "scored.npz",
+        "site_transfer.json", "train", "validation",
     ]  # fmt: skip
     summary = {"run_id": "one", "status": "pushed", "threshold": 0.6, "pushed_model": model}
     write_review(f"{elsewhere}/review.html", summary, config.to_yaml(), uris)
     with fileio.open(f"{elsewhere}/review.html") as page:
         assert "data:image/jpeg" in page.read()
     # TensorFlow's own scratch is code that it generates while it traces; it removes it at its end.
-    here = folders.names(str(tmp_path))
+    here = filesystem.list_names(str(tmp_path))
     assert [name for name in here if "__autograph_generated" not in name] == ["metadata.db"]
 
 
@@ -128,17 +119,17 @@ def pipeline_metadata(folder):
 def test_an_ingest_replaces_its_own_records_and_nothing_else(drawn, elsewhere):
     rules = sources.Rules(CLASSES)
     for patient, path in enumerate(sorted(drawn.rglob("*.png"))[::30]):
-        folders.write(f"{elsewhere}/in/{path.parent.name}/{patient}.png", path.read_bytes())
+        filesystem.write_file(f"{elsewhere}/in/{path.parent.name}/{patient}.png", path.read_bytes())
     for _ in range(2):
         ingest.ingest(f"{elsewhere}/in", f"{elsewhere}/records", rules)
-        held = folders.names(f"{elsewhere}/records")
+        held = filesystem.list_names(f"{elsewhere}/records")
         assert held == ["data-00000-of-00001.tfrecord", "ingest.json", "rejects.csv"]
     # A key of pseudonyms is kept where its owner alone can read it, or not at all.
-    assert not [name for name in folders.names(elsewhere) if "pseudonym" in name]
-    before = folders.names(f"{elsewhere}/in")
+    assert not [name for name in filesystem.list_names(elsewhere) if "pseudonym" in name]
+    before = filesystem.list_names(f"{elsewhere}/in")
     with pytest.raises(UserError, match="it would be lost"):
         ingest.ingest(f"{elsewhere}/records", f"{elsewhere}/in", rules)
-    assert folders.names(f"{elsewhere}/in") == before
+    assert filesystem.list_names(f"{elsewhere}/in") == before
     with pytest.raises(UserError, match="no such folder"):
         sources.find(f"{elsewhere}/none", rules)
     with pytest.raises(UserError, match="cannot be listed: Unable to get filesystem"):
@@ -150,10 +141,14 @@ def test_an_ingest_replaces_its_own_records_and_nothing_else(drawn, elsewhere):
 def test_a_folder_is_scored_where_no_part_of_it_is_local(drawn, elsewhere, tmp_path):
     model = export(tmp_path / "model")
     for path in sorted(drawn.rglob("*.png"))[:3]:
-        folders.write(f"{elsewhere}/in/{path.name}", path.read_bytes())
+        filesystem.write_file(f"{elsewhere}/in/{path.name}", path.read_bytes())
     job = batch_predict.Job(f"{elsewhere}/in", f"{elsewhere}/out", model)
     assert job.run().images == 3
-    assert folders.names(f"{elsewhere}/out") == ["predict.json", "predictions.csv", "rejects.csv"]
-    with folders.open_file(f"{elsewhere}/out/predictions.csv") as file:
+    assert filesystem.list_names(f"{elsewhere}/out") == [
+        "predict.json",
+        "predictions.csv",
+        "rejects.csv",
+    ]
+    with filesystem.open_file(f"{elsewhere}/out/predictions.csv") as file:
         assert len(file.read().decode().splitlines()) == 4
     assert batch_predict.Job(f"{elsewhere}/in", f"{elsewhere}/out", model).done

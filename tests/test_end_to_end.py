@@ -160,7 +160,7 @@ def test_rules_and_operating_point_are_told(pushed, out):
     assert set(rules) >= {"auc", "positives", "negatives", "baseline", "servable"}
     assert rules["servable"]["passed"]
     assert rules["baseline"]["passed"] is None
-    (path,) = out.glob("artifacts/Trainer/model_run/*/decision.json")
+    (path,) = out.glob("artifacts/Trainer/model_run/*/operating_point.json")
     decision = json.loads(path.read_text())
     assert 0 < decision["threshold"] < 1
     counted = decision["validation"]["positives"] + decision["validation"]["negatives"]

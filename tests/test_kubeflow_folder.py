@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tfxray.components import names
+from tfxray.components.common import contract
 from tfxray.pipeline.kubeflow_config import Kubeflow
 
 FOLDER = ROOT / "kubeflow"
@@ -225,7 +225,7 @@ def test_readme_asks_as_the_model_is_exported():
     body = re.search(r"'(\{\"signature_name\".*?\})'", README)[1]
     asked = json.loads(body.replace("%s", "aGVsbG8="))
     assert asked == {
-        "signature_name": names.SIGNATURE_BYTES,
+        "signature_name": contract.SIGNATURE_BYTES,
         "instances": [{"b64": "aGVsbG8="}],
     }
 

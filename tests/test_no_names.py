@@ -23,7 +23,7 @@ from PIL import Image
 
 from tests.dicoms import encode
 from tfxray.components import files, ingest, reading, sources
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import data
 from tfxray.pipeline.config_file import load
 

@@ -5,7 +5,7 @@ import importlib.metadata
 import platform
 from collections.abc import Sequence
 
-from tfxray.components import names
+from tfxray.components.common import contract
 from tfxray.components.judgement import OVERALL
 from tfxray.components.review.data import Category, Number
 from tfxray.components.review.evidence import Evidence
@@ -42,12 +42,12 @@ def sites(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) -> 
         rows: The slices.
         held: The data's categories.
     """
-    known = next((c.values for c in held if c.feature == names.SITE), {})
-    prefix = f"{names.SITE}: "
+    known = next((c.values for c in held if c.feature == contract.SITE), {})
+    prefix = f"{contract.SITE}: "
     judged = {
         row.name.removeprefix(prefix): row
         for row in rows
-        if row.name.startswith(prefix) and row.features == names.SITE
+        if row.name.startswith(prefix) and row.features == contract.SITE
     }
     found = []
     for name in [*known, *(name for name in judged if name not in known)]:
@@ -60,16 +60,16 @@ def sites(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) -> 
 def _unlike(evidence: Evidence, row: Row | None) -> float | None:
     """The share of a slice's images that look unlike the training images."""
     table = evidence.scores
-    if row is None or row.rows is None or table is None or names.UNLIKE not in table:
+    if row is None or row.rows is None or table is None or contract.UNLIKE not in table:
         return None
-    return float((table[names.UNLIKE][row.rows] == 1).mean())
+    return float((table[contract.UNLIKE][row.rows] == 1).mean())
 
 
 def population(held: Sequence[Category], measured: Sequence[Number]) -> list[str]:
     """Whom the model was trained on, a line per feature."""
     lines = []
     for number in measured:
-        if number.feature == names.AGE and number.split == "train":
+        if number.feature == contract.AGE and number.split == "train":
             lines.append(
                 f"Age {number.least:.0f} to {number.most:.0f} years, median {number.median:.0f}"
                 + (f"; unknown for {number.missing} images" if number.missing else "")
@@ -91,14 +91,14 @@ def limits(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) ->
         found.append(f"Not enough test patients to judge: {', '.join(small)}.")
     unknown = [
         name
-        for name in (names.AGE, names.SEX, names.VIEW, names.SITE)
+        for name in (contract.AGE, contract.SEX, contract.VIEW, contract.SITE)
         if evidence.scores is not None and name not in evidence.scores
     ]
     if unknown:
         found.append(
             f"The data does not tell {', '.join(unknown)}: how the model does by them is unknown."
         )
-    known = next((c.values for c in held if c.feature == names.SITE), {})
+    known = next((c.values for c in held if c.feature == contract.SITE), {})
     trained = [name for name, counts in known.items() if counts.get("train")]
     if len(trained) == 1:
         found.append(f"All training images come from one site, {trained[0]}.")
@@ -108,7 +108,7 @@ def limits(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) ->
             "nothing here tells how it does at another."
         )
     table = evidence.scores
-    if table is not None and table[names.PATIENT].nunique() == len(table):
+    if table is not None and table[contract.PATIENT].nunique() == len(table):
         found.append(
             "Every test image counts as a patient of its own: if patients are not known, "
             "intervals are too narrow and a patient may be in two splits."

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from tfxray.components import cases as drawn
-from tfxray.components import names, scores
+from tfxray.components import scores
+from tfxray.components.common import contract
 from tfxray.components.review.evidence import Evidence
 
 
@@ -94,14 +95,14 @@ def _case(
     xrays: Mapping[str, str],
     heat: Mapping[str, str],
 ) -> Case:
-    digest, score = str(row[scores.DIGEST]), float(str(row[names.SCORE]))
-    label, said = row[names.LABEL] == 1, score >= evidence.threshold
+    digest, score = str(row[scores.DIGEST]), float(str(row[contract.SCORE]))
+    label, said = row[contract.LABEL] == 1, score >= evidence.threshold
     return Case(
-        file=str(row[names.FILENAME]),
+        file=str(row[contract.FILENAME]),
         label=evidence.classes[label],
         said=evidence.classes[said],
         score=score,
-        unlike=row[names.UNLIKE] == 1 if names.UNLIKE in row else None,
+        unlike=row[contract.UNLIKE] == 1 if contract.UNLIKE in row else None,
         xray=xrays.get(digest),
         heat=heat.get(digest),
     )

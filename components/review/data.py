@@ -8,11 +8,19 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.dsl.io import fileio
 
-from tfxray.components import drift, judgement, names, schemas
+from tfxray.components import drift, judgement, schemas
+from tfxray.components.common import contract
 from tfxray.components.review.evidence import Evidence
 
-_CATEGORIES = (names.SITE, names.SEX, names.VIEW)
-_NUMBERS = (names.AGE, names.MEAN, names.STD, names.SHARPNESS, names.WIDTH, names.HEIGHT)
+_CATEGORIES = (contract.SITE, contract.SEX, contract.VIEW)
+_NUMBERS = (
+    contract.AGE,
+    contract.MEAN,
+    contract.STD,
+    contract.SHARPNESS,
+    contract.WIDTH,
+    contract.HEIGHT,
+)
 _MOST = 20  # values of a category that are listed
 
 
@@ -67,7 +75,7 @@ def numbers(evidence: Evidence) -> list[Number]:
                 missing = total - s.common_stats.num_non_missing
                 row = Number(name, split, missing, s.mean, s.std_dev, s.min, s.median, s.max)
                 found.append(row)
-    return sorted(found, key=lambda n: (_NUMBERS.index(n.feature), names.SPLITS.index(n.split)))
+    return sorted(found, key=lambda n: (_NUMBERS.index(n.feature), contract.SPLITS.index(n.split)))
 
 
 def categories(evidence: Evidence) -> list[Category]:
@@ -108,7 +116,7 @@ def drifts(evidence: Evidence) -> list[Drift] | None:
         name = ".".join(info.path.step)
         threshold = thresholds.get(name)
         for measurement in info.drift_measurements if threshold is not None else ():
-            kind = "L-infinity" if names.FEATURES[name] is bytes else "Jensen-Shannon"
+            kind = "L-infinity" if contract.FEATURES[name] is bytes else "Jensen-Shannon"
             value = None if name in other else measurement.value
             found.append(Drift(name, kind, value, drift.limit(name, threshold, held, before)))
     return sorted(found, key=lambda d: -(d.value or 0) / d.limit)
@@ -136,7 +144,7 @@ def _statistics(
     """By split, how many examples it holds and the statistics of each feature."""
     folder = evidence.uris.get("StatisticsGen.statistics")
     found = {}
-    for split in names.SPLITS if folder else ():
+    for split in contract.SPLITS if folder else ():
         path = os.path.join(str(folder), f"Split-{split}", "FeatureStats.pb")
         if fileio.exists(path):
             held = tfdv.load_stats_binary(path).datasets[0]

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tfxray.components import artifacts, gate, judgement, names, scores
+from tfxray.components import gate, judgement, scores
+from tfxray.components.common import artifacts, filenames
 from tfxray.components.judgement import Judgement, SplitCounts
 
 MIN_PATIENTS = 10
@@ -82,13 +83,13 @@ def read(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Ev
         uris=uris,
         # Of an evaluation that broke off, the scores may be all there is.
         judgement=judgement.judgement(evaluation)
-        if evaluation and any(n.startswith("metrics") for n in artifacts.inside(evaluation))
+        if evaluation and any(n.startswith("metrics") for n in artifacts.list_folder(evaluation))
         else None,
         scores=table if table is not None and len(table) else None,
         gate=gate.read(evaluation) if evaluation else {},
-        decision=judgement.written(uris, names.DECISION),
-        history=judgement.written(uris, names.HISTORY),
-        network=judgement.written(uris, names.NETWORK),
-        transfer=judgement.written(uris, names.TRANSFER),
+        decision=judgement.written(uris, filenames.OPERATING_POINT),
+        history=judgement.written(uris, filenames.HISTORY),
+        network=judgement.written(uris, filenames.NETWORK),
+        transfer=judgement.written(uris, filenames.SITE_TRANSFER),
         counts=judgement.counts(statistics) if statistics else {},
     )

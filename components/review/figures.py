@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from tfxray.components import intervals, names, scores
+from tfxray.components import intervals, scores
+from tfxray.components.common import contract
 from tfxray.components.judgement import OVERALL, Figure, Slice
 from tfxray.components.review import curves
 from tfxray.components.review.evidence import Evidence
@@ -77,7 +78,7 @@ def rows(evidence: Evidence) -> list[Row]:
             for metric, figure in (by_tfma[name].figures if name in by_tfma else {}).items()
             if same or metric not in AT_THRESHOLD
         }
-        labels, patients = part[names.LABEL].to_numpy(), part[names.PATIENT].nunique()
+        labels, patients = part[contract.LABEL].to_numpy(), part[contract.PATIENT].nunique()
         known = patients >= evidence.min_patients
         if known:
             own["prauc"] = _area(part)
@@ -85,7 +86,7 @@ def rows(evidence: Evidence) -> list[Row]:
         found.append(Row(name, len(part), patients, int(labels.sum()), figures, inside))
     # TFMA's slices by a number are of single values; bands stand for them.
     left = by_tfma.keys() - {row.name for row in found}
-    few = [_of_tfma(by_tfma[name]) for name in sorted(left) if names.AGE not in name]
+    few = [_of_tfma(by_tfma[name]) for name in sorted(left) if contract.AGE not in name]
     return found + few
 
 
@@ -106,9 +107,9 @@ def _merged(own: Figure | None, theirs: Figure | None) -> Figure | None:
 
 def _figures(part: pd.DataFrame, threshold: float) -> dict[str, Figure | None]:
     """The figures of some rows of the scores, at a threshold; all but PR-AUC."""
-    true = part[names.LABEL].to_numpy() == 1
-    score = part[names.SCORE].to_numpy(float)
-    patients = part[names.PATIENT].to_numpy()
+    true = part[contract.LABEL].to_numpy() == 1
+    score = part[contract.SCORE].to_numpy(float)
+    patients = part[contract.PATIENT].to_numpy()
     said, both = score >= threshold, bool(true.any() and not true.all())
 
     def share(hits: np.ndarray, of: np.ndarray) -> Figure | None:
@@ -128,11 +129,11 @@ def _figures(part: pd.DataFrame, threshold: float) -> dict[str, Figure | None]:
 
 def _area(part: pd.DataFrame) -> Figure | None:
     """PR-AUC by itself: its bootstrap takes longer than all other figures do."""
-    true = part[names.LABEL].to_numpy() == 1
+    true = part[contract.LABEL].to_numpy() == 1
     if true.all() or not true.any():
         return None
-    score = part[names.SCORE].to_numpy(float)
-    return curves.average_precision(true, score, part[names.PATIENT].to_numpy())
+    score = part[contract.SCORE].to_numpy(float)
+    return curves.average_precision(true, score, part[contract.PATIENT].to_numpy())
 
 
 def _figure(estimate: intervals.Estimate | None) -> Figure | None:

@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components.folders import StrPath
+from tfxray.components.common.filesystem import StrPath
 from tfxray.components.review import card, data, evidence, figures, plots, threshold, verdict
 from tfxray.components.review import cases as case_lists
 from tfxray.components.review.evidence import Evidence

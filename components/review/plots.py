@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tfxray.components import names
+from tfxray.components.common import contract
 from tfxray.components.evaluator import AUC
 from tfxray.components.judgement import OVERALL, Figure, SplitCounts
 from tfxray.components.review import curves
@@ -71,8 +71,8 @@ def roc_and_pr(evidence: Evidence) -> tuple[Plot, Plot] | None:
     table = evidence.scores
     if table is None:
         return None
-    label, score = table[names.LABEL].to_numpy() == 1, table[names.SCORE].to_numpy(float)
-    found = curves.roc_and_pr(label, score, table[names.PATIENT].to_numpy())
+    label, score = table[contract.LABEL].to_numpy() == 1, table[contract.SCORE].to_numpy(float)
+    found = curves.roc_and_pr(label, score, table[contract.PATIENT].to_numpy())
     if found is None:
         return None
     said = score >= evidence.threshold
@@ -177,8 +177,10 @@ def reliability(evidence: Evidence) -> tuple[Plot, Plot] | None:
     table = evidence.scores
     if table is None:
         return None
-    score = table[names.SCORE].to_numpy(float)
-    bins = curves.reliability(table[names.LABEL].to_numpy(), score, table[names.PATIENT].to_numpy())
+    score = table[contract.SCORE].to_numpy(float)
+    bins = curves.reliability(
+        table[contract.LABEL].to_numpy(), score, table[contract.PATIENT].to_numpy()
+    )
     above = [b.positives.high - b.positives.value for b in bins]
     below = [b.positives.value - b.positives.low for b in bins]
     figure = go.Figure(
@@ -205,7 +207,7 @@ def _histogram(evidence: Evidence, table: pd.DataFrame) -> Plot:
     figure = go.Figure()
     looks = (("rgba(0,114,178,0.85)", ""), ("rgba(213,94,0,0.85)", "/"))
     for value, (colour, shape) in enumerate(looks):
-        part = table[table[names.LABEL] == value][names.SCORE]
+        part = table[table[contract.LABEL] == value][contract.SCORE]
         counts, edges = np.histogram(part, bins=20, range=(0, 1))
         figure.add_trace(
             go.Bar(x=(edges[:-1] + edges[1:]) / 2, y=counts, width=0.05,
@@ -217,14 +219,14 @@ def _histogram(evidence: Evidence, table: pd.DataFrame) -> Plot:
     figure.update_layout(barmode="stack", bargap=0)
     figure.update_xaxes(title="score", range=[-0.02, 1.02])
     figure.update_yaxes(title="images")
-    low, high = table[names.SCORE].quantile([0.1, 0.9])
+    low, high = table[contract.SCORE].quantile([0.1, 0.9])
     text = f"Histogram of scores by class; 8 of 10 lie between {low:.3f} and {high:.3f}."
     return _plot(figure, text, 360)
 
 
 def balance(counts: Mapping[str, SplitCounts], classes: tuple[str, str]) -> Plot:
     """How many images of each class the splits hold."""
-    splits = [split for split in names.SPLITS if split in counts]
+    splits = [split for split in contract.SPLITS if split in counts]
     figure = go.Figure()
     for name, colour, shape, held in (
         (classes[0], BLUE, "", [counts[s].images - counts[s].positives for s in splits]),

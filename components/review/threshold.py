@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tfxray.components import names
+from tfxray.components.common import contract
 from tfxray.components.review.evidence import Evidence
 from tfxray.components.review.figures import Row
 
@@ -29,11 +29,11 @@ def payload(evidence: Evidence, rows: Sequence[Row]) -> dict[str, Any] | None:
     """
     if evidence.scores is None:
         return None
-    score = evidence.scores[names.SCORE].to_numpy(float)
+    score = evidence.scores[contract.SCORE].to_numpy(float)
     order = np.argsort(-score, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    labels = evidence.scores[names.LABEL].to_numpy(int)[order]
+    labels = evidence.scores[contract.LABEL].to_numpy(int)[order]
     at = evidence.threshold
     steps = {*np.arange(0, 1.0025, 0.005).round(3).tolist(), *_FINE, *(1 - x for x in _FINE), at}
     return {
@@ -63,8 +63,8 @@ def confusion(evidence: Evidence) -> dict[str, int] | None:
     """True and false positives and negatives at the operating point, None without scores."""
     if evidence.scores is None:
         return None
-    true = evidence.scores[names.LABEL].to_numpy() == 1
-    said = evidence.scores[names.SCORE].to_numpy(float) >= evidence.threshold
+    true = evidence.scores[contract.LABEL].to_numpy() == 1
+    said = evidence.scores[contract.SCORE].to_numpy(float) >= evidence.threshold
     return {
         "tp": int((said & true).sum()), "fn": int((~said & true).sum()),
         "fp": int((said & ~true).sum()), "tn": int((~said & ~true).sum()),

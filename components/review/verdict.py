@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from tfxray.components import names
+from tfxray.components.common import contract
 from tfxray.components.evaluator import AUC
 from tfxray.components.judgement import OVERALL, Figure
 from tfxray.components.review.evidence import Evidence
@@ -166,12 +166,12 @@ def _wrong(evidence: Evidence) -> Answer | None:
 
 def _why(evidence: Evidence, heat: bool) -> Answer | None:
     table = evidence.scores
-    if table is None or names.UNLIKE not in table:
+    if table is None or contract.UNLIKE not in table:
         return None
-    said = table[names.SCORE] >= evidence.threshold
-    wrong = said != (table[names.LABEL] == 1)
-    total, unlike = int(wrong.sum()), int((table[names.UNLIKE][wrong] == 1).sum())
-    rate = float((table[names.UNLIKE][~wrong] == 1).mean()) if total < len(table) else 0.0
+    said = table[contract.SCORE] >= evidence.threshold
+    wrong = said != (table[contract.LABEL] == 1)
+    total, unlike = int(wrong.sum()), int((table[contract.UNLIKE][wrong] == 1).sum())
+    rate = float((table[contract.UNLIKE][~wrong] == 1).mean()) if total < len(table) else 0.0
     text = "The heat maps below show where it looked. " if heat else ""
     text += f"{unlike} of the {total} images it gets wrong look unlike the training images, and "
     text += f"{rate:.1%} of those it gets right."

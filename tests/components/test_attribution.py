@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfxray.components import attribution, explainable, models, names, overlay, sample
-from tfxray.components.errors import UserError
+from tfxray.components import attribution, explainable, models, overlay, sample
+from tfxray.components.common import contract, filenames
+from tfxray.components.common.errors import UserError
 
 SIZE = 96
 BUNDLED = models.BackboneSpec("MobileNetV2", SIZE, "bundled", {"alpha": 0.35})
@@ -74,7 +75,7 @@ def test_heat_lies_on_opacities_more_than_chance_or_another_xrays_map(
     assert inside(heat, places) > 1.3 * inside(np.roll(heat, 1, axis=0), places)
 
 
-@pytest.mark.parametrize("method", names.EXPLAIN_METHODS)
+@pytest.mark.parametrize("method", contract.EXPLAIN_METHODS)
 def test_heat_depends_on_what_was_learned(model, ill, background, method):
     """All weights drawn anew: Adebayo et al. 2018, Sanity Checks for Saliency Maps."""
     pixels = ill[0][:6]
@@ -170,7 +171,7 @@ print(*np.ravel(model(np.load(sys.argv[2])[..., None])[1]))
 def test_what_is_no_model_of_ours_is_refused(tmp_path):
     with pytest.raises(UserError, match="an older tfxray exported it"):
         attribution.load(tmp_path)
-    path = tmp_path / names.EXPLAIN
+    path = tmp_path / filenames.EXPLAIN
     path.parent.mkdir()
     path.write_bytes(b"PK\x03\x04 no zip")
     with pytest.raises(UserError, match="is no model of tfxray's"):

@@ -13,8 +13,9 @@ from PIL import Image
 
 from tests.components.test_odd_inputs import READ, REJECTED
 from tests.scorer import export
-from tfxray.components import batch_predict, names, parts, predict, scoring
-from tfxray.components.errors import UserError
+from tfxray.components import batch_predict, parts, predict, scoring
+from tfxray.components.common import contract, filenames
+from tfxray.components.common.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def counted(monkeypatch):
     return asked
 
 
-def rows(out, name=names.PREDICTIONS):
+def rows(out, name=filenames.PREDICTIONS):
     with (out / name).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return list(csv.DictReader(file))
 
@@ -75,12 +76,12 @@ def test_images_are_scored_as_one_by_one_and_set_aside_as_by_ingest(tmp_path, mo
 
     expected = {name: reason for name, (_, reason) in REJECTED.items()}
     expected |= {"link.png": "outside", "pipe.png": "empty"}
-    found = {row["name"]: row["reason"] for row in rows(out, names.REJECTS)}
+    found = {row["name"]: row["reason"] for row in rows(out, filenames.REJECTS)}
     assert found == expected
     scored = rows(out)
     assert [row["name"] for row in scored] == sorted(given.keys() - expected.keys())
     assert (report.images, report.scored) == (len(given) + 2, len(scored))
-    assert json.loads((out / names.PREDICT_REPORT).read_text())["rejected"] == len(expected)
+    assert json.loads((out / filenames.PREDICT_REPORT).read_text())["rejected"] == len(expected)
     singly = predict.predict([str(source / row["name"]) for row in scored], model, force=True)
     for row, one in zip(scored, singly, strict=True):
         assert row["label"] == one.label
@@ -108,7 +109,7 @@ def test_a_call_goes_on_where_another_was_killed(tmp_path, greys, model, counted
     report = run(greys, tmp_path / "out", model)
     assert report.before == 5
     assert counted == whole[5:]
-    for name in (names.PREDICTIONS, names.REJECTS):
+    for name in (filenames.PREDICTIONS, filenames.REJECTS):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out", "whole"]
 
@@ -155,10 +156,10 @@ def test_records_are_scored_under_their_own_names(tmp_path, greys, model, counte
             writer.write(record(x=images[-1].read_bytes()))
             writer.write(b"no example")
     report = run(
-        source, tmp_path / "out", model, features={names.IMAGE: "x", names.FILENAME: "who"}
+        source, tmp_path / "out", model, features={contract.IMAGE: "x", contract.FILENAME: "who"}
     )
     assert (report.images, report.scored, report.rejected) == (30, 26, 4)
-    scored, rejected = rows(tmp_path / "out"), rows(tmp_path / "out", names.REJECTS)
+    scored, rejected = rows(tmp_path / "out"), rows(tmp_path / "out", filenames.REJECTS)
     assert [row["name"] for row in scored[:13]] == [*(p.name for p in images), "a.tfrecord#13"]
     assert [(row["name"], row["reason"]) for row in rejected[2:]] == [
         ("nothing.png", "empty"), ("b.tfrecord.gz#14", "damaged"),
@@ -188,7 +189,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_lost(tmp_path, greys,
     with pytest.raises(UserError, match="is no model of tfxray's"):
         run(greys, tmp_path / "out", broken)
     assert (tmp_path / "thesis" / "thesis.txt").read_text() == "three years of work"
-    partial = tmp_path / names.PARTIAL.format("out")
+    partial = tmp_path / filenames.PARTIAL.format("out")
     partial.mkdir(exist_ok=True)
     with (partial / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

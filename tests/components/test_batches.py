@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxray.components import batches, names
+from tfxray.components import batches
+from tfxray.components.common import contract
 from tfxray.components.distortions import Distortions
 
 SIZE = 8
@@ -28,13 +29,17 @@ def images(tmp_path):
         png = tf.io.encode_png(np.full((SIZE, SIZE, 1), i, np.uint8)).numpy()
         pixels = tf.train.Feature(bytes_list=tf.train.BytesList(value=[png]))
         records.append(
-            {names.PIXELS: pixels, names.TARGET: number(int(i % 4 == 0)), names.KEY: number(i)}
+            {
+                contract.PIXELS: pixels,
+                contract.TARGET: number(int(i % 4 == 0)),
+                contract.KEY: number(i),
+            }
         )
     write(tmp_path / "a.gz", records)
     spec = {
-        names.PIXELS: tf.io.FixedLenFeature([], tf.string),
-        names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
-        names.KEY: tf.io.FixedLenFeature([1], tf.int64),
+        contract.PIXELS: tf.io.FixedLenFeature([], tf.string),
+        contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+        contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
     }
     return batches.Examples([str(tmp_path / "*.gz")], spec, SIZE)
 
@@ -67,13 +72,17 @@ def test_examples_that_come_sorted_by_class_leave_mixed(tmp_path):
         png = tf.io.encode_png(np.full((2, 2, 1), i % 256, np.uint8)).numpy()
         pixels = tf.train.Feature(bytes_list=tf.train.BytesList(value=[png]))
         records.append(
-            {names.PIXELS: pixels, names.TARGET: number(int(i >= 1000)), names.KEY: number(i)}
+            {
+                contract.PIXELS: pixels,
+                contract.TARGET: number(int(i >= 1000)),
+                contract.KEY: number(i),
+            }
         )
     write(tmp_path / "a.gz", records)
     spec = {
-        names.PIXELS: tf.io.FixedLenFeature([], tf.string),
-        names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
-        names.KEY: tf.io.FixedLenFeature([1], tf.int64),
+        contract.PIXELS: tf.io.FixedLenFeature([], tf.string),
+        contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+        contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
     }
     sorted_ones = batches.Examples([str(tmp_path / "*.gz")], spec, 2)
     order = batches.Order(batch=100, seed=1, weights=[1, 1])
@@ -107,19 +116,19 @@ def test_of_a_plain_and_its_distorted_embeddings_one_is_drawn(tmp_path):
 
     records = [
         {
-            names.EMBEDDING: floats([i, 0.0]),
-            names.DISTORTED: floats([i, 1.0, i, 2.0]),
-            names.TARGET: number(i % 2),
-            names.KEY: number(i),
+            contract.EMBEDDING: floats([i, 0.0]),
+            contract.DISTORTED: floats([i, 1.0, i, 2.0]),
+            contract.TARGET: number(i % 2),
+            contract.KEY: number(i),
         }
         for i in range(30)
     ]
     write(tmp_path / "a.gz", records)
     spec = {
-        names.EMBEDDING: tf.io.FixedLenFeature([2], tf.float32),
-        names.DISTORTED: tf.io.FixedLenFeature([2, 2], tf.float32),
-        names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
-        names.KEY: tf.io.FixedLenFeature([1], tf.int64),
+        contract.EMBEDDING: tf.io.FixedLenFeature([2], tf.float32),
+        contract.DISTORTED: tf.io.FixedLenFeature([2, 2], tf.float32),
+        contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+        contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
     }
     examples = batches.Examples([str(tmp_path / "*.gz")], spec, SIZE)
     plain = np.concatenate([x for x, _ in examples.plain(8).as_numpy_iterator()])

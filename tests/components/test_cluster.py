@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tfxray.components import cluster
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 HOSTS = ["a:2222", "b.svc:2222"]
 

@@ -8,7 +8,8 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLEL
 
 from tests.dicoms import NAME, deep, dicom, write
 from tfxray.components import dicom as reader
-from tfxray.components import images, ingest, names, privacy, sources
+from tfxray.components import images, ingest, sources
+from tfxray.components.common import contract, privacy
 
 RAMP = np.tile(np.linspace(0, 255, 64), (32, 1))
 
@@ -96,11 +97,11 @@ def test_nothing_that_names_a_patient_leaves_the_file(tmp_path):
     patients = set()
     for record in tf.data.TFRecordDataset([str(p) for p in records]).as_numpy_iterator():
         feature = tf.train.Example.FromString(record).features.feature
-        patients.add(feature[names.PATIENT].bytes_list.value[0])
-        assert feature[names.SEX].bytes_list.value[0] == b"F"
-        assert feature[names.VIEW].bytes_list.value[0] == b"PA"
-        assert feature[names.AGE].float_list.value[0] == 61
-        assert feature[names.FORMAT].bytes_list.value[0] == b"png"
+        patients.add(feature[contract.PATIENT].bytes_list.value[0])
+        assert feature[contract.SEX].bytes_list.value[0] == b"F"
+        assert feature[contract.VIEW].bytes_list.value[0] == b"PA"
+        assert feature[contract.AGE].float_list.value[0] == 61
+        assert feature[contract.FORMAT].bytes_list.value[0] == b"png"
     assert len(patients) == 3  # two files each
 
 
@@ -113,7 +114,7 @@ def test_pseudonyms_stay_the_same_under_one_key_and_differ_under_another(tmp_pat
         ingest.ingest(source, tmp_path / name / "out", sources.Rules(("NORMAL", "PNEUMONIA")))
         files = [str(p) for p in (tmp_path / name / "out").rglob("*.tfrecord")]
         return {
-            tf.train.Example.FromString(r).features.feature[names.PATIENT].bytes_list.value[0]
+            tf.train.Example.FromString(r).features.feature[contract.PATIENT].bytes_list.value[0]
             for r in tf.data.TFRecordDataset(files).as_numpy_iterator()
         }
 

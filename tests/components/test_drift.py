@@ -3,9 +3,10 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
-from tfxray.components import drift, names
+from tfxray.components import drift
+from tfxray.components.common import contract
 
-THRESHOLDS = {names.MEAN: 0.07, names.SEX: 0.1}
+THRESHOLDS = {contract.MEAN: 0.07, contract.SEX: 0.1}
 
 
 def measure(baseline, current):
@@ -13,7 +14,7 @@ def measure(baseline, current):
     tables = []
     for means, sexes in (baseline, current):
         columns = [pa.array([[float(m)] for m in means]), pa.array([[s] for s in sexes])]
-        batch = pa.RecordBatch.from_arrays(columns, [names.MEAN, names.SEX])
+        batch = pa.RecordBatch.from_arrays(columns, [contract.MEAN, contract.SEX])
         tables.append(stats_impl.generate_statistics_in_memory(batch, options))
     schema = tfdv.infer_schema(tables[0])
     for feature in drift.validator_config(THRESHOLDS).default_slice_config.feature:
@@ -33,17 +34,17 @@ def test_small_samples_of_one_source_are_forgiven_and_a_shift_is_not():
         assert drift.drifted(same, THRESHOLDS, n, n) == []
         brighter = drift.drifted(measure(draw(rng, n), draw(rng, n, 175)), THRESHOLDS, n, n)
         women = drift.drifted(measure(draw(rng, n), draw(rng, n, women=0.95)), THRESHOLDS, n, n)
-        assert [d.feature for d in brighter] == [names.MEAN]
-        assert [d.feature for d in women] == [names.SEX]
+        assert [d.feature for d in brighter] == [contract.MEAN]
+        assert [d.feature for d in women] == [contract.SEX]
 
 
 def test_a_feature_without_a_threshold_is_left_out():
     rng = np.random.default_rng(0)
     measured = measure(draw(rng, 500), draw(rng, 500, 200))
-    assert drift.drifted(measured, {names.SEX: 0.1}, 500, 500) == []
+    assert drift.drifted(measured, {contract.SEX: 0.1}, 500, 500) == []
 
 
 def test_the_limit_nears_the_threshold_as_samples_grow():
-    limits = [drift.limit(names.MEAN, 0.07, n, n) for n in (100, 1_000, 1_000_000)]
+    limits = [drift.limit(contract.MEAN, 0.07, n, n) for n in (100, 1_000, 1_000_000)]
     assert limits == sorted(limits, reverse=True)
     assert abs(limits[-1] - 0.07) < 1e-3

@@ -2,7 +2,8 @@ import shutil
 
 import tensorflow as tf
 
-from tfxray.components import ingest, names, sources
+from tfxray.components import ingest, sources
+from tfxray.components.common import contract
 from tfxray.components.duplicates import Entry, find
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -33,7 +34,10 @@ def test_copies_are_taken_out_of_the_records_and_counted(drawn, tmp_path):
     assert report.reasons == {"duplicate": 2}
     files = [str(p) for p in (tmp_path / "out").rglob("*.tfrecord")]
     found = [
-        tf.train.Example.FromString(r).features.feature[names.FILENAME].bytes_list.value[0].decode()
+        tf.train.Example.FromString(r)
+        .features.feature[contract.FILENAME]
+        .bytes_list.value[0]
+        .decode()
         for r in tf.data.TFRecordDataset(files).as_numpy_iterator()
     ]
     assert len(found) == 299

@@ -13,7 +13,8 @@ import pytest
 from tfx.dsl.io import fileio
 
 from tests import ramfs  # noqa: F401  so that TFX goes through it
-from tfxray.components import artifacts, fitting
+from tfxray.components import fitting
+from tfxray.components.common import artifacts
 
 # Trains a small network on twenty small images: argv is a JSON of what to change.
 SCRIPT = """
@@ -21,7 +22,8 @@ import json, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras, numpy as np, tensorflow as tf
 from pathlib import Path
-from tfxray.components import batches, devices, fitting, names
+from tfxray.components import batches, devices, fitting
+from tfxray.components.common import contract
 from tfxray.components.distortions import Distortions
 
 given = json.loads(sys.argv[1])
@@ -37,13 +39,13 @@ if not list(folder.glob("*.gz")):
             level = rng.integers(0, 120, (16, 16, 1)) + 100 * (i % 2)
             png = tf.io.encode_png(level.astype(np.uint8)).numpy()
             writer.write(tf.train.Example(features=tf.train.Features(feature={
-                names.PIXELS: tf.train.Feature(bytes_list=tf.train.BytesList(value=[png])),
-                names.TARGET: tf.train.Feature(int64_list=tf.train.Int64List(value=[i % 2])),
-                names.KEY: tf.train.Feature(int64_list=tf.train.Int64List(value=[i])),
+                contract.PIXELS: tf.train.Feature(bytes_list=tf.train.BytesList(value=[png])),
+                contract.TARGET: tf.train.Feature(int64_list=tf.train.Int64List(value=[i % 2])),
+                contract.KEY: tf.train.Feature(int64_list=tf.train.Int64List(value=[i])),
             })).SerializeToString())
-spec = {names.PIXELS: tf.io.FixedLenFeature([], tf.string),
-        names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
-        names.KEY: tf.io.FixedLenFeature([1], tf.int64)}
+spec = {contract.PIXELS: tf.io.FixedLenFeature([], tf.string),
+        contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+        contract.KEY: tf.io.FixedLenFeature([1], tf.int64)}
 examples = batches.Examples([str(folder / "*.gz")], spec, 16)
 order = batches.Order(7, 5, given.get("weights", [1.0, 1.0]),
                       distortions=Distortions(rotation=20, width_shift=0.1, noise=5))
@@ -165,7 +167,7 @@ def test_a_state_that_was_not_written_to_its_end_is_passed_over(where, tmp_path)
     for kept.round in (1, 2, 3):
         model.set_weights([np.full((2, 1), kept.round), np.zeros(1)])
         kept.write(model, 0, False, [])
-    files = artifacts.inside(folder)
+    files = artifacts.list_folder(folder)
     assert len(files) == 2  # the last, and the one before
     newest = os.path.join(folder, files[-1])
     with fileio.open(newest, "rb") as file:

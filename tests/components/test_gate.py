@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfxray.components import gate, names, scores
+from tfxray.components import gate, scores
+from tfxray.components.common import contract
 from tfxray.components.gate import Baseline, Served
 
 GATE = {
@@ -26,20 +27,20 @@ def frame(patients: int = 120, seed: int = 0) -> pd.DataFrame:
     owner = np.repeat(np.arange(patients), 2)
     return pd.DataFrame(
         {
-            names.FILENAME: [f"{i}.png" for i in range(2 * patients)],
-            names.PATIENT: [f"p{i}" for i in owner],
+            contract.FILENAME: [f"{i}.png" for i in range(2 * patients)],
+            contract.PATIENT: [f"p{i}" for i in owner],
             scores.DIGEST: [f"{i:032x}" for i in range(2 * patients)],
-            names.LABEL: (rng.random(2 * patients) < score).astype(int),
-            names.SCORE: score,
-            names.DISTANCE: 1.0,
-            names.UNLIKE: 0,
-            names.SITE: np.where(owner % 4 == 0, "south", "north"),
+            contract.LABEL: (rng.random(2 * patients) < score).astype(int),
+            contract.SCORE: score,
+            contract.DISTANCE: 1.0,
+            contract.UNLIKE: 0,
+            contract.SITE: np.where(owner % 4 == 0, "south", "north"),
         }
     )
 
 
 def judged(data=None, baseline=None, served=SERVED, **changes):
-    settings = {"gate": {**GATE, **changes}, "slices": [names.SITE], "min_patients": 10}
+    settings = {"gate": {**GATE, **changes}, "slices": [contract.SITE], "min_patients": 10}
     data = frame() if data is None else data
     return gate.judge(data, settings, baseline or Baseline(), served)
 
@@ -49,30 +50,34 @@ def failed(rules):
 
 
 def same(data):
-    return Baseline("compared", "", dict(zip(data[scores.DIGEST], data[names.SCORE], strict=True)))
+    return Baseline(
+        "compared", "", dict(zip(data[scores.DIGEST], data[contract.SCORE], strict=True))
+    )
 
 
 def better(data):
     """An old model that makes no mistake."""
-    return Baseline("compared", "", dict(zip(data[scores.DIGEST], data[names.LABEL], strict=True)))
+    return Baseline(
+        "compared", "", dict(zip(data[scores.DIGEST], data[contract.LABEL], strict=True))
+    )
 
 
 def inverted_at_south():
     data = frame()
-    south = data[names.SITE] == "south"
-    data.loc[south, names.SCORE] = 1 - data.loc[south, names.SCORE]
+    south = data[contract.SITE] == "south"
+    data.loc[south, contract.SCORE] = 1 - data.loc[south, contract.SCORE]
     return data
 
 
 def overconfident():
     data = frame()
-    data[names.SCORE] = data[names.SCORE] ** 6
+    data[contract.SCORE] = data[contract.SCORE] ** 6
     return data
 
 
 def only(label, keep):
     data = frame()
-    return data[(data[names.LABEL] != label) | (data[names.PATIENT].isin(keep))]
+    return data[(data[contract.LABEL] != label) | (data[contract.PATIENT].isin(keep))]
 
 
 def test_all_rules_hold():
@@ -116,8 +121,8 @@ def test_the_lower_bound_is_stricter_than_the_value():
 
 def test_a_slice_with_few_patients_is_not_judged():
     data = inverted_at_south()
-    few = set(data[data[names.SITE] == "south"][names.PATIENT].unique()[:12])
-    data = data[(data[names.SITE] == "north") | data[names.PATIENT].isin(few)]
+    few = set(data[data[contract.SITE] == "south"][contract.PATIENT].unique()[:12])
+    data = data[(data[contract.SITE] == "north") | data[contract.PATIENT].isin(few)]
     rules = judged(data, auc={**GATE["auc"], "threshold": 0.5}, calibration_error=None)
     assert [rule.slice for rule in rules if rule.rule == "slice_auc"] == ["study/site: north"]
 
@@ -132,11 +137,11 @@ def test_an_incompatible_old_model_is_told_and_no_reason():
 
 def test_one_class_is_refused():
     data = frame()
-    rules = judged(data[data[names.LABEL] == 1])
+    rules = judged(data[data[contract.LABEL] == 1])
     assert {"auc", "negatives"} <= set(failed(rules))
 
 
 def test_scores_that_are_no_numbers_are_refused():
     data = frame()
-    data[names.SCORE] = np.nan
+    data[contract.SCORE] = np.nan
     assert "auc" in failed(judged(data))

@@ -14,16 +14,17 @@ import pytest
 import tensorflow as tf
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
-from tfxray.components import cluster, devices, hosts, names, trainer
-from tfxray.components.errors import UserError
+from tfxray.components import cluster, devices, hosts, trainer
+from tfxray.components.common import contract
+from tfxray.components.common.errors import UserError
 from tfxray.components.fitting import Kept
 
 WAIT = 300  # seconds, on a machine that does much else
 SPEC = {
-    names.EMBEDDING: tf.io.FixedLenFeature([12], tf.float32),
-    names.DISTORTED: tf.io.FixedLenFeature([2, 12], tf.float32),
-    names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
-    names.KEY: tf.io.FixedLenFeature([1], tf.int64),
+    contract.EMBEDDING: tf.io.FixedLenFeature([12], tf.float32),
+    contract.DISTORTED: tf.io.FixedLenFeature([2, 12], tf.float32),
+    contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+    contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
 }
 
 
@@ -34,10 +35,10 @@ def _write(path, count, seed):
             positive = int(i % 3 == 0)
             embeddings = rng.normal(positive, 2, (3, 12))
             feature = tf.train.Example().features.feature
-            feature[names.EMBEDDING].float_list.value.extend(embeddings[0])
-            feature[names.DISTORTED].float_list.value.extend(embeddings[1:].reshape(-1))
-            feature[names.TARGET].int64_list.value.append(positive)
-            feature[names.KEY].int64_list.value.append(i)
+            feature[contract.EMBEDDING].float_list.value.extend(embeddings[0])
+            feature[contract.DISTORTED].float_list.value.extend(embeddings[1:].reshape(-1))
+            feature[contract.TARGET].int64_list.value.append(positive)
+            feature[contract.KEY].int64_list.value.append(i)
             example = tf.train.Example(features=tf.train.Features(feature=feature))
             writer.write(example.SerializeToString())
 

@@ -6,8 +6,9 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from tfxray.components import images, ingest, names, records, scan, sources
-from tfxray.components.errors import UserError
+from tfxray.components import images, ingest, records, scan, sources
+from tfxray.components.common import contract
+from tfxray.components.common.errors import UserError
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -46,15 +47,15 @@ def test_images_become_records_by_the_contract_and_the_unreadable_are_set_aside(
     written = list(examples(tmp_path / "out"))
     row = next(csv.DictReader((drawn / "manifest.csv").open()))
     first = next(
-        e for e in written if e[names.FILENAME].bytes_list.value[0].decode() == row["path"]
+        e for e in written if e[contract.FILENAME].bytes_list.value[0].decode() == row["path"]
     )
     xray = images.read((drawn / row["path"]).read_bytes())
-    assert set(first) == set(names.FEATURES)
-    assert first[names.IMAGE].bytes_list.value[0] == (drawn / row["path"]).read_bytes()
-    assert first[names.PATIENT].bytes_list.value[0].decode() == row["patient"]
-    assert first[names.AGE].float_list.value[0] == float(row["age"])
-    assert first[names.SHARPNESS].float_list.value[0] == pytest.approx(xray.sharpness, rel=1e-5)
-    assert first[names.LABEL].int64_list.value[0] == CLASSES.index(row["label"])
+    assert set(first) == set(contract.FEATURES)
+    assert first[contract.IMAGE].bytes_list.value[0] == (drawn / row["path"]).read_bytes()
+    assert first[contract.PATIENT].bytes_list.value[0].decode() == row["patient"]
+    assert first[contract.AGE].float_list.value[0] == float(row["age"])
+    assert first[contract.SHARPNESS].float_list.value[0] == pytest.approx(xray.sharpness, rel=1e-5)
+    assert first[contract.LABEL].int64_list.value[0] == CLASSES.index(row["label"])
     assert json.loads((tmp_path / "out" / "ingest.json").read_text())["rejected"] == 5
 
 
@@ -68,12 +69,12 @@ def test_records_under_other_names_are_mapped(drawn, tmp_path):
             feature["diagnosis"].bytes_list.value.append(path.parent.name.encode())
             feature["who"].int64_list.value.append(i // 2)
             writer.write(example.SerializeToString())
-    mapping = {names.IMAGE: "x", names.TEXT: "diagnosis", names.PATIENT: "who"}
+    mapping = {contract.IMAGE: "x", contract.TEXT: "diagnosis", contract.PATIENT: "who"}
     report = ingest.ingest(tmp_path / "in", tmp_path / "out", sources.Rules(CLASSES), mapping)
     assert (report.images, report.written, report.rejected) == (30, {"all": 29}, 1)
     assert report.patients_known
     found = scan.scan(records.find(tmp_path / "out"), CLASSES)
-    assert (found.examples, found.group) == (29, names.PATIENT)
+    assert (found.examples, found.group) == (29, contract.PATIENT)
 
 
 def test_nothing_readable_is_refused_and_leaves_no_output(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfxray.components import models, network
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 ALPHA = {"alpha": 0.35}
 
@@ -149,5 +149,9 @@ def test_what_builds_networks_needs_no_tensorflow_of_its_own(name):
     """So that it runs on any of Keras's backends."""
     source = (models.BUNDLED.parent.parent / f"{name}.py").read_text()
     imported = re.findall(r"^(?:import|from) (\S+)", source, re.MULTILINE)
-    allowed = {"keras", "tfxray.components", "tfxray.components.errors"} | sys.stdlib_module_names
+    allowed = {
+        "keras",
+        "tfxray.components",
+        "tfxray.components.common.errors",
+    } | sys.stdlib_module_names
     assert {module.removesuffix(".abc") for module in imported} <= allowed

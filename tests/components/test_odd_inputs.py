@@ -16,7 +16,8 @@ from PIL import Image
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from tests.dicoms import dicom
-from tfxray.components import ingest, names, sources, transform
+from tfxray.components import ingest, sources, transform
+from tfxray.components.common import contract
 
 SIZE = 96
 RAMP = np.tile(np.linspace(0, 255, SIZE), (SIZE, 1))
@@ -185,20 +186,20 @@ def test_everything_is_accounted_for(outcome):
 def test_it_is_read_with_the_expected_pixels(outcome, name):
     _, _, written = outcome
     found = next(
-        f for f in written if f[names.FILENAME].bytes_list.value[0].decode() == f"NORMAL/{name}"
+        f for f in written if f[contract.FILENAME].bytes_list.value[0].decode() == f"NORMAL/{name}"
     )
     assert ramp_error(found) < 3
 
 
 def test_dicom_files_are_read_with_the_expected_pixels(outcome):
     _, _, written = outcome
-    found = [f for f in written if f[names.FILENAME].bytes_list.value[0].endswith(b".dcm")]
+    found = [f for f in written if f[contract.FILENAME].bytes_list.value[0].endswith(b".dcm")]
     assert len(found) == 7
     assert max(ramp_error(f, FALL) for f in found) < 3
 
 
 def ramp_error(feature, expected=RAMP):
-    image = tf.constant(feature[names.IMAGE].bytes_list.value[0])
+    image = tf.constant(feature[contract.IMAGE].bytes_list.value[0])
     seen = transform.decode(image, SIZE).numpy()[..., 0]
     return np.abs(seen - expected).mean()
 

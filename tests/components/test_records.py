@@ -3,15 +3,16 @@ import gzip
 import pytest
 import tensorflow as tf
 
-from tfxray.components import names, records, scan
-from tfxray.components.errors import UserError
+from tfxray.components import records, scan
+from tfxray.components.common import contract
+from tfxray.components.common.errors import UserError
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
 
 def record(**features):
     example = tf.train.Example()
-    for name, value in {names.IMAGE: b"i", names.LABEL: 0, **features}.items():
+    for name, value in {contract.IMAGE: b"i", contract.LABEL: 0, **features}.items():
         if value is not None:
             kind = "bytes_list" if isinstance(value, bytes) else "int64_list"
             getattr(example.features.feature[name], kind).value.append(value)
@@ -22,7 +23,7 @@ def write(path, *content):
     path.parent.mkdir(parents=True, exist_ok=True)
     options = "GZIP" if path.suffix == ".gz" else ""
     with tf.io.TFRecordWriter(str(path), options) as writer:
-        for item in content or (record(), record(**{names.LABEL: 1})):
+        for item in content or (record(), record(**{contract.LABEL: 1})):
             writer.write(item)
 
 
@@ -33,12 +34,12 @@ def write(path, *content):
         (["data-00000-of-00002", "data-00001-of-00002"], (), ("*",)),
         (
             ["train/a.tfrecord.gz", "val/a.tfrecord.gz", "test/a.tfrecord.gz"],
-            names.SPLITS,
+            contract.SPLITS,
             ("train/*", "val/*", "test/*"),
         ),
         (
             ["train-00000-of-00001", "validation-00000-of-00001", "test-00000-of-00001"],
-            names.SPLITS,
+            contract.SPLITS,
             ("train-00000-of-00001*", "validation-00000-of-00001*", "test-00000-of-00001*"),
         ),
     ],
@@ -68,11 +69,11 @@ def test_a_missing_split_is_named(tmp_path):
     ("content", "message"),
     [
         (
-            [record(**{names.LABEL: None})],
+            [record(**{contract.LABEL: None})],
             "record 0: has no 'image/class/label'; it has image/encoded",
         ),
-        ([record(), record(**{names.IMAGE: None})], "record 1: has no 'image/encoded'"),
-        ([record(**{names.LABEL: 2})], "allowed: 0 to 1, for [NORMAL, PNEUMONIA]"),
+        ([record(), record(**{contract.IMAGE: None})], "record 1: has no 'image/encoded'"),
+        ([record(**{contract.LABEL: 2})], "allowed: 0 to 1, for [NORMAL, PNEUMONIA]"),
         ([record()], "needs records of every class"),
         ([b"\xff\xff"], "no tf.train.Example"),
     ],
@@ -87,7 +88,7 @@ def test_records_that_break_the_contract_are_named(tmp_path, content, message):
 @pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecord.gz"])
 def test_a_truncated_file_is_named(tmp_path, name):
     content = [
-        record(**{names.LABEL: i % 2, names.IMAGE: bytes(range(256)) * 20}) for i in range(9)
+        record(**{contract.LABEL: i % 2, contract.IMAGE: bytes(range(256)) * 20}) for i in range(9)
     ]
     write(tmp_path / name, *content)
     whole = (tmp_path / name).read_bytes()
@@ -99,9 +100,9 @@ def test_a_truncated_file_is_named(tmp_path, name):
 def test_what_patients_are_split_by_falls_back_and_is_told(tmp_path):
     write(tmp_path / "a.tfrecord")
     assert scan.scan(records.find(tmp_path), CLASSES).group is None
-    named = {names.FILENAME: b"x.png"}
-    write(tmp_path / "a.tfrecord", record(**named), record(**named, **{names.LABEL: 1}))
-    assert scan.scan(records.find(tmp_path), CLASSES).group == names.FILENAME
+    named = {contract.FILENAME: b"x.png"}
+    write(tmp_path / "a.tfrecord", record(**named), record(**named, **{contract.LABEL: 1}))
+    assert scan.scan(records.find(tmp_path), CLASSES).group == contract.FILENAME
 
 
 def test_a_gzip_that_is_none_is_named(tmp_path):

@@ -13,8 +13,9 @@ from sklearn import metrics
 
 from tests import pages
 from tfxray.components import cases as drawing
-from tfxray.components import intervals, names, review, scores
-from tfxray.components.errors import UserError
+from tfxray.components import intervals, review, scores
+from tfxray.components.common import contract
+from tfxray.components.common.errors import UserError
 from tfxray.components.review import cases, curves, evidence, figures, threshold, verdict
 from tfxray.components.review.page import fixed
 
@@ -136,7 +137,7 @@ def test_what_one_site_teaches_about_another_stands_in_a_table(page):
 )
 def test_without_such_a_table_the_page_says_why(tmp_path, mode, left, told):
     uris = pages.leave(tmp_path / "run")
-    (tmp_path / "run" / "model_run" / "transfer.json").write_text(json.dumps(left))
+    (tmp_path / "run" / "model_run" / "site_transfer.json").write_text(json.dumps(left))
     config = pages.config().replace("mode: fine_tune", f"mode: {mode}")
     page = written(tmp_path, uris, config)
     assert told in " ".join(Tags(page).text.split())
@@ -170,37 +171,41 @@ def test_a_run_that_left_nothing_has_a_page(tmp_path, status, heading):
 
 def test_figures_by_slice_are_those_of_its_images(known):
     rows = {row.name: row for row in figures.rows(known)}
-    row = rows[f"{names.SITE}: {pages.SITES[0]}"]
-    part = known.scores[known.scores[names.SITE] == pages.SITES[0]]
-    true, said = part[names.LABEL] == 1, part[names.SCORE] >= pages.THRESHOLD
-    assert row.figures["auc"].value == pytest.approx(metrics.roc_auc_score(true, part[names.SCORE]))
+    row = rows[f"{contract.SITE}: {pages.SITES[0]}"]
+    part = known.scores[known.scores[contract.SITE] == pages.SITES[0]]
+    true, said = part[contract.LABEL] == 1, part[contract.SCORE] >= pages.THRESHOLD
+    assert row.figures["auc"].value == pytest.approx(
+        metrics.roc_auc_score(true, part[contract.SCORE])
+    )
     assert row.figures["prauc"].value == pytest.approx(
-        metrics.average_precision_score(true, part[names.SCORE])
+        metrics.average_precision_score(true, part[contract.SCORE])
     )
     assert row.figures["sensitivity"].value == pytest.approx(metrics.recall_score(true, said))
     assert row.figures["specificity"].value == pytest.approx(metrics.recall_score(~true, ~said))
     assert row.figures["precision"].value == pytest.approx(metrics.precision_score(true, said))
     assert row.figures["npv"].value == pytest.approx(metrics.precision_score(~true, ~said))
     assert row.figures["brier"].value == pytest.approx(
-        metrics.brier_score_loss(true, part[names.SCORE])
+        metrics.brier_score_loss(true, part[contract.SCORE])
     )
     for metric in set(figures.COLUMNS) - {"calibration_error"}:
         figure = row.figures[metric]
         assert figure.low <= figure.value <= figure.high
-    assert (row.images, row.patients) == (len(part), part[names.PATIENT].nunique())
+    assert (row.images, row.patients) == (len(part), part[contract.PATIENT].nunique())
 
 
 def test_too_small_a_slice_has_no_figure(known, page):
     rows = {row.name: row for row in figures.rows(known)}
-    assert set(rows[f"{names.SITE}: tiny"].figures.values()) == {None}
-    cells = re.search(rf"{names.SITE}: tiny</th>(.*?)</tr>", page.split('id="by-slice"')[1], re.S)
+    assert set(rows[f"{contract.SITE}: tiny"].figures.values()) == {None}
+    cells = re.search(
+        rf"{contract.SITE}: tiny</th>(.*?)</tr>", page.split('id="by-slice"')[1], re.S
+    )
     assert cells[1].count("not enough") == len(figures.COLUMNS)
     assert "nan" not in Tags(page).text.lower().split()
 
 
 def test_one_class_has_neither_area_nor_predictive_values(tmp_path):
     frame = pages.table()
-    frame[names.LABEL] = 1
+    frame[contract.LABEL] = 1
     uris = pages.leave(tmp_path / "run", frame)
     found = figures.rows(evidence.read(pages.summary(), pages.config(), uris))[0].figures
     left = {name for name, figure in found.items() if figure is None}
@@ -258,7 +263,7 @@ def test_errors_are_listed_with_their_pictures(known):
     lists, reason = cases.cases(known)
     missed, alarms, doubtful, against = lists
     frame = known.scores
-    wrong = (frame[names.SCORE] >= pages.THRESHOLD) != (frame[names.LABEL] == 1)
+    wrong = (frame[contract.SCORE] >= pages.THRESHOLD) != (frame[contract.LABEL] == 1)
     assert missed.total + alarms.total == wrong.sum()
     assert {case.file for case in doubtful.shown[:2]} == set(pages.FILES)
     order = [abs(case.score - (case.label == pages.CLASSES[1])) for case in against.shown]

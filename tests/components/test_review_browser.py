@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests import pages
-from tfxray.components import names, review
+from tfxray.components import review
+from tfxray.components.common import contract
 from tfxray.components.review import evidence, figures
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -129,7 +130,7 @@ def test_a_heading_sorts_and_too_small_a_slice_stays_last(page):
         assert values[-1] == ""
     page.click("#by-slice thead th:nth-child(1) button")
     assert column(0) == sorted(column(0), key=str.lower)
-    assert f"{names.SITE}: {pages.SITES[0]}" in column(0)
+    assert f"{contract.SITE}: {pages.SITES[0]}" in column(0)
 
 
 def test_everything_is_reached_by_keyboard_and_seen_to_be(page):

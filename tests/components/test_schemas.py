@@ -6,13 +6,18 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_data_validation.statistics import stats_impl
 
-from tfxray.components import names, review, schemas
-from tfxray.components.errors import UserError
+from tfxray.components import review, schemas
+from tfxray.components.common import contract
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline.config import DRIFT
 
 CLASSES = ["NORMAL", "PNEUMONIA"]
-LABELS = {names.LABEL: [0, 1], names.TEXT: [b"NORMAL", b"PNEUMONIA"]}
-KEPT = {names.FORMAT: [b"png"], names.FILENAME: [b"a.png", b"b.png"], names.VIEW: [b"PA", b"AP"]}
+LABELS = {contract.LABEL: [0, 1], contract.TEXT: [b"NORMAL", b"PNEUMONIA"]}
+KEPT = {
+    contract.FORMAT: [b"png"],
+    contract.FILENAME: [b"a.png", b"b.png"],
+    contract.VIEW: [b"PA", b"AP"],
+}
 
 
 def stats(**columns):
@@ -43,8 +48,8 @@ def test_labels_are_demanded_for_training_and_not_for_serving(curated):
     run = schemas.resolved(curated, CLASSES)
     scored = stats(image__class__label=None, image__class__text=None)
     assert broken(run, scored, environment="SERVING") == set()
-    assert broken(run, scored, environment="TRAINING") == {names.LABEL}
-    assert broken(run, scored) == {names.LABEL}
+    assert broken(run, scored, environment="TRAINING") == {contract.LABEL}
+    assert broken(run, scored) == {contract.LABEL}
     assert broken(run, stats(), environment="TRAINING") == set()
     # No skew comparator asks served data for labels.
     served = tfdv.validate_statistics(stats(), run, serving_statistics=scored)
@@ -55,7 +60,7 @@ def test_the_comparators_of_the_file_are_the_defaults_of_the_config(curated):
     drift = {f.name: v for f in curated.feature if (v := comparator(f.drift_comparator))}
     skew = {f.name: v for f in curated.feature if (v := comparator(f.skew_comparator))}
     assert drift == DRIFT
-    assert skew == {name: value for name, value in DRIFT.items() if name != names.TEXT}
+    assert skew == {name: value for name, value in DRIFT.items() if name != contract.TEXT}
 
 
 def test_differences_are_told_aspect_by_aspect(curated):
@@ -70,8 +75,8 @@ def test_differences_are_told_aspect_by_aspect(curated):
     assert told["image/height", "range"] == ("32 to 30000", "any")
     assert told["patient/age", "feature"] == ("known", "not in the data")
     assert told["new", "feature"] == ("unknown", "in the data")
-    assert not [key for key in told if key[0] in (names.IMAGE, names.LABEL)]
-    assert (names.TEXT, "values") not in told
+    assert not [key for key in told if key[0] in (contract.IMAGE, contract.LABEL)]
+    assert (contract.TEXT, "values") not in told
     assert schemas.differences(curated, curated) == []
 
 
@@ -81,8 +86,8 @@ def test_a_relaxed_schema_accepts_the_data_and_keeps_the_rest(curated):
     run = schemas.resolved(relaxed, CLASSES)
     assert schemas.anomalies(schemas.resolved(curated, CLASSES), splits) != {}
     assert schemas.anomalies(run, splits) == {}
-    assert set(tfdv.get_domain(relaxed, names.VIEW).value) == {"PA", "AP", "LL", "XX", "YY"}
-    assert tfdv.get_feature(relaxed, names.MEAN).float_domain.max == 300
+    assert set(tfdv.get_domain(relaxed, contract.VIEW).value) == {"PA", "AP", "LL", "XX", "YY"}
+    assert tfdv.get_feature(relaxed, contract.MEAN).float_domain.max == 300
     assert relaxed.default_environment == ["TRAINING", "SERVING"]
     assert relaxed.tensor_representation_group == curated.tensor_representation_group
     for before, after in zip(curated.feature, relaxed.feature, strict=True):
@@ -102,7 +107,7 @@ def test_an_empty_split_relaxes_nothing(curated):
 @pytest.mark.parametrize("had", [None, "own", "shared"])
 def test_classes_are_not_learnt_from_the_data(curated, had):
     """They are the config's: other ones stay anomalies, whatever the schema says of labels."""
-    text = tfdv.get_feature(curated, names.TEXT)
+    text = tfdv.get_feature(curated, contract.TEXT)
     if had == "own":
         text.string_domain.value.append("OTHER")
     elif had == "shared":
@@ -111,7 +116,7 @@ def test_classes_are_not_learnt_from_the_data(curated, had):
     statistics = [stats(image__class__text=[b"NORMAL", b"strange"])]
     assert schemas.relaxed(curated, statistics) == curated
     left = schemas.anomalies(schemas.resolved(curated, CLASSES), statistics)
-    assert list(left) == [names.TEXT]
+    assert list(left) == [contract.TEXT]
     del curated.feature[:]
     assert "NORMAL" not in text_format.MessageToString(schemas.relaxed(curated, [stats()]))
 

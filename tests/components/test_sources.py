@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tfxray.components import sources
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline.config_file import load
 
 CLASSES = ("NORMAL", "PNEUMONIA")

@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxray.components import batches, names, transfer
+from tfxray.components import batches, transfer
+from tfxray.components.common import contract
 from tfxray.components.transform import first
 
 WIDTH = 4
 SPEC = {
-    names.EMBEDDING: tf.io.FixedLenFeature([WIDTH], tf.float32),
-    names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
-    names.KEY: tf.io.FixedLenFeature([1], tf.int64),
+    contract.EMBEDDING: tf.io.FixedLenFeature([WIDTH], tf.float32),
+    contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+    contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
 }
 KNOWN = {
-    names.HOSPITAL: tf.io.FixedLenFeature([1], tf.string),
-    names.OWNER: tf.io.FixedLenFeature([1], tf.int64),
+    contract.HOSPITAL: tf.io.FixedLenFeature([1], tf.string),
+    contract.OWNER: tf.io.FixedLenFeature([1], tf.int64),
 }
 
 
@@ -35,13 +36,13 @@ def split(folder, sites, seed, known=True):
                 own = [tf.train.Feature(int64_list=tf.train.Int64List(value=[v]))
                        for v in (label, 2 * owner + number % 2, owner)]  # fmt: skip
                 features = {
-                    names.EMBEDDING: tf.train.Feature(
+                    contract.EMBEDDING: tf.train.Feature(
                         float_list=tf.train.FloatList(value=embedding)
                     ),
-                    names.HOSPITAL: tf.train.Feature(
+                    contract.HOSPITAL: tf.train.Feature(
                         bytes_list=tf.train.BytesList(value=[site.encode("latin-1")])
                     ),
-                    **dict(zip((names.TARGET, names.KEY, names.OWNER), own, strict=True)),
+                    **dict(zip((contract.TARGET, contract.KEY, contract.OWNER), own, strict=True)),
                 }
                 example = tf.train.Example(features=tf.train.Features(feature=features))
                 out.write(example.SerializeToString())

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxray.components import batches, names, trainer, tuning
-from tfxray.components.errors import UserError
+from tfxray.components import batches, trainer, tuning
+from tfxray.components.common import contract
+from tfxray.components.common.errors import UserError
 from tfxray.components.spaces import Space
 from tfxray.components.tuning import Plan
 from tfxray.pipeline import config_file, pipeline
@@ -26,17 +27,17 @@ def splits(tmp_path_factory):
             for i in range(count):
                 values = rng.normal(0.7 * (i % 2), 1, WIDTH)
                 writer.write(tf.train.Example(features=tf.train.Features(feature={
-                    names.EMBEDDING: tf.train.Feature(
+                    contract.EMBEDDING: tf.train.Feature(
                         float_list=tf.train.FloatList(value=values)),
-                    names.TARGET: tf.train.Feature(
+                    contract.TARGET: tf.train.Feature(
                         int64_list=tf.train.Int64List(value=[i % 2])),
-                    names.KEY: tf.train.Feature(
+                    contract.KEY: tf.train.Feature(
                         int64_list=tf.train.Int64List(value=[i])),
                 })).SerializeToString())  # fmt: skip
     spec = {
-        names.EMBEDDING: tf.io.FixedLenFeature([WIDTH], tf.float32),
-        names.TARGET: tf.io.FixedLenFeature([1], tf.int64),
-        names.KEY: tf.io.FixedLenFeature([1], tf.int64),
+        contract.EMBEDDING: tf.io.FixedLenFeature([WIDTH], tf.float32),
+        contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+        contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
     }
     read = [batches.Examples([str(folder / f"{s}.gz")], spec, 32) for s in ("train", "eval")]
     return trainer.Splits(*read)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.scorer import export
-from tfxray.components import progress
+from tfxray.components.common import progress
 
 
 @pytest.fixture

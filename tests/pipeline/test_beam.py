@@ -8,8 +8,9 @@ from apache_beam.options import pipeline_options as beam
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from tests.conftest import ROOT
-from tfxray.components import beam_options, compat, ingest
-from tfxray.components.errors import UserError
+from tfxray.components import ingest
+from tfxray.components.common import beam_options, compat
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import config_file, launch, pipeline
 
 SNIPPETS = [
@@ -66,11 +67,11 @@ def test_the_options_reach_every_job(options, small_config, tmp_path, tfxray, mo
     graph = pipeline.create_pipeline(config_file.load(path), records, places, None)
     found = beam_arguments(launch.compile_run(graph, "one"))
     assert found.keys() == JOBS
-    assert all(arguments == beam_options.arguments(options) for arguments in found.values()), found
+    assert all(arguments == beam_options.complete(options) for arguments in found.values()), found
     direct = "--direct_running_mode=multi_processing" in options
     named = [*compat.in_process(), "--sdk_container_image=none"] if direct else []
-    assert beam_options.arguments(options) == [*options, *named]
-    assert bool(beam_options.arguments([])) == bool(compat.in_process())
+    assert beam_options.complete(options) == [*options, *named]
+    assert bool(beam_options.complete([])) == bool(compat.in_process())
 
     given = {}
 
@@ -113,6 +114,6 @@ def test_an_option_that_beam_would_drop_is_refused(options, message):
 def test_processes_of_our_own_read_images_only_where_beam_works_in_this_process():
     assert beam_options.in_this_process(beam_options.parse([]))
     assert beam_options.in_this_process(beam_options.parse(["--temp_location=gs://b/tmp"]))
-    assert beam_options.in_this_process(beam_options.parse(beam_options.arguments([])))
+    assert beam_options.in_this_process(beam_options.parse(beam_options.complete([])))
     for options in SNIPPETS:
         assert not beam_options.in_this_process(beam_options.parse(options))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.conftest import DEMO
-from tfxray.components import code_digest
+from tfxray.components.common import code_digest
 from tfxray.pipeline import cache_key, launch, metadata_store, pipeline
 from tfxray.pipeline.config_file import load
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import config_file as config
 
 ROOT = Path(__file__).parent.parent.parent

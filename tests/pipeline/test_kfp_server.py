@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import DEMO
 from tests.kfp_fake import Fault, serving
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import kfp_access, kfp_server
 
 TOKEN = "s3cret-t0ken"

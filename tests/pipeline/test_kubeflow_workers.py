@@ -7,7 +7,7 @@ import yaml
 from kubernetes import client
 
 from tfxray.components import cluster
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import kubeflow, kubeflow_workers
 from tfxray.pipeline.config_file import load
 

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 
 from tests import mariadb
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import metadata_store
 
 # Says when it has the lock; publishes when it is told to, as far as the fence lets it.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 from tfxray.pipeline import launch, metadata_store, partial, pipeline
 from tfxray.pipeline.config_file import load
 from tfxray.pipeline.nodes import NODES, Part

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tfxray.components import names, progress
+from tfxray.components.common import progress
 from tfxray.pipeline import watch
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -31,7 +31,7 @@ def test_the_splits_of_a_node_have_their_share(examples):
 def test_what_is_read_is_told(examples, monkeypatch, caplog):
     monkeypatch.setattr(watch, "_EVERY", 0.02)
     monkeypatch.setattr(progress, "_INTERVAL", 0.0)
-    caplog.set_level(logging.INFO, logger=names.PROGRESS)
+    caplog.set_level(logging.INFO, logger=progress.LOGGER)
     files, _ = watch.share(str(examples), watch.SPLITS["Transform"])
 
     def lines_after(action):
@@ -54,7 +54,7 @@ def test_what_is_read_is_told(examples, monkeypatch, caplog):
 
 
 def test_nothing_to_read_tells_nothing(examples, caplog):
-    caplog.set_level(logging.INFO, logger=names.PROGRESS)
+    caplog.set_level(logging.INFO, logger=progress.LOGGER)
     with watch.reading({}, 0):
         pass
     assert caplog.messages == []

@@ -9,7 +9,7 @@ import pytest
 
 import tfxray.components
 from tests.conftest import ROOT
-from tfxray.components import code_digest
+from tfxray.components.common import code_digest
 
 # Modules that do what is cached, and one that none of them imports.
 ENTRIES = (

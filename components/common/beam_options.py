@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from tfxray.components import compat
-from tfxray.components.errors import UserError
+from tfxray.components.common import compat
+from tfxray.components.common.errors import UserError
 
 _SWITCHING = ("direct", "switchingdirect")
 _DIRECT = (*_SWITCHING, "bundlebaseddirect", "fnapi")
@@ -15,7 +15,7 @@ _DIRECT = (*_SWITCHING, "bundlebaseddirect", "fnapi")
 _KNOWN = (*_DIRECT, "dataflow")
 
 
-def arguments(options: Sequence[str]) -> list[str]:
+def complete(options: Sequence[str]) -> list[str]:
     """Options as TFX is given them, and Beam.
 
     Told anything at all, TFX packs itself up for far workers, two seconds for each job, unless they

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from tfxray.components.errors import UserError
+from tfxray.components.common.errors import UserError
 
 StrPath = str | os.PathLike[str]
 
@@ -38,12 +38,12 @@ def is_local(path: StrPath) -> bool:
     return "://" not in os.fspath(path)
 
 
-def absolute(path: str) -> str:
+def absolute_path(path: str) -> str:
     """The same path, for a process in another folder; what is not local is so already."""
     return os.path.realpath(path) if is_local(path) else path
 
 
-def listed(folder: str, limit: int | None = None) -> list[File]:
+def list_files(folder: str, limit: int | None = None) -> list[File]:
     """All files below a folder that is not local, sorted by name.
 
     Args:
@@ -75,10 +75,10 @@ def listed(folder: str, limit: int | None = None) -> list[File]:
     return sorted(file for file in files if file.name and not file.name.endswith("/"))
 
 
-def names(folder: str) -> list[str]:
+def list_names(folder: str) -> list[str]:
     """The names of all files below a folder, sorted."""
     if not is_local(folder):
-        return [file.name for file in listed(folder)]
+        return [file.name for file in list_files(folder)]
     return sorted(
         os.path.relpath(os.path.join(parent, name), folder)
         for parent, _, inside in os.walk(folder)
@@ -88,7 +88,7 @@ def names(folder: str) -> list[str]:
 
 def is_folder(path: str) -> bool:
     """Whether there is a folder; where there are none but in names, one that holds a file."""
-    return os.path.isdir(path) if is_local(path) else bool(listed(path, limit=1))
+    return os.path.isdir(path) if is_local(path) else bool(list_files(path, limit=1))
 
 
 def is_file(path: str) -> bool:
@@ -115,20 +115,20 @@ def open_file(path: str) -> BinaryIO:
     return opened
 
 
-def write(path: str, content: bytes) -> None:
+def write_file(path: str, content: bytes) -> None:
     """Writes a file."""
-    with create(path) as file:
+    with create_file(path) as file:
         file.write(content)
 
 
 @contextlib.contextmanager
-def table(path: str, columns: Sequence[str]) -> Iterator[Any]:
+def write_table(path: str, columns: Sequence[str]) -> Iterator[Any]:
     """A CSV file, as the `csv.writer` of its rows.
 
     Names go in as the file system has them: they need not be UTF-8.
     """
     with (
-        create(path) as file,
+        create_file(path) as file,
         io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text,
     ):
         writer = csv.writer(text)
@@ -156,22 +156,22 @@ def local_copy(path: str) -> Iterator[str]:
         yield copy
 
 
-def put(local: str, path: str) -> None:
+def put_file(local: str, path: str) -> None:
     """Moves a file of this machine to a path, in the place of what is there."""
     if is_local(path):
         shutil.move(local, path)
         return
-    with open(local, "rb") as source, create(path) as target:
+    with open(local, "rb") as source, create_file(path) as target:
         shutil.copyfileobj(source, target)
     os.unlink(local)
 
 
-def remove(folder: str) -> None:
+def remove_folder(folder: str) -> None:
     """Removes a folder with all that is in it, if it is there."""
     if is_local(folder):
         shutil.rmtree(folder, ignore_errors=True)
         return
-    remove_files(folder, names(folder))
+    remove_files(folder, list_names(folder))
     from apache_beam.io.filesystems import FileSystems
 
     if FileSystems.exists(folder):  # where folders are more than names
@@ -190,7 +190,7 @@ def remove_files(folder: str, below: list[str]) -> None:
         FileSystems.delete(paths)
 
 
-def move(folder: str, target: str, last: str) -> None:
+def move_folder(folder: str, target: str, last: str) -> None:
     """Puts a folder in another's place.
 
     At once where both are local. Elsewhere file by file, `last` at the end: while it is missing,
@@ -208,15 +208,15 @@ def move(folder: str, target: str, last: str) -> None:
         return
     from apache_beam.io.filesystems import FileSystems
 
-    before = names(target)
+    before = list_names(target)
     remove_files(target, [name for name in before if name == last])
     remove_files(target, [name for name in before if name != last])
-    for part in ([name for name in names(folder) if name != last], [last]):
+    for part in ([name for name in list_names(folder) if name != last], [last]):
         sources, targets = ([os.path.join(f, name) for name in part] for f in (folder, target))
         for parent in {os.path.dirname(path) for path in targets}:
             _make(parent)
         FileSystems.rename(sources, targets)
-    remove(folder)
+    remove_folder(folder)
 
 
 def _make(folder: str) -> None:
@@ -227,7 +227,7 @@ def _make(folder: str) -> None:
         FileSystems.mkdirs(folder)
 
 
-def create(path: str) -> BinaryIO:
+def create_file(path: str) -> BinaryIO:
     """Opens a file to write it anew."""
     if is_local(path):
         return open(path, "wb")

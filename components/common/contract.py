@@ -1,4 +1,4 @@
-"""The data contract's names, and what other rooms share by name."""
+"""The data contract: features of the records, outputs of Transform and of the served model."""
 
 IMAGE = "image/encoded"
 FORMAT = "image/format"
@@ -51,26 +51,5 @@ UNLIKE = "unlike"  # whether it is further than they are
 SIGNATURE_EXAMPLES = "serving_default"
 SIGNATURE_BYTES = "serving_bytes"
 
-# What Trainer leaves beside TensorBoard's logs.
-HISTORY = "history.json"
-METRICS = "metrics.json"
-DECISION = "decision.json"
-TRANSFER = "transfer.json"
-NETWORK = "network.json"
-SCORED = "scored.npz"
-
-# Below the served model's folder: the same network in plain Keras layers, for heat maps. By
-# TensorFlow's convention, assets.extra holds what its own loaders leave alone.
-EXPLAIN = "assets.extra/explain.keras"
+# How heat maps are made; `explain.heat_maps` knows how.
 EXPLAIN_METHODS = ("grad-cam", "integrated-gradients", "shap")
-
-RECORD_SUFFIXES = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
-REJECTS = "rejects.csv"
-REJECT_COLUMNS = ("name", "reason", "detail")
-INGEST_REPORT = "ingest.json"
-PREDICTIONS = "predictions.csv"
-PREDICT_REPORT = "predict.json"
-PARTIAL = ".{}.partial"  # what a folder of records or predictions is called until it is complete
-
-# The logger whose lines a user sees while a node works.
-PROGRESS = "tfxray.progress"

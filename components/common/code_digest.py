@@ -90,8 +90,8 @@ def _source(module: str) -> Path | None:
     """The file of a module; None where the name is something within a module."""
     if not _is_own(module):
         loaded = sys.modules.get(module)
-        path = loaded.__file__ if loaded else None
-        return Path(path) if path and path.endswith(".py") else None
+        file = (loaded.__file__ if loaded else None) or ""
+        return Path(file) if file.endswith(".py") else None
     package, *rest = module.split(".", 2)[1:]
     folder = _FOLDERS.get(f"{OWN}.{package}")
     if folder is None:

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterable, Sequence
 
-from tfxray.components import folders
-from tfxray.components.folders import StrPath
+from tfxray.components.common import filesystem
+from tfxray.components.common.filesystem import StrPath
 
 # A file that cannot be opened, or that lost its mark, is still known by these.
 _EXTENSIONS = {".dcm", ".dicom", ".dic", ".ima"}
@@ -45,9 +45,9 @@ def _is_dicom_file(path: str) -> bool:
     if os.path.splitext(path)[1].lower() in _EXTENSIONS:
         return True
     try:
-        if not folders.is_file(path):  # a pipe would keep us waiting
+        if not filesystem.is_file(path):  # a pipe would keep us waiting
             return False
-        with folders.open_file(path) as file:
+        with filesystem.open_file(path) as file:
             return is_dicom(file.read(132))
     except (OSError, ValueError):
         return False

@@ -4,9 +4,9 @@ import datetime
 import logging
 import time
 
-from tfxray.components import names
-
-log = logging.getLogger(names.PROGRESS)
+# The logger whose lines a user sees while a node works.
+LOGGER = "tfxray.progress"
+log = logging.getLogger(LOGGER)
 
 _INTERVAL = 5.0  # seconds; what takes no longer needs no telling
 

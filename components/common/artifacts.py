@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 from tfx.dsl.io import fileio
 
-from tfxray.components import folders
+from tfxray.components.common import filesystem
 
 
-def inside(folder: str) -> list[str]:
+def list_folder(folder: str) -> list[str]:
     """The names of what lies in a folder, sorted; none where there is no such folder."""
     if not fileio.isdir(folder):
         return []
@@ -19,20 +19,20 @@ def inside(folder: str) -> list[str]:
     return sorted(name.rstrip("/") for name in fileio.listdir(folder) if name.strip("/"))
 
 
-def records(paths: Sequence[str]) -> tf.data.Dataset:
+def record_dataset(paths: Sequence[str]) -> tf.data.Dataset:
     """The records that a node wrote, all of its files alike: compressed where they end in `.gz`."""
     zipped = any(path.endswith(".gz") for path in paths)
     return tf.data.TFRecordDataset(list(paths), "GZIP" if zipped else "")
 
 
 @contextlib.contextmanager
-def to_read(path: str) -> Iterator[str]:
+def local_copy(path: str) -> Iterator[str]:
     """A file of this machine with a file's content, for libraries that know no other.
 
     Args:
         path: The file, which is its own copy where it is local.
     """
-    if folders.is_local(path):
+    if filesystem.is_local(path):
         yield path
         return
     with tempfile.TemporaryDirectory() as scratch:
@@ -42,7 +42,7 @@ def to_read(path: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def to_write(path: str) -> Iterator[str]:
+def local_target(path: str) -> Iterator[str]:
     """A place for a file of this machine, which then goes to a path; not if an error is raised.
 
     Args:

@@ -1,0 +1,22 @@
+"""Files by which one room finds what another has left."""
+
+# What Trainer leaves beside TensorBoard's logs.
+HISTORY = "history.json"
+METRICS = "metrics.json"
+OPERATING_POINT = "operating_point.json"
+SITE_TRANSFER = "site_transfer.json"
+NETWORK = "network.json"
+EXPORT_CHECK = "scored.npz"
+# What tfxray 0.1.0 called them; its runs are still read.
+FORMER = {OPERATING_POINT: "decision.json", SITE_TRANSFER: "transfer.json"}
+
+# Below the served model's folder: the same network in plain Keras layers, for heat maps. By
+# TensorFlow's convention, assets.extra holds what its own loaders leave alone.
+EXPLAIN = "assets.extra/explain.keras"
+
+REJECTS = "rejects.csv"
+REJECT_COLUMNS = ("name", "reason", "detail")
+INGEST_REPORT = "ingest.json"
+PREDICTIONS = "predictions.csv"
+PREDICT_REPORT = "predict.json"
+PARTIAL = ".{}.partial"  # what a folder of records or predictions is called until it is complete
