@@ -16,8 +16,9 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from scipy import stats
 from tensorflow_model_analysis.proto import config_pb2
 
-from tfxray.components import evaluator, intervals
+from tfxray.components import evaluator
 from tfxray.components.common import contract
+from tfxray.components.metrics import intervals
 
 # Images of a test split, and how many such splits are drawn, of which TFMA judges some: it takes
 # seconds for each.

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from tfxray.components import intervals, scores
+from tfxray.components import scores
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
-from tfxray.components.intervals import Estimate
+from tfxray.components.metrics import intervals
+from tfxray.components.metrics.intervals import Estimate
 
 _FEW = 10  # images in common, below which nothing is compared
 

@@ -11,8 +11,9 @@ import pandas as pd
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components import intervals, scores
+from tfxray.components import scores
 from tfxray.components.common import contract
+from tfxray.components.metrics import calibration, intervals
 
 FILE = "gate.json"
 _TOLERANCE = 1e-4  # between the exported model's scores and the trained one's
@@ -166,8 +167,8 @@ def _slices(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Rule]:
 def _calibration(labels: np.ndarray, values: np.ndarray, limit: float) -> Rule:
     error, chance = float("nan"), 0.0
     if len(labels):
-        error = intervals.calibration_error(labels, values)
-        chance = intervals.calibration_by_chance(values)
+        error = calibration.expected_error(labels, values)
+        chance = calibration.error_by_chance(values)
     beyond = error - chance
     passed = bool(beyond <= limit)
     text = (

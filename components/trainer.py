@@ -35,8 +35,8 @@ from tfxray.components.common import artifacts, contract, filenames
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.distortions import Distortions
-from tfxray.components.figures import of_split
 from tfxray.components.fitting import Phase
+from tfxray.components.metrics.split_metrics import measure_split
 
 if TYPE_CHECKING:
     # Importing TFX takes many seconds, and the hosts that train with the chief need none of it.
@@ -261,8 +261,8 @@ def run_fn(fn_args: "FnArgs") -> None:
     body = models.BackboneSpec(**settings["backbone"])
     explainable.write(model, body, decided.temperature, fn_args.serving_model_dir)
     of_splits = {
-        "train": of_split(done.training, splits.training.targets, decided.threshold),
-        "eval": of_split(done.validation, splits.validation.targets, decided.threshold),
+        "train": measure_split(done.training, splits.training.targets, decided.threshold),
+        "eval": measure_split(done.validation, splits.validation.targets, decided.threshold),
     }
     unlike = {"limit": limit, "share": settings["serving"]["unlike_share"]}
     told: dict[str, object] = {

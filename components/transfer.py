@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfxray.components import intervals
 from tfxray.components.batches import Examples
 from tfxray.components.common import contract
+from tfxray.components.metrics import intervals
 
 # Of scikit-learn's penalty, on standardised embeddings; the same for every site, as it must be
 # where sites are compared. Of 10 to 1e-4, AUC is highest with it on the X-rays of the demo.

@@ -12,7 +12,7 @@ from keras_tuner import errors, oracles
 
 from tfxray.components import devices, fitting, trainer
 from tfxray.components.common.errors import UserError
-from tfxray.components.figures import of_split
+from tfxray.components.metrics.split_metrics import measure_split
 from tfxray.components.spaces import Space
 
 # The config as it stands, where the ranges do not hold it; and the search.
@@ -186,7 +186,7 @@ class _Heads(keras_tuner.HyperModel):
         training = self._training(hp)
         trained, _ = training.fit(model, None, logs)
         validation = self._bench.splits.validation
-        figures = of_split(training.scores(trained, validation), validation.targets, 0.5)
+        figures = measure_split(training.scores(trained, validation), validation.targets, 0.5)
         return {self._monitor: figures[self._monitor]}
 
     def _training(self, hp: keras_tuner.HyperParameters) -> trainer.Training:

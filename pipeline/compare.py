@@ -10,7 +10,7 @@ from rich.text import Text
 from tfxray.components import comparison
 from tfxray.components.common.errors import UserError
 from tfxray.components.comparison import Comparison, Judged
-from tfxray.components.intervals import Estimate
+from tfxray.components.metrics.intervals import Estimate
 from tfxray.pipeline import local, outcome
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfxray.components import intervals
 from tfxray.components.judgement import Figure
+from tfxray.components.metrics import intervals
 
 GRID = np.linspace(0, 1, 101)
 _POINTS = 500  # of a curve, at most: what a screen can show
@@ -153,7 +153,7 @@ class Bin:
 def reliability(
     labels: np.ndarray, scores: np.ndarray, patients: np.ndarray, bins: int = 10
 ) -> list[Bin]:
-    """What became of the images of like scores: the bins of `intervals.calibration_error`.
+    """What became of the images of like scores: the bins of `calibration.expected_error`.
 
     Args:
         labels: 0 or 1, [n].

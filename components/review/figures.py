@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from tfxray.components import intervals, scores
+from tfxray.components import scores
 from tfxray.components.common import contract
 from tfxray.components.judgement import OVERALL, Figure, Slice
+from tfxray.components.metrics import calibration, intervals
 from tfxray.components.review import curves
 from tfxray.components.review.evidence import Evidence
 
@@ -123,7 +124,7 @@ def _figures(part: pd.DataFrame, threshold: float) -> dict[str, Figure | None]:
         "precision": share(true, said) if both else None,
         "npv": share(~true, ~said) if both else None,
         "brier": _figure(intervals.mean((score - true) ** 2, patients)),
-        "calibration_error": Figure(intervals.calibration_error(true, score)),
+        "calibration_error": Figure(calibration.expected_error(true, score)),
     }
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tfxray.components import decision, intervals
+from tfxray.components import decision
+from tfxray.components.metrics import calibration
 
 SERVING = {
     "calibrate": True,
@@ -28,8 +29,8 @@ def test_the_temperature_undoes_what_is_too_sure():
     scores, labels = drawn()
     found = fitted(scores, labels)
     assert found.temperature == pytest.approx(3.0, rel=0.1)
-    before = intervals.calibration_error(labels, scores)
-    after = intervals.calibration_error(labels, found.calibrated(scores))
+    before = calibration.expected_error(labels, scores)
+    after = calibration.expected_error(labels, found.calibrated(scores))
     assert before > 0.1 > 0.03 > after
     assert fitted(scores, labels, calibrate=False).temperature == 1
 

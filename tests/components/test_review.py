@@ -13,9 +13,10 @@ from sklearn import metrics
 
 from tests import pages
 from tfxray.components import cases as drawing
-from tfxray.components import intervals, review, scores
+from tfxray.components import review, scores
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
+from tfxray.components.metrics import calibration
 from tfxray.components.review import cases, curves, evidence, figures, threshold, verdict
 from tfxray.components.review.page import fixed
 
@@ -256,7 +257,7 @@ def test_reliability_holds_the_calibration_error():
     label = (random.random(200) < score**2).astype(int)
     bins = curves.reliability(label, score, np.arange(200))
     error = sum(b.images * abs(b.score - b.positives.value) for b in bins) / 200
-    assert error == pytest.approx(intervals.calibration_error(label, score))
+    assert error == pytest.approx(calibration.expected_error(label, score))
 
 
 def test_errors_are_listed_with_their_pictures(known):

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn import metrics
 
 
-def of_split(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, float]:
+def measure_split(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, float]:
     """AUC and the like of a whole split.
 
     Args:

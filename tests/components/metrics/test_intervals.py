@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from tfxray.components import intervals
+from tfxray.components.metrics import calibration, intervals
 
 
 def drawn(rng, patients=80, gap=1.8):
@@ -78,14 +78,14 @@ def test_calibration_error():
     rng = np.random.default_rng(5)
     scores = rng.random(20_000)
     labels = rng.random(20_000) < scores
-    assert intervals.calibration_error(labels, scores) < 0.02
-    assert intervals.calibration_error(labels, scores**3) > 0.2
+    assert calibration.expected_error(labels, scores) < 0.02
+    assert calibration.expected_error(labels, scores**3) > 0.2
 
 
 def test_what_chance_alone_makes_of_the_calibration_error():
     rng = np.random.default_rng(6)
     scores = rng.random(150)
     drawn_errors = [
-        intervals.calibration_error(rng.random(150) < scores, scores) for _ in range(300)
+        calibration.expected_error(rng.random(150) < scores, scores) for _ in range(300)
     ]
-    assert intervals.calibration_by_chance(scores) == pytest.approx(np.mean(drawn_errors), rel=0.1)
+    assert calibration.error_by_chance(scores) == pytest.approx(np.mean(drawn_errors), rel=0.1)
