@@ -20,8 +20,9 @@ import tensorflow as tf
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from tfxray.components import attribution, explainable, models, sample
+from tfxray.components import attribution, explainable, models
 from tfxray.components.common import contract
+from tfxray.components.sample import draw
 
 TRAINED, JUDGED, EXPLAINED, COMPARED, BACKGROUND = 1000, 200, 40, 8, 32
 DRAWN_SIZE = 160
@@ -36,16 +37,16 @@ Method = tuple[int, Callable[[keras.Model, np.ndarray], np.ndarray]]
 EDGE = 0.3
 
 
-def draw(count: int, seed: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def xrays(count: int, seed: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """X-rays as of `tfxray sample`, [n, size, size]; labels; and opacities, boolean like X-rays."""
     rng = np.random.default_rng(seed)
     drawn, labels, places = [], [], []
     for number in range(count):
-        patient = sample.draw_patient(rng, number)
-        label = (sample.NORMAL, sample.PNEUMONIA)[number % 2]
+        patient = draw.draw_patient(rng, number)
+        label = (draw.NORMAL, draw.PNEUMONIA)[number % 2]
         view = str(rng.choice(["PA", "AP"], p=[0.7, 0.3]))
-        findings = sample.draw_findings(rng, label)
-        pixels, mask = sample.draw_xray(rng, patient, view, findings, DRAWN_SIZE)
+        findings = draw.draw_findings(rng, label)
+        pixels, mask = draw.draw_xray(rng, patient, view, findings, DRAWN_SIZE)
         drawn.append(_resized(pixels, size))
         places.append(_resized(mask, size) > EDGE)
         labels.append(number % 2)
@@ -157,9 +158,9 @@ def methods(background: np.ndarray) -> Mapping[str, Method]:
 def measure(mode: str, size: int, weights: str) -> None:
     """Trains, and prints a row for each method."""
     spec = models.BackboneSpec("MobileNetV2", size, weights, {"alpha": 0.35})
-    x, y, _ = draw(TRAINED, 1, size)
+    x, y, _ = xrays(TRAINED, 1, size)
     # Seed 2 is the one that smoothing, baseline and layer were chosen by.
-    x_test, y_test, places = draw(JUDGED, 3, size)
+    x_test, y_test, places = xrays(JUDGED, 3, size)
     model = trained(mode, spec, x, y)
     scores = attribution.Explainer(explainable.explainable(model, spec)).score(x_test)
     auc = roc_auc_score(y_test, scores)

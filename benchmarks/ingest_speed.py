@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfxray.components.sample import write_sample
+from tfxray.components.sample.draw import write_sample
 
 _MEMORY = """
 import resource, sys

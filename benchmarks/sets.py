@@ -22,7 +22,7 @@ Row = tuple[str, str, str]
 
 def drawn(folder: Path, images: int) -> Path:
     """Draws X-rays of 224 pixels."""
-    from tfxray.components.sample import write_sample
+    from tfxray.components.sample.draw import write_sample
 
     write_sample(folder, images, 224, 0)
     return folder

@@ -67,7 +67,7 @@ def draw(folder: Path, images: int, pixels: int) -> Path:
     """Draws a set, with its manifest."""
     from ingest_speed import resized
 
-    from tfxray.components.sample import MANIFEST, write_sample
+    from tfxray.components.sample.draw import MANIFEST, write_sample
 
     write_sample(folder, images, min(pixels, 512), 0)
     if pixels <= 512:

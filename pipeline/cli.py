@@ -57,7 +57,7 @@ def config_command(config: Any) -> None:
 @click.option("--seed", default=0, show_default=True)
 def sample(out: Path, images: int, size: int, seed: int) -> None:
     """Draw a labelled set of chest X-rays, with patients, ages, views and sites."""
-    from tfxray.components.sample import write_sample
+    from tfxray.components.sample.draw import write_sample
 
     try:
         patients = write_sample(out, images, size, seed)

@@ -53,7 +53,7 @@ def find(config: Config, data: str | None, out: StrPath, say: Callable[[str], No
 
 
 def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
-    from tfxray.components.sample import MANIFEST, write_sample
+    from tfxray.components.sample.draw import MANIFEST, write_sample
 
     sample = config.ingest.sample
     assert sample is not None

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tfxray.components import sample
+from tfxray.components.sample import draw
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "configs" / "demo.yaml"
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 drawn X-rays of 96 pixels, in class folders with a manifest."""
     folder = tmp_path_factory.mktemp("drawn")
-    sample.write_sample(folder, images=300, size=96, seed=7)
+    draw.write_sample(folder, images=300, size=96, seed=7)
     return folder
 
 

@@ -10,14 +10,14 @@ import shutil
 import pytest
 
 from tests.conftest import ROOT
-from tfxray.components import sample
+from tfxray.components.sample import draw
 
 
 @pytest.fixture(scope="module")
 def xrays(tmp_path_factory):
     """80 drawn X-rays and whether they are ill."""
     folder = tmp_path_factory.mktemp("xrays")
-    sample.write_sample(folder, images=80, size=64, seed=3)
+    draw.write_sample(folder, images=80, size=64, seed=3)
     with (folder / "manifest.csv").open() as manifest:
         rows = list(csv.DictReader(manifest))
     return [(folder / row["path"], row["label"] != "NORMAL") for row in rows]

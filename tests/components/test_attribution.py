@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfxray.components import attribution, explainable, models, overlay, sample
+from tfxray.components import attribution, explainable, models, overlay
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
+from tfxray.components.sample import draw
 
 SIZE = 96
 BUNDLED = models.BackboneSpec("MobileNetV2", SIZE, "bundled", {"alpha": 0.35})
@@ -21,11 +22,11 @@ def drawn(count, seed, strength=None):
     rng = np.random.default_rng(seed)
     rows = []
     for number in range(count):
-        patient, label = sample.draw_patient(rng, number), number % 2
-        found = sample.draw_findings(rng, (sample.NORMAL, sample.PNEUMONIA)[label])
+        patient, label = draw.draw_patient(rng, number), number % 2
+        found = draw.draw_findings(rng, (draw.NORMAL, draw.PNEUMONIA)[label])
         if strength and label:
-            found = sample.Findings("lobar", strength=strength)
-        pixels, mask = sample.draw_xray(rng, patient, "PA", found, SIZE)
+            found = draw.Findings("lobar", strength=strength)
+        pixels, mask = draw.draw_xray(rng, patient, "PA", found, SIZE)
         rows.append((pixels.astype(np.float32), label, mask > 0.3))
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 

@@ -1,8 +1,9 @@
 import numpy as np
 from PIL import Image
 
-from tfxray.components import images, leakage, sample
+from tfxray.components import images, leakage
 from tfxray.components.leakage import Item
+from tfxray.components.sample import draw
 
 
 def test_a_patient_or_image_in_two_splits_is_found_and_within_one_is_not():
@@ -21,8 +22,8 @@ def test_nearly_identical_images_are_found_and_other_patients_are_not(tmp_path):
     rng = np.random.default_rng(3)
     items = []
     for number in range(30):
-        patient = sample.draw_patient(rng, number)
-        pixels, _ = sample.draw_xray(rng, patient, "PA", sample.Findings(), 160)
+        patient = draw.draw_patient(rng, number)
+        pixels, _ = draw.draw_xray(rng, patient, "PA", draw.Findings(), 160)
         image = Image.fromarray(pixels)
         path = tmp_path / "again.jpeg"
         image.resize((150, 150)).save(path, quality=60)

@@ -9,7 +9,8 @@ from kfp import components
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from tfxray.components import ingest, sample, sources
+from tfxray.components import ingest, sources
+from tfxray.components.sample import draw
 from tfxray.pipeline import kubeflow, kubeflow_config, metadata_store
 from tfxray.pipeline.config_file import load
 from tfxray.pipeline.nodes import NODES
@@ -165,7 +166,7 @@ def test_compile_writes_it(tfxray, small_config, tmp_path):
 
 
 def test_vertex_gets_tfxs_own_package(tfxray, small_config, tmp_path):
-    sample.write_sample(tmp_path / "images", images=40, size=64, seed=1)
+    draw.write_sample(tmp_path / "images", images=40, size=64, seed=1)
     rules = sources.Rules(classes=("NORMAL", "PNEUMONIA"))
     ingest.ingest(tmp_path / "images", tmp_path / "records", rules)
     done = tfxray(

@@ -7,7 +7,8 @@ import shutil
 import pytest
 import yaml
 
-from tfxray.components import sample, schemas
+from tfxray.components import schemas
+from tfxray.components.sample import draw
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_what_cannot_be_shown_is_refused(tfxray, stopped, tmp_path):
 
 
 def test_a_run_whose_schema_is_none_is_refused(tfxray, small_config, tmp_path):
-    sample.write_sample(tmp_path / "data", images=24, size=64, seed=3)
+    draw.write_sample(tmp_path / "data", images=24, size=64, seed=3)
     (tmp_path / "odd.pbtxt").write_text("feature {")
     done = tfxray(
         "run", "--config", small_config, "--data", tmp_path / "data", "--out", tmp_path / "out",
@@ -50,7 +51,7 @@ def test_a_run_whose_schema_is_none_is_refused(tfxray, small_config, tmp_path):
 
 def test_data_that_was_refused_is_looked_at_and_accepted(tfxray, small_config, tmp_path):
     data, out, curated = tmp_path / "data", tmp_path / "out", tmp_path / "my.pbtxt"
-    sample.write_sample(data, images=160, size=64, seed=3)
+    draw.write_sample(data, images=160, size=64, seed=3)
     with (data / "manifest.csv").open() as file:
         rows = list(csv.DictReader(file))
     with (data / "manifest.csv").open("w") as file:

@@ -3,7 +3,7 @@
 The demo then transfers it to a task with other patients and one question, pneumonia or not. To make
 the file again (about 20 minutes on two cores):
 
-    python -m tfxray.components.pretrain --out components/weights/mobilenet_v2_0.35_drawn.weights.h5
+    python -m tfxray.components.sample.pretrain --out mobilenet_v2_0.35_drawn.weights.h5
 
 The figures of the file in the repository stand in components/weights/README.md.
 """
@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from tfxray.components.sample import OPACITIES, Findings, draw_patient, draw_xray
+from tfxray.components.sample.draw import OPACITIES, Findings, draw_patient, draw_xray
 
 FINDINGS = ("effusion", "cardiomegaly", "nodule", "pneumothorax", *OPACITIES)
 SIZE = 96

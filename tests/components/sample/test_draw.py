@@ -3,12 +3,12 @@ import csv
 import numpy as np
 from PIL import Image
 
-from tfxray.components import sample
+from tfxray.components.sample import draw
 
 
 def test_the_same_seed_draws_the_same_images_and_another_does_not(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        sample.write_sample(tmp_path / name, images=6, size=64, seed=seed)
+        draw.write_sample(tmp_path / name, images=6, size=64, seed=seed)
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*"))
     same = [(tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files]
     other = (tmp_path / "c" / "manifest.csv").read_bytes()
@@ -31,12 +31,12 @@ def test_the_manifest_lists_patients_of_two_sites_with_several_images(drawn):
 
 def test_an_opacity_brightens_the_lung_where_its_mask_says():
     rng = np.random.default_rng(0)
-    patient = sample.draw_patient(rng, 0)
-    for kind in sample.OPACITIES:
-        found = sample.Findings(opacity=kind, strength=0.4)
-        with_it, mask = sample.draw_xray(np.random.default_rng(5), patient, "PA", found, 128)
-        without, none = sample.draw_xray(
-            np.random.default_rng(5), patient, "PA", sample.Findings(), 128
+    patient = draw.draw_patient(rng, 0)
+    for kind in draw.OPACITIES:
+        found = draw.Findings(opacity=kind, strength=0.4)
+        with_it, mask = draw.draw_xray(np.random.default_rng(5), patient, "PA", found, 128)
+        without, none = draw.draw_xray(
+            np.random.default_rng(5), patient, "PA", draw.Findings(), 128
         )
         inside = mask > 0.5
         assert not none.any()
