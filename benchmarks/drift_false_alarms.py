@@ -21,8 +21,9 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
-from tfxray.components import drift, ingest, sources
+from tfxray.components import drift
 from tfxray.components.common import artifacts, contract
+from tfxray.components.ingest import job, labelling
 from tfxray.components.sample import draw
 from tfxray.pipeline.config import DRIFT
 
@@ -35,7 +36,7 @@ def drawn() -> list[str]:
     """Draws 10,500 X-rays at 96 pixels."""
     folder = Path(tempfile.mkdtemp())
     draw.write_sample(folder / "images", images=10_500, size=96, seed=5)
-    ingest.ingest(folder / "images", folder / "records", sources.Rules())
+    job.ingest(folder / "images", folder / "records", labelling.Rules())
     return glob.glob(f"{folder}/records/*.tfrecord")
 
 

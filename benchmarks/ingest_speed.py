@@ -28,8 +28,8 @@ from tfxray.components.sample.draw import write_sample
 _MEMORY = """
 import resource, sys
 from pathlib import Path
-from tfxray.components import ingest, sources
-report = ingest.ingest(Path(sys.argv[1]), Path(sys.argv[2]), sources.Rules(manifest=None))
+from tfxray.components.ingest import job, labelling
+report = job.ingest(Path(sys.argv[1]), Path(sys.argv[2]), labelling.Rules(manifest=None))
 print(sum(report.written.values()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
@@ -59,10 +59,10 @@ def resized(source: Path, folder: Path, size: int) -> Path:
 
 def speed(source: Path, rounds: int) -> None:
     """Prints images per second of both, and their ratio."""
-    from tfxray.components import ingest, sources
+    from tfxray.components.ingest import job, labelling
 
     files = [str(p) for p in sorted(source.rglob("*")) if p.suffix in (".jpeg", ".jpg", ".png")]
-    rules = sources.Rules(tolerated=1.0, ignore_given=True)
+    rules = labelling.Rules(tolerated=1.0, ignore_given=True)
     bare, ours = [], []
     with tempfile.TemporaryDirectory() as out, ProcessPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(decode, files[:100]))
@@ -70,7 +70,7 @@ def speed(source: Path, rounds: int) -> None:
             start = time.perf_counter()
             list(pool.map(decode, files, chunksize=32))
             middle = time.perf_counter()
-            ingest.ingest(source, Path(out) / "records", rules, processes=os.cpu_count() or 1)
+            job.ingest(source, Path(out) / "records", rules, processes=os.cpu_count() or 1)
             end = time.perf_counter()
             if turn:  # the first warms the file cache and Beam up
                 bare.append(len(files) / (middle - start))

@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
-from tfxray.components import files, images
 from tfxray.components.common import artifacts, contract
+from tfxray.components.ingest import image, loader
 
 _SIZE = 256
 Kind = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -183,13 +183,13 @@ def main() -> None:
     heads = ("kind", "AUROC", *flags, "score < 0.1 or > 0.9")
     print(f"| {' | '.join(heads)} |")
     print("|---|---|---|---|---|")
-    pixels = [images.decode_grey(encoded)[1] for encoded in usual]
+    pixels = [image.decode_grey(encoded)[1] for encoded in usual]
     groups = {kind: [png(make(own, rng)) for own in pixels] for kind, make in KINDS.items()}
     for other in arguments.others:
         name, folder = other.split("=", 1)
         paths = sorted(p for p in Path(folder).rglob("*") if p.suffix in (".png", ".jpeg", ".jpg"))
         chosen = rng.choice(len(paths), min(len(paths), len(usual)), replace=False)
-        groups[name] = [files.read(paths[i].read_bytes())[0].encoded for i in chosen]
+        groups[name] = [loader.read_file(paths[i].read_bytes())[0].encoded for i in chosen]
     for kind, encoded in groups.items():
         far, marked, scores = measured(encoded)
         truth = np.r_[np.zeros(len(near)), np.ones(len(far))]

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfxray.components import images, parts, scoring
+from tfxray.components import parts, scoring
 from tfxray.components.common import (
     beam_options,
     code_digest,
@@ -26,6 +26,7 @@ from tfxray.components.common import (
 )
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.ingest import image
 from tfxray.components.predict import Model, find_model
 
 _FORMAT = 1  # of a part's result
@@ -82,7 +83,7 @@ class Job:
         out: StrPath,
         model: StrPath,
         force: bool = False,
-        max_pixels: int = images.MAX_PIXELS,
+        max_pixels: int = image.MAX_PIXELS,
         features: Mapping[str, str] | None = None,
     ):
         """Looks at what there is to do.
@@ -223,7 +224,7 @@ def _fingerprint(model: str) -> str:
 
 def _operating_point(model: Model) -> tuple[list[str], float]:
     """Classes and threshold, which are told with any image, such as a black one."""
-    found = model.outputs([images.png(np.zeros((64, 64), np.uint8))])
+    found = model.outputs([image.encode_png(np.zeros((64, 64), np.uint8))])
     return [name.decode() for name in found[contract.CLASSES][0]], float(
         found[contract.THRESHOLD][0]
     )

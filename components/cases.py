@@ -18,10 +18,12 @@ from PIL import Image
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components import attribution, images, overlay, scores, transform
+from tfxray.components import attribution, overlay, scores, transform
 from tfxray.components.common import artifacts, contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.ingest import rejects
+from tfxray.components.ingest.image import decode_grey
 
 FILE = "pictures.json"
 MISSED, ALARMS, DOUBTFUL, AGAINST = "missed", "alarms", "doubtful", "against"
@@ -118,8 +120,8 @@ def _encoded(records: Sequence[str], files: set[str], digests: set[str]) -> dict
 
 def _thumbnail(encoded: bytes) -> Image.Image | None:
     try:
-        _, pixels = images.decode_grey(encoded)
-    except images.Rejected:
+        _, pixels = decode_grey(encoded)
+    except rejects.Rejected:
         return None
     image = Image.fromarray(pixels)
     image.thumbnail((_SIDE, _SIDE))

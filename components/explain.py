@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
-from tfxray.components import attribution, files, images, overlay, predict, transform
+from tfxray.components import attribution, overlay, predict, transform
 from tfxray.components.common import artifacts, contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.ingest import loader, rejects
+from tfxray.components.ingest.image import decode_grey
 
 # Images that SHAP compares with; more change little and take no longer.
 BACKGROUND = 32
@@ -79,7 +81,7 @@ def explain(
         compared = training_images(folder, background, explainer.size)
     heat = explainer.heat(pixels, method, compared)[0]
     caption = _caption(class_name, served, method, explainer.cells, bool(heat.any()))
-    _, drawn = images.decode_grey(encoded)
+    _, drawn = decode_grey(encoded)
     _write(overlay.figure(drawn, heat, caption), out)
     return Explanation(str(image), folder, method, class_name, served, str(out))
 
@@ -109,11 +111,11 @@ def _read(image: Path) -> bytes:
     if not image.is_file():  # a pipe would keep us waiting
         raise UserError(f"{image}: no such file")
     try:
-        return files.read(image.read_bytes())[0].encoded
+        return loader.read_file(image.read_bytes())[0].encoded
     except OSError as error:
         raise UserError(f"{image}: {error.strerror or error}") from None
     except Exception as error:
-        raise UserError(f"{image}: {images.rejected(error)}") from None
+        raise UserError(f"{image}: {rejects.as_reject(error)}") from None
 
 
 def _served(folder: str, encoded: bytes) -> tuple[str, float]:
@@ -161,12 +163,12 @@ def _of_folder(given: Path, rng: np.random.Generator) -> list[bytes]:
         for parent, _, inside in os.walk(given)
         for name in inside
     )
-    source = files.Folder(str(given))
+    source = loader.Folder(str(given))
     found: list[bytes] = []
     for place in rng.permutation(len(paths))[:_LOOKED_AT]:
         if (given / paths[place]).is_file():  # a pipe would keep us waiting
             loaded = source.load(paths[place])
-            found += [] if isinstance(loaded, images.Rejected) else [loaded[0].encoded]
+            found += [] if isinstance(loaded, rejects.Rejected) else [loaded[0].encoded]
         if len(found) == BACKGROUND:
             break
     return found

@@ -13,9 +13,9 @@ import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfxray.components import files, images, records, scan, sources
 from tfxray.components.common import contract, filesystem
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.ingest import image, labelling, loader, record_check, rejects, tfrecords
 
 SIZE = 1000  # images: seconds of work, which is what a kill costs
 BATCH = 64  # what the served graph computes at once
@@ -24,7 +24,7 @@ _TASK = 8
 _READERS = 8  # threads: of a file elsewhere, most of reading is waiting
 
 Item = tuple[str, bytes]  # an image file's name, or a record's place and content
-Read = tuple[str, bytes | images.Rejected]
+Read = tuple[str, bytes | rejects.Rejected]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Source:
     """
 
     folder: str
-    max_pixels: int = images.MAX_PIXELS
+    max_pixels: int = image.MAX_PIXELS
     features: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def parts(self, settings: Sequence[Any]) -> list[Part]:
@@ -70,9 +70,9 @@ class Source:
             UserError: No folder, or a damaged file of records.
         """
         given = [*settings, self.max_pixels, sorted(self.features.items())]
-        if held := records.listed(self.folder):
+        if held := tfrecords.list_records(self.folder):
             return list(self._of_records(held, given))
-        listed = sources.images(self.folder)
+        listed = labelling.list_images(self.folder)
         stamp = _stamps(self.folder)
         chunks = (listed[i : i + SIZE] for i in range(0, len(listed), SIZE))
         return [
@@ -85,7 +85,7 @@ class Source:
         for file in held:
             path = os.path.join(self.folder, file)
             with filesystem.local_copy(path) as local:
-                count = sum(1 for _ in scan.numbered(local, path))
+                count = sum(1 for _ in record_check.number_records(local, path))
             for start in range(0, count, SIZE):
                 key = digest([given, file, stamp(file), start])
                 yield Part(key, min(SIZE, count - start), file=file, start=start)
@@ -102,10 +102,12 @@ class Source:
             Each part, and its images with their names: as TensorFlow takes them, or why they
             cannot be used.
         """
-        folder = files.Folder(self.folder, self.max_pixels)
+        folder = loader.Folder(self.folder, self.max_pixels)
 
         def of_file(name: str) -> Read:
-            return name, _tried(lambda: files.as_taken(folder.content(name), self.max_pixels))
+            return name, _tried(
+                lambda: loader.decodable_file(folder.content(name), self.max_pixels)
+            )
 
         with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
             if not parts[0].file:
@@ -114,7 +116,7 @@ class Source:
                 return
             path = os.path.join(self.folder, parts[0].file)
             with filesystem.local_copy(path) as local:
-                numbered = scan.numbered(local, path)
+                numbered = record_check.number_records(local, path)
                 position = 0
                 for part in parts:
                     skipped, position = part.start - position, part.start + part.images
@@ -125,13 +127,13 @@ class Source:
     def _of_record(self, item: Item) -> Read:
         name, record = item
         try:
-            found = scan.values(record, self.features)
+            found = record_check.read_values(record, self.features)
         except Exception as error:
-            return name, images.rejected(error)
+            return name, rejects.as_reject(error)
         name, encoded = str(found.get(contract.FILENAME) or name), found.get(contract.IMAGE)
         if not isinstance(encoded, bytes):
-            return name, images.Rejected("empty", "the record holds no image")
-        return name, _tried(lambda: files.as_taken(encoded, self.max_pixels))
+            return name, rejects.Rejected("empty", "the record holds no image")
+        return name, _tried(lambda: loader.decodable_file(encoded, self.max_pixels))
 
 
 def grouped(parts: Sequence[Part]) -> list[list[Part]]:
@@ -145,11 +147,11 @@ def digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _tried(read: Callable[[], bytes]) -> bytes | images.Rejected:
+def _tried(read: Callable[[], bytes]) -> bytes | rejects.Rejected:
     try:
         return read()
     except Exception as error:
-        return images.rejected(error)
+        return rejects.as_reject(error)
 
 
 def _ahead(

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from tfx.dsl.io import fileio
 
-from tfxray.components import files, images
 from tfxray.components.common import artifacts, contract, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.ingest import image, loader, rejects
 
 _BATCH = 32
 
@@ -113,11 +113,11 @@ class Model:
 
     def predict(
         self, read: Sequence[tuple[str, bytes]], force: bool
-    ) -> list[Prediction | images.Rejected]:
+    ) -> list[Prediction | rejects.Rejected]:
         """Scores images.
 
         Args:
-            read: Paths, and JPEG or PNG as `images.as_taken` gives it.
+            read: Paths, and JPEG or PNG as `image.decodable` gives it.
             force: See `predict`.
 
         Returns:
@@ -159,14 +159,14 @@ def _batch(paths: Sequence[str], model: Model, force: bool) -> list[Prediction]:
     for path in paths:
         try:
             with filesystem.open_file(path) as file:
-                read[path] = files.read(file.read())[0].encoded
+                read[path] = loader.read_file(file.read())[0].encoded
         except OSError as error:
             done[path] = Prediction(path, error=error.strerror or str(error))
         except Exception as error:
-            done[path] = Prediction(path, error=str(images.rejected(error)))
+            done[path] = Prediction(path, error=str(rejects.as_reject(error)))
     if read:
         for path, found in zip(read, model.predict(list(read.items()), force), strict=True):
-            if isinstance(found, images.Rejected):
+            if isinstance(found, rejects.Rejected):
                 found = Prediction(path, error=str(found))
             done[path] = found
     return [done[path] for path in paths]
@@ -193,10 +193,10 @@ def _prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Predictio
     )
 
 
-def _damage(encoded: bytes, error: Exception) -> images.Rejected:
+def _damage(encoded: bytes, error: Exception) -> rejects.Rejected:
     """Why TensorFlow could not decode an image, in ingest's words where ingest would see it."""
     try:
-        images.decode_grey(encoded)
-    except images.Rejected as rejected:
+        image.decode_grey(encoded)
+    except rejects.Rejected as rejected:
         return rejected
-    return images.rejected(error)
+    return rejects.as_reject(error)

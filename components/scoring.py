@@ -16,8 +16,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from tfxray.components import images, parts
+from tfxray.components import parts
 from tfxray.components.common import filesystem, progress
+from tfxray.components.ingest import rejects
 from tfxray.components.predict import Model, Prediction
 
 COLUMNS = ("name", "label", "score", "threshold", "distance", "unlike")
@@ -110,7 +111,7 @@ class Score(beam.DoFn):
     def _lines(self, batch: list[parts.Read]) -> Iterator[Sequence[Any]]:
         usable = []
         for name, encoded in batch:
-            if isinstance(encoded, images.Rejected):
+            if isinstance(encoded, rejects.Rejected):
                 yield _reject(name, encoded)
             else:
                 usable.append((name, encoded))
@@ -120,7 +121,7 @@ class Score(beam.DoFn):
     def _scored(self, usable: list[tuple[str, bytes]]) -> Iterator[Sequence[Any]]:
         found = self._model.predict(usable, self._work.force)
         for (name, _), told in zip(usable, found, strict=True):
-            if isinstance(told, images.Rejected):
+            if isinstance(told, rejects.Rejected):
                 yield _reject(name, told)
             else:
                 yield _row(told, self._work.positive)
@@ -134,5 +135,5 @@ def _row(found: Prediction, positive: str) -> Sequence[Any]:
     return kind, found.path, found.label or "", score, *measured, unlike
 
 
-def _reject(name: str, rejected: images.Rejected) -> Sequence[Any]:
+def _reject(name: str, rejected: rejects.Rejected) -> Sequence[Any]:
     return REJECTED, name, rejected.code, rejected.detail

@@ -86,20 +86,22 @@ def ingest(
     log: Path | None,
 ) -> None:
     """Write images, or TFRecords under other names, as TFRecords by the data contract."""
-    from tfxray.components import records, sources
+    from tfxray.components.ingest import labelling, tfrecords
     from tfxray.pipeline import data
     from tfxray.pipeline.screen import Screen, output_to, progress_on
 
-    rules = data.rules(config) if config else sources.Rules()
+    rules = data.rules(config) if config else labelling.Rules()
     given = {"manifest": manifest, "pattern": pattern}
     if classes:
         given["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]
     rules = dataclasses.replace(rules, **{k: v for k, v in given.items() if v})  # type: ignore[arg-type]
     with progress_on(Screen()), output_to(log or Path(os.devnull)):
         with process.without_keras():
-            from tfxray.components import ingest as job
+            from tfxray.components.ingest import job
 
-        foreign = dict(config.ingest.features) if config and records.holds_records(source) else None
+        foreign = (
+            dict(config.ingest.features) if config and tfrecords.holds_records(source) else None
+        )
         report = job.ingest(
             source,
             out,

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxray.components import records, sources
 from tfxray.components.common import code_digest, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.ingest import labelling, tfrecords
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.screen import PROGRESS_INDENT
 
-_JOB = "tfxray.components.ingest"  # by its name, since to import it takes Beam, and seconds
+_JOB = "tfxray.components.ingest.job"  # by its name, since to import it takes Beam, and seconds
 _APPLIED = {"max_rejected"}  # of `validation`, while images are ingested
 
 
@@ -47,7 +47,7 @@ def find(config: Config, data: str | None, out: StrPath, say: Callable[[str], No
         raise UserError("no data: give --data DIR (a folder of images or TFRecords)")
     if not filesystem.is_folder(data):
         raise UserError(f"{data}: no such folder (--data)")
-    if not records.holds_records(data):
+    if not tfrecords.holds_records(data):
         return Source(data, "images")
     return Source(data, "foreign" if config.ingest.features else "records")
 
@@ -69,9 +69,9 @@ def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
     return str(folder)
 
 
-def rules(config: Config) -> sources.Rules:
+def rules(config: Config) -> labelling.Rules:
     """How labels and metadata are found."""
-    return sources.Rules(
+    return labelling.Rules(
         classes=tuple(config.classes),
         manifest=config.ingest.manifest,
         pattern=config.ingest.pattern,
@@ -97,19 +97,21 @@ class Ingest:
             log: Where the libraries' output goes.
 
         Raises:
-            UserError: See `sources.find`.
+            UserError: See `labelling.label_images`.
         """
         settings = config.model_dump_json(
             include={"classes": True, "ingest": True, "split": True, "validation": _APPLIED}
         )
         code = code_digest.digest(_JOB)
-        key = hashlib.sha256((sources.fingerprint(source.folder) + settings + code).encode())
+        key = hashlib.sha256((labelling.fingerprint(source.folder) + settings + code).encode())
         self.folder = os.path.join(out, "data", f"records-{key.hexdigest()[:16]}")
         self.cached = filesystem.is_file(os.path.join(self.folder, filenames.INGEST_REPORT))
         self._process: subprocess.Popen[str] | None = None
         if not self.cached:
             if source.kind == "images":
-                sources.find(source.folder, rules(config))  # what is wrong with it is known at once
+                labelling.label_images(
+                    source.folder, rules(config)
+                )  # what is wrong with it is known at once
             command = [sys.executable, "-m", "tfxray.pipeline.cli", "ingest", source.folder]
             command += ["--out", self.folder, "--config", str(config_file)]
             command += ["--log", str(log)]

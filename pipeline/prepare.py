@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tfxray.components import records
 from tfxray.components.common import contract, filenames, filesystem
+from tfxray.components.ingest import tfrecords
 from tfxray.pipeline import data as data_source
 from tfxray.pipeline.config import Config
 
@@ -75,7 +75,7 @@ def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
             "then be in two splits (ingest.pattern or a manifest tells patients)",
             style="yellow",
         )
-    layout = records.find(ingest.folder)
+    layout = tfrecords.find_layout(ingest.folder)
     images = int(str(report["images"])) - rejected
     return Prepared(Records(layout.base, layout.globs, report=report), images, rejected)
 
@@ -91,11 +91,11 @@ def found(folder: str, config: Config, say: Say) -> Prepared:
     Raises:
         UserError: They do not follow it.
     """
-    from tfxray.components import scan
+    from tfxray.components.ingest import record_check
     from tfxray.pipeline.pipeline import Records
 
-    layout = records.find(filesystem.absolute_path(folder), config.split.ignore_given)
-    seen = scan.scan(layout, config.classes)
+    layout = tfrecords.find_layout(filesystem.absolute_path(folder), config.split.ignore_given)
+    seen = record_check.check_records(layout, config.classes)
     if seen.group != contract.PATIENT:
         by = seen.group or "record"
         say(

@@ -10,9 +10,10 @@ from tfx.dsl.io import fileio
 
 from tests import ramfs
 from tests.scorer import export
-from tfxray.components import batch_predict, ingest, predict, records, scan, sources
+from tfxray.components import batch_predict, predict
 from tfxray.components.common import artifacts, filenames, filesystem
 from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import job, labelling, record_check, tfrecords
 from tfxray.components.review import write as write_review
 from tfxray.pipeline import data, history, launch, pipeline
 from tfxray.pipeline.config_file import load
@@ -67,10 +68,10 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     add(source, "NORMAL/../../outside.png", "NORMAL", None)
     add(source, "NORMAL/gone.png", "NORMAL", None)
     add(source, "NORMAL/twin.png", "NORMAL", next(drawn.rglob("PNEUMONIA/*.png")).read_bytes())
-    told = ingest.ingest(source, f"{elsewhere}/records", data.rules(config))
+    told = job.ingest(source, f"{elsewhere}/records", data.rules(config))
     assert told.reasons == {"outside": 1, "unreadable": 1, "duplicate": 2}
-    layout = records.find(f"{elsewhere}/records")
-    assert scan.scan(layout, CLASSES).examples == 299
+    layout = tfrecords.find_layout(f"{elsewhere}/records")
+    assert record_check.check_records(layout, CLASSES).examples == 299
     connection = pipeline_metadata(tmp_path)
     places = pipeline.Places(
         root=f"{elsewhere}/artifacts",
@@ -117,25 +118,25 @@ def pipeline_metadata(folder):
 
 
 def test_an_ingest_replaces_its_own_records_and_nothing_else(drawn, elsewhere):
-    rules = sources.Rules(CLASSES)
+    rules = labelling.Rules(CLASSES)
     for patient, path in enumerate(sorted(drawn.rglob("*.png"))[::30]):
         filesystem.write_file(f"{elsewhere}/in/{path.parent.name}/{patient}.png", path.read_bytes())
     for _ in range(2):
-        ingest.ingest(f"{elsewhere}/in", f"{elsewhere}/records", rules)
+        job.ingest(f"{elsewhere}/in", f"{elsewhere}/records", rules)
         held = filesystem.list_names(f"{elsewhere}/records")
         assert held == ["data-00000-of-00001.tfrecord", "ingest.json", "rejects.csv"]
     # A key of pseudonyms is kept where its owner alone can read it, or not at all.
     assert not [name for name in filesystem.list_names(elsewhere) if "pseudonym" in name]
     before = filesystem.list_names(f"{elsewhere}/in")
     with pytest.raises(UserError, match="it would be lost"):
-        ingest.ingest(f"{elsewhere}/records", f"{elsewhere}/in", rules)
+        job.ingest(f"{elsewhere}/records", f"{elsewhere}/in", rules)
     assert filesystem.list_names(f"{elsewhere}/in") == before
     with pytest.raises(UserError, match="no such folder"):
-        sources.find(f"{elsewhere}/none", rules)
+        labelling.label_images(f"{elsewhere}/none", rules)
     with pytest.raises(UserError, match="cannot be listed: Unable to get filesystem"):
-        sources.find("nowhere://bucket", rules)
+        labelling.label_images("nowhere://bucket", rules)
     with pytest.raises(UserError, match="Beam lists one folder, and not those below it"):
-        records.find("hdfs://host:8020/records")
+        tfrecords.find_layout("hdfs://host:8020/records")
 
 
 def test_a_folder_is_scored_where_no_part_of_it_is_local(drawn, elsewhere, tmp_path):

@@ -22,8 +22,8 @@ import pytest
 from PIL import Image
 
 from tests.dicoms import encode
-from tfxray.components import files, ingest, reading, sources
 from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import job, labelling, loader, worker
 from tfxray.pipeline import data
 from tfxray.pipeline.config_file import load
 
@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_used_is_refused_without_names(
     if manifest:
         (tmp_path / "manifest.csv").write_text(manifest)
     with pytest.raises(UserError) as caught:
-        sources.find(tmp_path, sources.Rules(classes, tolerated=0.05))
+        labelling.label_images(tmp_path, labelling.Rules(classes, tolerated=0.05))
     assert message in str(caught.value)
     assert traces(printed=str(caught.value)) == []
 
@@ -246,7 +246,7 @@ def test_what_cannot_be_read_at_all_is_told_by_its_reasons(films, tmp_path):
         frames = named(films[0][0], 1, NumberOfFrames=2)
         write(tmp_path / "in", f"{label}/{FAMILY}", frames)
     with pytest.raises(UserError) as caught:
-        ingest.ingest(tmp_path / "in", tmp_path / "out", sources.Rules(CLASSES))
+        job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES))
     assert "none of 2 images could be read (multi_frame: 2)" in str(caught.value)
     assert traces(printed=str(caught.value)) == []
 
@@ -254,14 +254,14 @@ def test_what_cannot_be_read_at_all_is_told_by_its_reasons(films, tmp_path):
 def test_what_a_library_raises_costs_one_image_and_is_told_by_its_type(
     films, tmp_path, monkeypatch, tfxray
 ):
-    read = files.read
+    read = loader.read_file
 
     def fail(encoded, limit):
         if b"XYZ" in encoded:
             raise LookupError(f"no {FAMILY}")
         return read(encoded, limit)
 
-    monkeypatch.setattr(files, "read", fail)
+    monkeypatch.setattr(loader, "read", fail)
     for label, (pixels, *_) in zip(CLASSES, films, strict=False):
         write(tmp_path / "in", f"{label}/{FAMILY}_1", named(pixels, 1))
     write(tmp_path / "in", f"{label}/{FAMILY}_2", named(pixels // 2, 1, AccessionNumber="XYZ"))
@@ -297,7 +297,7 @@ def test_a_job_that_fails_logs_no_element(films, tmp_path, monkeypatch, tfxray):
     def fail(element):
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(reading, "json", SimpleNamespace(dumps=fail, loads=json.loads))
+    monkeypatch.setattr(worker, "json", SimpleNamespace(dumps=fail, loads=json.loads))
     frames = named(films[0][0], 1, NumberOfFrames=2)
     for label in CLASSES:
         write(tmp_path / "in", f"{label}/{FAMILY}", frames)

@@ -1,7 +1,8 @@
 import numpy as np
 from PIL import Image
 
-from tfxray.components import images, leakage
+from tfxray.components import leakage
+from tfxray.components.ingest.image import perceptual_hash
 from tfxray.components.leakage import Item
 from tfxray.components.sample import draw
 
@@ -28,7 +29,7 @@ def test_nearly_identical_images_are_found_and_other_patients_are_not(tmp_path):
         path = tmp_path / "again.jpeg"
         image.resize((150, 150)).save(path, quality=60)
         for split, version in (("train", image), ("test", Image.open(path))):
-            phash = images.perceptual_hash(version)
+            phash = perceptual_hash(version)
             items.append(Item(split, f"{number}", f"{split}{number}", f"{split}{number}", phash))
     pairs = leakage.near(items, 16)
     assert {(a.name, b.name) for a, b in pairs} >= {(str(n), str(n)) for n in range(25)}

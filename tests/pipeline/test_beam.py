@@ -8,9 +8,9 @@ from apache_beam.options import pipeline_options as beam
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from tests.conftest import ROOT
-from tfxray.components import ingest
 from tfxray.components.common import beam_options, compat
 from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import job
 from tfxray.pipeline import config_file, launch, pipeline
 
 SNIPPETS = [
@@ -79,7 +79,7 @@ def test_the_options_reach_every_job(options, small_config, tmp_path, tfxray, mo
         given["options"] = list(options)
         raise UserError("stop here")
 
-    monkeypatch.setattr(ingest, "ingest", remember)
+    monkeypatch.setattr(job, "ingest", remember)
     (tmp_path / "in").mkdir()
     tfxray("ingest", tmp_path / "in", "--out", tmp_path / "out", "--config", path)
     assert given["options"] == options

@@ -9,7 +9,7 @@ from kfp import components
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from tfxray.components import ingest, sources
+from tfxray.components.ingest import job, labelling
 from tfxray.components.sample import draw
 from tfxray.pipeline import kubeflow, kubeflow_config, metadata_store
 from tfxray.pipeline.config_file import load
@@ -167,8 +167,8 @@ def test_compile_writes_it(tfxray, small_config, tmp_path):
 
 def test_vertex_gets_tfxs_own_package(tfxray, small_config, tmp_path):
     draw.write_sample(tmp_path / "images", images=40, size=64, seed=1)
-    rules = sources.Rules(classes=("NORMAL", "PNEUMONIA"))
-    ingest.ingest(tmp_path / "images", tmp_path / "records", rules)
+    rules = labelling.Rules(classes=("NORMAL", "PNEUMONIA"))
+    job.ingest(tmp_path / "images", tmp_path / "records", rules)
     done = tfxray(
         "compile", "--engine", "vertex", "--config", small_config, "--output", tmp_path / "p.json",
         "--set", f"kubeflow.root={tmp_path / 'root'}",
@@ -176,16 +176,16 @@ def test_vertex_gets_tfxs_own_package(tfxray, small_config, tmp_path):
         "--set", "kubeflow.nodes.Trainer.image=gpu:1",
     )  # fmt: skip
     assert done.code == 0, done.err
-    job = json.loads((tmp_path / "p.json").read_text())
-    tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
+    package = json.loads((tmp_path / "p.json").read_text())
+    tasks = package["pipelineSpec"]["root"]["dag"]["tasks"]
     assert {"ExampleGen", "DataGate", "Trainer", "Evaluator", "Pusher"} <= set(tasks)
     # Vertex knows resolvers of TFX's own alone.
     assert not {"BaselineStatistics", "DistributionValidator"} & set(tasks)
-    executors = job["pipelineSpec"]["deploymentSpec"]["executors"]
+    executors = package["pipelineSpec"]["deploymentSpec"]["executors"]
     assert executors["Trainer_executor"]["container"]["image"] == "gpu:1"
     assert executors["Transform_executor"]["container"]["image"] == "tfxray:0.1.0"
     schema = next((tmp_path / "root" / "schema").rglob("schema.pbtxt"))
-    assert str(schema) in json.dumps(job)
+    assert str(schema) in json.dumps(package)
 
     for override, message in (
         ("kubeflow.data=null", "kubeflow.data: is missing"),

@@ -12,11 +12,11 @@ from typing import Any
 
 import apache_beam as beam
 
-from tfxray.components import duplicates, pseudonym, reading, records, sources
 from tfxray.components.common import beam_options, filenames, filesystem, privacy
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.ingest import duplicates, labelling, pseudonym, tfrecords, worker
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
 # own read ahead within one.
@@ -50,7 +50,7 @@ class Report:
 def ingest(
     source: StrPath,
     out: StrPath,
-    rules: sources.Rules,
+    rules: labelling.Rules,
     features: Mapping[str, str] | None = None,
     shards: int = 0,
     options: Sequence[str] = (),
@@ -68,7 +68,7 @@ def ingest(
         features: For TFRecords: the name there of each feature of the contract.
         shards: Files per split; 0 lets Beam choose.
         options: As on Beam's command line.
-        pseudonym_key: A file; see `pseudonym.key`.
+        pseudonym_key: A file; see `pseudonym.find_key`.
         processes: Read images in so many processes besides this one, whose main module they
             import; where Beam does all in this process, else its workers read them.
 
@@ -76,8 +76,8 @@ def ingest(
         What became of the input.
 
     Raises:
-        UserError: See `sources.find`; or no image could be read; or `out` cannot be written;
-            or the pseudonym key cannot be used.
+        UserError: See `labelling.label_images`; or no image could be read; or `out` cannot be
+            written; or the pseudonym key cannot be used.
     """
     source, out = os.fspath(source), os.fspath(out).rstrip("/")
     if not filesystem.is_file(os.path.join(out, filenames.INGEST_REPORT)) and _holds_something(out):
@@ -94,7 +94,7 @@ def ingest(
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None
     try:
-        secret = pseudonym.key(parent, pseudonym_key)
+        secret = pseudonym.find_key(parent, pseudonym_key)
         report = _run(source, partial, rules, features, shards, options, secret, processes)
         filesystem.move_folder(partial, out, last=filenames.INGEST_REPORT)
     finally:
@@ -111,23 +111,23 @@ def _holds_something(folder: str) -> bool:
 def _run(
     source: str,
     out: str,
-    rules: sources.Rules,
+    rules: labelling.Rules,
     features: Mapping[str, str] | None,
     shards: int,
     options: Sequence[str],
     secret: bytes,
     processes: int,
 ) -> Report:
-    rows: list[sources.Row] = []
+    rows: list[labelling.Row] = []
     if features:
-        layout = records.find(source, rules.ignore_given)
-        splits, classes = list(layout.splits) or [reading.UNSPLIT], rules.classes
+        layout = tfrecords.find_layout(source, rules.ignore_given)
+        splits, classes = list(layout.splits) or [worker.UNSPLIT], rules.classes
         if not classes:
             raise UserError("TFRecords under other names need `classes` from a config")
     else:
-        rows, classes = sources.find(source, rules)
-        splits = sorted({row.split or reading.UNSPLIT for row in rows})
-    reader = reading.Reader(tuple(classes), rules.max_pixels, secret)
+        rows, classes = labelling.label_images(source, rules)
+        splits = sorted({row.split or worker.UNSPLIT for row in rows})
+    reader = worker.Reader(tuple(classes), rules.max_pixels, secret)
     parsed = beam_options.parse(beam_options.complete(options))
     few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(parsed)
     with beam.Pipeline(options=parsed) as pipeline:
@@ -137,25 +137,25 @@ def _run(
             results = _from_files(pipeline, source, rows, splits, reader, 1 if few else processes)
         for split in splits:
             _ = results[split] | f"Write_{split}" >> beam.io.WriteToTFRecord(
-                os.path.join(out, split if split != reading.UNSPLIT else "", "data"),
+                os.path.join(out, split if split != worker.UNSPLIT else "", "data"),
                 file_name_suffix=".tfrecord",
                 num_shards=shards,
             )
-        for tag in (reading.REJECTED, reading.INDEX):
+        for tag in (worker.REJECTED, worker.INDEX):
             _ = results[tag] | f"Write_{tag}" >> _written(out, tag)
-        seen = results[reading.SEEN] | beam.combiners.Count.Globally()
-        _ = seen | beam.Map(json.dumps) | _written(out, reading.SEEN)
-    index = [duplicates.Entry(*line) for line in _drain(out, reading.INDEX)]
-    rejected = [tuple(line) for line in _drain(out, reading.REJECTED)]
+        seen = results[worker.SEEN] | beam.combiners.Count.Globally()
+        _ = seen | beam.Map(json.dumps) | _written(out, worker.SEEN)
+    index = [duplicates.Entry(*line) for line in _drain(out, worker.INDEX)]
+    rejected = [tuple(line) for line in _drain(out, worker.REJECTED)]
     # Rejects go by the names that a person finds them by.
     paths = {pseudonym.file_name(secret, row.path): row.path for row in rows}
-    twice = duplicates.find(index, paths)
+    twice = duplicates.find_duplicates(index, paths)
     if twice:
-        duplicates.drop(out, {entry.name for entry, _ in twice})
+        duplicates.drop_records(out, {entry.name for entry, _ in twice})
         rejected += [(paths.get(e.name, e.name), "duplicate", detail) for e, detail in twice]
         gone = {entry for entry, _ in twice}
         index = [entry for entry in index if entry not in gone]
-    seen = list(_drain(out, reading.SEEN))
+    seen = list(_drain(out, worker.SEEN))
     with filesystem.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as table:
         table.writerows(sorted(rejected))
     written, labels = Counter(e.split for e in index), Counter(e.label for e in index)
@@ -214,28 +214,28 @@ def _drain(out: str, tag: str) -> Iterator[Any]:
 def _from_files(
     pipeline: beam.Pipeline,
     source: str,
-    rows: list[sources.Row],
+    rows: list[labelling.Row],
     splits: list[str],
-    reader: reading.Reader,
+    reader: worker.Reader,
     processes: int,
 ) -> Any:
     # Chunks, not single rows: Beam's cost per element is that of decoding a small image.
     size = _LONG_CHUNK if processes > 1 else _CHUNK
-    chunks = [reading.packed(rows[i : i + size]) for i in range(0, len(rows), size)]
-    read = beam.ParDo(reading.ReadFiles(reader, source, processes, len(rows)))
+    chunks = [worker.pack_rows(rows[i : i + size]) for i in range(0, len(rows), size)]
+    read = beam.ParDo(worker.ReadFiles(reader, source, processes, len(rows)))
     return (
         pipeline
         | "Files" >> beam.Create(chunks, reshuffle=True)
-        | "Read" >> read.with_outputs(*splits, *reading.BESIDES)
+        | "Read" >> read.with_outputs(*splits, *worker.BESIDES)
     )
 
 
 def _from_records(
     pipeline: beam.Pipeline,
-    layout: records.Layout,
+    layout: tfrecords.Layout,
     splits: list[str],
     features: dict[str, str],
-    reader: reading.Reader,
+    reader: worker.Reader,
 ) -> Any:
     branches = [
         pipeline
@@ -243,5 +243,5 @@ def _from_records(
         | f"Tag_{split}" >> beam.Map(lambda record, split=split: (split, record))
         for split, pattern in zip(splits, layout.patterns, strict=True)
     ]
-    convert = beam.ParDo(reading.ConvertRecords(reader, features))
-    return branches | beam.Flatten() | "Convert" >> convert.with_outputs(*splits, *reading.BESIDES)
+    convert = beam.ParDo(worker.ConvertRecords(reader, features))
+    return branches | beam.Flatten() | "Convert" >> convert.with_outputs(*splits, *worker.BESIDES)

@@ -2,9 +2,9 @@ import shutil
 
 import tensorflow as tf
 
-from tfxray.components import ingest, sources
 from tfxray.components.common import contract
-from tfxray.components.duplicates import Entry, find
+from tfxray.components.ingest import job, labelling
+from tfxray.components.ingest.duplicates import Entry, find_duplicates
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -17,7 +17,7 @@ def test_which_copies_go_and_which_stays():
         Entry("d", "7", "NORMAL", "all", "p"), Entry("d", "8", "NORMAL", "all", "q"),
         Entry("e", "9", "NORMAL", "all", "p"),
     ]  # fmt: skip
-    gone = {entry.name: why for entry, why in find(index)}
+    gone = {entry.name: why for entry, why in find_duplicates(index)}
     assert set(gone) == {"3", "4", "5", "8"}
     assert gone["3"] == "same pixels as 4, which is PNEUMONIA"
     assert gone["5"] == "same pixels as 6 (in test)"
@@ -29,7 +29,7 @@ def test_copies_are_taken_out_of_the_records_and_counted(drawn, tmp_path):
     (tmp_path / "in" / "manifest.csv").unlink()
     original = sorted((tmp_path / "in" / "NORMAL").glob("*.png"))[0]
     shutil.copy(original, tmp_path / "in" / "PNEUMONIA" / "copy.png")
-    report = ingest.ingest(tmp_path / "in", tmp_path / "out", sources.Rules(CLASSES))
+    report = job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES))
     assert (report.images, report.written, report.rejected) == (301, {"all": 299}, 2)
     assert report.reasons == {"duplicate": 2}
     files = [str(p) for p in (tmp_path / "out").rglob("*.tfrecord")]

@@ -16,8 +16,9 @@ from PIL import Image
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from tests.dicoms import dicom
-from tfxray.components import ingest, sources, transform
+from tfxray.components import transform
 from tfxray.components.common import contract
+from tfxray.components.ingest import job, labelling
 
 SIZE = 96
 RAMP = np.tile(np.linspace(0, 255, SIZE), (SIZE, 1))
@@ -162,8 +163,8 @@ def outcome(tmp_path_factory):
                 writer.writerow((path.relative_to(source), "", "one"))
         writer.writerow(("NORMAL/listed but gone.png", "NORMAL", "one"))
         writer.writerow(("../secret.png", "NORMAL", "one"))
-    rules = sources.Rules(("NORMAL", "PNEUMONIA"), tolerated=0.05, max_pixels=100_000_000)
-    report = ingest.ingest(source, root / "out", rules)
+    rules = labelling.Rules(("NORMAL", "PNEUMONIA"), tolerated=0.05, max_pixels=100_000_000)
+    report = job.ingest(source, root / "out", rules)
     rejects = {
         os.path.basename(r["name"]): r for r in csv.DictReader((root / "out/rejects.csv").open())
     }

@@ -15,7 +15,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.common.privacy import holds_dicom, names_withheld
-from tfxray.components.images import MAX_PIXELS
+from tfxray.components.ingest.image import MAX_PIXELS
 
 SPLIT_FOLDERS = {
     "train": "train", "training": "train",
@@ -66,7 +66,7 @@ class Rules:
     max_pixels: int = MAX_PIXELS
 
 
-def find(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
+def label_images(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
     """Lists a folder's images.
 
     Args:
@@ -82,7 +82,7 @@ def find(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
             classes, fewer than two classes, or given splits that lack one.
     """
     source = os.fspath(source)
-    files = images(source)
+    files = list_images(source)
     given = _given_splits(files, rules)
     manifest = _read_manifest(source, rules, files)
     known = set(rules.classes) | set(rules.labels)
@@ -105,7 +105,7 @@ def find(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
     return rows, _check(source, rows, rules)
 
 
-def images(source: str) -> list[str]:
+def list_images(source: str) -> list[str]:
     """All files of a folder that may be images, sorted.
 
     Raises:

@@ -10,11 +10,11 @@ from google.protobuf.message import DecodeError
 
 from tfxray.components.common import contract, filesystem
 from tfxray.components.common.errors import UserError
-from tfxray.components.images import Rejected
-from tfxray.components.records import Layout
+from tfxray.components.ingest.rejects import Rejected
+from tfxray.components.ingest.tfrecords import Layout
 
 
-def values(record: bytes, mapping: Mapping[str, str]) -> dict[str, bytes | int | float | str]:
+def read_values(record: bytes, mapping: Mapping[str, str]) -> dict[str, bytes | int | float | str]:
     """A record's first values under the contract's names; what is missing is left out."""
     features = tf.train.Example.FromString(record).features.feature
     found: dict[str, bytes | int | float | str] = {}
@@ -28,7 +28,7 @@ def values(record: bytes, mapping: Mapping[str, str]) -> dict[str, bytes | int |
     return found
 
 
-def label(found: Mapping[str, object], classes: Sequence[str]) -> str:
+def class_of(found: Mapping[str, object], classes: Sequence[str]) -> str:
     """The class of a record, by its text or its number.
 
     Raises:
@@ -61,7 +61,7 @@ class Scan:
     group: str | None
 
 
-def scan(layout: Layout, classes: Sequence[str]) -> Scan:
+def check_records(layout: Layout, classes: Sequence[str]) -> Scan:
     """Reads all records once, to find damage before anything is trained.
 
     Raises:
@@ -73,7 +73,7 @@ def scan(layout: Layout, classes: Sequence[str]) -> Scan:
     for file in layout.files:
         path = os.path.join(layout.base, file)
         with filesystem.local_copy(path) as local:
-            for position, record in numbered(local, path):
+            for position, record in number_records(local, path):
                 where = f"{path}, record {position}"
                 try:
                     features = tf.train.Example.FromString(record).features.feature
@@ -89,7 +89,7 @@ def scan(layout: Layout, classes: Sequence[str]) -> Scan:
     return Scan(counts.total(), labels, group)
 
 
-def numbered(file: str, path: str) -> Iterator[tuple[int, bytes]]:
+def number_records(file: str, path: str) -> Iterator[tuple[int, bytes]]:
     """The records of a file, numbered.
 
     Args:

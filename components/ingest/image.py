@@ -12,6 +12,8 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from tfxray.components.ingest.rejects import Rejected
+
 # Kept byte for byte, where TensorFlow's decoder sees in them what we see. All else becomes PNG.
 KEPT_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
 READ_FORMATS = (*KEPT_FORMATS, "BMP", "TIFF", "WEBP")
@@ -30,47 +32,6 @@ _PLAIN_MODES = ("L", "LA", "RGB", "RGBA", "P", "1")
 # The beginnings of chunks by which a PNG may say that it is to be turned, be it behind its pixels.
 _MAY_TURN = (b"eXIf", *(k + t for k in (b"tEXt", b"zTXt", b"iTXt") for t in (b"Raw ", b"XML:")))
 _SIXTEEN_BITS = 2**14  # a grey level that only an image of 16 bits holds
-
-
-class Rejected(Exception):
-    """This one image cannot be used; for `rejects.csv`.
-
-    Attributes:
-        code: One of REASONS.
-        detail: What exactly.
-    """
-
-    def __init__(self, code: str, detail: str = ""):
-        assert code in REASONS, code
-        super().__init__(f"{code}: {detail}" if detail else code)
-        self.code, self.detail = code, detail
-
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        return type(self), (self.code, self.detail)  # from one process to another
-
-
-def rejected(error: Exception) -> Rejected:
-    """Whatever a library raised on an image, as a reject: one odd file never costs the others.
-
-    Of what was not foreseen, only the type is told: its message may quote names.
-    """
-    return error if isinstance(error, Rejected) else Rejected("damaged", type(error).__name__)
-
-
-REASONS = {
-    "empty": "the file holds nothing",
-    "truncated": "the file ends early, or is damaged within",
-    "not_an_image": "no image of a kind that can be read",
-    "too_large": "more pixels than ingest.max_pixels, not decoded",
-    "no_label": "nothing tells its class",
-    "unknown_label": "its label is none of the classes",
-    "duplicate": "the same pixels as an image of the other class, or of another given split",
-    "outside": "a link or path that leads out of the input folder",
-    "unreadable": "the file cannot be opened",
-    "damaged": "a library failed on it in a way that was not foreseen",
-    "multi_frame": "a DICOM file of several frames",
-    "no_pixels": "a DICOM file without an image, or one that no decoder here reads",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +61,7 @@ class XRay:
     phash: str
 
 
-def read(encoded: bytes, max_pixels: int = MAX_PIXELS) -> XRay:
+def read_image(encoded: bytes, max_pixels: int = MAX_PIXELS) -> XRay:
     """Decodes an image and measures it.
 
     Args:
@@ -113,10 +74,10 @@ def read(encoded: bytes, max_pixels: int = MAX_PIXELS) -> XRay:
     if not encoded:
         raise Rejected("empty")
     kind, pixels = decode_grey(encoded, max_pixels)
-    return measure(pixels, encoded, kind)
+    return measure_pixels(pixels, encoded, kind)
 
 
-def as_taken(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
+def decodable(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
     """An image as TensorFlow's decoder takes it, with the pixels that `read` sees.
 
     What can be kept is not decoded, so that damage within is not found: TensorFlow finds it.
@@ -137,7 +98,7 @@ def as_taken(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
         if _is_plain(image, encoded):
             return encoded
         kind, pixels = _upright(image)
-    return encoded if kind in KEPT_FORMATS else png(pixels, compress_level=1)
+    return encoded if kind in KEPT_FORMATS else encode_png(pixels, compress_level=1)
 
 
 def _is_plain(image: Image.Image, encoded: bytes) -> bool:
@@ -156,14 +117,14 @@ def _png_chunks(encoded: bytes) -> Iterator[bytes]:
         place += 12 + int.from_bytes(encoded[place : place + 4], "big")
 
 
-def png(pixels: np.ndarray, **options: int) -> bytes:
+def encode_png(pixels: np.ndarray, **options: int) -> bytes:
     """Grey pixels, uint8 of shape [height, width], as PNG; `options` are Pillow's."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", **options)
     return buffer.getvalue()
 
 
-def measure(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") -> XRay:
+def measure_pixels(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") -> XRay:
     """Describes pixels by the contract.
 
     Args:
@@ -172,7 +133,7 @@ def measure(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") ->
         kind: Its format, `JPEG` or `PNG`; any other is written anew, as PNG.
     """
     if encoded is None or kind not in KEPT_FORMATS:
-        encoded, kind = png(pixels), "PNG"
+        encoded, kind = encode_png(pixels), "PNG"
     height, width = pixels.shape
     # Of a large image, so many rows tell as much as all, except for the digest.
     step = max(1, height // _MEASURED_ROWS)

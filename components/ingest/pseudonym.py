@@ -14,7 +14,7 @@ FILE = "pseudonym.key"
 _LEAST = 16
 
 
-def key(beside: str, file: str | None = None) -> bytes:
+def find_key(beside: str, file: str | None = None) -> bytes:
     """The key: from the file named, from the environment, or kept beside the output.
 
     Args:

@@ -7,9 +7,9 @@ import tensorflow as tf
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from tests.dicoms import NAME, deep, dicom, write
-from tfxray.components import dicom as reader
-from tfxray.components import images, ingest, sources
 from tfxray.components.common import contract, privacy
+from tfxray.components.ingest import dicom as reader
+from tfxray.components.ingest import job, labelling, rejects
 
 RAMP = np.tile(np.linspace(0, 255, 64), (32, 1))
 
@@ -38,7 +38,7 @@ RAMP = np.tile(np.linspace(0, 255, 64), (32, 1))
     ],
 )  # fmt: skip
 def test_pixels_are_as_a_radiologist_sees_them(options, expected):
-    pixels, _ = reader.read(dicom(RAMP, **options))
+    pixels, _ = reader.read_dicom(dicom(RAMP, **options))
     assert pixels.dtype == np.uint8
     assert np.abs(pixels.astype(float) - expected).max() <= 2.5
 
@@ -48,7 +48,7 @@ def test_pixels_are_as_a_radiologist_sees_them(options, expected):
     [("045Y", "45.00"), ("018M", "1.50"), ("026W", "0.50"), ("", None), ("old", None)],
 )
 def test_ages_come_in_four_units(age, years):
-    _, found = reader.read(dicom(RAMP, PatientAge=age))
+    _, found = reader.read_dicom(dicom(RAMP, PatientAge=age))
     assert found.get("age") == years
 
 
@@ -57,7 +57,7 @@ def test_ages_come_in_four_units(age, years):
     [("PA", "PA"), ("AP", "AP"), ("RL", "LL"), ("LATERAL", "LL"), ("", None), ("DOE JANE", None)],
 )
 def test_a_view_is_one_that_the_schema_knows(view, expected):
-    _, found = reader.read(dicom(RAMP, ViewPosition=view))
+    _, found = reader.read_dicom(dicom(RAMP, ViewPosition=view))
     assert found.get("view") == expected
 
 
@@ -74,8 +74,8 @@ def test_a_view_is_one_that_the_schema_knows(view, expected):
     ids=["frames", "cut", "cut head", "no pixels", "too large", "cut jpeg 2000"],
 )
 def test_what_cannot_be_read_is_rejected_by_name(make, code):
-    with pytest.raises(images.Rejected) as caught:
-        reader.read(make())
+    with pytest.raises(rejects.Rejected) as caught:
+        reader.read_dicom(make())
     assert caught.value.code == code
     assert NAME not in str(caught.value)
 
@@ -85,7 +85,7 @@ def test_nothing_that_names_a_patient_leaves_the_file(tmp_path):
     source = tmp_path / "in"
     for number, label in enumerate(["NORMAL", "PNEUMONIA"] * 3):
         write(source / label / f"{NAME}_{number}.dcm", deep(RAMP + number), number)
-    report = ingest.ingest(source, tmp_path / "out", sources.Rules(("NORMAL", "PNEUMONIA")))
+    report = job.ingest(source, tmp_path / "out", labelling.Rules(("NORMAL", "PNEUMONIA")))
     assert (report.images, report.rejected, report.patients_known) == (6, 0, True)
     records = list((tmp_path / "out").rglob("*.tfrecord"))
     everything = b"".join(
@@ -111,7 +111,7 @@ def test_pseudonyms_stay_the_same_under_one_key_and_differ_under_another(tmp_pat
         write(source / label / f"{number}.dcm", deep(RAMP + number), number)
 
     def patients(name):
-        ingest.ingest(source, tmp_path / name / "out", sources.Rules(("NORMAL", "PNEUMONIA")))
+        job.ingest(source, tmp_path / name / "out", labelling.Rules(("NORMAL", "PNEUMONIA")))
         files = [str(p) for p in (tmp_path / name / "out").rglob("*.tfrecord")]
         return {
             tf.train.Example.FromString(r).features.feature[contract.PATIENT].bytes_list.value[0]
@@ -134,7 +134,7 @@ def test_rejects_of_dicom_files_can_be_found_by_their_name(tmp_path):
     write(source / "NORMAL" / "a.dcm", deep(RAMP), 1)
     write(source / "PNEUMONIA" / "b.dcm", deep(RAMP + 5), 2)
     (source / "NORMAL" / "c.dcm").write_bytes(dicom(RAMP, NumberOfFrames=2))
-    ingest.ingest(source, tmp_path / "out", sources.Rules(("NORMAL", "PNEUMONIA")))
+    job.ingest(source, tmp_path / "out", labelling.Rules(("NORMAL", "PNEUMONIA")))
     rows = list(csv.DictReader((tmp_path / "out" / "rejects.csv").open()))
     assert [(r["name"], r["reason"]) for r in rows] == [("NORMAL/c.dcm", "multi_frame")]
 

@@ -10,8 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import apache_beam as beam
 import tensorflow as tf
 
-from tfxray.components import duplicates, files, images, pseudonym, scan, sources
 from tfxray.components.common import contract, progress
+from tfxray.components.ingest import (
+    duplicates,
+    image,
+    labelling,
+    loader,
+    pseudonym,
+    record_check,
+    rejects,
+)
 
 UNSPLIT = "all"
 # Besides the splits, what comes out: rejects, one line per example, one per record in.
@@ -42,13 +50,13 @@ class Reader:
             Rejected: It is none of the classes.
         """
         if label is None:
-            raise images.Rejected("no_label")
+            raise rejects.Rejected("no_label")
         if label not in self.classes:
-            raise images.Rejected("unknown_label", label)
+            raise rejects.Rejected("unknown_label", label)
         return label
 
     def emit(
-        self, loaded: files.Loaded, name: str, label: str, split: str, known: Mapping[str, str]
+        self, loaded: loader.Loaded, name: str, label: str, split: str, known: Mapping[str, str]
     ) -> list[beam.pvalue.TaggedOutput]:
         """One image, as an example for its split and an entry of the index: both or neither."""
         (xray, tags), shown, metadata = loaded, name, dict(known)
@@ -58,7 +66,7 @@ class Reader:
             shown = pseudonym.file_name(self.secret, name)
             if "patient" in metadata:
                 metadata["patient"] = pseudonym.pseudonym(self.secret, metadata["patient"])
-        message = example(xray, shown, label, self.classes, metadata)
+        message = make_example(xray, shown, label, self.classes, metadata)
         entry = duplicates.Entry(xray.sha256, shown, label, split, metadata.get("patient", ""))
         return [
             beam.pvalue.TaggedOutput(split, message.SerializeToString()),
@@ -67,12 +75,12 @@ class Reader:
 
 
 def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:
-    rejected = images.rejected(error)
+    rejected = rejects.as_reject(error)
     # As JSON, which is ASCII: Beam takes no name that is not UTF-8.
     return beam.pvalue.TaggedOutput(REJECTED, json.dumps((name, rejected.code, rejected.detail)))
 
 
-def packed(rows: Sequence[sources.Row]) -> bytes:
+def pack_rows(rows: Sequence[labelling.Row]) -> bytes:
     """Rows as one element of Beam's, small already: Beam itself takes bzip2, for seconds."""
     return zlib.compress(json.dumps([dataclasses.astuple(row) for row in rows]).encode(), 1)
 
@@ -82,13 +90,13 @@ class ReadFiles(beam.DoFn):
 
     def __init__(self, reader: Reader, source: str, processes: int, images: int):
         self._reader = reader
-        self._folder = files.Folder(source, reader.max_pixels)
+        self._folder = loader.Folder(source, reader.max_pixels)
         self._processes = processes
         self._images = images
 
     def setup(self) -> None:
         """See `beam.DoFn`."""
-        self._loader = files.Loader(self._folder, self._processes)
+        self._loader = loader.Loader(self._folder, self._processes)
         self._progress = progress.Count(self._images)
 
     def teardown(self) -> None:
@@ -97,19 +105,19 @@ class ReadFiles(beam.DoFn):
 
     def process(self, chunk: bytes) -> Iterator[beam.pvalue.TaggedOutput]:
         """Rows as `packed` to examples, rejects and lines of the index, in their order."""
-        rows = [sources.Row(*row) for row in json.loads(zlib.decompress(chunk))]
+        rows = [labelling.Row(*row) for row in json.loads(zlib.decompress(chunk))]
         usable = []
         for row in rows:
             try:
                 self._reader.known(row.label)
                 usable.append(row)
-            except images.Rejected as rejected:
+            except rejects.Rejected as rejected:
                 yield _set_aside(row.path, rejected)
         self._progress.add(len(rows) - len(usable))
         results = self._loader.load([row.path for row in usable])
         for row, result in zip(usable, results, strict=True):
             self._progress.add(1)
-            if isinstance(result, images.Rejected):
+            if isinstance(result, rejects.Rejected):
                 yield _set_aside(row.path, result)
                 continue
             split, label = row.split or UNSPLIT, row.label or ""
@@ -130,22 +138,22 @@ class ConvertRecords(beam.DoFn):
         """A split and a record of it, likewise."""
         split, record = element
         yield beam.pvalue.TaggedOutput(SEEN, 1)
-        found = scan.values(record, self._features)
+        found = record_check.read_values(record, self._features)
         name = str(found.get(contract.FILENAME) or hashlib.sha256(record).hexdigest()[:16])
         try:
             encoded = found.get(contract.IMAGE)
             if not isinstance(encoded, bytes):
-                raise images.Rejected("empty", "the record holds no image")
+                raise rejects.Rejected("empty", "the record holds no image")
             metadata = {k: str(found[f]) for k, f in contract.METADATA.items() if f in found}
-            label = self._reader.known(scan.label(found, self._reader.classes))
-            loaded = files.read(encoded, self._reader.max_pixels)
+            label = self._reader.known(record_check.class_of(found, self._reader.classes))
+            loaded = loader.read_file(encoded, self._reader.max_pixels)
             yield from self._reader.emit(loaded, name, label, split, metadata)
         except Exception as error:
             yield _set_aside(name, error)
 
 
-def example(
-    xray: images.XRay,
+def make_example(
+    xray: image.XRay,
     name: str,
     label: str,
     classes: Sequence[str],

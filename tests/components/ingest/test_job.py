@@ -6,9 +6,9 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from tfxray.components import images, ingest, records, scan, sources
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import image, job, labelling, record_check, tfrecords
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -33,7 +33,7 @@ def test_images_become_records_by_the_contract_and_the_unreadable_are_set_aside(
         file.write("../outside.png,NORMAL\nNORMAL/gone.png,NORMAL\n")
     (tmp_path / "outside.png").write_bytes(good.read_bytes())
 
-    report = ingest.ingest(source, tmp_path / "out", sources.Rules(CLASSES))
+    report = job.ingest(source, tmp_path / "out", labelling.Rules(CLASSES))
 
     assert (report.images, report.written, report.rejected) == (305, {"all": 300}, 5)
     rows = list(csv.DictReader((tmp_path / "out" / "rejects.csv").open()))
@@ -49,7 +49,7 @@ def test_images_become_records_by_the_contract_and_the_unreadable_are_set_aside(
     first = next(
         e for e in written if e[contract.FILENAME].bytes_list.value[0].decode() == row["path"]
     )
-    xray = images.read((drawn / row["path"]).read_bytes())
+    xray = image.read_image((drawn / row["path"]).read_bytes())
     assert set(first) == set(contract.FEATURES)
     assert first[contract.IMAGE].bytes_list.value[0] == (drawn / row["path"]).read_bytes()
     assert first[contract.PATIENT].bytes_list.value[0].decode() == row["patient"]
@@ -70,10 +70,10 @@ def test_records_under_other_names_are_mapped(drawn, tmp_path):
             feature["who"].int64_list.value.append(i // 2)
             writer.write(example.SerializeToString())
     mapping = {contract.IMAGE: "x", contract.TEXT: "diagnosis", contract.PATIENT: "who"}
-    report = ingest.ingest(tmp_path / "in", tmp_path / "out", sources.Rules(CLASSES), mapping)
+    report = job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES), mapping)
     assert (report.images, report.written, report.rejected) == (30, {"all": 29}, 1)
     assert report.patients_known
-    found = scan.scan(records.find(tmp_path / "out"), CLASSES)
+    found = record_check.check_records(tfrecords.find_layout(tmp_path / "out"), CLASSES)
     assert (found.examples, found.group) == (29, contract.PATIENT)
 
 
@@ -82,17 +82,17 @@ def test_nothing_readable_is_refused_and_leaves_no_output(tmp_path):
         (tmp_path / "in" / name).mkdir(parents=True)
         (tmp_path / "in" / name / "a.png").write_bytes(b"no")
     with pytest.raises(UserError, match="none of 2 images could be read"):
-        ingest.ingest(tmp_path / "in", tmp_path / "out", sources.Rules(CLASSES))
+        job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "pseudonym.key"]
 
 
 def test_a_folder_of_something_else_is_not_overwritten(drawn, tmp_path):
     (tmp_path / "thesis.txt").write_text("three years of work")
     with pytest.raises(UserError, match="it would be lost"):
-        ingest.ingest(drawn, tmp_path, sources.Rules(CLASSES))
+        job.ingest(drawn, tmp_path, labelling.Rules(CLASSES))
     assert (tmp_path / "thesis.txt").read_text() == "three years of work"
     for _ in range(2):  # what an ingest wrote, the next may replace
-        ingest.ingest(drawn, tmp_path / "records", sources.Rules(CLASSES))
+        job.ingest(drawn, tmp_path / "records", labelling.Rules(CLASSES))
 
 
 @pytest.mark.parametrize("mode", ["in_memory", "multi_threading", "multi_processing"])
@@ -106,8 +106,8 @@ def test_nothing_is_lost_in_any_of_beams_modes(drawn, tmp_path, mode):
     for number, path in enumerate(sorted((source / "NORMAL").glob("*.png"))[6:8]):
         path.rename(source / "NORMAL" / os.fsdecode(b"caf\xe9%d.png" % number))
     options = (f"--direct_running_mode={mode}", "--direct_num_workers=2")
-    report = ingest.ingest(
-        source, tmp_path / "out", sources.Rules(CLASSES, tolerated=1.0), options=options
+    report = job.ingest(
+        source, tmp_path / "out", labelling.Rules(CLASSES, tolerated=1.0), options=options
     )
     assert report.images == 300
     assert report.reasons == {"truncated": 7}
@@ -115,7 +115,7 @@ def test_nothing_is_lost_in_any_of_beams_modes(drawn, tmp_path, mode):
 
 
 def test_processes_of_our_own_give_the_same_records(drawn, tmp_path, monkeypatch):
-    monkeypatch.setattr(ingest, "_WORTH_PROCESSES", 10)
+    monkeypatch.setattr(job, "_WORTH_PROCESSES", 10)
     source = tmp_path / "in"
     shutil.copytree(drawn, source)
     next((source / "NORMAL").glob("*.png")).write_bytes(b"no image")
@@ -123,8 +123,8 @@ def test_processes_of_our_own_give_the_same_records(drawn, tmp_path, monkeypatch
     folders = []
     for processes in (1, 2):
         folders.append(tmp_path / f"out{processes}")
-        ingest.ingest(
-            source, folders[-1], sources.Rules(CLASSES, tolerated=1.0), processes=processes
+        job.ingest(
+            source, folders[-1], labelling.Rules(CLASSES, tolerated=1.0), processes=processes
         )
     one, two = ([e["image/filename"] for e in examples(folder)] for folder in folders)
     assert one == two

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tfxray.components import sources
 from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import labelling
 from tfxray.pipeline.config_file import load
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -19,14 +19,14 @@ def touch(folder, *names):
 def test_class_folders_give_labels_and_stray_files_are_left_aside(tmp_path):
     touch(tmp_path, "NORMAL/a.png", "PNEUMONIA/b.jpeg", "PNEUMONIA/x/c", "notes.txt",
           "NORMAL/.DS_Store", "__MACOSX/NORMAL/a.png")  # fmt: skip
-    rows, classes = sources.find(tmp_path, sources.Rules(CLASSES))
+    rows, classes = labelling.label_images(tmp_path, labelling.Rules(CLASSES))
     assert [(r.path, r.label) for r in rows] == [
         ("NORMAL/a.png", "NORMAL"),
         ("PNEUMONIA/b.jpeg", "PNEUMONIA"),
         ("PNEUMONIA/x/c", "PNEUMONIA"),
     ]
     assert classes == CLASSES
-    assert sources.find(tmp_path, sources.Rules())[1] == CLASSES
+    assert labelling.label_images(tmp_path, labelling.Rules())[1] == CLASSES
 
 
 def test_a_manifest_counts_before_the_pattern_and_the_pattern_before_the_folder(tmp_path):
@@ -34,12 +34,12 @@ def test_a_manifest_counts_before_the_pattern_and_the_pattern_before_the_folder(
     (tmp_path / "manifest.csv").write_text(
         "path,label,patient_id,age,sex\nx/1_0.png,PNEUMONIA,p9,61,F\nx/2_1.png,,,,\nx/gone.png,NORMAL,,,\n"
     )
-    rules = sources.Rules(
+    rules = labelling.Rules(
         CLASSES,
         pattern=r"(?P<patient>\d+)_(?P<label>[01])",
         labels={"0": "NORMAL", "1": "PNEUMONIA"},
     )
-    rows, _ = sources.find(tmp_path, rules)
+    rows, _ = labelling.label_images(tmp_path, rules)
     assert [(r.path, r.label, r.metadata.get("patient")) for r in rows] == [
         ("x/1_0.png", "PNEUMONIA", "p9"),
         ("x/2_1.png", "PNEUMONIA", "2"),
@@ -52,7 +52,7 @@ def test_kermanys_names_give_patients_that_do_not_collide_between_series(tmp_pat
     touch(tmp_path, "NORMAL/IM-0001-0001.jpeg", "NORMAL/NORMAL2-IM-0001-0001.jpeg",
           "PNEUMONIA/person1_bacteria_2.jpeg", "PNEUMONIA/person1_virus_7.jpeg")  # fmt: skip
     pattern = load(ROOT / "configs" / "kermany_mobilenet_v2.yaml").ingest.pattern
-    rows, _ = sources.find(tmp_path, sources.Rules(CLASSES, pattern=pattern))
+    rows, _ = labelling.label_images(tmp_path, labelling.Rules(CLASSES, pattern=pattern))
     assert [r.metadata["patient"] for r in rows] == [
         "IM-0001", "NORMAL2-IM-0001", "bacteria-1", "virus-1",
     ]  # fmt: skip
@@ -60,18 +60,18 @@ def test_kermanys_names_give_patients_that_do_not_collide_between_series(tmp_pat
 
 def test_given_splits_are_taken_and_val_is_eval(tmp_path):
     touch(tmp_path, *(f"{s}/{c}/a.png" for s in ("train", "val", "test") for c in CLASSES))
-    rows, _ = sources.find(tmp_path, sources.Rules(CLASSES))
+    rows, _ = labelling.label_images(tmp_path, labelling.Rules(CLASSES))
     assert {r.split for r in rows} == {"train", "eval", "test"}
     assert {r.label for r in rows} == set(CLASSES)
-    rows, _ = sources.find(tmp_path, sources.Rules(CLASSES, ignore_given=True))
+    rows, _ = labelling.label_images(tmp_path, labelling.Rules(CLASSES, ignore_given=True))
     assert {r.split for r in rows} == {None}
 
 
 def test_eval_can_be_drawn_out_of_train_and_keeps_patients_whole(tmp_path):
     names = [f"train/{c}/p{i}_{k}.png" for c in CLASSES for i in range(60) for k in range(2)]
     touch(tmp_path, *names, "test/NORMAL/a.png", "val/NORMAL/p1_9.png")
-    rules = sources.Rules(CLASSES, pattern=r"(?P<patient>p\d+)_", eval_from_train=0.25)
-    rows, _ = sources.find(tmp_path, rules)
+    rules = labelling.Rules(CLASSES, pattern=r"(?P<patient>p\d+)_", eval_from_train=0.25)
+    rows, _ = labelling.label_images(tmp_path, rules)
     splits = {}
     for row in rows:
         splits.setdefault(row.metadata.get("patient"), set()).add(row.split)
@@ -94,7 +94,7 @@ def test_eval_can_be_drawn_out_of_train_and_keeps_patients_whole(tmp_path):
 def test_a_folder_that_cannot_be_used_is_refused(tmp_path, names, rules, message):
     touch(tmp_path, *names)
     with pytest.raises(UserError) as caught:
-        sources.find(tmp_path, sources.Rules(CLASSES, **rules))
+        labelling.label_images(tmp_path, labelling.Rules(CLASSES, **rules))
     assert message in str(caught.value)
 
 
@@ -102,4 +102,4 @@ def test_a_manifest_without_paths_is_refused(tmp_path):
     touch(tmp_path, "NORMAL/a.png")
     (tmp_path / "manifest.csv").write_text("file,label\nNORMAL/a.png,NORMAL\n")
     with pytest.raises(UserError, match="needs a column `path`; has: file, label"):
-        sources.find(tmp_path, sources.Rules(CLASSES))
+        labelling.label_images(tmp_path, labelling.Rules(CLASSES))

@@ -34,7 +34,9 @@ class Entry:
     patient: str
 
 
-def find(index: Iterable[Entry], paths: Mapping[str, str] | None = None) -> list[tuple[Entry, str]]:
+def find_duplicates(
+    index: Iterable[Entry], paths: Mapping[str, str] | None = None
+) -> list[tuple[Entry, str]]:
     """Finds the copies to set aside.
 
     Images of two classes with the same pixels: all of them go, since none of the labels can be
@@ -76,7 +78,7 @@ def _why(entry: Entry, kept: Entry) -> str:
     return f"in {kept.split}" if entry.split != kept.split else "another patient"
 
 
-def drop(folder: str, dropped: set[str]) -> None:
+def drop_records(folder: str, dropped: set[str]) -> None:
     """Writes a folder's TFRecords again without some of their examples.
 
     Args:

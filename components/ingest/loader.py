@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
-from tfxray.components import images
 from tfxray.components.common import filesystem, privacy
+from tfxray.components.ingest import image, rejects
 
 _TASK = 8  # files handed to a process at a time
 _AHEAD = 3  # tasks per process that may be under way: what bounds the memory
@@ -20,41 +20,41 @@ _AHEAD = 3  # tasks per process that may be under way: what bounds the memory
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEPT_ALLOCATION, _KEPT_MEMORY = 2**25, 2**28
 
-Loaded = tuple[images.XRay, dict[str, str] | None]  # an image; a DICOM file's tags
+Loaded = tuple[image.XRay, dict[str, str] | None]  # an image; a DICOM file's tags
 
 
-def read(encoded: bytes, max_pixels: int = images.MAX_PIXELS) -> Loaded:
+def read_file(encoded: bytes, max_pixels: int = image.MAX_PIXELS) -> Loaded:
     """Reads a file of any kind.
 
     Args:
-        encoded: DICOM, or what `images.read` reads.
+        encoded: DICOM, or what `image.read_image` reads.
         max_pixels: Larger images are rejected undecoded.
 
     Returns:
         The image; and what a DICOM file's whitelisted tags say, None for other files.
 
     Raises:
-        Rejected: See `dicom.read` and `images.read`.
+        Rejected: See `dicom.read_dicom` and `image.read_image`.
     """
     if not privacy.is_dicom(encoded):
-        return images.read(encoded, max_pixels), None
-    from tfxray.components import dicom  # half a second, in each process
+        return image.read_image(encoded, max_pixels), None
+    from tfxray.components.ingest import dicom  # half a second, in each process
 
-    pixels, tags = dicom.read(encoded, max_pixels)
-    return images.measure(pixels), tags
+    pixels, tags = dicom.read_dicom(encoded, max_pixels)
+    return image.measure_pixels(pixels), tags
 
 
-def as_taken(encoded: bytes, max_pixels: int = images.MAX_PIXELS) -> bytes:
-    """A file of any kind as TensorFlow's decoder takes it; see `images.as_taken`.
+def decodable_file(encoded: bytes, max_pixels: int = image.MAX_PIXELS) -> bytes:
+    """A file of any kind as TensorFlow's decoder takes it; see `image.decodable`.
 
     Raises:
-        Rejected: See `dicom.read` and `images.as_taken`.
+        Rejected: See `dicom.read_dicom` and `image.decodable`.
     """
     if not privacy.is_dicom(encoded):
-        return images.as_taken(encoded, max_pixels)
-    from tfxray.components import dicom
+        return image.decodable(encoded, max_pixels)
+    from tfxray.components.ingest import dicom
 
-    return images.png(dicom.read(encoded, max_pixels)[0], compress_level=1)
+    return image.encode_png(dicom.read_dicom(encoded, max_pixels)[0], compress_level=1)
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class Folder:
     """
 
     path: str
-    max_pixels: int = images.MAX_PIXELS
+    max_pixels: int = image.MAX_PIXELS
 
-    def load(self, name: str) -> Loaded | images.Rejected:
+    def load(self, name: str) -> Loaded | rejects.Rejected:
         """Reads one file; whatever that makes a library raise, the others go on.
 
         Args:
@@ -79,9 +79,9 @@ class Folder:
             The image and its DICOM tags, or why it cannot be used.
         """
         try:
-            return read(self.content(name), self.max_pixels)
+            return read_file(self.content(name), self.max_pixels)
         except Exception as error:
-            return images.rejected(error)
+            return rejects.as_reject(error)
 
     def content(self, name: str) -> bytes:
         """The bytes of a file below the folder, and of no other.
@@ -97,24 +97,24 @@ class Folder:
             full = os.path.realpath(full)
         root = _resolved(self.path)
         if os.path.commonpath([full, root]) != root:
-            raise images.Rejected("outside")
+            raise rejects.Rejected("outside")
         try:
             with open(full, "rb", opener=_without_waiting) as file:
                 return file.read()
         except OSError as error:
-            raise images.Rejected("unreadable", error.strerror or "") from None
+            raise rejects.Rejected("unreadable", error.strerror or "") from None
 
     def _elsewhere(self, name: str) -> bytes:
         """The same, of a folder on another file system of Beam's, none of which knows links."""
         if name.startswith("/") or ".." in name.split("/"):
-            raise images.Rejected("outside")
+            raise rejects.Rejected("outside")
         try:
             with filesystem.open_file(os.path.join(self.path, name)) as file:
                 return file.read()
         except OSError as error:
-            raise images.Rejected("unreadable", error.strerror or "") from None
+            raise rejects.Rejected("unreadable", error.strerror or "") from None
 
-    def load_all(self, names: Sequence[str]) -> list[Loaded | images.Rejected]:
+    def load_all(self, names: Sequence[str]) -> list[Loaded | rejects.Rejected]:
         """Reads several."""
         return [self.load(name) for name in names]
 
@@ -163,7 +163,7 @@ class Loader:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(processes, context, initializer=_keep_memory)
 
-    def load(self, names: Sequence[str]) -> Iterator[Loaded | images.Rejected]:
+    def load(self, names: Sequence[str]) -> Iterator[Loaded | rejects.Rejected]:
         """Reads files, a few ahead of who takes them.
 
         Args:
@@ -176,7 +176,7 @@ class Loader:
             yield from map(self._folder.load, names)
             return
         tasks = iter([names[i : i + _TASK] for i in range(0, len(names), _TASK)])
-        ahead: deque[Future[list[Loaded | images.Rejected]]] = deque()
+        ahead: deque[Future[list[Loaded | rejects.Rejected]]] = deque()
         for task in itertools.chain(tasks, itertools.repeat(None)):
             if task is not None:
                 ahead.append(self._pool.submit(self._folder.load_all, task))

@@ -10,7 +10,8 @@ import pydicom
 from PIL import Image
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from tfxray.components.images import MAX_PIXELS, Rejected
+from tfxray.components.ingest.image import MAX_PIXELS
+from tfxray.components.ingest.rejects import Rejected
 
 # Everything that leaves a DICOM file besides its pixels; PatientID only as a pseudonym.
 WHITELIST = ("PatientAge", "PatientSex", "ViewPosition", "PatientID")
@@ -25,7 +26,7 @@ warnings.filterwarnings("ignore", module="pydicom")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 
-def read(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, dict[str, str]]:
+def read_dicom(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, dict[str, str]]:
     """Decodes a DICOM file of one frame.
 
     The modality's rescale and the window or VOI LUT are applied, MONOCHROME1 is inverted.

@@ -10,7 +10,7 @@ from pathlib import Path
 from tfxray.components.common import contract, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.sources import SPLIT_FOLDERS
+from tfxray.components.ingest.labelling import SPLIT_FOLDERS
 
 _RECORD_FILE = re.compile(r"\.tfrecords?(\.gz)?$|-\d{5}-of-\d{5}(\.tfrecords?)?(\.gz)?$")
 _SPLIT_WORD = re.compile(r"[^a-z]+")
@@ -48,7 +48,7 @@ def holds_records(folder: StrPath) -> bool:
     return any(is_record(os.path.basename(name)) for name in _candidates(folder))
 
 
-def listed(folder: StrPath) -> list[str]:
+def list_records(folder: StrPath) -> list[str]:
     """A folder's TFRecords, at its top or one level below, sorted, whatever their splits."""
     return _records(_candidates(folder))
 
@@ -67,7 +67,7 @@ def _candidates(folder: StrPath) -> Iterator[str]:
         yield from (str(path.relative_to(folder)) for path in found)
 
 
-def find(folder: StrPath, ignore_given: bool = False) -> Layout:
+def find_layout(folder: StrPath, ignore_given: bool = False) -> Layout:
     """Finds a folder's TFRecords and their splits.
 
     Splits are given by folders (`train/`, `val/`, `test/`) or by a word in the file names

@@ -3,9 +3,9 @@ import gzip
 import pytest
 import tensorflow as tf
 
-from tfxray.components import records, scan
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import record_check, tfrecords
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -47,22 +47,22 @@ def write(path, *content):
 def test_layouts_and_splits_are_recognised(tmp_path, files, splits, globs):
     for file in files:
         write(tmp_path / file)
-    layout = records.find(tmp_path)
+    layout = tfrecords.find_layout(tmp_path)
     assert layout.splits == splits
     assert layout.globs == globs
-    assert scan.scan(layout, CLASSES).examples == 2 * len(files)
+    assert record_check.check_records(layout, CLASSES).examples == 2 * len(files)
 
 
 def test_other_files_beside_records_are_left_aside(tmp_path):
     write(tmp_path / "a.tfrecord")
     (tmp_path / "labels.txt").write_text("0:NORMAL")
-    assert records.find(tmp_path).globs == ("*.tfrecord*",)
+    assert tfrecords.find_layout(tmp_path).globs == ("*.tfrecord*",)
 
 
 def test_a_missing_split_is_named(tmp_path):
     write(tmp_path / "train" / "a.tfrecord")
     with pytest.raises(UserError, match="none for eval, test"):
-        records.find(tmp_path)
+        tfrecords.find_layout(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_missing_split_is_named(tmp_path):
 def test_records_that_break_the_contract_are_named(tmp_path, content, message):
     write(tmp_path / "a.tfrecord", *content)
     with pytest.raises(UserError) as caught:
-        scan.scan(records.find(tmp_path), CLASSES)
+        record_check.check_records(tfrecords.find_layout(tmp_path), CLASSES)
     assert message in str(caught.value)
 
 
@@ -94,18 +94,21 @@ def test_a_truncated_file_is_named(tmp_path, name):
     whole = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole[: len(whole) * 6 // 10])
     with pytest.raises(UserError, match=f"{name}: damaged after record"):
-        scan.scan(records.find(tmp_path), CLASSES)
+        record_check.check_records(tfrecords.find_layout(tmp_path), CLASSES)
 
 
 def test_what_patients_are_split_by_falls_back_and_is_told(tmp_path):
     write(tmp_path / "a.tfrecord")
-    assert scan.scan(records.find(tmp_path), CLASSES).group is None
+    assert record_check.check_records(tfrecords.find_layout(tmp_path), CLASSES).group is None
     named = {contract.FILENAME: b"x.png"}
     write(tmp_path / "a.tfrecord", record(**named), record(**named, **{contract.LABEL: 1}))
-    assert scan.scan(records.find(tmp_path), CLASSES).group == contract.FILENAME
+    assert (
+        record_check.check_records(tfrecords.find_layout(tmp_path), CLASSES).group
+        == contract.FILENAME
+    )
 
 
 def test_a_gzip_that_is_none_is_named(tmp_path):
     (tmp_path / "a.tfrecord.gz").write_bytes(gzip.compress(b"no record at all, but long enough"))
     with pytest.raises(UserError, match="damaged after record 0"):
-        scan.scan(records.find(tmp_path), CLASSES)
+        record_check.check_records(tfrecords.find_layout(tmp_path), CLASSES)

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components import images, transform
+from tfxray.components import transform
+from tfxray.components.ingest import image, rejects
 
 
 def gradient(height=40, width=60):
@@ -40,8 +41,8 @@ READABLE = {
 
 @pytest.mark.parametrize("name", READABLE)
 def test_pixels_are_read_as_they_are_and_tensorflow_sees_the_same(name):
-    xray = images.read(READABLE[name])
-    _, pixels = images.decode_grey(READABLE[name])
+    xray = image.read_image(READABLE[name])
+    _, pixels = image.decode_grey(READABLE[name])
     seen = transform.decode(tf.constant(xray.encoded), 40).numpy()
     expected = tf.image.resize(gradient()[..., None], [40, 40], antialias=True).numpy()
     assert (xray.height, xray.width) == (40, 60)
@@ -53,7 +54,7 @@ def test_pixels_are_read_as_they_are_and_tensorflow_sees_the_same(name):
 
 def test_jpeg_and_png_are_kept_byte_for_byte():
     for name in ("grey png", "16-bit png", "rgb jpeg"):
-        assert images.read(READABLE[name]).encoded == READABLE[name]
+        assert image.read_image(READABLE[name]).encoded == READABLE[name]
 
 
 @pytest.mark.parametrize(("kind", "behind"), [("JPEG", False), ("PNG", False), ("PNG", True)])
@@ -65,29 +66,29 @@ def test_an_image_to_be_turned_is_handed_on_turned(kind, behind):
         start = given.index(b"eXIf") - 4
         chunk = given[start : start + 12 + int.from_bytes(given[start : start + 4], "big")]
         given = given.replace(chunk, b"").replace(given[-12:], chunk + given[-12:])
-    taken = tf.io.decode_image(images.as_taken(given), channels=1, expand_animations=False)
-    assert np.array_equal(taken[..., 0], images.decode_grey(given)[1])
+    taken = tf.io.decode_image(image.decodable(given), channels=1, expand_animations=False)
+    assert np.array_equal(taken[..., 0], image.decode_grey(given)[1])
     assert taken.shape[:2] == (60, 40)
 
 
 @pytest.mark.parametrize("name", READABLE)
 def test_what_is_handed_on_has_the_pixels_that_are_read(name):
-    taken = images.as_taken(READABLE[name])
-    assert taken == images.read(READABLE[name]).encoded or name in ("bmp", "tiff", "webp")
-    assert np.array_equal(images.decode_grey(taken)[1], images.decode_grey(READABLE[name])[1])
+    taken = image.decodable(READABLE[name])
+    assert taken == image.read_image(READABLE[name]).encoded or name in ("bmp", "tiff", "webp")
+    assert np.array_equal(image.decode_grey(taken)[1], image.decode_grey(READABLE[name])[1])
 
 
 def test_the_digest_is_of_the_pixels_not_of_the_file():
-    digest = images.read(READABLE["grey png"]).sha256
-    assert images.read(encode(GREY, "PNG", compress_level=0)).sha256 == digest
-    assert images.read(encode(Image.fromarray(gradient() + 1), "PNG")).sha256 != digest
+    digest = image.read_image(READABLE["grey png"]).sha256
+    assert image.read_image(encode(GREY, "PNG", compress_level=0)).sha256 == digest
+    assert image.read_image(encode(Image.fromarray(gradient() + 1), "PNG")).sha256 != digest
 
 
 def test_blur_lowers_sharpness():
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 255, (64, 64)).astype(np.uint8))
     smooth = noise.resize((16, 16)).resize((64, 64))
-    sharp, blurred = (images.read(encode(i, "PNG")).sharpness for i in (noise, smooth))
+    sharp, blurred = (image.read_image(encode(i, "PNG")).sharpness for i in (noise, smooth))
     assert sharp > 10 * blurred
 
 
@@ -102,11 +103,11 @@ def test_blur_lowers_sharpness():
     ],
 )
 def test_what_cannot_be_read_is_rejected_with_a_reason(content, reason):
-    with pytest.raises(images.Rejected, match=reason):
-        images.read(content)
+    with pytest.raises(rejects.Rejected, match=reason):
+        image.read_image(content)
 
 
 def test_a_bomb_is_rejected_before_it_is_decoded():
     bomb = encode(Image.new("1", (30_000, 30_000)), "PNG")
-    with pytest.raises(images.Rejected, match="too_large"):
-        images.read(bomb)
+    with pytest.raises(rejects.Rejected, match="too_large"):
+        image.read_image(bomb)
