@@ -20,8 +20,9 @@ import tensorflow as tf
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from tfxray.components import attribution, explainable, models
+from tfxray.components import attribution, explainable
 from tfxray.components.common import contract
+from tfxray.components.networks import backbone, head
 from tfxray.components.sample import draw
 
 TRAINED, JUDGED, EXPLAINED, COMPARED, BACKGROUND = 1000, 200, 40, 8, 32
@@ -57,16 +58,16 @@ def _resized(image: np.ndarray, size: int) -> np.ndarray:
     return tf.image.resize(image[..., np.newaxis], [size, size], antialias=True)[..., 0].numpy()
 
 
-def trained(mode: str, spec: models.BackboneSpec, x: np.ndarray, y: np.ndarray) -> keras.Model:
+def trained(mode: str, spec: backbone.BackboneSpec, x: np.ndarray, y: np.ndarray) -> keras.Model:
     """A head on the frozen backbone, or all of it, fitted for as long as it takes to be good."""
     keras.utils.set_random_seed(1)
     pixels, targets = x[..., np.newaxis], y[:, np.newaxis].astype(np.float32)
     if mode == "frozen":
-        pixels = models.backbone(spec).predict(pixels, 64, verbose=0)
-        model, rate, epochs = models.head(models.HeadSpec(), pixels.shape[1]), 1e-3, 20
+        pixels = backbone.build_backbone(spec).predict(pixels, 64, verbose=0)
+        model, rate, epochs = head.build_head(head.HeadSpec(), pixels.shape[1]), 1e-3, 20
     else:
-        model, rate, epochs = models.classifier(spec, models.HeadSpec()), 3e-4, 6
-        models.unfreeze(model, "all", batch_norm=False)
+        model, rate, epochs = head.build_classifier(spec, head.HeadSpec()), 3e-4, 6
+        head.unfreeze(model, "all", batch_norm=False)
     model.compile(keras.optimizers.Adam(rate), "binary_crossentropy")
     model.fit(pixels, targets, 32, epochs, verbose=0)
     return model
@@ -157,7 +158,7 @@ def methods(background: np.ndarray) -> Mapping[str, Method]:
 
 def measure(mode: str, size: int, weights: str) -> None:
     """Trains, and prints a row for each method."""
-    spec = models.BackboneSpec("MobileNetV2", size, weights, {"alpha": 0.35})
+    spec = backbone.BackboneSpec("MobileNetV2", size, weights, {"alpha": 0.35})
     x, y, _ = xrays(TRAINED, 1, size)
     # Seed 2 is the one that smoothing, baseline and layer were chosen by.
     x_test, y_test, places = xrays(JUDGED, 3, size)

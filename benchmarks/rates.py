@@ -17,7 +17,8 @@ from pathlib import Path
 import plain_keras
 import tensorflow as tf
 
-from tfxray.components import models, transform
+from tfxray.components import transform
+from tfxray.components.networks import backbone
 
 _IMAGES = 1024
 _TFT_BATCH = 128  # TFT's batches are of some dozens to some hundreds
@@ -35,7 +36,7 @@ def measure(folder: Path, weights: str, rounds: int) -> dict[str, object]:
     paths = sorted(str(p) for p in folder.rglob("*") if p.suffix in (".png", ".jpg", ".jpeg"))
     paths = paths[:: max(1, len(paths) // _IMAGES)][:_IMAGES]
     plain = plain_keras.backbone(weights)
-    spec = models.BackboneSpec("MobileNetV2", 224, weights, {"alpha": 0.35}, "avg")
+    spec = backbone.BackboneSpec("MobileNetV2", 224, weights, {"alpha": 0.35}, "avg")
     embedder = transform.same_embedder(spec)
 
     def embed() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxray.components.common import contract
-from tfxray.components.distortions import DRAWS, Distortions, distort
+from tfxray.components.networks.distortions import DRAWS, Distortions, distort
 
 
 @dataclasses.dataclass(frozen=True)

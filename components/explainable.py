@@ -5,8 +5,8 @@ import os
 
 import keras
 
-from tfxray.components import models
 from tfxray.components.common import artifacts, filenames, progress
+from tfxray.components.networks import backbone
 
 # Of feature maps, on each side. A network for 224 pixels has 3 x 3 cells left of an image of 96:
 # their heat lies on opacities no better than by chance (benchmarks/HEAT_MAPS.md).
@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 
 
 def explainable(
-    model: keras.Model, spec: models.BackboneSpec, temperature: float = 1.0, cells: int = CELLS
+    model: keras.Model, spec: backbone.BackboneSpec, temperature: float = 1.0, cells: int = CELLS
 ) -> keras.Model:
     """Lays the served network's last feature maps and its logit open.
 
     Args:
-        model: What was trained, sharing its weights with the result: a `models.classifier`, or the
-            `models.head` of a frozen backbone.
+        model: What was trained, sharing its weights with the result: a `head.build_classifier`,
+            or the `head.build_head` of a frozen backbone.
         spec: The backbone.
         temperature: By which the logit is divided; see `decision.Decision`.
         cells: Fewest rows and columns of the feature maps.
@@ -42,12 +42,12 @@ def explainable(
         # gradient goes through as if they were not.
         given = pixels + keras.ops.stop_gradient(keras.ops.round(pixels) - pixels)
     else:
-        body, top, given = models.same_backbone(spec), model, pixels
+        body, top, given = backbone.shared_backbone(spec), model, pixels
     network = next(layer for layer in body.layers if isinstance(layer, keras.Model))
     both = keras.Model(
         network.inputs, [_last_maps(network, cells), network.output], name=network.name
     )
-    maps, embedding = both(models.scaled(spec, given))
+    maps, embedding = both(backbone.scale_pixels(spec, given))
     if spec.pooling == "flatten":
         embedding = keras.layers.Flatten()(embedding)
     return keras.Model(pixels, [maps, _logit(top, temperature)(embedding)], name="explainable")
@@ -84,7 +84,7 @@ def _logit(head: keras.Model, temperature: float) -> keras.Model:
     return linear
 
 
-def write(model: keras.Model, spec: models.BackboneSpec, temperature: float, folder: str) -> None:
+def write(model: keras.Model, spec: backbone.BackboneSpec, temperature: float, folder: str) -> None:
     """Writes it into the folder of a served model, or says in the log why there is none.
 
     Args:

@@ -26,17 +26,16 @@ from tfxray.components import (
     hosts,
     in_step,
     likeness,
-    models,
-    network,
     serving,
     transfer,
 )
 from tfxray.components.common import artifacts, contract, filenames
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.distortions import Distortions
 from tfxray.components.fitting import Phase
 from tfxray.components.metrics.split_metrics import measure_split
+from tfxray.components.networks import backbone, head, summary
+from tfxray.components.networks.distortions import Distortions
 
 if TYPE_CHECKING:
     # Importing TFX takes many seconds, and the hosts that train with the chief need none of it.
@@ -65,13 +64,13 @@ class Training:
 
         Args:
             settings: `train` (see the config), `head` and `backbone` (the fields of a
-                `models.HeadSpec` and a `models.BackboneSpec`).
+                `head.HeadSpec` and a `backbone.BackboneSpec`).
             splits: The examples.
             strategy: Where it is computed; see `devices.strategy`.
         """
         self._settings, self._splits, self._strategy = settings, splits, strategy
         self._train = train = settings["train"]
-        self._body = models.BackboneSpec(**settings["backbone"])
+        self._body = backbone.BackboneSpec(**settings["backbone"])
         targets = splits.training.targets
         self._order = batches.Order(
             batch=train["batch_size"],
@@ -140,8 +139,8 @@ class Training:
         settings, splits, batch = self._settings, self._splits, self._order.batch
         channels = None
         if not self._of_pixels and settings["backbone"]["pooling"] == "flatten":
-            channels = models.channels(self._body)
-        scorer = models.with_features(model, channels)
+            channels = backbone.count_channels(self._body)
+        scorer = head.with_features(model, channels)
         seed = self._train["seed"]
         chosen = likeness.draw(len(splits.training), seed)
         drawn, training = scorer.predict(splits.training.plain(batch, chosen), verbose=0)
@@ -154,14 +153,14 @@ class Training:
             scorer, decided, known, decided.calibrated(scores), decided.calibrated(raw[:, 0])
         )
 
-    def describe(self, model: keras.Model) -> network.Network:
+    def describe(self, model: keras.Model) -> summary.Network:
         """Describes backbone and head, with what of them the main phase trains."""
         if not self._of_pixels:
-            body, top = models.same_backbone(self._body), model
+            body, top = backbone.shared_backbone(self._body), model
         else:
             self._unfreeze(model, self._phases[-1])
             body, top = model.get_layer("backbone"), model.get_layer("head")
-        return network.describe(body, top, self._body.name)
+        return summary.describe_network(body, top, self._body.name)
 
     def scores(self, model: keras.Model, examples: batches.Examples) -> np.ndarray:
         """A whole split's scores, undistorted and uncalibrated, [n]."""
@@ -169,10 +168,10 @@ class Training:
         return np.asarray(scores[:, 0], np.float64)
 
     def _network(self) -> keras.Model:
-        top = models.HeadSpec(**self._settings["head"])
+        top = head.HeadSpec(**self._settings["head"])
         if self._of_pixels:
-            return models.classifier(self._body, top)
-        return models.head(top, self._splits.training.width)
+            return head.build_classifier(self._body, top)
+        return head.build_head(top, self._splits.training.width)
 
     def _at_once(self, steps: int) -> int:
         """Steps that Keras hands over together: one of a head takes less time than Python's part.
@@ -186,7 +185,7 @@ class Training:
 
     def _unfreeze(self, model: keras.Model, phase: Phase) -> None:
         layers = self._train["unfreeze"] if phase.final else "none"
-        models.unfreeze(model, layers, trains_batch_norm(self._train, self._body))
+        head.unfreeze(model, layers, trains_batch_norm(self._train, self._body))
 
     def _prepare(self, model: keras.Model, phase: Phase) -> None:
         train = self._train
@@ -213,7 +212,7 @@ class Concluded:
     """A trained model, and what is served with it.
 
     Attributes:
-        scorer: See `models.with_features`.
+        scorer: See `head.with_features`.
         decided: Temperature and threshold.
         known: The distance to the training images.
         training: The training split's scores, calibrated, [n].
@@ -258,7 +257,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         done.scorer, transformed, size, settings["classes"], decided, done.known,
         fn_args.serving_model_dir,
     )  # fmt: skip
-    body = models.BackboneSpec(**settings["backbone"])
+    body = backbone.BackboneSpec(**settings["backbone"])
     explainable.write(model, body, decided.temperature, fn_args.serving_model_dir)
     of_splits = {
         "train": measure_split(done.training, splits.training.targets, decided.threshold),
@@ -361,7 +360,7 @@ def phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
     return [Phase("warm-up", warm["epochs"], steps, warm["learning_rate"], False), main]
 
 
-def trains_batch_norm(train: Mapping[str, Any], body: models.BackboneSpec) -> bool:
+def trains_batch_norm(train: Mapping[str, Any], body: backbone.BackboneSpec) -> bool:
     """Whether batch normalisation learns: by default, where it has nothing to keep.
 
     Args:

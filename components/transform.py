@@ -11,9 +11,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tfxray.components import models
 from tfxray.components.common import contract
-from tfxray.components.distortions import DRAWS, Distortions, distort
+from tfxray.components.networks import backbone
+from tfxray.components.networks.distortions import DRAWS, Distortions, distort
 
 # Beam decides how many examples make a batch; so many images at a time bound the memory, and two
 # such chunks side by side keep the cores busy. Their feature maps then fit a core's cache: a fifth
@@ -31,7 +31,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         inputs: `image/encoded` and `image/class/label`, of shape [n, 1]; where the schema has them
             (`tensor_representation_group`), `study/site` and `patient/id`, sparse.
         custom_config: `mode`, the config's `train.mode`; `backbone`, the fields of a
-            `models.BackboneSpec`; `copies`, `distortions` (the fields of a
+            `backbone.BackboneSpec`; `copies`, `distortions` (the fields of a
             `distortions.Distortions`) and `seed`, of the distorted embeddings.
 
     Returns:
@@ -48,7 +48,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     if custom_config["mode"] == "fine_tune":
         outputs[contract.PIXELS] = shrink(encoded, custom_config["backbone"]["image_size"])
         return outputs
-    spec = models.BackboneSpec(**custom_config["backbone"])
+    spec = backbone.BackboneSpec(**custom_config["backbone"])
     embedder = tft.make_and_track_object(lambda: same_embedder(spec), name="embedder")
     outputs[contract.EMBEDDING] = embedder.embed(encoded)
     if contract.SITE in inputs and contract.PATIENT in inputs:
@@ -82,7 +82,7 @@ def shrink(encoded: tf.Tensor, size: int) -> tf.Tensor:
     return tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec([], tf.string))
 
 
-def same_embedder(spec: models.BackboneSpec) -> "Embedder":
+def same_embedder(spec: backbone.BackboneSpec) -> "Embedder":
     """The embedder that this process made last, where it is the one.
 
     TFT traces preprocessing_fn half a dozen times. A backbone takes seconds to build and to trace;
@@ -93,9 +93,9 @@ def same_embedder(spec: models.BackboneSpec) -> "Embedder":
 
 @functools.lru_cache(maxsize=1)
 def _made(described: str) -> "Embedder":
-    spec = models.BackboneSpec(**json.loads(described))
+    spec = backbone.BackboneSpec(**json.loads(described))
     with tf.init_scope():
-        return Embedder(models.same_backbone(spec), spec.image_size)
+        return Embedder(backbone.shared_backbone(spec), spec.image_size)
 
 
 class Embedder(tf.Module):
@@ -105,7 +105,7 @@ class Embedder(tf.Module):
         """Wraps a backbone.
 
         Args:
-            backbone: See `models.backbone`.
+            backbone: See `backbone.build_backbone`.
             size: Pixels on each side that it takes.
         """
         super().__init__()

@@ -33,7 +33,7 @@ from tfx.utils import io_utils
 from tfxray.components import drift, evaluator, schemas
 from tfxray.components.common import artifacts, beam_options, code_digest, contract
 from tfxray.components.data_gate import DataGate
-from tfxray.components.example_gen import ExampleGen
+from tfxray.components.example_gen.executor import ExampleGen
 from tfxray.components.judge import Evaluator
 from tfxray.pipeline import cache_key
 from tfxray.pipeline.config import Config

@@ -37,19 +37,20 @@ def check_model(config: Config) -> None:
     Raises:
         UserError: It cannot be built so, or its weights cannot be had.
     """
-    from tfxray.components import devices, models
+    from tfxray.components import devices
+    from tfxray.components.networks import backbone, head
 
     train = config.train
     devices.prepare(train.replicas, train.batch_size)
     model = config.model
-    spec = models.BackboneSpec(
+    spec = backbone.BackboneSpec(
         model.backbone, model.image_size, model.weights, model.arguments, model.pooling
     )
     if train.mode == "fine_tune":
-        whole = models.classifier(spec, models.HeadSpec(**config.model.head.model_dump()))
-        models.unfreeze(whole, train.unfreeze, True)
+        whole = head.build_classifier(spec, head.HeadSpec(**config.model.head.model_dump()))
+        head.unfreeze(whole, train.unfreeze, True)
     else:
-        models.same_backbone(spec)
+        backbone.shared_backbone(spec)
 
 
 def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:

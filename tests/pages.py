@@ -10,8 +10,9 @@ import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components import cases, network, scores
+from tfxray.components import cases, scores
 from tfxray.components.common import contract, filenames
+from tfxray.components.networks import summary
 from tfxray.pipeline.config import Config
 
 TAG = "<img src=x onerror=alert(1)>"
@@ -87,8 +88,8 @@ def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
     }
     (folder / "model_run" / "operating_point.json").write_text(json.dumps(decision))
     (folder / "model_run" / filenames.SITE_TRANSFER).write_text(json.dumps(_carried()))
-    layer = network.Layer("conv", "Conv2D", "8 × 8 × 4", 40, True)
-    described = network.Network([layer], [layer], 40, 40)
+    layer = summary.Layer("conv", "Conv2D", "8 × 8 × 4", 40, True)
+    described = summary.Network([layer], [layer], 40, 40)
     (folder / "model_run" / filenames.NETWORK).write_text(json.dumps(dataclasses.asdict(described)))
     history = {"loss": [0.7, 0.5], "auc": [0.6, 0.8], "val_auc": [0.6, 0.7]}
     (folder / "model_run" / "history.json").write_text(json.dumps(history))
@@ -143,7 +144,7 @@ def config() -> str:
     return Config.model_validate(settings).to_yaml()
 
 
-def summary(**fields: object) -> dict:
+def run_summary(**fields: object) -> dict:
     """A run's summary."""
     plain = {"run_id": f"1 {TAG}", "status": "not_blessed", "reason": f"why {SCRIPT}",
              "threshold": 0.7, "examples": {"rejected": 1}, "seconds": {"total": 3.5},

@@ -27,7 +27,7 @@ class Evidence:
         gate: `rules` and `baseline`, as Evaluator wrote them.
         decision: Threshold and temperature, as Trainer wrote them.
         history: The training's, by figure.
-        network: The fields of a `network.Network`.
+        network: The fields of a `summary.Network`.
         transfer: How sites carry to each other: the fields of a `transfer.Table`.
         counts: How much each split holds.
     """

@@ -5,7 +5,7 @@ the file again (about 20 minutes on two cores):
 
     python -m tfxray.components.sample.pretrain --out mobilenet_v2_0.35_drawn.weights.h5
 
-The figures of the file in the repository stand in components/weights/README.md.
+The figures of the file in the repository stand in components/networks/weights/README.md.
 """
 
 import argparse
@@ -127,7 +127,7 @@ def save_half(backbone: keras.Model, path: Path) -> None:
 
 @dataclasses.dataclass
 class _Arguments(argparse.Namespace):
-    out: Path = Path("components/weights/mobilenet_v2_0.35_drawn.weights.h5")
+    out: Path = Path("components/networks/weights/mobilenet_v2_0.35_drawn.weights.h5")
     images: int = 12000
     epochs: int = 14
     seed: int = 20

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfxray.components import attribution, explainable, models, overlay
+from tfxray.components import attribution, explainable, overlay
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
+from tfxray.components.networks import backbone, head
 from tfxray.components.sample import draw
 
 SIZE = 96
-BUNDLED = models.BackboneSpec("MobileNetV2", SIZE, "bundled", {"alpha": 0.35})
+BUNDLED = backbone.BackboneSpec("MobileNetV2", SIZE, "bundled", {"alpha": 0.35})
 
 
 def drawn(count, seed, strength=None):
@@ -36,11 +37,11 @@ def model():
     """A head that was fitted to the bundled backbone, and that backbone."""
     keras.utils.set_random_seed(0)
     pixels, labels, _ = drawn(200, seed=1, strength=0.35)
-    embeddings = models.backbone(BUNDLED).predict(pixels[..., np.newaxis], verbose=0)
-    head = models.head(models.HeadSpec(), embeddings.shape[1])
-    head.compile(keras.optimizers.Adam(3e-3), "binary_crossentropy")
-    head.fit(embeddings, labels[:, np.newaxis], epochs=15, verbose=0)
-    return explainable.explainable(head, BUNDLED)
+    embeddings = backbone.build_backbone(BUNDLED).predict(pixels[..., np.newaxis], verbose=0)
+    top = head.build_head(head.HeadSpec(), embeddings.shape[1])
+    top.compile(keras.optimizers.Adam(3e-3), "binary_crossentropy")
+    top.fit(embeddings, labels[:, np.newaxis], epochs=15, verbose=0)
+    return explainable.explainable(top, BUNDLED)
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +137,8 @@ def test_any_classifier_is_loaded_in_safe_mode_and_scores_the_same(
     tmp_path, name, size, pooling, cells
 ):
     arguments = {"alpha": 0.35} if name == "MobileNetV2" else {}
-    spec = models.BackboneSpec(name, size, "none", arguments, pooling)
-    classifier = models.classifier(spec, models.HeadSpec([8], batch_norm=False))
+    spec = backbone.BackboneSpec(name, size, "none", arguments, pooling)
+    classifier = head.build_classifier(spec, head.HeadSpec([8], batch_norm=False))
     pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size)).astype(np.float32)
     explainable.write(classifier, spec, 1.0, str(tmp_path))
     explainer = attribution.load(tmp_path)
@@ -185,10 +186,10 @@ def test_what_is_no_model_of_ours_is_refused(tmp_path):
 
 
 def test_weights_that_nobody_kept_cost_the_heat_maps_and_not_the_model(tmp_path):
-    head = models.head(models.HeadSpec(), 1280)
+    top = head.build_head(head.HeadSpec(), 1280)
     for weights in ("none", "/gone/since.h5"):
-        spec = models.BackboneSpec("MobileNetV2", 96, weights, {"alpha": 0.35})
-        explainable.write(head, spec, 1.0, str(tmp_path))
+        spec = backbone.BackboneSpec("MobileNetV2", 96, weights, {"alpha": 0.35})
+        explainable.write(top, spec, 1.0, str(tmp_path))
         assert not list(tmp_path.rglob("*.keras"))
 
 

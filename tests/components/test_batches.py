@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfxray.components import batches
 from tfxray.components.common import contract
-from tfxray.components.distortions import Distortions
+from tfxray.components.networks.distortions import Distortions
 
 SIZE = 8
 

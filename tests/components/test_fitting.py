@@ -24,7 +24,7 @@ import keras, numpy as np, tensorflow as tf
 from pathlib import Path
 from tfxray.components import batches, devices, fitting
 from tfxray.components.common import contract
-from tfxray.components.distortions import Distortions
+from tfxray.components.networks.distortions import Distortions
 
 given = json.loads(sys.argv[1])
 devices.prepare(given["replicas"], 7)

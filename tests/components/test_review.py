@@ -28,7 +28,7 @@ def uris(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def known(uris):
-    return evidence.read(pages.summary(), pages.config(), uris)
+    return evidence.read(pages.run_summary(), pages.config(), uris)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def page(uris, tmp_path_factory):
 def written(folder, uris, config=None, **fields):
     path = folder / "review.html"
     text = pages.config() if config is None else config
-    review.write(path, pages.summary(**fields), text, uris)
+    review.write(path, pages.run_summary(**fields), text, uris)
     return path.read_text()
 
 
@@ -208,7 +208,7 @@ def test_one_class_has_neither_area_nor_predictive_values(tmp_path):
     frame = pages.table()
     frame[contract.LABEL] = 1
     uris = pages.leave(tmp_path / "run", frame)
-    found = figures.rows(evidence.read(pages.summary(), pages.config(), uris))[0].figures
+    found = figures.rows(evidence.read(pages.run_summary(), pages.config(), uris))[0].figures
     left = {name for name, figure in found.items() if figure is None}
     assert left == {"auc", "prauc", "specificity", "precision", "npv"}
     assert "not enough" in written(tmp_path, uris)
@@ -317,7 +317,7 @@ def test_heat_maps_lie_beside_their_image(own, monkeypatch):
 
 
 def redrawn(uris):
-    found = evidence.read(pages.summary(), pages.config(), uris)
+    found = evidence.read(pages.run_summary(), pages.config(), uris)
     records = [str(p) for p in Path(uris["ExampleGen.examples"]).glob("Split-test/*.gz")]
     evaluation = uris["Evaluator.evaluation"]
     drawing.draw(found.scores, pages.THRESHOLD, records, uris["Trainer.model"], evaluation)

@@ -26,7 +26,7 @@ def uris(tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(uris, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "review.html"
-    review.write(path, pages.summary(), pages.config(), uris)
+    review.write(path, pages.run_summary(), pages.config(), uris)
     return path
 
 
@@ -81,7 +81,7 @@ def test_nothing_is_wider_than_the_screen(page):
 
 
 def test_the_slider_begins_at_the_operating_point(page, uris):
-    known = evidence.read(pages.summary(), pages.config(), uris)
+    known = evidence.read(pages.run_summary(), pages.config(), uris)
     expected = {row.name: row.figures for row in figures.rows(known)}
     shown, table = cells(page, "moved"), cells(page, "by-slice")
     assert shown.keys() == expected.keys() == table.keys()

@@ -11,7 +11,7 @@ from tfxray.pipeline.config_file import load
 
 # Where each node's code begins: its executor, and the functions of ours that it calls.
 ENTRIES = {
-    "ExampleGen": ["tfxray.components.example_gen"],
+    "ExampleGen": ["tfxray.components.example_gen.executor"],
     "DataGate": ["tfxray.components.data_gate"],
     "Transform": ["tfx.components.transform.executor", "tfxray.components.transform"],
     "Trainer": ["tfx.components.trainer.executor", "tfxray.components.trainer"],

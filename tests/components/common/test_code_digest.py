@@ -15,7 +15,7 @@ from tfxray.components.common import code_digest
 ENTRIES = (
     "tfxray.components.batch_predict",
     "tfxray.components.data_gate",
-    "tfxray.components.example_gen",
+    "tfxray.components.example_gen.executor",
     "tfxray.components.ingest.job",
     "tfxray.components.judge",
     "tfxray.components.trainer",

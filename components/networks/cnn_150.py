@@ -20,7 +20,7 @@ def cnn_150(
     by batch normalisation and halved by a maximum.
 
     Args:
-        include_top: Not supported; the head is `models.head`.
+        include_top: Not supported; the head is `head.build_head`.
         weights: There are none to be had.
         input_shape: Pixels.
         pooling: `avg`, `max`, or None for the feature map.

@@ -41,12 +41,12 @@ class Network:
     learnt: int
 
 
-def describe(body: keras.Model, top: keras.Model, name: str) -> Network:
+def describe_network(body: keras.Model, top: keras.Model, name: str) -> Network:
     """Describes backbone and head.
 
     Args:
-        body: See `models.backbone`; what of it does not learn is frozen.
-        top: See `models.head`.
+        body: See `backbone.build_backbone`; what of it does not learn is frozen.
+        top: See `head.build_head`.
         name: The backbone's.
     """
     inner = next(layer for layer in body.layers if isinstance(layer, keras.Model))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfxray.components.distortions import DRAWS, Distortions, distort
+from tfxray.components.networks.distortions import DRAWS, Distortions, distort
 
 
 def image(size=40):
