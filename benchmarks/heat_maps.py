@@ -20,8 +20,9 @@ import tensorflow as tf
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from tfxray.components import attribution, explainable
+from tfxray.components import explainable
 from tfxray.components.common import contract
+from tfxray.components.explain import heat_maps
 from tfxray.components.networks import backbone, head
 from tfxray.components.sample import draw
 
@@ -138,10 +139,10 @@ def methods(background: np.ndarray) -> Mapping[str, Method]:
     """All that are compared, by name."""
 
     def ours(method: str, steps: int | None, model: keras.Model, images: np.ndarray) -> np.ndarray:
-        return attribution.Explainer(model).heat(images, method, background, steps)
+        return heat_maps.Explainer(model).heat(images, method, background, steps)
 
     plain: list[tuple[str, int | None]] = [(method, None) for method in contract.EXPLAIN_METHODS]
-    few = [(attribution.INTEGRATED_GRADIENTS, n) for n in (4, attribution.QUICK_STEPS, 16)]
+    few = [(heat_maps.INTEGRATED_GRADIENTS, n) for n in (4, heat_maps.QUICK_STEPS, 16)]
     found: dict[str, Method] = {
         f"{method}, {steps} steps" if steps else method: (
             explainable.CELLS,
@@ -163,7 +164,7 @@ def measure(mode: str, size: int, weights: str) -> None:
     # Seed 2 is the one that smoothing, baseline and layer were chosen by.
     x_test, y_test, places = xrays(JUDGED, 3, size)
     model = trained(mode, spec, x, y)
-    scores = attribution.Explainer(explainable.explainable(model, spec)).score(x_test)
+    scores = heat_maps.Explainer(explainable.explainable(model, spec)).score(x_test)
     auc = roc_auc_score(y_test, scores)
     # An opacity that the model has not seen has no place in its map.
     chosen = np.flatnonzero((y_test == 1) & (scores > 0.5) & places.any((1, 2)))[:EXPLAINED]

@@ -17,8 +17,8 @@ from pathlib import Path
 import plain_keras
 import tensorflow as tf
 
-from tfxray.components import transform
 from tfxray.components.networks import backbone
+from tfxray.components.transform import preprocessing
 
 _IMAGES = 1024
 _TFT_BATCH = 128  # TFT's batches are of some dozens to some hundreds
@@ -37,7 +37,7 @@ def measure(folder: Path, weights: str, rounds: int) -> dict[str, object]:
     paths = paths[:: max(1, len(paths) // _IMAGES)][:_IMAGES]
     plain = plain_keras.backbone(weights)
     spec = backbone.BackboneSpec("MobileNetV2", 224, weights, {"alpha": 0.35}, "avg")
-    embedder = transform.same_embedder(spec)
+    embedder = preprocessing.shared_embedder(spec)
 
     def embed() -> None:
         for start in range(0, len(paths), _TFT_BATCH):
@@ -56,10 +56,12 @@ def measure(folder: Path, weights: str, rounds: int) -> dict[str, object]:
     return {"images": len(paths), **found, "parts": _parts(embedder, paths, rounds)}
 
 
-def _parts(embedder: transform.Embedder, paths: list[str], rounds: int) -> dict[str, float]:
+def _parts(embedder: preprocessing.Embedder, paths: list[str], rounds: int) -> dict[str, float]:
     """Of an image, ms: decoding with resizing, the backbone, and all of the embedding."""
     encoded = tf.constant([Path(path).read_bytes() for path in paths])
-    batches = [encoded[i : i + transform.CHUNK] for i in range(0, len(paths), transform.CHUNK)]
+    batches = [
+        encoded[i : i + preprocessing.CHUNK] for i in range(0, len(paths), preprocessing.CHUNK)
+    ]
     strings = [tf.TensorSpec([None], tf.string)]
     decode = tf.function(embedder._decode, input_signature=strings, autograph=False)
     pixels = [decode(batch) for batch in batches]

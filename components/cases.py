@@ -18,12 +18,14 @@ from PIL import Image
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components import attribution, overlay, scores, transform
+from tfxray.components import scores
 from tfxray.components.common import artifacts, contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.ingest import rejects
 from tfxray.components.ingest.image import decode_grey
+from tfxray.components.transform import preprocessing
 
 FILE = "pictures.json"
 MISSED, ALARMS, DOUBTFUL, AGAINST = "missed", "alarms", "doubtful", "against"
@@ -143,17 +145,20 @@ def _heat(
     found = {}
     listed = list(thumbnails)
     try:
-        explainer = attribution.load(model)
+        explainer = heat_maps.load_explainer(model)
         for start in range(0, len(listed), _BATCH):
             part = listed[start : start + _BATCH]
             pixels = np.stack(
-                [transform.decode(tf.constant(encoded[n]), explainer.size)[..., 0] for n in part]
+                [
+                    preprocessing.decode_pixels(tf.constant(encoded[n]), explainer.size)[..., 0]
+                    for n in part
+                ]
             )
             maps = explainer.heat(
-                pixels, attribution.INTEGRATED_GRADIENTS, steps=attribution.QUICK_STEPS
+                pixels, heat_maps.INTEGRATED_GRADIENTS, steps=heat_maps.QUICK_STEPS
             )
             for name, heat in zip(part, maps, strict=True):
-                found[name] = _uri(overlay.overlay(np.asarray(thumbnails[name]), heat))
+                found[name] = _uri(overlay.lay_heat(np.asarray(thumbnails[name]), heat))
     except UserError as error:
         return {}, f"The model gives no heat maps: {error}"
     except Exception as error:

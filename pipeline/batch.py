@@ -9,7 +9,7 @@ from tfxray.pipeline.process import without_keras
 from tfxray.pipeline.screen import Screen, output_to, progress_on
 
 if TYPE_CHECKING:
-    from tfxray.components.batch_predict import Report
+    from tfxray.components.predict.batch_job import Report
 
 
 def predict(source: str, out: str, model: str, force: bool, config: Any) -> "Report":
@@ -18,19 +18,19 @@ def predict(source: str, out: str, model: str, force: bool, config: Any) -> "Rep
     Args:
         source: The folder.
         out: Where predictions, rejects and report go.
-        model: See `predict.find_model`.
+        model: See `pushed_model.find_model`.
         force: Give scores of images unlike the training data, too.
         config: For `ingest.max_pixels`, `ingest.features` and `beam.options`; or None.
 
     Raises:
-        UserError: See `batch_predict.Job`.
+        UserError: See `batch_job.Job`.
     """
     screen = Screen()
     with progress_on(screen), output_to(Path(os.devnull)):
         with without_keras():
-            from tfxray.components import batch_predict
+            from tfxray.components.predict import batch_job
         limits = (config.ingest.max_pixels, config.ingest.features) if config else ()
-        job = batch_predict.Job(source, out, model, force, *limits)
+        job = batch_job.Job(source, out, model, force, *limits)
         report = job.done or job.run(config.beam.options if config else ())
     if job.done:
         screen.say(f"nothing to do: {out} holds the scores of these images by this model")

@@ -261,8 +261,8 @@ def predict(
         click.echo(json.dumps(dataclasses.asdict(report)) if as_json else report.predictions)
         return
     with process.hushed(), process.without_keras():
-        from tfxray.components import predict as scoring
-    results = scoring.predict(images, model, force)
+        from tfxray.components.predict import pushed_model as scoring
+    results = scoring.predict_images(images, model, force)
     for result in results:
         if as_json:
             click.echo(json.dumps(dataclasses.asdict(result)))
@@ -303,9 +303,9 @@ def explain(
     if background and method != "shap":
         raise click.UsageError("--background goes with --method shap")
     with process.hushed():
-        from tfxray.components import explain as explaining
+        from tfxray.components.explain import one_image as explaining
 
-    done = explaining.explain(image, model, out, method, background)
+    done = explaining.explain_image(image, model, out, method, background)
     if as_json:
         told = dataclasses.asdict(done)
         click.echo(json.dumps({"class" if k == "class_name" else k: v for k, v in told.items()}))

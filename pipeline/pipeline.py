@@ -38,7 +38,7 @@ from tfxray.components.judge import Evaluator
 from tfxray.pipeline import cache_key
 from tfxray.pipeline.config import Config
 
-PREPROCESSING = "tfxray.components.transform.preprocessing_fn"
+PREPROCESSING = "tfxray.components.transform.preprocessing.preprocessing_fn"
 TRAINING = "tfxray.components.trainer.run_fn"
 
 

@@ -10,10 +10,10 @@ from tfx.dsl.io import fileio
 
 from tests import ramfs
 from tests.scorer import export
-from tfxray.components import batch_predict, predict
 from tfxray.components.common import artifacts, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job, labelling, record_check, tfrecords
+from tfxray.components.predict import batch_job, pushed_model
 from tfxray.components.review import write as write_review
 from tfxray.pipeline import data, history, launch, pipeline
 from tfxray.pipeline.config_file import load
@@ -92,11 +92,11 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     assert all(uri.startswith("ram://") for uri in uris.values())
     assert uris.keys() >= {"Evaluator.blessing", "Pusher.pushed_model", "DataGate.verdict"}
     # Whoever goes on with the model finds it there: by its signatures, and by its heat maps.
-    model = predict.find_model(f"{elsewhere}")
+    model = pushed_model.find_model(f"{elsewhere}")
     assert model.startswith(f"{elsewhere}/serving/demo/")
     assert set(tf.saved_model.load(model).signatures) == {"serving_default", "serving_bytes"}
     first = next(name for name in filesystem.list_names(source) if name.endswith(".png"))
-    assert predict.predict([f"{source}/{first}"], elsewhere, force=True)[0].scores
+    assert pushed_model.predict_images([f"{source}/{first}"], elsewhere, force=True)[0].scores
     assert fileio.exists(os.path.join(model, filenames.EXPLAIN))
     assert artifacts.list_folder(uris["Trainer.model_run"]) == [
         "history.json", "metrics.json", "network.json", "operating_point.json", "scored.npz",
@@ -143,7 +143,7 @@ def test_a_folder_is_scored_where_no_part_of_it_is_local(drawn, elsewhere, tmp_p
     model = export(tmp_path / "model")
     for path in sorted(drawn.rglob("*.png"))[:3]:
         filesystem.write_file(f"{elsewhere}/in/{path.name}", path.read_bytes())
-    job = batch_predict.Job(f"{elsewhere}/in", f"{elsewhere}/out", model)
+    job = batch_job.Job(f"{elsewhere}/in", f"{elsewhere}/out", model)
     assert job.run().images == 3
     assert filesystem.list_names(f"{elsewhere}/out") == [
         "predict.json",
@@ -152,4 +152,4 @@ def test_a_folder_is_scored_where_no_part_of_it_is_local(drawn, elsewhere, tmp_p
     ]
     with filesystem.open_file(f"{elsewhere}/out/predictions.csv") as file:
         assert len(file.read().decode().splitlines()) == 4
-    assert batch_predict.Job(f"{elsewhere}/in", f"{elsewhere}/out", model).done
+    assert batch_job.Job(f"{elsewhere}/in", f"{elsewhere}/out", model).done

@@ -308,10 +308,13 @@ def test_explain_draws_what_the_served_model_goes_by(pushed, tfxray, drawn, out,
         assert one["score"] == pytest.approx(predicted["scores"]["PNEUMONIA"], abs=1e-6)
 
     # The maps' model is the served one, to its last bit: nothing is rounded in this mode.
-    from tfxray.components import attribution, transform
+    from tfxray.components.explain import heat_maps
+    from tfxray.components.transform import preprocessing
 
-    explainer = attribution.load(Path(pushed["pushed_model"]))
-    pixels = transform.decode(tf.constant(ill.read_bytes()), explainer.size)[np.newaxis, ..., 0]
+    explainer = heat_maps.load_explainer(Path(pushed["pushed_model"]))
+    pixels = preprocessing.decode_pixels(tf.constant(ill.read_bytes()), explainer.size)[
+        np.newaxis, ..., 0
+    ]
     assert explainer.score(pixels.numpy())[0] == pytest.approx(told[0]["score"], abs=1e-4)
 
     # A copy of the model knows no training images, and says what to give instead.

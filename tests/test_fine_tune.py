@@ -14,7 +14,8 @@ import tensorflow as tf
 import yaml
 
 from tests.conftest import ROOT
-from tfxray.components import attribution, transform
+from tfxray.components.explain import heat_maps
+from tfxray.components.transform import preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,8 @@ def test_a_run_killed_while_it_trains_goes_on_and_pushes(drawn, config, tmp_path
     assert scores["scores"].shape == (20, 2)
     assert float(tf.reduce_mean(scores["score"])) > 0.5
     # What heat maps are drawn from scores the same, of images that had to be shrunk.
-    explainer = attribution.load(Path(summary["pushed_model"]))
-    pixels = [transform.decode(tf.constant(f.read_bytes()), 64)[..., 0].numpy() for f in files]
+    explainer = heat_maps.load_explainer(Path(summary["pushed_model"]))
+    pixels = [
+        preprocessing.decode_pixels(tf.constant(f.read_bytes()), 64)[..., 0].numpy() for f in files
+    ]
     assert explainer.score(np.stack(pixels)) == pytest.approx(scores["score"].numpy(), abs=1e-4)

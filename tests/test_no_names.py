@@ -261,7 +261,7 @@ def test_what_a_library_raises_costs_one_image_and_is_told_by_its_type(
             raise LookupError(f"no {FAMILY}")
         return read(encoded, limit)
 
-    monkeypatch.setattr(loader, "read", fail)
+    monkeypatch.setattr(loader, "read_file", fail)
     for label, (pixels, *_) in zip(CLASSES, films, strict=False):
         write(tmp_path / "in", f"{label}/{FAMILY}_1", named(pixels, 1))
     write(tmp_path / "in", f"{label}/{FAMILY}_2", named(pixels // 2, 1, AccessionNumber="XYZ"))

@@ -300,17 +300,19 @@ def test_heat_maps_lie_beside_their_image(own, monkeypatch):
         return pixels / 255
 
     explainer = SimpleNamespace(size=16, heat=heat)
-    drawn = SimpleNamespace(overlay=lambda pixels, heat: Image.fromarray(pixels).convert("RGB"))
-    monkeypatch.setattr(drawing.attribution, "load", lambda folder: explainer)
+    drawn = SimpleNamespace(lay_heat=lambda pixels, heat: Image.fromarray(pixels).convert("RGB"))
+    monkeypatch.setattr(drawing.heat_maps, "load_explainer", lambda folder: explainer)
     monkeypatch.setattr(drawing, "overlay", drawn)
     lists, reason = redrawn(own)
     assert reason == ""
     assert all(case.heat for item in lists for case in item.shown)
 
-    monkeypatch.setattr(drawing.attribution, "load", failing(UserError("an older tfxray's")))
+    monkeypatch.setattr(
+        drawing.heat_maps, "load_explainer", failing(UserError("an older tfxray's"))
+    )
     assert "an older tfxray's" in redrawn(own)[1]
     # A verdict is not lost for a picture; what a library has to say may quote names.
-    monkeypatch.setattr(drawing.attribution, "load", failing(ValueError("Mr Smith")))
+    monkeypatch.setattr(drawing.heat_maps, "load_explainer", failing(ValueError("Mr Smith")))
     lists, reason = redrawn(own)
     assert reason == "The model gives no heat maps: ValueError"
     assert all(case.xray for item in lists for case in item.shown)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfxray.components import batches, transfer
 from tfxray.components.common import contract
-from tfxray.components.transform import first
+from tfxray.components.transform.preprocessing import first_values
 
 WIDTH = 4
 SPEC = {
@@ -111,6 +111,6 @@ def test_a_name_in_another_encoding_costs_no_run(tmp_path):
 
 def test_the_first_of_several_texts_counts_and_none_is_empty():
     values = tf.sparse.from_dense([["a", "b"], ["", ""], ["c", ""]])
-    assert first(values, tf.constant(3)).numpy().tolist() == [b"a", b"", b"c"]
+    assert first_values(values, tf.constant(3)).numpy().tolist() == [b"a", b"", b"c"]
     nothing = tf.SparseTensor(tf.zeros([0, 2], tf.int64), tf.constant([], tf.string), [2, 0])
-    assert first(nothing, tf.constant(2)).numpy().tolist() == [b"", b""]
+    assert first_values(nothing, tf.constant(2)).numpy().tolist() == [b"", b""]

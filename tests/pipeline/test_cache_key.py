@@ -13,7 +13,7 @@ from tfxray.pipeline.config_file import load
 ENTRIES = {
     "ExampleGen": ["tfxray.components.example_gen.executor"],
     "DataGate": ["tfxray.components.data_gate"],
-    "Transform": ["tfx.components.transform.executor", "tfxray.components.transform"],
+    "Transform": ["tfx.components.transform.executor", "tfxray.components.transform.preprocessing"],
     "Trainer": ["tfx.components.trainer.executor", "tfxray.components.trainer"],
     "Evaluator": ["tfxray.components.judge", "tfxray.components.extractors"],
     "StatisticsGen": ["tfx.components.statistics_gen.executor"],

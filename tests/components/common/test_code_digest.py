@@ -13,13 +13,13 @@ from tfxray.components.common import code_digest
 
 # Modules that do what is cached, and one that none of them imports.
 ENTRIES = (
-    "tfxray.components.batch_predict",
+    "tfxray.components.predict.batch_job",
     "tfxray.components.data_gate",
     "tfxray.components.example_gen.executor",
     "tfxray.components.ingest.job",
     "tfxray.components.judge",
     "tfxray.components.trainer",
-    "tfxray.components.transform",
+    "tfxray.components.transform.preprocessing",
     "tfxray.components.tuning",
 )
 UNRELATED = "tfxray.components.review.page"
@@ -83,17 +83,23 @@ def test_nothing_that_python_imports_is_missed(entry):
 
 def test_files_beside_the_modules_count(copy):
     (weights,) = copy.rglob("*.weights.h5")
-    before = code_digest.digest("tfxray.components.transform"), code_digest.digest(UNRELATED)
+    before = (
+        code_digest.digest("tfxray.components.transform.preprocessing"),
+        code_digest.digest(UNRELATED),
+    )
     with weights.open("ab") as file:
         file.write(b"another")
     forget()
-    after = code_digest.digest("tfxray.components.transform"), code_digest.digest(UNRELATED)
+    after = (
+        code_digest.digest("tfxray.components.transform.preprocessing"),
+        code_digest.digest(UNRELATED),
+    )
     assert before[0] != after[0]
     (template, *_) = (copy / "components" / "review").rglob("*.html")
     template.write_text(template.read_text() + "<!-- -->")
     forget()
     assert code_digest.digest(UNRELATED) != after[1]
-    assert code_digest.digest("tfxray.components.transform") == after[0]
+    assert code_digest.digest("tfxray.components.transform.preprocessing") == after[0]
 
 
 def test_another_version_of_a_library_changes_the_digests_of_those_that_import_it(monkeypatch):
@@ -105,7 +111,7 @@ def test_another_version_of_a_library_changes_the_digests_of_those_that_import_i
     assert changed == {
         entry for entry in ENTRIES if "tensorflow_transform" in code_digest.libraries(entry)
     }
-    assert {"tfxray.components.transform", "tfxray.components.trainer"} <= changed
+    assert {"tfxray.components.transform.preprocessing", "tfxray.components.trainer"} <= changed
     assert "tfxray.components.ingest.job" not in changed
 
 

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components import transform
 from tfxray.components.ingest import image, rejects
+from tfxray.components.transform import preprocessing
 
 
 def gradient(height=40, width=60):
@@ -43,7 +43,7 @@ READABLE = {
 def test_pixels_are_read_as_they_are_and_tensorflow_sees_the_same(name):
     xray = image.read_image(READABLE[name])
     _, pixels = image.decode_grey(READABLE[name])
-    seen = transform.decode(tf.constant(xray.encoded), 40).numpy()
+    seen = preprocessing.decode_pixels(tf.constant(xray.encoded), 40).numpy()
     expected = tf.image.resize(gradient()[..., None], [40, 40], antialias=True).numpy()
     assert (xray.height, xray.width) == (40, 60)
     assert np.abs(pixels.astype(int) - gradient()).max() <= 6  # a palette or JPEG may be coarse

@@ -16,9 +16,9 @@ from PIL import Image
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from tests.dicoms import dicom
-from tfxray.components import transform
 from tfxray.components.common import contract
 from tfxray.components.ingest import job, labelling
+from tfxray.components.transform import preprocessing
 
 SIZE = 96
 RAMP = np.tile(np.linspace(0, 255, SIZE), (SIZE, 1))
@@ -201,7 +201,7 @@ def test_dicom_files_are_read_with_the_expected_pixels(outcome):
 
 def ramp_error(feature, expected=RAMP):
     image = tf.constant(feature[contract.IMAGE].bytes_list.value[0])
-    seen = transform.decode(image, SIZE).numpy()[..., 0]
+    seen = preprocessing.decode_pixels(image, SIZE).numpy()[..., 0]
     return np.abs(seen - expected).mean()
 
 

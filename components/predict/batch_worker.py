@@ -16,10 +16,10 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from tfxray.components import parts
 from tfxray.components.common import filesystem, progress
 from tfxray.components.ingest import rejects
-from tfxray.components.predict import Model, Prediction
+from tfxray.components.predict import batch_parts
+from tfxray.components.predict.pushed_model import Model, Prediction
 
 COLUMNS = ("name", "label", "score", "threshold", "distance", "unlike")
 
@@ -37,10 +37,10 @@ class Results:
 
     folder: str
 
-    def _path(self, part: parts.Part) -> str:
+    def _path(self, part: batch_parts.Part) -> str:
         return os.path.join(self.folder, f"{part.key}.jsonl")
 
-    def write(self, part: parts.Part, lines: Sequence[Sequence[Any]]) -> None:
+    def write(self, part: batch_parts.Part, lines: Sequence[Sequence[Any]]) -> None:
         """Writes a part's result: one line per image, or it is none."""
         if len(lines) != part.images:
             raise RuntimeError(f"{part.images} images in, but {len(lines)} out")
@@ -48,7 +48,7 @@ class Results:
             self._path(part), "".join(f"{json.dumps(li)}\n" for li in lines).encode()
         )
 
-    def read(self, part: parts.Part) -> list[list[Any]] | None:
+    def read(self, part: batch_parts.Part) -> list[list[Any]] | None:
         """A part's result; None where there is none, or a writer was killed over it."""
         try:
             with filesystem.open_file(self._path(part)) as file:
@@ -75,7 +75,7 @@ class Work:
         shared: Holds one model for all threads of a process.
     """
 
-    source: parts.Source
+    source: batch_parts.Source
     results: Results
     model: str
     positive: str
@@ -96,7 +96,7 @@ class Score(beam.DoFn):
         self._model = self._work.shared.acquire(lambda: Model(self._work.model))
         self._progress = progress.Count(self._work.images, self._work.before)
 
-    def process(self, group: list[parts.Part]) -> Iterator[int]:
+    def process(self, group: list[batch_parts.Part]) -> Iterator[int]:
         """Scores the parts of a group, one after the other; tells the images of each."""
         work = self._work
         with contextlib.closing(work.source.batches(group)) as read:
@@ -108,7 +108,7 @@ class Score(beam.DoFn):
                 work.results.write(part, lines)
                 yield part.images
 
-    def _lines(self, batch: list[parts.Read]) -> Iterator[Sequence[Any]]:
+    def _lines(self, batch: list[batch_parts.Read]) -> Iterator[Sequence[Any]]:
         usable = []
         for name, encoded in batch:
             if isinstance(encoded, rejects.Rejected):

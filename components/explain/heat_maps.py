@@ -31,7 +31,7 @@ _SMOOTHING = 0.04
 _TOP = 0.999
 
 
-def load(folder: StrPath) -> "Explainer":
+def load_explainer(folder: StrPath) -> "Explainer":
     """Opens what Trainer left beside a served model.
 
     Args:

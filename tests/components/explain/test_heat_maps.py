@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfxray.components import attribution, explainable, overlay
+from tfxray.components import explainable
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
+from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.networks import backbone, head
 from tfxray.components.sample import draw
 
@@ -63,7 +64,7 @@ def inside(heat, places):
     ("method", "steps"),
     [
         ("integrated-gradients", None),
-        ("integrated-gradients", attribution.QUICK_STEPS),
+        ("integrated-gradients", heat_maps.QUICK_STEPS),
         ("shap", None),
     ],
 )
@@ -72,7 +73,7 @@ def test_heat_lies_on_opacities_more_than_chance_or_another_xrays_map(
 ):
     """Grad-CAM's cells are too coarse for that: benchmarks/HEAT_MAPS.md."""
     pixels, places = ill
-    heat = attribution.Explainer(model).heat(pixels, method, background, steps)
+    heat = heat_maps.Explainer(model).heat(pixels, method, background, steps)
     assert inside(heat, places) > 1.7 * places.mean()
     assert inside(heat, places) > 1.3 * inside(np.roll(heat, 1, axis=0), places)
 
@@ -87,9 +88,9 @@ def test_heat_depends_on_what_was_learned(model, ill, background, method):
     rng = np.random.default_rng(0)
     for weight in other.trainable_weights:
         weight.assign(rng.permutation(weight.numpy().ravel()).reshape(weight.shape))
-    heat = attribution.Explainer(model).heat(pixels, method, background)
-    again = attribution.Explainer(model).heat(pixels, method, background)
-    random = attribution.Explainer(other).heat(pixels, method, background)
+    heat = heat_maps.Explainer(model).heat(pixels, method, background)
+    again = heat_maps.Explainer(model).heat(pixels, method, background)
+    random = heat_maps.Explainer(other).heat(pixels, method, background)
     assert heat.shape == pixels.shape
     assert heat.min() >= 0
     assert heat.max() == 1
@@ -102,7 +103,7 @@ def test_heat_depends_on_what_was_learned(model, ill, background, method):
 
 
 def test_integrated_gradients_are_complete(model, ill):
-    explainer = attribution.Explainer(model)
+    explainer = heat_maps.Explainer(model)
     pixels = ill[0][:6]
     logit = model(pixels[..., np.newaxis])[1][:, 0]
     start = model(explainer.baseline(pixels)[..., np.newaxis])[1][:, 0]
@@ -112,7 +113,7 @@ def test_integrated_gradients_are_complete(model, ill):
 
 
 def test_shap_values_sum_to_how_far_the_logit_lies_above_the_backgrounds(model, ill, background):
-    explainer = attribution.Explainer(model)
+    explainer = heat_maps.Explainer(model)
     logit = model(ill[0][:4, ..., np.newaxis])[1][:, 0]
     mean = np.mean(model(background[..., np.newaxis])[1])
     shares = explainer.attributions(ill[0][:4], "shap", background).sum((1, 2))
@@ -141,7 +142,7 @@ def test_any_classifier_is_loaded_in_safe_mode_and_scores_the_same(
     classifier = head.build_classifier(spec, head.HeadSpec([8], batch_norm=False))
     pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size)).astype(np.float32)
     explainable.write(classifier, spec, 1.0, str(tmp_path))
-    explainer = attribution.load(tmp_path)
+    explainer = heat_maps.load_explainer(tmp_path)
     served = classifier(np.round(pixels)[..., np.newaxis], training=False)[:, 0]
     assert explainer.cells == cells
     assert explainer.size == size
@@ -172,17 +173,17 @@ print(*np.ravel(model(np.load(sys.argv[2])[..., None])[1]))
 
 def test_what_is_no_model_of_ours_is_refused(tmp_path):
     with pytest.raises(UserError, match="an older tfxray exported it"):
-        attribution.load(tmp_path)
+        heat_maps.load_explainer(tmp_path)
     path = tmp_path / filenames.EXPLAIN
     path.parent.mkdir()
     path.write_bytes(b"PK\x03\x04 no zip")
     with pytest.raises(UserError, match="is no model of tfxray's"):
-        attribution.load(tmp_path)
+        heat_maps.load_explainer(tmp_path)
     pixels = keras.Input((8, 8, 1))
     unsafe = keras.layers.Lambda(lambda x: x[:, 0, 0])(pixels)
     keras.Model(pixels, [pixels, unsafe]).save(path)
     with pytest.raises(UserError, match="is no model of tfxray's"):
-        attribution.load(tmp_path)
+        heat_maps.load_explainer(tmp_path)
 
 
 def test_weights_that_nobody_kept_cost_the_heat_maps_and_not_the_model(tmp_path):
@@ -196,9 +197,12 @@ def test_weights_that_nobody_kept_cost_the_heat_maps_and_not_the_model(tmp_path)
 def test_the_xray_is_left_alone_where_there_is_no_heat():
     pixels = np.full((60, 40), 100, np.uint8)
     heat = np.zeros((6, 4))
-    assert np.all(np.asarray(overlay.overlay(pixels, heat)) == 100)
+    assert np.all(np.asarray(overlay.lay_heat(pixels, heat)) == 100)
     heat[4:, :2] = 1
-    drawn_over = np.asarray(overlay.overlay(pixels, heat)).astype(int)
+    drawn_over = np.asarray(overlay.lay_heat(pixels, heat)).astype(int)
     assert np.all(drawn_over[:25, 25:] == 100)
     assert np.ptp(drawn_over[-1, 0]) > 50  # a colour, no grey
-    assert overlay.figure(pixels, heat, "a\nb").size == overlay.figure(pixels.T, heat, "a\nb").size
+    assert (
+        overlay.draw_figure(pixels, heat, "a\nb").size
+        == overlay.draw_figure(pixels.T, heat, "a\nb").size
+    )

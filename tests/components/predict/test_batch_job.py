@@ -13,9 +13,10 @@ from PIL import Image
 
 from tests.components.test_odd_inputs import READ, REJECTED
 from tests.scorer import export
-from tfxray.components import batch_predict, parts, predict, scoring
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import loader
+from tfxray.components.predict import batch_job, batch_parts, batch_worker, pushed_model
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +39,15 @@ def greys(tmp_path):
 def counted(monkeypatch):
     """The names that a model was asked about, in batches of three and parts of five."""
     asked = []
-    score = predict.Model.predict
+    score = pushed_model.Model.predict
 
     def counting(self, read, force):
         asked.extend(name for name, _ in read)
         return score(self, read, force)
 
-    monkeypatch.setattr(predict.Model, "predict", counting)
-    monkeypatch.setattr(parts, "SIZE", 5)
-    monkeypatch.setattr(parts, "BATCH", 3)
+    monkeypatch.setattr(pushed_model.Model, "predict", counting)
+    monkeypatch.setattr(batch_parts, "SIZE", 5)
+    monkeypatch.setattr(batch_parts, "BATCH", 3)
     return asked
 
 
@@ -56,7 +57,7 @@ def rows(out, name=filenames.PREDICTIONS):
 
 
 def run(*arguments, **options):
-    return batch_predict.Job(*arguments, **options).run()
+    return batch_job.Job(*arguments, **options).run()
 
 
 def test_images_are_scored_as_one_by_one_and_set_aside_as_by_ingest(tmp_path, model):
@@ -82,7 +83,9 @@ def test_images_are_scored_as_one_by_one_and_set_aside_as_by_ingest(tmp_path, mo
     assert [row["name"] for row in scored] == sorted(given.keys() - expected.keys())
     assert (report.images, report.scored) == (len(given) + 2, len(scored))
     assert json.loads((out / filenames.PREDICT_REPORT).read_text())["rejected"] == len(expected)
-    singly = predict.predict([str(source / row["name"]) for row in scored], model, force=True)
+    singly = pushed_model.predict_images(
+        [str(source / row["name"]) for row in scored], model, force=True
+    )
     for row, one in zip(scored, singly, strict=True):
         assert row["label"] == one.label
         assert float(row["score"]) == pytest.approx(one.scores["PNEUMONIA"], abs=1e-6)
@@ -90,7 +93,7 @@ def test_images_are_scored_as_one_by_one_and_set_aside_as_by_ingest(tmp_path, mo
 
 def test_a_call_goes_on_where_another_was_killed(tmp_path, greys, model, counted, monkeypatch):
     run(greys, tmp_path / "whole", model)
-    whole, write = list(counted), scoring.Results.write
+    whole, write = list(counted), batch_worker.Results.write
     counted.clear()
 
     def killed(results, part, lines):
@@ -100,12 +103,12 @@ def test_a_call_goes_on_where_another_was_killed(tmp_path, greys, model, counted
             raise RuntimeError("killed")
         write(results, part, lines)
 
-    monkeypatch.setattr(scoring.Results, "write", killed)
+    monkeypatch.setattr(batch_worker.Results, "write", killed)
     with pytest.raises(RuntimeError, match="killed"):
         run(greys, tmp_path / "out", model)
     assert not (tmp_path / "out").exists()
     counted.clear()
-    monkeypatch.setattr(scoring.Results, "write", write)
+    monkeypatch.setattr(batch_worker.Results, "write", write)
     report = run(greys, tmp_path / "out", model)
     assert report.before == 5
     assert counted == whole[5:]
@@ -116,8 +119,8 @@ def test_a_call_goes_on_where_another_was_killed(tmp_path, greys, model, counted
 
 def test_what_is_done_is_not_done_again_unless_something_changed(tmp_path, greys, model, counted):
     first, out = run(greys, tmp_path / "out", model), tmp_path / "out"
-    assert batch_predict.Job(greys, out, model).done == first
-    assert batch_predict.Job(greys, out, model, force=True).done is None
+    assert batch_job.Job(greys, out, model).done == first
+    assert batch_job.Job(greys, out, model, force=True).done is None
     other = export(tmp_path / "2", threshold=0.1)
     assert run(greys, out, other).labels == {"NORMAL": 2, "PNEUMONIA": 10}
     assert first.labels == {"NORMAL": 7, "PNEUMONIA": 5}
@@ -211,12 +214,11 @@ def test_what_tensorflow_cannot_decode_is_told_of_that_image_alone(tmp_path, mod
     contents = {"good.png": READ["grey.png"], "half.png": READ["grey.png"][:-40]}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    taken = predict.files.read(READ["grey.png"])[0]
-    monkeypatch.setattr(
-        predict.files, "read", lambda content: (dataclasses.replace(taken, encoded=content), None)
-    )
+    taken = loader.read_file(READ["grey.png"])[0]
+    as_it_is = lambda content: (dataclasses.replace(taken, encoded=content), None)  # noqa: E731
+    monkeypatch.setattr(loader, "read_file", as_it_is)
     paths = [str(tmp_path / name) for name in ("good.png", "half.png", "good.png")]
-    good, half, again = predict.predict(paths, model, force=True)
+    good, half, again = pushed_model.predict_images(paths, model, force=True)
     assert good.error is None
     assert good == again
     assert half.error.startswith("truncated")

@@ -46,16 +46,18 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     key = tf.strings.to_hash_bucket_fast(encoded, 2**62)
     outputs = {contract.TARGET: inputs[contract.LABEL], contract.KEY: key[:, tf.newaxis]}
     if custom_config["mode"] == "fine_tune":
-        outputs[contract.PIXELS] = shrink(encoded, custom_config["backbone"]["image_size"])
+        outputs[contract.PIXELS] = shrink_pixels(encoded, custom_config["backbone"]["image_size"])
         return outputs
     spec = backbone.BackboneSpec(**custom_config["backbone"])
-    embedder = tft.make_and_track_object(lambda: same_embedder(spec), name="embedder")
+    embedder = tft.make_and_track_object(lambda: shared_embedder(spec), name="embedder")
     outputs[contract.EMBEDDING] = embedder.embed(encoded)
     if contract.SITE in inputs and contract.PATIENT in inputs:
-        patient = first(inputs[contract.PATIENT], tf.size(encoded))
+        patient = first_values(inputs[contract.PATIENT], tf.size(encoded))
         owner = tf.strings.to_hash_bucket_fast(patient, 2**62)
         outputs[contract.OWNER] = tf.where(patient == "", key, owner)[:, tf.newaxis]
-        outputs[contract.HOSPITAL] = first(inputs[contract.SITE], tf.size(encoded))[:, tf.newaxis]
+        outputs[contract.HOSPITAL] = first_values(inputs[contract.SITE], tf.size(encoded))[
+            :, tf.newaxis
+        ]
     if custom_config["copies"]:
         how = Distortions(**custom_config["distortions"])
         outputs[contract.DISTORTED] = embedder.embed_distorted(
@@ -64,7 +66,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     return outputs
 
 
-def first(values: tf.SparseTensor, count: tf.Tensor) -> tf.Tensor:
+def first_values(values: tf.SparseTensor, count: tf.Tensor) -> tf.Tensor:
     """Of texts [n, any number], the first of each row, [n]; empty where there is none."""
     at_first = tf.sparse.retain(values, values.indices[:, 1] == 0)
     rows = at_first.indices[:, :1]
@@ -72,17 +74,17 @@ def first(values: tf.SparseTensor, count: tf.Tensor) -> tf.Tensor:
     return tf.sparse.to_dense(tf.SparseTensor(rows, at_first.values, shape), "")
 
 
-def shrink(encoded: tf.Tensor, size: int) -> tf.Tensor:
+def shrink_pixels(encoded: tf.Tensor, size: int) -> tf.Tensor:
     """JPEG or PNG, strings of shape [n], to grey PNGs of `size` x `size` pixels."""
 
     def one(item: tf.Tensor) -> tf.Tensor:
-        pixels = tf.cast(tf.round(tf.clip_by_value(decode(item, size), 0, 255)), tf.uint8)
+        pixels = tf.cast(tf.round(tf.clip_by_value(decode_pixels(item, size), 0, 255)), tf.uint8)
         return tf.io.encode_png(pixels, compression=1)
 
     return tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec([], tf.string))
 
 
-def same_embedder(spec: backbone.BackboneSpec) -> "Embedder":
+def shared_embedder(spec: backbone.BackboneSpec) -> "Embedder":
     """The embedder that this process made last, where it is the one.
 
     TFT traces preprocessing_fn half a dozen times. A backbone takes seconds to build and to trace;
@@ -155,7 +157,7 @@ class Embedder(tf.Module):
 
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
-            lambda item: decode(item, self._size),
+            lambda item: decode_pixels(item, self._size),
             encoded,
             fn_output_signature=tf.TensorSpec([self._size, self._size, 1]),
         )
@@ -198,7 +200,7 @@ def _drawn(
     return draws, noise
 
 
-def decode(encoded: tf.Tensor, size: int) -> tf.Tensor:
+def decode_pixels(encoded: tf.Tensor, size: int) -> tf.Tensor:
     """Decodes one image to grey and resizes it.
 
     Args:

@@ -16,7 +16,7 @@ _PANEL, _MARGIN, _BAR = 640, 16, 24
 _PAPER, _INK = (16, 16, 16), (235, 235, 235)
 
 
-def overlay(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
+def lay_heat(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
     """Lays a heat map over an X-ray.
 
     Args:
@@ -40,7 +40,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
     return Image.fromarray(mixed.astype(np.uint8))
 
 
-def figure(pixels: np.ndarray, heat: np.ndarray, caption: str) -> Image.Image:
+def draw_figure(pixels: np.ndarray, heat: np.ndarray, caption: str) -> Image.Image:
     """Draws an X-ray, beside it the same under its heat map, and what the colours mean.
 
     Args:
@@ -60,13 +60,13 @@ def figure(pixels: np.ndarray, heat: np.ndarray, caption: str) -> Image.Image:
     page = Image.new(
         "RGB", (2 * _PANEL + 4 * _MARGIN + _BAR + 64, _PANEL + 3 * _MARGIN + text), _PAPER
     )
-    for place, panel in enumerate((fitted, overlay(np.asarray(fitted), heat))):
+    for place, panel in enumerate((fitted, lay_heat(np.asarray(fitted), heat))):
         left = _MARGIN + place * (_PANEL + _MARGIN) + (_PANEL - size[0]) // 2
         page.paste(panel, (left, _MARGIN + (_PANEL - size[1]) // 2))
     left = 2 * _PANEL + 3 * _MARGIN
     # The colours as they look on middle grey: none of them where there is no heat.
     levels = np.linspace(1, 0, _PANEL)[:, np.newaxis]
-    page.paste(overlay(np.full((_PANEL, _BAR), 128, np.uint8), levels), (left, _MARGIN))
+    page.paste(lay_heat(np.full((_PANEL, _BAR), 128, np.uint8), levels), (left, _MARGIN))
     draw = ImageDraw.Draw(page)
     for level, label, anchor in ((1.0, "most", "lt"), (_LINE, "half", "lm"), (0.0, "none", "lb")):
         at = _MARGIN + (1 - level) * (_PANEL - 1)

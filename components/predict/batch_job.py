@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfxray.components import parts, scoring
 from tfxray.components.common import (
     beam_options,
     code_digest,
@@ -27,7 +26,8 @@ from tfxray.components.common import (
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import image
-from tfxray.components.predict import Model, find_model
+from tfxray.components.predict import batch_parts, batch_worker
+from tfxray.components.predict.pushed_model import Model, find_model
 
 _FORMAT = 1  # of a part's result
 _RESULT = "result"  # the folder that becomes the output
@@ -91,7 +91,7 @@ class Job:
         Args:
             source: Folder of images, or of TFRecords, on any of Beam's file systems.
             out: Likewise. Appears when everything is scored.
-            model: See `predict.find_model`.
+            model: See `pushed_model.find_model`.
             force: Give scores of images unlike the training data, too.
             max_pixels: Larger images are rejected undecoded.
             features: For TFRecords: the name there of each feature of the contract.
@@ -102,10 +102,10 @@ class Job:
         self._start = time.monotonic()
         self._out = _checked(os.fspath(out).rstrip("/"))
         self._model, self._force = find_model(model), force
-        self._source = parts.Source(os.fspath(source), max_pixels, dict(features or {}))
+        self._source = batch_parts.Source(os.fspath(source), max_pixels, dict(features or {}))
         code = code_digest.digest(__name__)
         self._parts = self._source.parts([_FORMAT, code, _fingerprint(self._model), force])
-        self._key = parts.digest([part.key for part in self._parts])
+        self._key = batch_parts.digest_keys([part.key for part in self._parts])
         self.images = sum(part.images for part in self._parts)
         if not self.images:
             raise UserError(f"{source}: holds neither images nor TFRecords with any (--input)")
@@ -135,10 +135,10 @@ class Job:
         parent, name = os.path.split(self._out)
         partial = os.path.join(parent, filenames.PARTIAL.format(name))
         with _locked(partial, self._out):
-            results = scoring.Results(partial)
+            results = batch_worker.Results(partial)
             left = [part for part in self._parts if results.read(part) is None]
             before = self.images - sum(part.images for part in left)
-            work = scoring.Work(
+            work = batch_worker.Work(
                 self._source, results, self._model, classes[-1], self._force,
                 self.images, before, shared,
             )  # fmt: skip
@@ -161,7 +161,7 @@ class Job:
             filesystem.remove_folder(partial)
         return report
 
-    def _gather(self, results: scoring.Results, folder: str) -> dict[str, Any]:
+    def _gather(self, results: batch_worker.Results, folder: str) -> dict[str, Any]:
         """Writes the parts' results as two files; returns what the report tells of them."""
         if filesystem.is_local(folder):
             os.makedirs(folder, exist_ok=True)
@@ -169,21 +169,21 @@ class Job:
         predictions = os.path.join(folder, filenames.PREDICTIONS)
         rejects = os.path.join(folder, filenames.REJECTS)
         with (
-            filesystem.write_table(predictions, scoring.COLUMNS) as told,
+            filesystem.write_table(predictions, batch_worker.COLUMNS) as told,
             filesystem.write_table(rejects, filenames.REJECT_COLUMNS) as rejected,
         ):
             for part in self._parts:
                 for kind, *row in results.read(part) or ():
                     counts[kind] += 1
-                    if kind == scoring.REJECTED:
+                    if kind == batch_worker.REJECTED:
                         reasons[row[1]] += 1
                         rejected.writerow(row)
                     else:
-                        labels[row[1]] += kind == scoring.SCORED
+                        labels[row[1]] += kind == batch_worker.SCORED
                         told.writerow(row)
         if counts.total() != self.images:
             raise RuntimeError(f"{self.images} images in, but {counts.total()} out: {counts}")
-        kinds = (scoring.SCORED, scoring.WITHHELD, scoring.REJECTED)
+        kinds = (batch_worker.SCORED, batch_worker.WITHHELD, batch_worker.REJECTED)
         told_labels = {label: count for label, count in sorted(labels.items()) if label}
         return {
             **{kind: counts[kind] for kind in kinds},
@@ -192,15 +192,15 @@ class Job:
         }
 
 
-def _score(left: list[parts.Part], work: scoring.Work, options: Sequence[str]) -> None:
+def _score(left: list[batch_parts.Part], work: batch_worker.Work, options: Sequence[str]) -> None:
     parsed = beam_options.parse(beam_options.complete(options))
     if not left:
         return
     if work.before:
         progress.log.info("%d of %d images are done already", work.before, work.images)
     with beam.Pipeline(options=parsed) as pipeline:
-        groups = beam.Create(parts.grouped(left), reshuffle=True)
-        _ = pipeline | "Parts" >> groups | "Score" >> beam.ParDo(scoring.Score(work))
+        groups = beam.Create(batch_parts.group_parts(left), reshuffle=True)
+        _ = pipeline | "Parts" >> groups | "Score" >> beam.ParDo(batch_worker.Score(work))
 
 
 def _checked(out: str) -> str:

@@ -9,12 +9,14 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
-from tfxray.components import attribution, overlay, predict, transform
 from tfxray.components.common import artifacts, contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.ingest import loader, rejects
 from tfxray.components.ingest.image import decode_grey
+from tfxray.components.predict import pushed_model
+from tfxray.components.transform import preprocessing
 
 # Images that SHAP compares with; more change little and take no longer.
 BACKGROUND = 32
@@ -48,14 +50,14 @@ class Explanation:
     out: str
 
 
-def explain(
+def explain_image(
     image: Path, model: StrPath, out: Path, method: str, background: Path | None = None
 ) -> Explanation:
     """Draws a heat map over an image.
 
     Args:
         image: An image file, DICOM included.
-        model: See `predict.find_model`.
+        model: See `pushed_model.find_model`.
         out: The PNG to write; only one of ours is overwritten.
         method: One of `contract.EXPLAIN_METHODS`.
         background: A folder of images for SHAP to compare with; by default, where the model lies
@@ -65,11 +67,13 @@ def explain(
         UserError: The image, the model, the background or `out` cannot be used.
     """
     check_target(out)
-    folder = predict.find_model(model)
+    folder = pushed_model.find_model(model)
     encoded = _read(image)
-    explainer = attribution.load(folder)
+    explainer = heat_maps.load_explainer(folder)
     class_name, served = _served(folder, encoded)
-    pixels = transform.decode(tf.constant(encoded), explainer.size)[..., 0].numpy()[np.newaxis]
+    pixels = preprocessing.decode_pixels(tf.constant(encoded), explainer.size)[..., 0].numpy()[
+        np.newaxis
+    ]
     score = float(explainer.score(pixels)[0])
     if abs(score - served) > _SAME:
         raise UserError(
@@ -77,12 +81,12 @@ def explain(
             f"{served:.4f}: it is another model's, and would explain nothing; train it again"
         )
     compared = None
-    if method == attribution.SHAP:
+    if method == heat_maps.SHAP:
         compared = training_images(folder, background, explainer.size)
     heat = explainer.heat(pixels, method, compared)[0]
     caption = _caption(class_name, served, method, explainer.cells, bool(heat.any()))
     _, drawn = decode_grey(encoded)
-    _write(overlay.figure(drawn, heat, caption), out)
+    _write(overlay.draw_figure(drawn, heat, caption), out)
     return Explanation(str(image), folder, method, class_name, served, str(out))
 
 
@@ -154,7 +158,9 @@ def training_images(folder: str, given: Path | None, size: int) -> np.ndarray:
                 "SHAP compares an image with others, and the model lies in no run's --out that "
                 "keeps its training images: give a folder of X-rays as --background; 32 will do"
             )
-    return np.stack([transform.decode(tf.constant(one), size)[..., 0].numpy() for one in found])
+    return np.stack(
+        [preprocessing.decode_pixels(tf.constant(one), size)[..., 0].numpy() for one in found]
+    )
 
 
 def _of_folder(given: Path, rng: np.random.Generator) -> list[bytes]:
@@ -201,7 +207,7 @@ def _of_run(folder: str, rng: np.random.Generator) -> list[bytes]:
 def _caption(
     class_name: str, score: float, method: str, cells: tuple[int, int], any_heat: bool
 ) -> str:
-    fine = f", in {cells[0]} x {cells[1]} cells" if method == attribution.GRAD_CAM else ""
+    fine = f", in {cells[0]} x {cells[1]} cells" if method == heat_maps.GRAD_CAM else ""
     told = (
         "Colour: where the image raises this score; most: the strongest place of this image, "
         "however strong that is; line: half of it."

@@ -76,7 +76,11 @@ class Source:
         stamp = _stamps(self.folder)
         chunks = (listed[i : i + SIZE] for i in range(0, len(listed), SIZE))
         return [
-            Part(digest([given, [(name, stamp(name)) for name in chunk]]), len(chunk), tuple(chunk))
+            Part(
+                digest_keys([given, [(name, stamp(name)) for name in chunk]]),
+                len(chunk),
+                tuple(chunk),
+            )
             for chunk in chunks
         ]
 
@@ -87,7 +91,7 @@ class Source:
             with filesystem.local_copy(path) as local:
                 count = sum(1 for _ in record_check.number_records(local, path))
             for start in range(0, count, SIZE):
-                key = digest([given, file, stamp(file), start])
+                key = digest_keys([given, file, stamp(file), start])
                 yield Part(key, min(SIZE, count - start), file=file, start=start)
 
     def batches(
@@ -136,12 +140,12 @@ class Source:
         return name, _tried(lambda: loader.decodable_file(encoded, self.max_pixels))
 
 
-def grouped(parts: Sequence[Part]) -> list[list[Part]]:
+def group_parts(parts: Sequence[Part]) -> list[list[Part]]:
     """Parts that are read together: those of one file of records, which is read from its start."""
     return [list(own) for _, own in itertools.groupby(parts, lambda part: part.file or part.key)]
 
 
-def digest(content: Any) -> str:
+def digest_keys(content: Any) -> str:
     """A digest of lists, texts and numbers."""
     # As JSON, which is ASCII whatever the names are.
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

@@ -135,7 +135,7 @@ class Model:
         ]
 
 
-def predict(paths: Sequence[str], model: StrPath, force: bool = False) -> list[Prediction]:
+def predict_images(paths: Sequence[str], model: StrPath, force: bool = False) -> list[Prediction]:
     """Scores images, in the order given.
 
     Args:
