@@ -21,10 +21,10 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
-from tfxray.components import drift
 from tfxray.components.common import artifacts, contract
 from tfxray.components.ingest import job, labelling
 from tfxray.components.sample import draw
+from tfxray.components.validation import drift
 from tfxray.pipeline.config import DRIFT
 
 DRAWS = 200
@@ -97,9 +97,9 @@ def main() -> None:
             a, n = take(patients, order, size)
             b, m = take(patients, order[n:], size)
             measured = compare(a, b)
-            found = drift.drifted(measured, THRESHOLDS, n, m)
+            found = drift.find_drifted(measured, THRESHOLDS, n, m)
             alarms += bool(found)
-            plain += bool(drift.drifted(measured, THRESHOLDS, 10**9, 10**9))
+            plain += bool(drift.find_drifted(measured, THRESHOLDS, 10**9, 10**9))
             for item in found:
                 by_feature[item.feature] += 1
             sides.append(n)

@@ -16,8 +16,8 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from scipy import stats
 from tensorflow_model_analysis.proto import config_pb2
 
-from tfxray.components import evaluator
 from tfxray.components.common import contract
+from tfxray.components.evaluator import eval_config
 from tfxray.components.metrics import intervals
 
 # Images of a test split, and how many such splits are drawn, of which TFMA judges some: it takes
@@ -41,14 +41,14 @@ def draw(images: int, rng: np.random.Generator) -> pd.DataFrame:
 def by_tfma(splits: list[pd.DataFrame], method: int) -> np.ndarray:
     """TFMA's widths: the splits are slices of one table, each of which it judges by itself."""
     table = pd.concat([split.assign(**{DRAW: n}) for n, split in enumerate(splits)])
-    config = evaluator.eval_config([DRAW], 0.0)
+    config = eval_config.make_eval_config([DRAW], 0.0)
     config.model_specs[0].ClearField("signature_name")
     config.model_specs[0].ClearField("label_keys")
     config.model_specs[0].label_key = contract.LABEL
     config.model_specs[0].prediction_key = contract.SCORE
     config.options.compute_confidence_intervals.CopyFrom(BoolValue(value=True))
     config.options.confidence_intervals.method = method
-    auc = tfma.metrics.AUC(name=evaluator.AUC, num_thresholds=evaluator.AUC_THRESHOLDS)
+    auc = tfma.metrics.AUC(name=eval_config.AUC, num_thresholds=eval_config.AUC_THRESHOLDS)
     del config.metrics_specs[:]
     config.metrics_specs.extend(tfma.metrics.specs_from_metrics([auc]))
     widths = np.full(len(splits), np.nan)
@@ -58,7 +58,7 @@ def by_tfma(splits: list[pd.DataFrame], method: int) -> np.ndarray:
             keys = metrics.slice_key.single_slice_keys
             if keys:
                 held = {item.key.name: item for item in metrics.metric_keys_and_values}
-                interval = held[evaluator.AUC].confidence_interval
+                interval = held[eval_config.AUC].confidence_interval
                 high, low = interval.upper_bound.double_value, interval.lower_bound.double_value
                 widths[keys[0].int64_value] = high.value - low.value
     return widths

@@ -234,7 +234,7 @@ def _baselines(
 
     The latest blessing's, with all that run took: to a run of the same data, the statistics that it
     was compared with itself are the baseline. See `drift.LatestBlessedStatistics`,
-    `evaluator.LatestOtherBlessedModel`.
+    `resolver.LatestOtherBlessedModel`.
     """
     live = {
         artifact.id: artifact.custom_properties

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tfxray.components import comparison
 from tfxray.components.common.errors import UserError
-from tfxray.components.comparison import Comparison, Judged
+from tfxray.components.evaluator import comparison
+from tfxray.components.evaluator.comparison import Comparison, ScoredRun
 from tfxray.components.metrics.intervals import Estimate
 from tfxray.pipeline import local, outcome
 
@@ -39,13 +39,13 @@ def compare(first: Path, second: Path) -> Comparison:
     """Compares two runs by their folders.
 
     Raises:
-        UserError: See `comparison.compare`.
+        UserError: See `comparison.compare_runs`.
     """
-    return comparison.compare(_judged(first), _judged(second))
+    return comparison.compare_runs(_judged(first), _judged(second))
 
 
-def _judged(run: Path) -> Judged:
-    from tfxray.components import judgement
+def _judged(run: Path) -> ScoredRun:
+    from tfxray.components.common import artifacts
 
     out = run.parent.parent
     _, uris = local.artifacts(out, run)
@@ -53,8 +53,8 @@ def _judged(run: Path) -> Judged:
         summary = json.loads((run / outcome.SUMMARY).read_text(encoding="utf-8"))
         raise UserError(f"run {run.name}: {summary['status']}, no model was judged")
     # A run of before there was an operating point has no scores either, and is refused for that.
-    threshold = judgement.threshold(uris)
-    return comparison.judged(run.name, uris["Evaluator.evaluation"], threshold)
+    threshold = artifacts.read_threshold(uris)
+    return comparison.read_run(run.name, uris["Evaluator.evaluation"], threshold)
 
 
 def table(found: Comparison) -> str:

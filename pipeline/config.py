@@ -153,7 +153,8 @@ class Validation(Section):
             nearly identical. Of 17 million pairs of images of different patients in Kermany's set,
             the nearest differ in 36.
         drift: Thresholds by feature, on top of `DRIFT`; null leaves a feature out. They hold for
-            very large samples; for smaller ones the limit is higher, see `components/drift.py`.
+            very large samples; for smaller ones the limit is higher, see
+            `components/validation/drift.py`.
         gate: What a finding leads to.
     """
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from tfxray.components import schema_text, schemas
 from tfxray.components.common.errors import UserError
+from tfxray.components.validation import schema, schema_text
 from tfxray.pipeline import local
 from tfxray.pipeline.config import Config
 
@@ -79,9 +79,9 @@ class Latest:
         self.folder = local.latest(out.resolve())
         ran, uris = local.artifacts(out.resolve(), self.folder)
         self.config = config or ran
-        self.file = file or Path(self.config.validation.schema_file or schemas.DEFAULT)
-        self._text = schemas.read_text(self.file)
-        self.curated = schemas.parse(self._text, self.file)
+        self.file = file or Path(self.config.validation.schema_file or schema.DEFAULT)
+        self._text = schema.read_schema_text(self.file)
+        self.curated = schema.parse_schema(self._text, self.file)
         self._inferred = self._found(uris, "SchemaGen.schema", "schema.pbtxt")[0]
         self._statistics = self._found(uris, "StatisticsGen.statistics", "Split-*/FeatureStats.pb")
 
@@ -95,28 +95,28 @@ class Latest:
             )
         return files
 
-    def differences(self) -> list[schemas.Difference]:
+    def differences(self) -> list[schema.Difference]:
         """How SchemaGen's inferred schema differs from the curated one."""
-        return schemas.differences(
-            schemas.resolved(self.curated, self.config.classes),
-            schemas.read(self._inferred),
+        return schema.find_differences(
+            schema.resolve_schema(self.curated, self.config.classes),
+            schema.read_schema(self._inferred),
         )
 
     def proposal(self) -> Proposal:
         """The least change to the schema's file by which the run's data keeps it."""
         config = self.config
         statistics = [_statistics(path) for path in self._statistics]
-        relaxed = schemas.relaxed(self.curated, statistics)
+        relaxed = schema.relax_schema(self.curated, statistics)
         text, lost = self._text, False
         if relaxed != self.curated:
-            text, lost = schema_text.rewritten(text, relaxed)
-        now = schemas.resolved(relaxed, config.classes)
+            text, lost = schema_text.rewrite_schema(text, relaxed)
+        now = schema.resolve_schema(relaxed, config.classes)
         return Proposal(
             self.file,
             _diff(self._text, text, str(self.file), f"{self.file} (proposed)"),
             text,
             lost,
-            schemas.anomalies(now, statistics),
+            schema.find_anomalies(now, statistics),
         )
 
 
@@ -131,7 +131,7 @@ def _diff(before: str, after: str, name: str, new_name: str) -> str:
     return "\n".join(lines)
 
 
-def table(differences: Sequence[schemas.Difference]) -> str:
+def table(differences: Sequence[schema.Difference]) -> str:
     """Differences in aligned columns, a feature's name in its first line only."""
     rows = [("feature", "", "curated", "inferred")]
     for previous, item in zip([None, *differences], differences, strict=False):

@@ -37,7 +37,7 @@ class Summary:
         patients: Per split.
         rules: The gate's, each with figure, limit and verdict; see `gate.Rule`.
         metrics: Figures of `train`, `eval` and `test` at the end of training: AUC and the like.
-        findings: What DataGate found wrong with the data; see `data_gate.Finding`.
+        findings: What DataGate found wrong with the data; see `data_gate.DataIssue`.
         pushed_model: The version's folder.
         review: The page.
         seconds: `total`, and per step and node.
@@ -90,20 +90,21 @@ def conclude(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[
     """
     from tfx.dsl.io import fileio
 
-    from tfxray.components import judgement
-    from tfxray.components.common import filenames
+    from tfxray.components.common import artifacts, filenames
+    from tfxray.components.evaluator import results
+    from tfxray.components.validation import statistics
     from tfxray.pipeline import history
 
     uris = history.uris(done)
     if "StatisticsGen.statistics" in uris:
-        for split, count in judgement.counts(uris["StatisticsGen.statistics"]).items():
+        for split, count in statistics.count_splits(uris["StatisticsGen.statistics"]).items():
             summary.examples[split] = count.images
             if count.patients is not None:
                 summary.patients[split] = count.patients
-    summary.metrics = judgement.written(uris, filenames.METRICS)
+    summary.metrics = artifacts.read_training_file(uris, filenames.METRICS)
     found = None
     if "Evaluator.evaluation" in uris:
-        found = judgement.judgement(uris["Evaluator.evaluation"])
+        found = results.read_results(uris["Evaluator.evaluation"])
         summary.rules = found.rules
         if found.of_test:
             summary.metrics["test"] = found.of_test

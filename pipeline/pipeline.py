@@ -30,11 +30,12 @@ from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 from tfx.utils import io_utils
 
-from tfxray.components import drift, evaluator, schemas
 from tfxray.components.common import artifacts, beam_options, code_digest, contract
-from tfxray.components.data_gate import DataGate
+from tfxray.components.evaluator import eval_config, resolver
+from tfxray.components.evaluator.component import Evaluator
 from tfxray.components.example_gen.executor import ExampleGen
-from tfxray.components.judge import Evaluator
+from tfxray.components.validation import drift, schema
+from tfxray.components.validation.data_gate import DataGate
 from tfxray.pipeline import cache_key
 from tfxray.pipeline.config import Config
 
@@ -169,26 +170,26 @@ def create_pipeline(
         custom_config=trainer_settings(config, places.state),
     )
     baseline = _baseline_model(trainer, own_resolvers)
-    judge = Evaluator(
+    evaluator = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
         baseline_model=baseline.outputs["model"],
-        eval_config=evaluator.eval_config(
+        eval_config=eval_config.make_eval_config(
             config.evaluate.slices, config.gate.auc.threshold, config.evaluate.intervals
         ),
-        settings=_judge_settings(config),
+        settings=_evaluator_settings(config),
     )
     pusher = Pusher(
         model=trainer.outputs["model"],
-        model_blessing=judge.outputs["blessing"],
+        model_blessing=evaluator.outputs["blessing"],
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=places.serving)
         ),
     )
     nodes = [
         examples, statistics, inferred, curated, validator, *drift_nodes, gate,
-        transform, trainer, baseline, judge, pusher,
+        transform, trainer, baseline, evaluator, pusher,
     ]  # fmt: skip
     for node in nodes:
         if not isinstance(node, Resolver):  # has no executor, and is never cached
@@ -234,7 +235,7 @@ def _baseline_model(trainer: Trainer, own_resolvers: bool) -> Resolver:
     strategy: Any = LatestBlessedModelStrategy
     candidate = {}
     if own_resolvers:
-        strategy = evaluator.LatestOtherBlessedModel
+        strategy = resolver.LatestOtherBlessedModel
         candidate = {"candidate": trainer.outputs["model"]}
     return Resolver(
         strategy_class=strategy,
@@ -299,7 +300,7 @@ def _gate_settings(config: Config, records: Records) -> str:
     return json.dumps({**settings, "ingest": records.report}, sort_keys=True)
 
 
-def _judge_settings(config: Config) -> str:
+def _evaluator_settings(config: Config) -> str:
     settings = {
         "gate": config.gate.model_dump(),
         "slices": config.evaluate.slices,
@@ -343,9 +344,8 @@ def write_schema(config: Config, folder: str) -> str:
     Raises:
         UserError: The config's schema cannot be read.
     """
-    curated = schemas.read(config.validation.schema_file or schemas.DEFAULT)
-    schema = schemas.resolved(curated, config.classes)
-    text = text_format.MessageToString(schema)
+    curated = schema.read_schema(config.validation.schema_file or schema.DEFAULT)
+    text = text_format.MessageToString(schema.resolve_schema(curated, config.classes))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     path = os.path.join(folder, digest, "schema.pbtxt")
     io_utils.write_string_file(path, text)

@@ -10,8 +10,8 @@ import pandas as pd
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components import cases, scores
 from tfxray.components.common import contract, filenames
+from tfxray.components.evaluator import heldout_scores, pictures
 from tfxray.components.networks import summary
 from tfxray.pipeline.config import Config
 
@@ -38,7 +38,7 @@ def table(patients: int = 60) -> pd.DataFrame:
         {
             contract.FILENAME: [*FILES, *(f"{i}.png" for i in range(2, size))],
             contract.PATIENT: [f"{SECRET}-{i // 2}" for i in range(size)],
-            scores.DIGEST: [scores.digest(png(i)) for i in range(size)],
+            heldout_scores.DIGEST: [heldout_scores.digest_image(png(i)) for i in range(size)],
             contract.LABEL: label,
             contract.SCORE: score,
             contract.DISTANCE: random.random(size),
@@ -71,7 +71,7 @@ def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
     }
     for path in uris.values():
         path.mkdir(parents=True)
-    scores.write(frame, folder / "evaluation")
+    heldout_scores.write_scores(frame, folder / "evaluation")
     rules = [
         _rule("auc", "all", 0.9, True, f"AUC 0.9 {TAG}"),
         _rule("slice_auc", f"{contract.SITE}: {SITES[1]}", 0.6, False, f"0.6 is low {SCRIPT}"),
@@ -94,7 +94,9 @@ def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
     history = {"loss": [0.7, 0.5], "auc": [0.6, 0.8], "val_auc": [0.6, 0.7]}
     (folder / "model_run" / "history.json").write_text(json.dumps(history))
     records = _records(folder / "examples" / "Split-test", frame)
-    cases.draw(frame, THRESHOLD, [str(records)], uris["Trainer.model"], folder / "evaluation")
+    pictures.draw_pictures(
+        frame, THRESHOLD, [str(records)], uris["Trainer.model"], folder / "evaluation"
+    )
     return {name: str(path) for name, path in uris.items()}
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from tests.dicoms import dicom
-from tfxray.components import judgement, servable
-from tfxray.components.scores import read as read_scores
+from tfxray.components.evaluator import results, serving_check
+from tfxray.components.evaluator.heldout_scores import read_scores
 from tfxray.pipeline.nodes import NODES
 
 
@@ -70,7 +70,7 @@ def test_the_check_of_the_export_reads_from_any_file_system_of_tensorflows(pushe
     records = out.glob("artifacts/ExampleGen/examples/*/Split-eval/*")
     paths = [f"file://{path}" for path in (model, scored, *records)]
     done = subprocess.run(
-        [sys.executable, "-I", servable.__file__, *paths], capture_output=True, text=True
+        [sys.executable, "-I", serving_check.__file__, *paths], capture_output=True, text=True
     )
     found = json.loads(done.stdout)
     assert found["checked"] > 0
@@ -254,7 +254,7 @@ def test_tensorflow_alone_scores_as_tfma_judged(pushed, out):
     exact = roc_auc_score(labels, scores[:, 1])
     assert exact == pytest.approx(pushed["auc"], abs=1e-6)
     evaluation = min(out.glob("artifacts/Evaluator/evaluation/*"), key=lambda path: int(path.name))
-    tfmas = judgement.judgement(str(evaluation)).slices[0].figures["auc"].value
+    tfmas = results.read_results(str(evaluation)).slices[0].figures["auc"].value
     assert exact == pytest.approx(tfmas, abs=1e-3)
     table = read_scores(evaluation)
     assert sorted(table["score"]) == pytest.approx(sorted(scores[:, 1]), abs=1e-4)

@@ -1,14 +1,17 @@
 """What nodes leave for each other, on any of TFX's file systems: folders, and files of theirs."""
 
 import contextlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
-from tfxray.components.common import filesystem
+from tfxray.components.common import filenames, filesystem
 
 
 def list_folder(folder: str) -> list[str]:
@@ -53,3 +56,24 @@ def local_target(path: str) -> Iterator[str]:
         yield copy
         fileio.makedirs(os.path.dirname(path))
         fileio.copy(copy, path, overwrite=True)
+
+
+def read_training_file(uris: Mapping[str, str], name: str) -> dict[str, Any]:
+    """What Trainer wrote beside its TensorBoard logs; empty where there is none.
+
+    Args:
+        uris: Folders of the run's artifacts.
+        name: The file's, such as `filenames.METRICS`.
+    """
+    folder = uris.get("Trainer.model_run", "")
+    for known in filter(None, (name, filenames.FORMER.get(name))):
+        path = os.path.join(folder, known)
+        if folder and fileio.exists(path):
+            content: dict[str, Any] = json.loads(io_utils.read_string_file(path))
+            return content
+    return {}
+
+
+def read_threshold(uris: Mapping[str, str]) -> float:
+    """The operating point that Trainer chose; 0.5 where there is none."""
+    return float(read_training_file(uris, filenames.OPERATING_POINT).get("threshold", 0.5))

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Sequence
 
 from tfxray.components.common import contract
-from tfxray.components.judgement import OVERALL
+from tfxray.components.evaluator.results import OVERALL
 from tfxray.components.review.data import Category, Number
 from tfxray.components.review.evidence import Evidence
 from tfxray.components.review.figures import Row

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 
-from tfxray.components import cases as drawn
-from tfxray.components import scores
 from tfxray.components.common import contract
+from tfxray.components.evaluator import heldout_scores
+from tfxray.components.evaluator import pictures as drawn
 from tfxray.components.review.evidence import Evidence
 
 
@@ -65,9 +65,9 @@ def cases(evidence: Evidence) -> tuple[list[Cases], str]:
     """
     if evidence.scores is None:
         return [], "The page was given no scores of single images."
-    xrays, heat, reason = drawn.read(evidence.uris["Evaluator.evaluation"])
+    xrays, heat, reason = drawn.read_pictures(evidence.uris["Evaluator.evaluation"])
     found = []
-    for kind, (total, rows) in drawn.kinds(evidence.scores, evidence.threshold).items():
+    for kind, (total, rows) in drawn.pick_images(evidence.scores, evidence.threshold).items():
         shown = [_case(evidence, row, xrays, heat) for row in rows.to_dict("records")]
         found.append(Cases(*_words(kind, *evidence.classes), total, shown))
     return found, reason
@@ -95,7 +95,7 @@ def _case(
     xrays: Mapping[str, str],
     heat: Mapping[str, str],
 ) -> Case:
-    digest, score = str(row[scores.DIGEST]), float(str(row[contract.SCORE]))
+    digest, score = str(row[heldout_scores.DIGEST]), float(str(row[contract.SCORE]))
     label, said = row[contract.LABEL] == 1, score >= evidence.threshold
     return Case(
         file=str(row[contract.FILENAME]),

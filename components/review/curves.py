@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfxray.components.judgement import Figure
+from tfxray.components.evaluator.results import Figure
 from tfxray.components.metrics import intervals
 
 GRID = np.linspace(0, 1, 101)

@@ -8,9 +8,9 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.dsl.io import fileio
 
-from tfxray.components import drift, judgement, schemas
 from tfxray.components.common import contract
 from tfxray.components.review.evidence import Evidence
+from tfxray.components.validation import drift, schema, statistics
 
 _CATEGORIES = (contract.SITE, contract.SEX, contract.VIEW)
 _NUMBERS = (
@@ -109,10 +109,10 @@ def drifts(evidence: Evidence) -> list[Drift] | None:
     if not folder or not baseline or "train" not in evidence.counts:
         return None
     thresholds = evidence.config.get("validation", {}).get("drift", {})
-    held, before = _patients(evidence.counts), _patients(judgement.counts(baseline))
+    held, before = _patients(evidence.counts), _patients(statistics.count_splits(baseline))
     other = drift.of_other_bins(uris["StatisticsGen.statistics"], baseline)
     found = []
-    for info in drift.measured(folder).drift_skew_info:
+    for info in drift.read_measurements(folder).drift_skew_info:
         name = ".".join(info.path.step)
         threshold = thresholds.get(name)
         for measurement in info.drift_measurements if threshold is not None else ():
@@ -122,18 +122,18 @@ def drifts(evidence: Evidence) -> list[Drift] | None:
     return sorted(found, key=lambda d: -(d.value or 0) / d.limit)
 
 
-def differences(uris: Mapping[str, str]) -> list[schemas.Difference]:
+def differences(uris: Mapping[str, str]) -> list[schema.Difference]:
     """How what SchemaGen inferred differs from the curated schema, as the run had it."""
     if "SchemaGen.schema" not in uris or "CuratedSchema.schema" not in uris:
         return []
     curated, inferred = (
-        schemas.read(os.path.join(uris[f"{node}.schema"], "schema.pbtxt"))
+        schema.read_schema(os.path.join(uris[f"{node}.schema"], "schema.pbtxt"))
         for node in ("CuratedSchema", "SchemaGen")
     )
-    return schemas.differences(curated, inferred)
+    return schema.find_differences(curated, inferred)
 
 
-def _patients(counts: Mapping[str, judgement.SplitCounts]) -> int:
+def _patients(counts: Mapping[str, statistics.SplitCounts]) -> int:
     held = counts.get("train")
     return (held.patients or held.images) if held else 0
 

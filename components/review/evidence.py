@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tfxray.components import gate, judgement, scores
 from tfxray.components.common import artifacts, filenames
-from tfxray.components.judgement import Judgement, SplitCounts
+from tfxray.components.evaluator import gate, heldout_scores, results
+from tfxray.components.evaluator.results import Results
+from tfxray.components.validation.statistics import SplitCounts, count_splits
 
 MIN_PATIENTS = 10
 
@@ -23,7 +24,7 @@ class Evidence:
         config: Its resolved configuration.
         uris: Folders of its artifacts, as `StatisticsGen.statistics`.
         judgement: TFMA's, where the model was judged.
-        scores: The test split's; see `scores.read`.
+        scores: The test split's; see `heldout_scores.read_scores`.
         gate: `rules` and `baseline`, as Evaluator wrote them.
         decision: Threshold and temperature, as Trainer wrote them.
         history: The training's, by figure.
@@ -35,7 +36,7 @@ class Evidence:
     summary: Mapping[str, Any]
     config: Mapping[str, Any]
     uris: Mapping[str, str]
-    judgement: Judgement | None
+    judgement: Results | None
     scores: pd.DataFrame | None
     gate: Mapping[str, Any]
     decision: Mapping[str, Any]
@@ -76,20 +77,20 @@ def read(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Ev
     """
     evaluation = uris.get("Evaluator.evaluation")
     statistics = uris.get("StatisticsGen.statistics")
-    table = scores.read(evaluation) if evaluation else None
+    table = heldout_scores.read_scores(evaluation) if evaluation else None
     return Evidence(
         summary=summary,
         config=yaml.safe_load(config) or {},
         uris=uris,
         # Of an evaluation that broke off, the scores may be all there is.
-        judgement=judgement.judgement(evaluation)
+        judgement=results.read_results(evaluation)
         if evaluation and any(n.startswith("metrics") for n in artifacts.list_folder(evaluation))
         else None,
         scores=table if table is not None and len(table) else None,
-        gate=gate.read(evaluation) if evaluation else {},
-        decision=judgement.written(uris, filenames.OPERATING_POINT),
-        history=judgement.written(uris, filenames.HISTORY),
-        network=judgement.written(uris, filenames.NETWORK),
-        transfer=judgement.written(uris, filenames.SITE_TRANSFER),
-        counts=judgement.counts(statistics) if statistics else {},
+        gate=gate.read_verdicts(evaluation) if evaluation else {},
+        decision=artifacts.read_training_file(uris, filenames.OPERATING_POINT),
+        history=artifacts.read_training_file(uris, filenames.HISTORY),
+        network=artifacts.read_training_file(uris, filenames.NETWORK),
+        transfer=artifacts.read_training_file(uris, filenames.SITE_TRANSFER),
+        counts=count_splits(statistics) if statistics else {},
     )

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from tfxray.components import scores
 from tfxray.components.common import contract
-from tfxray.components.judgement import OVERALL, Figure, Slice
+from tfxray.components.evaluator import heldout_scores
+from tfxray.components.evaluator.results import OVERALL, Figure, Slice
 from tfxray.components.metrics import calibration, intervals
 from tfxray.components.review import curves
 from tfxray.components.review.evidence import Evidence
@@ -70,7 +70,7 @@ def rows(evidence: Evidence) -> list[Row]:
         return [_of_tfma(item) for item in by_tfma.values()]
     found, same = [], agree(evidence)
     everything = np.ones(len(evidence.scores), bool)
-    parts = {OVERALL: everything, **scores.slices(evidence.scores, evidence.slices)}
+    parts = {OVERALL: everything, **heldout_scores.mask_slices(evidence.scores, evidence.slices)}
     for name, inside in parts.items():
         part = evidence.scores[inside]
         own = _figures(part, evidence.threshold)

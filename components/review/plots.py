@@ -10,11 +10,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tfxray.components.common import contract
-from tfxray.components.evaluator import AUC
-from tfxray.components.judgement import OVERALL, Figure, SplitCounts
+from tfxray.components.evaluator.eval_config import AUC
+from tfxray.components.evaluator.results import OVERALL, Figure
 from tfxray.components.review import curves
 from tfxray.components.review.evidence import Evidence
 from tfxray.components.review.figures import Row
+from tfxray.components.validation.statistics import SplitCounts
 
 # Okabe and Ito's palette: told apart by the colour-blind too.
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#767676"

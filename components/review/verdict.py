@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfxray.components.common import contract
-from tfxray.components.evaluator import AUC
-from tfxray.components.judgement import OVERALL, Figure
+from tfxray.components.evaluator.eval_config import AUC
+from tfxray.components.evaluator.results import OVERALL, Figure
 from tfxray.components.review.evidence import Evidence
 from tfxray.components.review.figures import Row
 from tfxray.components.review.threshold import confusion

@@ -12,10 +12,11 @@ from PIL import Image
 from sklearn import metrics
 
 from tests import pages
-from tfxray.components import cases as drawing
-from tfxray.components import review, scores
+from tfxray.components import review
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
+from tfxray.components.evaluator import heldout_scores
+from tfxray.components.evaluator import pictures as drawing
 from tfxray.components.metrics import calibration
 from tfxray.components.review import cases, curves, evidence, figures, threshold, verdict
 from tfxray.components.review.page import fixed
@@ -283,7 +284,7 @@ def own(tmp_path):
 
 def test_images_that_are_gone_are_said_to_be(tmp_path, own, known):
     evaluation = own["Evaluator.evaluation"]
-    drawing.draw(known.scores, pages.THRESHOLD, [], own["Trainer.model"], evaluation)
+    drawing.draw_pictures(known.scores, pages.THRESHOLD, [], own["Trainer.model"], evaluation)
     page = written(tmp_path, own)
     assert "no picture" in page
     assert "No heat maps: The images are missing." in page
@@ -322,7 +323,7 @@ def redrawn(uris):
     found = evidence.read(pages.run_summary(), pages.config(), uris)
     records = [str(p) for p in Path(uris["ExampleGen.examples"]).glob("Split-test/*.gz")]
     evaluation = uris["Evaluator.evaluation"]
-    drawing.draw(found.scores, pages.THRESHOLD, records, uris["Trainer.model"], evaluation)
+    drawing.draw_pictures(found.scores, pages.THRESHOLD, records, uris["Trainer.model"], evaluation)
     return cases.cases(found)
 
 
@@ -360,7 +361,7 @@ def test_scores_of_single_images_may_be_missing(tmp_path, uris):
     (tmp_path / "evaluation").mkdir()
     page = written(tmp_path, {**uris, "Evaluator.evaluation": str(tmp_path / "evaluation")})
     assert "Threshold" not in Tags(page).text
-    assert scores.read(tmp_path / "evaluation") is None
+    assert heldout_scores.read_scores(tmp_path / "evaluation") is None
 
 
 def test_the_model_card_lies_beside_the_page_and_the_pushed_model(tmp_path, uris):

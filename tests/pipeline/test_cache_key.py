@@ -12,10 +12,13 @@ from tfxray.pipeline.config_file import load
 # Where each node's code begins: its executor, and the functions of ours that it calls.
 ENTRIES = {
     "ExampleGen": ["tfxray.components.example_gen.executor"],
-    "DataGate": ["tfxray.components.data_gate"],
+    "DataGate": ["tfxray.components.validation.data_gate"],
     "Transform": ["tfx.components.transform.executor", "tfxray.components.transform.preprocessing"],
     "Trainer": ["tfx.components.trainer.executor", "tfxray.components.trainer"],
-    "Evaluator": ["tfxray.components.judge", "tfxray.components.extractors"],
+    "Evaluator": [
+        "tfxray.components.evaluator.component",
+        "tfxray.components.evaluator.extractors",
+    ],
     "StatisticsGen": ["tfx.components.statistics_gen.executor"],
     "Pusher": ["tfx.components.pusher.executor"],
 }

@@ -91,8 +91,8 @@ def test_baselines_are_those_of_the_resolvers(out, clean):
     """What the strategies of drift and Evaluator resolve is the same before and after."""
     from tfx.types import artifact_utils
 
-    from tfxray.components.drift import LatestBlessedStatistics
-    from tfxray.components.evaluator import LatestOtherBlessedModel
+    from tfxray.components.evaluator.resolver import LatestOtherBlessedModel
+    from tfxray.components.validation.drift import LatestBlessedStatistics
 
     def live(kind):
         (type_,) = [t for t in out.store.get_artifact_types() if t.name == kind]

@@ -7,8 +7,8 @@ import shutil
 import pytest
 import yaml
 
-from tfxray.components import schemas
 from tfxray.components.sample import draw
+from tfxray.components.validation import schema
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_data_that_was_refused_is_looked_at_and_accepted(tfxray, small_config, t
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows({**row, "view": "XX" if i % 5 else "PA"} for i, row in enumerate(rows))
-    shutil.copy(schemas.DEFAULT, curated)
+    shutil.copy(schema.DEFAULT, curated)
     config = yaml.safe_load(small_config.read_text())
     config |= {"validation": {"schema": str(curated)}, "train": {"epochs": 1}}
     # What is judged here is the data: few patients and one epoch are enough for the gate.

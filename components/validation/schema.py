@@ -21,7 +21,7 @@ _LISTED = 8
 _ANY = "any"
 
 
-def read(path: StrPath) -> schema_pb2.Schema:
+def read_schema(path: StrPath) -> schema_pb2.Schema:
     """Reads a schema.
 
     Args:
@@ -30,10 +30,10 @@ def read(path: StrPath) -> schema_pb2.Schema:
     Raises:
         UserError: The file cannot be read, or holds no schema. Names it.
     """
-    return parse(read_text(path), path)
+    return parse_schema(read_schema_text(path), path)
 
 
-def read_text(path: StrPath) -> str:
+def read_schema_text(path: StrPath) -> str:
     """The text of a schema's file.
 
     Raises:
@@ -48,7 +48,7 @@ def read_text(path: StrPath) -> str:
         raise UserError(f"{path}: is no schema in protobuf's text format: not UTF-8") from None
 
 
-def parse(text: str, path: StrPath) -> schema_pb2.Schema:
+def parse_schema(text: str, path: StrPath) -> schema_pb2.Schema:
     """Parses a schema.
 
     Args:
@@ -64,7 +64,7 @@ def parse(text: str, path: StrPath) -> schema_pb2.Schema:
         raise UserError(f"{path}: is no schema in protobuf's text format: {error}") from None
 
 
-def resolved(schema: schema_pb2.Schema, classes: Sequence[str]) -> schema_pb2.Schema:
+def resolve_schema(schema: schema_pb2.Schema, classes: Sequence[str]) -> schema_pb2.Schema:
     """The schema of a run: a curated one with the config's classes.
 
     The comparators stay as they are, though the config may say otherwise: they are TFDV's for
@@ -106,7 +106,7 @@ class Difference:
     inferred: str
 
 
-def differences(curated: schema_pb2.Schema, inferred: schema_pb2.Schema) -> list[Difference]:
+def find_differences(curated: schema_pb2.Schema, inferred: schema_pb2.Schema) -> list[Difference]:
     """How an inferred schema differs from the curated one.
 
     Args:
@@ -123,9 +123,9 @@ def differences(curated: schema_pb2.Schema, inferred: schema_pb2.Schema) -> list
         if name not in seen:
             # StatisticsGen leaves the image itself out, so it is never seen.
             if name != contract.IMAGE:
-                found.append(Difference(shown(name), "feature", "known", "not in the data"))
+                found.append(Difference(printable(name), "feature", "known", "not in the data"))
         elif name not in known:
-            found.append(Difference(shown(name), "feature", "unknown", "in the data"))
+            found.append(Difference(printable(name), "feature", "unknown", "in the data"))
         else:
             found += _differing(name, (known[name], curated), (seen[name], inferred))
     return found
@@ -141,13 +141,13 @@ def _differing(name: str, curated: _Side, inferred: _Side) -> Iterable[Differenc
     for aspect, of in aspects.items():
         one, other = of(curated[0]), of(inferred[0])
         if one != other:
-            yield Difference(shown(name), aspect, one, other)
+            yield Difference(printable(name), aspect, one, other)
     ours, theirs = _values(*curated), _values(*inferred)
     if ours is not None and theirs is not None:
         if set(ours) != set(theirs):
-            yield Difference(shown(name), "values", _only(ours, theirs), _only(theirs, ours))
+            yield Difference(printable(name), "values", _only(ours, theirs), _only(theirs, ours))
     elif ours != theirs:
-        yield Difference(shown(name), "values", _all(ours), _all(theirs))
+        yield Difference(printable(name), "values", _all(ours), _all(theirs))
 
 
 def _type(feature: schema_pb2.Feature) -> str:
@@ -222,16 +222,16 @@ def _all(values: list[str] | None) -> str:
 
 
 def _listed(values: list[str]) -> str:
-    some = ", ".join(shown(value) for value in values[:_LISTED])
+    some = ", ".join(printable(value) for value in values[:_LISTED])
     return f"{some}, … ({len(values)} in all)" if len(values) > _LISTED else some
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """A name or value from data, with what a terminal might take for a command escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def relaxed(
+def relax_schema(
     curated: schema_pb2.Schema,
     statistics: Sequence[statistics_pb2.DatasetFeatureStatisticsList],
 ) -> schema_pb2.Schema:
@@ -286,7 +286,7 @@ def _forget_classes(curated: schema_pb2.Schema, result: schema_pb2.Schema) -> No
             feature.MergeFrom(only)
 
 
-def anomalies(
+def find_anomalies(
     schema: schema_pb2.Schema,
     statistics: Sequence[statistics_pb2.DatasetFeatureStatisticsList],
 ) -> dict[str, str]:
@@ -302,5 +302,5 @@ def anomalies(
     found: dict[str, str] = {}
     for split in _filled(statistics):
         for name, info in tfdv.validate_statistics(split, schema).anomaly_info.items():
-            found.setdefault(shown(name), shown(info.description))
+            found.setdefault(printable(name), printable(info.description))
     return found

@@ -3,8 +3,8 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
-from tfxray.components import drift
 from tfxray.components.common import contract
+from tfxray.components.validation import drift
 
 THRESHOLDS = {contract.MEAN: 0.07, contract.SEX: 0.1}
 
@@ -31,9 +31,11 @@ def test_small_samples_of_one_source_are_forgiven_and_a_shift_is_not():
     rng = np.random.default_rng(0)
     for n in (100, 1000):
         same = measure(draw(rng, n), draw(rng, n))
-        assert drift.drifted(same, THRESHOLDS, n, n) == []
-        brighter = drift.drifted(measure(draw(rng, n), draw(rng, n, 175)), THRESHOLDS, n, n)
-        women = drift.drifted(measure(draw(rng, n), draw(rng, n, women=0.95)), THRESHOLDS, n, n)
+        assert drift.find_drifted(same, THRESHOLDS, n, n) == []
+        brighter = drift.find_drifted(measure(draw(rng, n), draw(rng, n, 175)), THRESHOLDS, n, n)
+        women = drift.find_drifted(
+            measure(draw(rng, n), draw(rng, n, women=0.95)), THRESHOLDS, n, n
+        )
         assert [d.feature for d in brighter] == [contract.MEAN]
         assert [d.feature for d in women] == [contract.SEX]
 
@@ -41,7 +43,7 @@ def test_small_samples_of_one_source_are_forgiven_and_a_shift_is_not():
 def test_a_feature_without_a_threshold_is_left_out():
     rng = np.random.default_rng(0)
     measured = measure(draw(rng, 500), draw(rng, 500, 200))
-    assert drift.drifted(measured, {contract.SEX: 0.1}, 500, 500) == []
+    assert drift.find_drifted(measured, {contract.SEX: 0.1}, 500, 500) == []
 
 
 def test_the_limit_nears_the_threshold_as_samples_grow():

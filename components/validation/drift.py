@@ -97,7 +97,7 @@ class Drifted:
         return f"{self.feature} ({kind} {self.value:.3f}, at most {self.limit:.3f})"
 
 
-def drifted(
+def find_drifted(
     anomalies: anomalies_pb2.Anomalies,
     thresholds: Mapping[str, float],
     patients: int,
@@ -155,7 +155,7 @@ def _bins(folder: str, split: str) -> dict[str, int]:
     }
 
 
-def measured(folder: str) -> anomalies_pb2.Anomalies:
+def read_measurements(folder: str) -> anomalies_pb2.Anomalies:
     """Reads DistributionValidator's artifact; empty where there was no baseline."""
     (current, baseline) = SPLITS[0]
     path = os.path.join(folder, f"SplitPair-{current}_{baseline}", "SchemaDiff.pb")

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from tests.components.test_gate import frame
-from tfxray.components import comparison, scores
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
-from tfxray.components.comparison import Judged
+from tfxray.components.evaluator import comparison, heldout_scores
+from tfxray.components.evaluator.comparison import ScoredRun
 
 
 def noisier(data: pd.DataFrame) -> pd.DataFrame:
@@ -17,7 +17,7 @@ def noisier(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_a_run_does_not_differ_from_itself():
-    found = comparison.compare(Judged("a", frame(), 0.5), Judged("b", frame(), 0.5))
+    found = comparison.compare_runs(ScoredRun("a", frame(), 0.5), ScoredRun("b", frame(), 0.5))
     assert (found.images, found.patients, found.left_out) == (240, 120, (0, 0))
     for line in found.lines:
         assert line.first == line.second
@@ -25,7 +25,9 @@ def test_a_run_does_not_differ_from_itself():
 
 
 def test_a_worse_run_is_seen_although_the_intervals_overlap():
-    found = comparison.compare(Judged("a", frame(), 0.5), Judged("b", noisier(frame()), 0.5))
+    found = comparison.compare_runs(
+        ScoredRun("a", frame(), 0.5), ScoredRun("b", noisier(frame()), 0.5)
+    )
     (auc,) = [line for line in found.lines if line.figure == "AUC"]
     assert auc.difference.high < 0
     assert auc.difference.value == pytest.approx(auc.second.value - auc.first.value)
@@ -33,7 +35,7 @@ def test_a_worse_run_is_seen_although_the_intervals_overlap():
 
 
 def test_each_run_keeps_its_own_threshold():
-    found = comparison.compare(Judged("a", frame(), 0.5), Judged("b", frame(), 0.1))
+    found = comparison.compare_runs(ScoredRun("a", frame(), 0.5), ScoredRun("b", frame(), 0.1))
     lines = {line.figure: line for line in found.lines}
     assert lines["AUC"].difference.value == 0
     assert lines["sensitivity"].difference.low > 0
@@ -44,30 +46,32 @@ def test_only_what_both_judged_counts():
     data = frame()
     other = data.iloc[40:].copy()
     other.iloc[0, other.columns.get_loc(contract.LABEL)] ^= 1
-    found = comparison.compare(Judged("a", data, 0.5), Judged("b", other, 0.5))
+    found = comparison.compare_runs(ScoredRun("a", data, 0.5), ScoredRun("b", other, 0.5))
     assert (found.images, found.left_out, found.relabelled) == (199, (40, 0), 1)
 
 
 def test_nothing_in_common_is_told(tmp_path):
-    apart = frame().assign(**{scores.DIGEST: "x"})
+    apart = frame().assign(**{heldout_scores.DIGEST: "x"})
     with pytest.raises(UserError, match=r"0 held-out images .* in common"):
-        comparison.compare(Judged("a", frame(), 0.5), Judged("b", apart, 0.5))
+        comparison.compare_runs(ScoredRun("a", frame(), 0.5), ScoredRun("b", apart, 0.5))
     with pytest.raises(UserError, match="run c: judged no image"):
-        comparison.judged("c", tmp_path, 0.5)
+        comparison.read_run("c", tmp_path, 0.5)
 
 
 def test_scores_survive_the_file(tmp_path):
     data = frame().assign(**{contract.AGE: 41.0, contract.SITE: "<b>NA</b>"})
     data.loc[0, contract.AGE] = np.nan
     data.loc[1, contract.SITE] = ""
-    scores.write(data, tmp_path)
-    found = scores.read(tmp_path)
+    heldout_scores.write_scores(data, tmp_path)
+    found = heldout_scores.read_scores(tmp_path)
     pd.testing.assert_frame_equal(found, data, check_dtype=False)
 
 
 def test_slices_are_named_as_tfma_names_them():
     data = frame().assign(**{contract.AGE: np.arange(240) % 100, contract.SEX: "F"})
-    found = scores.slices(data, [contract.AGE, [contract.SITE, contract.SEX], contract.VIEW])
+    found = heldout_scores.mask_slices(
+        data, [contract.AGE, [contract.SITE, contract.SEX], contract.VIEW]
+    )
     assert sorted(found) == [
         "patient/age: 0-17", "patient/age: 18-39", "patient/age: 40-59", "patient/age: 60-79",
         "patient/age: 80+",
@@ -76,16 +80,23 @@ def test_slices_are_named_as_tfma_names_them():
     ages = data[contract.AGE][found["patient/age: 18-39"]]
     assert (ages.min(), ages.max()) == (18, 39)
     assert sum(mask.sum() for name, mask in found.items() if "age" in name) == 240
-    assert [scores.band(age) for age in (17.9, 18, float("nan"))] == ["0-17", "18-39", ""]
+    assert [heldout_scores.age_band(age) for age in (17.9, 18, float("nan"))] == [
+        "0-17",
+        "18-39",
+        "",
+    ]
 
 
 def test_records_that_name_no_patient_count_one_by_one():
     given = {contract.LABEL: [1], contract.IMAGE: [b"file"], contract.SITE: [b"north"]}
     found = {contract.SCORE: [0.7], contract.DISTANCE: [1.0], contract.UNLIKE: [0.0]}
-    rows = [scores.row(given, found), scores.row({**given, contract.IMAGE: [b"other"]}, found)]
-    frame = scores.table(rows)
+    rows = [
+        heldout_scores.make_row(given, found),
+        heldout_scores.make_row({**given, contract.IMAGE: [b"other"]}, found),
+    ]
+    frame = heldout_scores.make_table(rows)
     assert frame[contract.PATIENT].nunique() == 2
     assert list(frame[contract.FILENAME]) == ["", ""]
     assert list(frame[contract.SITE]) == ["north", "north"]
     assert contract.AGE not in frame
-    assert len(scores.table([])) == 0
+    assert len(heldout_scores.make_table([])) == 0

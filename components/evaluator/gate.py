@@ -11,8 +11,8 @@ import pandas as pd
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components import scores
 from tfxray.components.common import contract
+from tfxray.components.evaluator import heldout_scores
 from tfxray.components.metrics import calibration, intervals
 
 FILE = "gate.json"
@@ -61,7 +61,7 @@ class Baseline:
 
 
 @dataclasses.dataclass(frozen=True)
-class Served:
+class ServingCheck:
     """What a process of TensorFlow alone found of the export.
 
     Attributes:
@@ -75,13 +75,16 @@ class Served:
     error: str = ""
 
 
-def judge(
-    frame: pd.DataFrame, settings: Mapping[str, Any], baseline: Baseline, served: Served | None
+def apply_rules(
+    frame: pd.DataFrame,
+    settings: Mapping[str, Any],
+    baseline: Baseline,
+    served: ServingCheck | None,
 ) -> list[Rule]:
     """Judges every rule.
 
     Args:
-        frame: The held-out scores, see `scores.read`.
+        frame: The held-out scores, see `heldout_scores.read_scores`.
         settings: `gate` (the config's), `slices` and `min_patients` (of its `evaluate`).
         baseline: The latest blessed model.
         served: None where the config does not ask.
@@ -107,7 +110,7 @@ def judge(
     return found
 
 
-def write(rules: list[Rule], baseline: Baseline, folder: str) -> None:
+def write_verdicts(rules: list[Rule], baseline: Baseline, folder: str) -> None:
     """Writes the rules and what they came to; see `read`."""
     content = {
         "rules": [dataclasses.asdict(rule) for rule in rules],
@@ -116,7 +119,7 @@ def write(rules: list[Rule], baseline: Baseline, folder: str) -> None:
     io_utils.write_string_file(os.path.join(folder, FILE), json.dumps(content, indent=1))
 
 
-def read(folder: str) -> dict[str, Any]:
+def read_verdicts(folder: str) -> dict[str, Any]:
     """Reads `rules` and `baseline`; empty where nothing was judged."""
     path = os.path.join(folder, FILE)
     if not fileio.exists(path):
@@ -149,7 +152,7 @@ def _slices(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Rule]:
     if limit is None:
         return []
     found = []
-    for name, mask in scores.slices(frame, settings["slices"]).items():
+    for name, mask in heldout_scores.mask_slices(frame, settings["slices"]).items():
         part = frame[mask]
         classes = [part[part[contract.LABEL] == c][contract.PATIENT].nunique() for c in (0, 1)]
         if min(classes) < least:
@@ -181,8 +184,8 @@ def _calibration(labels: np.ndarray, values: np.ndarray, limit: float) -> Rule:
 def _against(frame: pd.DataFrame, baseline: Baseline, max_drop: float) -> Rule:
     if baseline.state != "compared":
         return Rule("baseline", "all", None, None, None, -max_drop, None, baseline.text)
-    both = frame[frame[scores.DIGEST].isin(list(baseline.scores))]
-    others = both[scores.DIGEST].map(baseline.scores).to_numpy(float)
+    both = frame[frame[heldout_scores.DIGEST].isin(list(baseline.scores))]
+    others = both[heldout_scores.DIGEST].map(baseline.scores).to_numpy(float)
     labels, ours = both[contract.LABEL].to_numpy(), both[contract.SCORE].to_numpy()
     difference = intervals.auc_difference(labels, ours, others, both[contract.PATIENT].to_numpy())
     if difference is None:
@@ -197,7 +200,7 @@ def _against(frame: pd.DataFrame, baseline: Baseline, max_drop: float) -> Rule:
     return Rule("baseline", "all", value, low, high, -max_drop, passed, text)
 
 
-def _servable(served: Served) -> Rule:
+def _servable(served: ServingCheck) -> Rule:
     if served.error or not served.checked:
         text = f"the export cannot be served: {served.error or 'no image could be scored'}"
         return Rule("servable", "all", None, None, None, _TOLERANCE, False, text)

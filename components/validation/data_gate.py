@@ -12,10 +12,11 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from tfxray.components import drift as drift_check
-from tfxray.components import judgement, leakage
 from tfxray.components.common import artifacts, contract
 from tfxray.components.common.errors import DataRejected, UserError
+from tfxray.components.validation import leakage
+from tfxray.components.validation.drift import find_drifted, of_other_bins, read_measurements
+from tfxray.components.validation.statistics import SplitCounts, count_splits, read_anomalies
 
 VERDICT = "verdict.json"
 _LISTED = 50
@@ -30,7 +31,7 @@ class DataVerdict(artifact.Artifact):
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class DataIssue:
     """One thing that is wrong with the data.
 
     Attributes:
@@ -74,17 +75,17 @@ def DataGate(
         UserError: A split that lacks a class: there is too little data.
         DataRejected: A finding whose action is `fail`.
     """
-    _require_classes(judgement.counts(statistics.uri))
+    _require_classes(count_splits(statistics.uri))
     rules = json.loads(settings)
     gate = rules["gate"]
     # Most telling first.
     found = [
         *_rejects(rules["ingest"], rules["max_rejected"], gate["rejects"]),
-        *_leaks(list(items(examples)), gate, rules["near_distance"]),
+        *_leaks(list(read_examples(examples)), gate, rules["near_distance"]),
         *(
             _drift(drift.uri, statistics.uri, baseline.uri, rules)
             if drift and baseline
-            else [Finding("drift", "note", _NO_BASELINE, [], 0)]
+            else [DataIssue("drift", "note", _NO_BASELINE, [], 0)]
         ),
         *_anomalies(anomalies.uri, gate["anomalies"]),
     ]
@@ -95,9 +96,9 @@ def DataGate(
         raise DataRejected("; ".join(failures), text)
 
 
-def _require_classes(counts: Mapping[str, judgement.SplitCounts]) -> None:
+def _require_classes(counts: Mapping[str, SplitCounts]) -> None:
     for split in contract.SPLITS:
-        held = counts.get(split, judgement.SplitCounts(0, 0, 0))
+        held = counts.get(split, SplitCounts(0, 0, 0))
         if not 0 < held.positives < held.images:
             raise UserError(
                 f"the {split} split holds {held.images - held.positives} images of the first and "
@@ -106,7 +107,7 @@ def _require_classes(counts: Mapping[str, judgement.SplitCounts]) -> None:
             )
 
 
-def _rejects(report: Mapping[str, Any] | None, most: float, action: str) -> Iterator[Finding]:
+def _rejects(report: Mapping[str, Any] | None, most: float, action: str) -> Iterator[DataIssue]:
     if not report or not report["rejected"]:
         return
     share = report["rejected"] / report["images"]
@@ -116,10 +117,10 @@ def _rejects(report: Mapping[str, Any] | None, most: float, action: str) -> Iter
             f"most {most:.1%} are allowed (validation.max_rejected)"
         )
         reasons = [f"{code}: {count}" for code, count in sorted(report["reasons"].items())]
-        yield Finding("rejects", action, message, reasons, report["rejected"])
+        yield DataIssue("rejects", action, message, reasons, report["rejected"])
 
 
-def items(examples: artifact.Artifact) -> Iterator[leakage.Item]:
+def read_examples(examples: artifact.Artifact) -> Iterator[leakage.Example]:
     """What leakage is found by, of every example of every split."""
     wanted = {
         key: tf.io.FixedLenFeature([], tf.string, "")
@@ -133,57 +134,59 @@ def items(examples: artifact.Artifact) -> Iterator[leakage.Item]:
         for batch in parsed.as_numpy_iterator():
             columns = [[v.decode("utf-8", "replace") for v in batch[key]] for key in wanted]
             for name, patient, sha256, phash in zip(*columns, strict=True):
-                yield leakage.Item(split, name, patient, sha256, phash)
+                yield leakage.Example(split, name, patient, sha256, phash)
 
 
-def _leaks(found: list[leakage.Item], gate: Mapping[str, str], distance: int) -> Iterator[Finding]:
+def _leaks(
+    found: list[leakage.Example], gate: Mapping[str, str], distance: int
+) -> Iterator[DataIssue]:
     for kind, key, what in (
         ("patients", "patient", "patients are in two splits"),
         ("identical", "sha256", "images are in two splits, pixel for pixel"),
     ):
-        groups = leakage.shared(found, key)
+        groups = leakage.find_shared(found, key)
         if groups:
             listed = [_group(group, kind == "patients") for group in groups[:_LISTED]]
             message = f"leakage: {len(groups)} {what}, such as {listed[0]}"
-            yield Finding(kind, gate["leakage"], message, listed, len(groups))
-    pairs = leakage.near(found, distance)
+            yield DataIssue(kind, gate["leakage"], message, listed, len(groups))
+    pairs = leakage.find_near(found, distance)
     if pairs:
         listed = [_group(pair, False) for pair in pairs[:_LISTED]]
         message = f"{len(pairs)} pairs of nearly identical images are in two splits, such as "
-        yield Finding(
+        yield DataIssue(
             "near_identical", gate["near_identical"], message + listed[0], listed, len(pairs)
         )
 
 
 def _drift(
     folder: str, statistics: str, baseline: str, rules: Mapping[str, Any]
-) -> Iterator[Finding]:
-    sizes = [judgement.counts(uri)["train"] for uri in (statistics, baseline)]
+) -> Iterator[DataIssue]:
+    sizes = [count_splits(uri)["train"] for uri in (statistics, baseline)]
     patients = [size.patients or size.images for size in sizes]
     thresholds = {name: value for name, value in rules["drift"].items() if value is not None}
-    others = [n for n in drift_check.of_other_bins(statistics, baseline) if n in thresholds]
+    others = [n for n in of_other_bins(statistics, baseline) if n in thresholds]
     if others:
         message = (
             "the latest blessed run was made by another version of tfxray, with other histograms: "
             f"the drift of numbers ({', '.join(others)}) is not known"
         )
-        yield Finding("drift", "warn", message, others, len(others))
+        yield DataIssue("drift", "warn", message, others, len(others))
         thresholds = {name: value for name, value in thresholds.items() if name not in others}
-    found = drift_check.drifted(drift_check.measured(folder), thresholds, *patients)
+    found = find_drifted(read_measurements(folder), thresholds, *patients)
     if found:
         listed = [str(item) for item in found]
         message = f"drift against the latest blessed run: {'; '.join(listed)}"
-        yield Finding("drift", rules["gate"]["drift"], message, listed, len(found))
+        yield DataIssue("drift", rules["gate"]["drift"], message, listed, len(found))
 
 
-def _group(group: "tuple[leakage.Item, ...] | list[leakage.Item]", patient: bool) -> str:
+def _group(group: "tuple[leakage.Example, ...] | list[leakage.Example]", patient: bool) -> str:
     places = sorted({f"{item.split}: {item.name}" for item in group})
     start = f"{group[0].patient} (" if patient else "("
     return start + "; ".join(places[:4]) + ("; …)" if len(places) > 4 else ")")
 
 
-def _anomalies(folder: str, action: str) -> Iterator[Finding]:
-    found = judgement.anomalies(folder)
+def _anomalies(folder: str, action: str) -> Iterator[DataIssue]:
+    found = read_anomalies(folder)
     for new in (False, True):
         some = [a for a in found if a.short.startswith(_NEW_COLUMN) == new]
         if some:
@@ -191,4 +194,4 @@ def _anomalies(folder: str, action: str) -> Iterator[Finding]:
             what = "features are not in the schema" if new else "anomalies against the schema"
             message = f"{len(some)} {what}: {listed[0]}"
             # A column that nobody reads does no harm.
-            yield Finding("anomalies", "warn" if new else action, message, listed, len(some))
+            yield DataIssue("anomalies", "warn" if new else action, message, listed, len(some))

@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue
 from tensorflow_model_analysis.proto import config_pb2  # not all of it is in `tfma` of any version
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
-    LatestBlessedModelStrategy,
-)
 
 from tfxray.components.common import contract
 
 if TYPE_CHECKING:
-    import ml_metadata as mlmd
-    from tfx.types import Artifact
+    pass
 
 AUC = "auc"
 # With 1,000, the area differs from the exact one by less than 1e-3 (tests/test_end_to_end.py);
@@ -23,7 +19,7 @@ AUC = "auc"
 AUC_THRESHOLDS = 1_000
 
 
-def eval_config(
+def make_eval_config(
     slices: Sequence[str | Sequence[str]], threshold: float, intervals: bool = True
 ) -> config_pb2.EvalConfig:
     """TFMA's configuration.
@@ -96,27 +92,3 @@ def eval_config(
             ),
         ),
     )
-
-
-class LatestOtherBlessedModel(LatestBlessedModelStrategy):
-    """The latest blessed model, other than the candidate.
-
-    TFX's own strategy gives back the candidate itself once it has been blessed: a second,
-    identical run would compare the model with itself, and could not come from the cache.
-    """
-
-    def resolve_artifacts(
-        self, store: "mlmd.MetadataStore", input_dict: "dict[str, list[Artifact]]"
-    ) -> "dict[str, list[Artifact]] | None":
-        """See TFX's `ResolverStrategy`; `candidate` holds the model not to resolve."""
-        candidates = {model.id for model in input_dict["candidate"]}
-        others = {
-            "model": [m for m in input_dict["model"] if m.id not in candidates],
-            "blessing": list(input_dict["blessing"]),
-        }
-        resolved = super().resolve_artifacts(store, others) or {}
-        return {
-            "candidate": list(input_dict["candidate"]),
-            "model": resolved.get("model", []),
-            "blessing": resolved.get("blessing", []),
-        }

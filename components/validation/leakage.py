@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Item:
+class Example:
     """One example.
 
     Attributes:
@@ -27,7 +27,7 @@ class Item:
     phash: str = ""
 
 
-def shared(items: Iterable[Item], key: str) -> list[list[Item]]:
+def find_shared(items: Iterable[Example], key: str) -> list[list[Example]]:
     """Groups of items that share a value and are in more than one split.
 
     Args:
@@ -37,14 +37,14 @@ def shared(items: Iterable[Item], key: str) -> list[list[Item]]:
     Returns:
         One list per value, in the order of the values; items without one do not count.
     """
-    groups: dict[str, list[Item]] = defaultdict(list)
+    groups: dict[str, list[Example]] = defaultdict(list)
     for item in items:
         if value := getattr(item, key):
             groups[value].append(item)
     return [groups[v] for v in sorted(groups) if len({item.split for item in groups[v]}) > 1]
 
 
-def near(items: Sequence[Item], distance: int) -> list[tuple[Item, Item]]:
+def find_near(items: Sequence[Example], distance: int) -> list[tuple[Example, Example]]:
     """Pairs in different splits whose perceptual hashes differ in a few bits, but not in none.
 
     Two hashes that differ in at most d bits agree on at least one of d + 1 parts: only items that
@@ -80,7 +80,7 @@ def _buckets(keys: np.ndarray) -> Iterator[list[int]]:
 
 
 def _close(
-    items: Sequence[Item], bits: np.ndarray, bucket: list[int], distance: int
+    items: Sequence[Example], bits: np.ndarray, bucket: list[int], distance: int
 ) -> Iterator[tuple[int, int]]:
     for i, j in combinations(bucket, 2):
         apart = items[i].split != items[j].split and items[i].sha256 != items[j].sha256

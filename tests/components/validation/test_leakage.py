@@ -1,20 +1,21 @@
 import numpy as np
 from PIL import Image
 
-from tfxray.components import leakage
 from tfxray.components.ingest.image import perceptual_hash
-from tfxray.components.leakage import Item
 from tfxray.components.sample import draw
+from tfxray.components.validation import leakage
+from tfxray.components.validation.leakage import Example
 
 
 def test_a_patient_or_image_in_two_splits_is_found_and_within_one_is_not():
     items = [
-        Item("train", "a", "p1", "x"), Item("train", "b", "p1", "x"), Item("test", "c", "p2", "y"),
-        Item("eval", "d", "p2", "z"), Item("train", "e", "", "z"), Item("test", "f", "", ""),
-        Item("eval", "g", "", ""),
+        Example("train", "a", "p1", "x"), Example("train", "b", "p1", "x"),
+        Example("test", "c", "p2", "y"), Example("eval", "d", "p2", "z"),
+        Example("train", "e", "", "z"), Example("test", "f", "", ""),
+        Example("eval", "g", "", ""),
     ]  # fmt: skip
-    patients = leakage.shared(items, "patient")
-    images = leakage.shared(items, "sha256")
+    patients = leakage.find_shared(items, "patient")
+    images = leakage.find_shared(items, "sha256")
     assert [[i.name for i in group] for group in patients] == [["c", "d"]]
     assert [[i.name for i in group] for group in images] == [["d", "e"]]
 
@@ -30,8 +31,8 @@ def test_nearly_identical_images_are_found_and_other_patients_are_not(tmp_path):
         image.resize((150, 150)).save(path, quality=60)
         for split, version in (("train", image), ("test", Image.open(path))):
             phash = perceptual_hash(version)
-            items.append(Item(split, f"{number}", f"{split}{number}", f"{split}{number}", phash))
-    pairs = leakage.near(items, 16)
+            items.append(Example(split, f"{number}", f"{split}{number}", f"{split}{number}", phash))
+    pairs = leakage.find_near(items, 16)
     assert {(a.name, b.name) for a, b in pairs} >= {(str(n), str(n)) for n in range(25)}
     assert all(a.name == b.name for a, b in pairs)
 
@@ -45,7 +46,7 @@ def test_near_finds_what_comparing_every_pair_finds():
 
     def items(bits, split):
         hexes = [np.packbits(b).tobytes().hex() for b in bits]
-        return [Item(split, f"{split}{i}", "", f"{split}{i}", h) for i, h in enumerate(hexes)]
+        return [Example(split, f"{split}{i}", "", f"{split}{i}", h) for i, h in enumerate(hexes)]
 
-    pairs = leakage.near(items(base, "train") + items(flipped, "test"), 8)
+    pairs = leakage.find_near(items(base, "train") + items(flipped, "test"), 8)
     assert [a.name for a, b in pairs] == [f"train{i}" for i in range(9)]

@@ -18,10 +18,10 @@ from PIL import Image
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components import scores
 from tfxray.components.common import artifacts, contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.evaluator import heldout_scores
 from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.ingest import rejects
 from tfxray.components.ingest.image import decode_grey
@@ -37,11 +37,11 @@ _BATCH = 32  # images at a time
 log = logging.getLogger(__name__)
 
 
-def kinds(table: pd.DataFrame, threshold: float) -> dict[str, tuple[int, pd.DataFrame]]:
+def pick_images(table: pd.DataFrame, threshold: float) -> dict[str, tuple[int, pd.DataFrame]]:
     """Finds the images that are worth a look.
 
     Args:
-        table: See `scores.read`.
+        table: See `heldout_scores.read_scores`.
         threshold: A score that reaches it is called positive.
 
     Returns:
@@ -60,20 +60,20 @@ def kinds(table: pd.DataFrame, threshold: float) -> dict[str, tuple[int, pd.Data
     return {kind: (len(rows), rows.head(_LISTED)) for kind, rows in found.items()}
 
 
-def draw(
+def draw_pictures(
     table: pd.DataFrame, threshold: float, records: Sequence[str], model: str, folder: StrPath
 ) -> None:
     """Draws X-rays and heat maps of all `kinds`, for `read`. What goes wrong is told there.
 
     Args:
-        table: See `scores.read`.
+        table: See `heldout_scores.read_scores`.
         threshold: See `kinds`.
         records: The test split's files.
         model: Folder of the served model.
         folder: Evaluator's `evaluation`.
     """
-    wanted = pd.concat([rows for _, rows in kinds(table, threshold).values()])
-    encoded = _encoded(records, set(wanted[contract.FILENAME]), set(wanted[scores.DIGEST]))
+    wanted = pd.concat([rows for _, rows in pick_images(table, threshold).values()])
+    encoded = _encoded(records, set(wanted[contract.FILENAME]), set(wanted[heldout_scores.DIGEST]))
     drawn = {digest: _thumbnail(data) for digest, data in encoded.items()}
     thumbnails = {digest: image for digest, image in drawn.items() if image}
     heat, reason = _heat(model, encoded, thumbnails)
@@ -82,7 +82,7 @@ def draw(
     io_utils.write_string_file(os.path.join(folder, FILE), json.dumps(content))
 
 
-def read(folder: StrPath) -> tuple[dict[str, str], dict[str, str], str]:
+def read_pictures(folder: StrPath) -> tuple[dict[str, str], dict[str, str], str]:
     """Reads the pictures.
 
     Args:
@@ -112,7 +112,7 @@ def _encoded(records: Sequence[str], files: set[str], digests: set[str]) -> dict
             for i, name in enumerate(batch[contract.FILENAME].numpy()):
                 if name in likely:
                     encoded = batch[contract.IMAGE][i].numpy()
-                    digest = scores.digest(encoded)
+                    digest = heldout_scores.digest_image(encoded)
                     if digest in digests:
                         found[digest] = encoded
     except tf.errors.OpError as error:

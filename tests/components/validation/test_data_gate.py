@@ -4,8 +4,8 @@ import pytest
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
-from tfxray.components import data_gate, drift
 from tfxray.components.common import contract
+from tfxray.components.validation import data_gate, drift
 
 RULES = {
     "drift": {contract.MEAN: 0.07, contract.AGE: 0.07, contract.VIEW: 0.1},

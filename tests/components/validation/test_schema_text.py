@@ -6,8 +6,8 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from tfxray.components import schemas
-from tfxray.components.schema_text import rewritten
+from tfxray.components.validation.schema import DEFAULT
+from tfxray.components.validation.schema_text import rewrite_schema
 
 HAND_WRITTEN = """# Ours.
 feature { name: "a" type: INT }  # the first
@@ -34,7 +34,7 @@ def test_only_what_changes_is_written_anew():
     schema = parsed(HAND_WRITTEN)
     schema.string_domain[0].value.append('q"\x1b')
     schema.feature.add(name="c", type=schema_pb2.FLOAT)
-    text, lost = rewritten(HAND_WRITTEN, schema)
+    text, lost = rewrite_schema(HAND_WRITTEN, schema)
     assert parsed(text) == schema
     assert not lost
     assert changed(HAND_WRITTEN, text) == [
@@ -47,7 +47,7 @@ def test_only_what_changes_is_written_anew():
 def test_comments_within_what_changes_are_lost_and_that_is_said():
     schema = parsed(HAND_WRITTEN)
     schema.feature[1].presence.min_count = 1
-    text, lost = rewritten(HAND_WRITTEN, schema)
+    text, lost = rewrite_schema(HAND_WRITTEN, schema)
     assert parsed(text) == schema
     assert lost
     assert "not a bracket" not in text
@@ -55,18 +55,18 @@ def test_comments_within_what_changes_are_lost_and_that_is_said():
 
 
 def test_long_ones_are_filled_to_the_width():
-    text = schemas.DEFAULT.read_text()
+    text = DEFAULT.read_text()
     schema = parsed(text)
     next(f for f in schema.feature if f.name == "image/height").int_domain.min = 5
     schema.string_domain[2].value.extend(f"view {i}" for i in range(40))
-    after, lost = rewritten(text, schema)
+    after, lost = rewrite_schema(text, schema)
     assert parsed(after) == schema
     assert not lost
     assert max(len(line) for line in after.splitlines()) <= 100
     assert '+   name: "image/height" type: INT value_count { min: 1 max: 1 }' in " ".join(
         changed(text, after)
     )
-    assert rewritten(after, schema) == (after, False)
+    assert rewrite_schema(after, schema) == (after, False)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_other_layouts_keep_at_least_their_head(odd):
     before = f"# Ours.\n{odd}\n"
     schema = parsed(before)
     schema.feature[0].type = schema_pb2.FLOAT
-    text, _ = rewritten(before, schema)
+    text, _ = rewrite_schema(before, schema)
     assert parsed(text) == schema
     assert text.startswith("# Ours.\n")
 
@@ -89,4 +89,4 @@ def test_other_layouts_keep_at_least_their_head(odd):
 def test_a_feature_that_is_gone_is_taken_out():
     schema = parsed(HAND_WRITTEN)
     del schema.feature[0]
-    assert parsed(rewritten(HAND_WRITTEN, schema)[0]) == schema
+    assert parsed(rewrite_schema(HAND_WRITTEN, schema)[0]) == schema

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from tfxray.components import scores
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
+from tfxray.components.evaluator import heldout_scores
 from tfxray.components.metrics import intervals
 from tfxray.components.metrics.intervals import Estimate
 
@@ -16,12 +16,12 @@ _FEW = 10  # images in common, below which nothing is compared
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
+class ScoredRun:
     """One run's held-out scores.
 
     Attributes:
         name: The run's.
-        frame: See `scores.read`.
+        frame: See `heldout_scores.read_scores`.
         threshold: Its model's operating point.
     """
 
@@ -68,7 +68,7 @@ class Comparison:
     lines: list[Line]
 
 
-def judged(name: str, evaluation: str, threshold: float) -> Judged:
+def read_run(name: str, evaluation: str, threshold: float) -> ScoredRun:
     """Reads a run's held-out scores.
 
     Args:
@@ -79,21 +79,24 @@ def judged(name: str, evaluation: str, threshold: float) -> Judged:
     Raises:
         UserError: There are none.
     """
-    frame = scores.read(evaluation)
+    frame = heldout_scores.read_scores(evaluation)
     if frame is None:
         raise UserError(f"run {name}: judged no image, so that there is nothing to compare")
-    return Judged(name, frame, threshold)
+    return ScoredRun(name, frame, threshold)
 
 
-def compare(first: Judged, second: Judged) -> Comparison:
+def compare_runs(first: ScoredRun, second: ScoredRun) -> Comparison:
     """Compares two runs, image by image.
 
     Raises:
         UserError: They have too few held-out images in common, or all of one class.
     """
-    one, two = (run.frame.drop_duplicates(scores.DIGEST) for run in (first, second))
-    both = one.merge(two[[scores.DIGEST, contract.LABEL, contract.SCORE]], on=scores.DIGEST,
-                     suffixes=("", " of the second"))  # fmt: skip
+    one, two = (run.frame.drop_duplicates(heldout_scores.DIGEST) for run in (first, second))
+    both = one.merge(
+        two[[heldout_scores.DIGEST, contract.LABEL, contract.SCORE]],
+        on=heldout_scores.DIGEST,
+        suffixes=("", " of the second"),
+    )
     other_label, other_score = (f"{n} of the second" for n in (contract.LABEL, contract.SCORE))
     same = both[both[contract.LABEL] == both[other_label]]
     labels = same[contract.LABEL].to_numpy()

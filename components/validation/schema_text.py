@@ -19,7 +19,7 @@ _FIELD = re.compile(r"[A-Za-z_]\w*\s*[:{<]")
 _HEADER = re.compile(r"(?:\s*#[^\n]*\n)*")
 
 
-def rewritten(text: str, schema: schema_pb2.Schema) -> tuple[str, bool]:
+def rewrite_schema(text: str, schema: schema_pb2.Schema) -> tuple[str, bool]:
     """A schema's file with another content.
 
     Features and domains that stay as they are keep their lines, and so do the comments between

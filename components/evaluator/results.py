@@ -1,21 +1,13 @@
 """Reads what TFMA and TFDV wrote: figures per slice, the verdict, counts, anomalies."""
 
 import dataclasses
-import json
 import math
-import os
-from collections.abc import Mapping
 from typing import Any
 
-import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
-from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
-from tfx.dsl.io import fileio
-from tfx.utils import io_utils
 
-from tfxray.components import gate
-from tfxray.components.common import artifacts, contract, filenames
-from tfxray.components.evaluator import AUC
+from tfxray.components.evaluator import gate
+from tfxray.components.evaluator.eval_config import AUC
 
 OVERALL = "all"
 _COUNTS = (
@@ -58,7 +50,7 @@ class Slice:
 
 
 @dataclasses.dataclass(frozen=True)
-class Judgement:
+class Results:
     """What Evaluator found.
 
     Attributes:
@@ -95,7 +87,7 @@ class Judgement:
         return self.slices[0].figures.get(AUC) if self.slices else None
 
 
-def judgement(evaluation: str) -> Judgement:
+def read_results(evaluation: str) -> Results:
     """Reads Evaluator's `evaluation` artifact.
 
     Args:
@@ -103,11 +95,11 @@ def judgement(evaluation: str) -> Judgement:
     """
     slices = [_slice(metrics) for metrics in tfma.load_metrics(evaluation)]
     result = tfma.load_validation_result(evaluation)
-    found = gate.read(evaluation)
+    found = gate.read_verdicts(evaluation)
     failed = [rule["text"] for rule in found.get("rules", []) if rule["passed"] is False]
     if not failed and not result.validation_ok:
         failed = _reasons(result)
-    return Judgement(
+    return Results(
         slices=sorted(slices, key=lambda s: (s.name != OVERALL, s.name)),
         blessed=not failed,
         reasons=failed,
@@ -175,79 +167,3 @@ def _reasons(result: tfma.ValidationResult) -> list[str]:
     if result.missing_slices:
         reasons.append("the test split is empty")
     return reasons or ["the gate's metric is missing from the evaluation"]
-
-
-def written(uris: Mapping[str, str], name: str) -> dict[str, Any]:
-    """What Trainer wrote beside its TensorBoard logs; empty where there is none.
-
-    Args:
-        uris: Folders of the run's artifacts.
-        name: The file's, such as `filenames.METRICS`.
-    """
-    folder = uris.get("Trainer.model_run", "")
-    for known in filter(None, (name, filenames.FORMER.get(name))):
-        path = os.path.join(folder, known)
-        if folder and fileio.exists(path):
-            content: dict[str, Any] = json.loads(io_utils.read_string_file(path))
-            return content
-    return {}
-
-
-def threshold(uris: Mapping[str, str]) -> float:
-    """The operating point that Trainer chose; 0.5 where there is none."""
-    return float(written(uris, filenames.OPERATING_POINT).get("threshold", 0.5))
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitCounts:
-    """How many examples, patients and examples of the positive class a split holds."""
-
-    images: int
-    patients: int | None
-    positives: int
-
-
-def counts(statistics: str) -> dict[str, SplitCounts]:
-    """Reads how much each split holds from StatisticsGen's artifact."""
-    found = {}
-    for split, path in _by_split(statistics, "FeatureStats.pb"):
-        stats = tfdv.load_stats_binary(path).datasets[0]
-        features = {_name(feature): feature for feature in stats.features}
-        patients, label = features.get(contract.PATIENT), features.get(contract.LABEL)
-        found[split] = SplitCounts(
-            stats.num_examples,
-            patients.string_stats.unique or None if patients else None,
-            round(label.num_stats.mean * stats.num_examples) if label else 0,
-        )
-    return found
-
-
-def _by_split(folder: str, name: str) -> list[tuple[str, str]]:
-    """The splits of an artifact that hold a file of this name, and the files."""
-    splits = [item for item in artifacts.list_folder(folder) if item.startswith("Split-")]
-    paths = [(item.removeprefix("Split-"), os.path.join(folder, item, name)) for item in splits]
-    return [(split, path) for split, path in paths if fileio.exists(path)]
-
-
-def _name(feature: statistics_pb2.FeatureNameStatistics) -> str:
-    return feature.name or ".".join(feature.path.step)
-
-
-@dataclasses.dataclass(frozen=True)
-class Anomaly:
-    """One finding of ExampleValidator."""
-
-    split: str
-    feature: str
-    short: str
-    description: str
-
-
-def anomalies(folder: str) -> list[Anomaly]:
-    """Reads ExampleValidator's artifact."""
-    found = []
-    for split, path in _by_split(folder, "SchemaDiff.pb"):
-        message = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
-        for feature, info in sorted(message.anomaly_info.items()):
-            found.append(Anomaly(split, feature, info.short_description, info.description))
-    return found

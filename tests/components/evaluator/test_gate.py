@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfxray.components import gate, scores
 from tfxray.components.common import contract
-from tfxray.components.gate import Baseline, Served
+from tfxray.components.evaluator import gate, heldout_scores
+from tfxray.components.evaluator.gate import Baseline, ServingCheck
 
 GATE = {
     "auc": {"threshold": 0.8, "bound": "value", "max_drop": 0.02},
@@ -16,7 +16,7 @@ GATE = {
     "min_negatives": 10,
     "servable": True,
 }
-SERVED = Served(64, 1e-7)
+SERVED = ServingCheck(64, 1e-7)
 
 
 def frame(patients: int = 120, seed: int = 0) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def frame(patients: int = 120, seed: int = 0) -> pd.DataFrame:
         {
             contract.FILENAME: [f"{i}.png" for i in range(2 * patients)],
             contract.PATIENT: [f"p{i}" for i in owner],
-            scores.DIGEST: [f"{i:032x}" for i in range(2 * patients)],
+            heldout_scores.DIGEST: [f"{i:032x}" for i in range(2 * patients)],
             contract.LABEL: (rng.random(2 * patients) < score).astype(int),
             contract.SCORE: score,
             contract.DISTANCE: 1.0,
@@ -42,7 +42,7 @@ def frame(patients: int = 120, seed: int = 0) -> pd.DataFrame:
 def judged(data=None, baseline=None, served=SERVED, **changes):
     settings = {"gate": {**GATE, **changes}, "slices": [contract.SITE], "min_patients": 10}
     data = frame() if data is None else data
-    return gate.judge(data, settings, baseline or Baseline(), served)
+    return gate.apply_rules(data, settings, baseline or Baseline(), served)
 
 
 def failed(rules):
@@ -51,14 +51,14 @@ def failed(rules):
 
 def same(data):
     return Baseline(
-        "compared", "", dict(zip(data[scores.DIGEST], data[contract.SCORE], strict=True))
+        "compared", "", dict(zip(data[heldout_scores.DIGEST], data[contract.SCORE], strict=True))
     )
 
 
 def better(data):
     """An old model that makes no mistake."""
     return Baseline(
-        "compared", "", dict(zip(data[scores.DIGEST], data[contract.LABEL], strict=True))
+        "compared", "", dict(zip(data[heldout_scores.DIGEST], data[contract.LABEL], strict=True))
     )
 
 
@@ -103,10 +103,10 @@ def test_all_rules_hold():
                        "slice_auc": None}),
         ("negatives", {"data": only(0, [f"p{i}" for i in range(8)]), "calibration_error": None,
                        "slice_auc": None}),
-        ("servable", {"served": Served(64, 0.01)}),
-        ("servable", {"served": Served(64, float("inf"))}),
-        ("servable", {"served": Served(0, 0.0)}),
-        ("servable", {"served": Served(0, float("nan"), "OpError: it crashed")}),
+        ("servable", {"served": ServingCheck(64, 0.01)}),
+        ("servable", {"served": ServingCheck(64, float("inf"))}),
+        ("servable", {"served": ServingCheck(0, 0.0)}),
+        ("servable", {"served": ServingCheck(0, float("nan"), "OpError: it crashed")}),
     ],
 )  # fmt: skip
 def test_each_rule_refuses_alone(rule, arguments):

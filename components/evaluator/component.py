@@ -20,9 +20,15 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
-from tfxray.components import cases, extractors, gate, judgement, scores, servable
 from tfxray.components.common import artifacts, contract, filenames
-from tfxray.components.gate import Baseline, Rule, Served
+from tfxray.components.evaluator import (
+    extractors,
+    gate,
+    heldout_scores,
+    pictures,
+    serving_check,
+)
+from tfxray.components.evaluator.gate import Baseline, Rule, ServingCheck
 
 MODEL_RUN, SETTINGS = "model_run", "settings"
 SPLIT = "test"
@@ -47,29 +53,28 @@ class Executor(executor.Executor):  # type: ignore[misc]
         # Beside the result, where Beam's workers can write, wherever they run.
         scratch = os.path.join(folder, ".scores")
         checking = _start(input_dict) if settings["gate"]["servable"] else None
-        token = scores.destination.set(os.path.join(scratch, "part"))
-        try:
+        with heldout_scores.collecting(os.path.join(scratch, "part")):
             # The baseline scores the same images below: TFMA would fail with it.
-            given = {k: input_dict[k] for k in ("examples", "model")}
-            super().Do(given, output_dict, exec_properties)
-        finally:
-            scores.destination.reset(token)
+            of_candidate = {key: input_dict[key] for key in ("examples", "model")}
+            super().Do(of_candidate, output_dict, exec_properties)
         parts = [io_utils.read_string_file(path) for path in _files(scratch)]
         fileio.rmtree(scratch)
-        frame = scores.table([json.loads(line) for part in parts for line in part.splitlines()])
-        scores.write(frame, folder)
+        frame = heldout_scores.make_table(
+            [json.loads(line) for part in parts for line in part.splitlines()]
+        )
+        heldout_scores.write_scores(frame, folder)
         served = _outcome(checking) if checking else None
         baseline = _baseline(input_dict.get("baseline_model") or [], _records(examples, SPLIT))
         model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
-        threshold = judgement.threshold({"Trainer.model_run": model_run})
+        threshold = artifacts.read_threshold({"Trainer.model_run": model_run})
         served_from, records = _served_from(input_dict["model"][0]), _records(examples, SPLIT)
-        cases.draw(frame, threshold, records, served_from, folder)
-        rules = gate.judge(frame, settings, baseline, served)
-        gate.write(rules, baseline, folder)
-        _decide(output_dict["blessing"][0], rules)
+        pictures.draw_pictures(frame, threshold, records, served_from, folder)
+        rules = gate.apply_rules(frame, settings, baseline, served)
+        gate.write_verdicts(rules, baseline, folder)
+        _withdraw_blessing(output_dict["blessing"][0], rules)
 
 
-def _decide(blessing: types.Artifact, rules: list[Rule]) -> None:
+def _withdraw_blessing(blessing: types.Artifact, rules: list[Rule]) -> None:
     """Takes the blessing back where a rule failed; never gives one."""
     failed = [rule.text for rule in rules if rule.passed is False]
     if not failed:
@@ -103,7 +108,7 @@ def _start(input_dict: dict[str, list[types.Artifact]]) -> subprocess.Popen[str]
     )
     records = _records(input_dict["examples"], "eval")
     # Isolated: it finds installed packages, and neither this folder's modules nor the user's.
-    command = [sys.executable, "-I", servable.__file__, _served_from(input_dict["model"][0])]
+    command = [sys.executable, "-I", serving_check.__file__, _served_from(input_dict["model"][0])]
     return subprocess.Popen(
         [*command, scored, *records],
         stdout=subprocess.PIPE,
@@ -113,12 +118,12 @@ def _start(input_dict: dict[str, list[types.Artifact]]) -> subprocess.Popen[str]
     )
 
 
-def _outcome(process: subprocess.Popen[str]) -> Served:
+def _outcome(process: subprocess.Popen[str]) -> ServingCheck:
     out, err = process.communicate()
     if process.returncode:
         log.error("the export cannot be served:\n%s", err)
-        return Served(0, float("nan"), (err.strip().splitlines() or ["it crashed"])[-1][:300])
-    return Served(**json.loads(out.strip().splitlines()[-1]))
+        return ServingCheck(0, float("nan"), (err.strip().splitlines() or ["it crashed"])[-1][:300])
+    return ServingCheck(**json.loads(out.strip().splitlines()[-1]))
 
 
 def _baseline(models: list[types.Artifact], records: list[str]) -> Baseline:
@@ -133,7 +138,7 @@ def _baseline(models: list[types.Artifact], records: list[str]) -> Baseline:
         for batch in artifacts.record_dataset(records).batch(_BATCH):
             values = signature(examples=batch)[contract.SCORE].numpy().tolist()
             files = tf.io.parse_example(batch, spec)[contract.IMAGE].numpy()
-            found |= {scores.digest(f): v for f, v in zip(files, values, strict=True)}
+            found |= {heldout_scores.digest_image(f): v for f, v in zip(files, values, strict=True)}
     except Exception as error:
         log.exception("the latest blessed model cannot be judged")
         text = f"the latest blessed model cannot be judged on this data: {type(error).__name__}"
@@ -182,7 +187,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
             model_run: What Trainer left beside it.
             baseline_model: The latest blessed model; may be none.
             eval_config: TFMA's configuration.
-            settings: `gate.judge`'s, in JSON.
+            settings: `gate.apply_rules`'s, in JSON.
         """
         super().__init__(
             _Spec(

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from tfxray.components import scores
 from tfxray.components.common import contract
+from tfxray.components.evaluator import heldout_scores
 
 
 def custom_extractors(
@@ -28,7 +28,7 @@ def custom_extractors(
     )
     *before, slicing = stages
     assert slicing.stage_name == "ExtractSliceKeys", slicing
-    keep = tfma.extractors.Extractor("KeepScores", _KeepScores(scores.destination.get()))
+    keep = tfma.extractors.Extractor("KeepScores", _KeepScores(heldout_scores.destination()))
     bands = tfma.extractors.Extractor("AgeBands", beam.Map(_banded))
     return [*before, keep, bands, slicing]
 
@@ -44,7 +44,7 @@ class _KeepScores(beam.PTransform):  # type: ignore[misc]
 
 
 def _line(extracts: dict[str, Any]) -> str:
-    return json.dumps(scores.row(extracts["features"], extracts["predictions"]))
+    return json.dumps(heldout_scores.make_row(extracts["features"], extracts["predictions"]))
 
 
 def _banded(extracts: dict[str, Any]) -> dict[str, Any]:
@@ -52,5 +52,8 @@ def _banded(extracts: dict[str, Any]) -> dict[str, Any]:
     ages = np.ravel(features.get(contract.AGE, []))
     if not ages.size:
         return extracts
-    banded = {**features, contract.AGE: np.array([scores.band(float(ages[0])).encode()], object)}
+    banded = {
+        **features,
+        contract.AGE: np.array([heldout_scores.age_band(float(ages[0])).encode()], object),
+    }
     return {**extracts, "features": banded}

@@ -1,12 +1,13 @@
 """The held-out scores, image by image: what Evaluator leaves beside TFMA's figures."""
 
+import contextlib
 import contextvars
 import hashlib
 import io
 import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,38 @@ COLUMNS = (
     contract.FILENAME, contract.PATIENT, DIGEST, contract.LABEL, contract.SCORE,
     contract.DISTANCE, contract.UNLIKE,
 )  # fmt: skip
-# Where TFMA's extractor leaves rows on their way here: TFX calls it without a word about it.
-destination: contextvars.ContextVar[str] = contextvars.ContextVar("destination")
+_destination: contextvars.ContextVar[str] = contextvars.ContextVar("destination")
 # Upper ends, in whole years.
 _BANDS = ((17, "0-17"), (39, "18-39"), (59, "40-59"), (79, "60-79"), (math.inf, "80+"))
 
 
-def row(features: Mapping[str, Any], predictions: Mapping[str, Any]) -> dict[str, Any]:
+@contextlib.contextmanager
+def collecting(path: str) -> Iterator[None]:
+    """Tells `extractors.custom_extractors` where it leaves the rows of `make_row`.
+
+    TFX looks that function up by its module's name, loads the module anew, and hands over the
+    model and TFMA's configuration; so the place cannot be an argument.
+
+    Args:
+        path: What the names of the files begin with; each line of them is a row in JSON.
+    """
+    token = _destination.set(path)
+    try:
+        yield
+    finally:
+        _destination.reset(token)
+
+
+def destination() -> str:
+    """The path that `collecting` was given.
+
+    Raises:
+        LookupError: Nobody collects.
+    """
+    return _destination.get()
+
+
+def make_row(features: Mapping[str, Any], predictions: Mapping[str, Any]) -> dict[str, Any]:
     """One image as TFMA's extractors have it, as a row.
 
     Args:
@@ -45,18 +71,18 @@ def row(features: Mapping[str, Any], predictions: Mapping[str, Any]) -> dict[str
             value = values[0]
             is_text = isinstance(value, bytes)
             found[name] = value.decode("utf-8", "replace") if is_text else float(value)
-    found[DIGEST] = digest(np.ravel(features[contract.IMAGE])[0])
+    found[DIGEST] = digest_image(np.ravel(features[contract.IMAGE])[0])
     for name in (contract.SCORE, contract.DISTANCE, contract.UNLIKE):
         found[name] = float(np.ravel(predictions[name])[0])
     return found
 
 
-def digest(encoded: bytes) -> str:
-    """By which an image's file is found again."""
+def digest_image(encoded: bytes) -> str:
+    """Names the bytes of an image: the same file has the same digest in every run."""
     return hashlib.sha256(encoded).hexdigest()[:32]
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def make_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as `read` gives them."""
     frame = pd.DataFrame(list(rows), columns=[*COLUMNS, *METADATA])
     held = [name for name in METADATA if frame[name].notna().any()]
@@ -69,12 +95,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return frame.sort_values([contract.FILENAME, DIGEST], ignore_index=True)
 
 
-def write(frame: pd.DataFrame, folder: StrPath) -> None:
+def write_scores(frame: pd.DataFrame, folder: StrPath) -> None:
     """Writes the scores of the test split; see `read`."""
     io_utils.write_string_file(os.path.join(folder, FILE), frame.to_csv(index=False))
 
 
-def read(folder: StrPath) -> pd.DataFrame | None:
+def read_scores(folder: StrPath) -> pd.DataFrame | None:
     """Reads the scores of the test split.
 
     Args:
@@ -95,12 +121,14 @@ def read(folder: StrPath) -> pd.DataFrame | None:
     return pd.read_csv(content, dtype=kinds, keep_default_na=False, na_values={contract.AGE: [""]})
 
 
-def band(age: float) -> str:
+def age_band(age: float) -> str:
     """The band of an age in years; empty where it is none."""
     return next((name for top, name in _BANDS if math.floor(age) <= top), "") if age >= 0 else ""
 
 
-def slices(frame: pd.DataFrame, features: Sequence[str | Sequence[str]]) -> dict[str, np.ndarray]:
+def mask_slices(
+    frame: pd.DataFrame, features: Sequence[str | Sequence[str]]
+) -> dict[str, np.ndarray]:
     """Which rows belong to which slice.
 
     Args:
@@ -115,7 +143,9 @@ def slices(frame: pd.DataFrame, features: Sequence[str | Sequence[str]]) -> dict
         keys = [item] if isinstance(item, str) else list(item)
         if any(key not in frame for key in keys):
             continue
-        columns = [frame[k].map(band) if k == contract.AGE else frame[k].astype(str) for k in keys]
+        columns = [
+            frame[k].map(age_band) if k == contract.AGE else frame[k].astype(str) for k in keys
+        ]
         present = [sorted(set(column.fillna("")) - {"", "nan"}) for column in columns]
         for values in itertools.product(*present):
             mask = np.all([c == v for c, v in zip(columns, values, strict=True)], axis=0)

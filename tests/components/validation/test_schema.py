@@ -6,9 +6,10 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_data_validation.statistics import stats_impl
 
-from tfxray.components import review, schemas
+from tfxray.components import review
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
+from tfxray.components.validation import schema
 from tfxray.pipeline.config import DRIFT
 
 CLASSES = ["NORMAL", "PNEUMONIA"]
@@ -33,7 +34,7 @@ def stats(**columns):
 
 @pytest.fixture
 def curated():
-    return schemas.read(schemas.DEFAULT)
+    return schema.read_schema(schema.DEFAULT)
 
 
 def broken(schema, statistics, **options):
@@ -45,7 +46,7 @@ def comparator(found):
 
 
 def test_labels_are_demanded_for_training_and_not_for_serving(curated):
-    run = schemas.resolved(curated, CLASSES)
+    run = schema.resolve_schema(curated, CLASSES)
     scored = stats(image__class__label=None, image__class__text=None)
     assert broken(run, scored, environment="SERVING") == set()
     assert broken(run, scored, environment="TRAINING") == {contract.LABEL}
@@ -65,8 +66,8 @@ def test_the_comparators_of_the_file_are_the_defaults_of_the_config(curated):
 
 def test_differences_are_told_aspect_by_aspect(curated):
     statistics = stats(study__view=[b"PA", b"\x1b[2J"], image__height=[b"tall"], new=[1.0])
-    found = schemas.differences(
-        schemas.resolved(curated, CLASSES), tfdv.infer_schema(statistics, False)
+    found = schema.find_differences(
+        schema.resolve_schema(curated, CLASSES), tfdv.infer_schema(statistics, False)
     )
     told = {(d.feature, d.aspect): (d.curated, d.inferred) for d in found}
     assert told["study/view", "values"] == ("also AP, LL", "also \\x1b[2J")
@@ -77,15 +78,15 @@ def test_differences_are_told_aspect_by_aspect(curated):
     assert told["new", "feature"] == ("unknown", "in the data")
     assert not [key for key in told if key[0] in (contract.IMAGE, contract.LABEL)]
     assert (contract.TEXT, "values") not in told
-    assert schemas.differences(curated, curated) == []
+    assert schema.find_differences(curated, curated) == []
 
 
 def test_a_relaxed_schema_accepts_the_data_and_keeps_the_rest(curated):
     splits = [stats(study__view=[b"XX"]), stats(image__mean=[300.0], study__view=[b"YY"])]
-    relaxed = schemas.relaxed(curated, splits)
-    run = schemas.resolved(relaxed, CLASSES)
-    assert schemas.anomalies(schemas.resolved(curated, CLASSES), splits) != {}
-    assert schemas.anomalies(run, splits) == {}
+    relaxed = schema.relax_schema(curated, splits)
+    run = schema.resolve_schema(relaxed, CLASSES)
+    assert schema.find_anomalies(schema.resolve_schema(curated, CLASSES), splits) != {}
+    assert schema.find_anomalies(run, splits) == {}
     assert set(tfdv.get_domain(relaxed, contract.VIEW).value) == {"PA", "AP", "LL", "XX", "YY"}
     assert tfdv.get_feature(relaxed, contract.MEAN).float_domain.max == 300
     assert relaxed.default_environment == ["TRAINING", "SERVING"]
@@ -94,14 +95,14 @@ def test_a_relaxed_schema_accepts_the_data_and_keeps_the_rest(curated):
         assert after.drift_comparator == before.drift_comparator
         assert after.skew_comparator == before.skew_comparator
         assert after.not_in_environment == before.not_in_environment
-    assert schemas.relaxed(curated, [stats()]) == curated
+    assert schema.relax_schema(curated, [stats()]) == curated
 
 
 def test_an_empty_split_relaxes_nothing(curated):
     empty = stats_impl.generate_statistics_in_memory(
         pa.RecordBatch.from_arrays([], []), tfdv.StatsOptions()
     )
-    assert schemas.relaxed(curated, [stats(), empty]) == curated
+    assert schema.relax_schema(curated, [stats(), empty]) == curated
 
 
 @pytest.mark.parametrize("had", [None, "own", "shared"])
@@ -114,11 +115,11 @@ def test_classes_are_not_learnt_from_the_data(curated, had):
         curated.string_domain.add(name="classes", value=["OTHER"])
         text.domain = "classes"
     statistics = [stats(image__class__text=[b"NORMAL", b"strange"])]
-    assert schemas.relaxed(curated, statistics) == curated
-    left = schemas.anomalies(schemas.resolved(curated, CLASSES), statistics)
+    assert schema.relax_schema(curated, statistics) == curated
+    left = schema.find_anomalies(schema.resolve_schema(curated, CLASSES), statistics)
     assert list(left) == [contract.TEXT]
     del curated.feature[:]
-    assert "NORMAL" not in text_format.MessageToString(schemas.relaxed(curated, [stats()]))
+    assert "NORMAL" not in text_format.MessageToString(schema.relax_schema(curated, [stats()]))
 
 
 def test_what_is_no_schema_is_said(tmp_path):
@@ -126,18 +127,18 @@ def test_what_is_no_schema_is_said(tmp_path):
         path = tmp_path / "odd.pbtxt"
         path.write_bytes(content)
         with pytest.raises(UserError, match=message):
-            schemas.read(path)
+            schema.read_schema(path)
     with pytest.raises(UserError, match="cannot be read"):
-        schemas.read(tmp_path / "none.pbtxt")
+        schema.read_schema(tmp_path / "none.pbtxt")
 
 
 def test_the_page_shows_the_differences_and_names_stay_text(curated, tmp_path):
     hostile = "<script>alert(1)</script>"
     inferred = tfdv.infer_schema(stats(study__view=[hostile.encode()]), False)
     uris = {}
-    for node, schema in {"CuratedSchema": curated, "SchemaGen": inferred}.items():
+    for node, content in {"CuratedSchema": curated, "SchemaGen": inferred}.items():
         uris[f"{node}.schema"] = str(tmp_path / node)
-        tfdv.write_schema_text(schema, str(_made(tmp_path / node) / "schema.pbtxt"))
+        tfdv.write_schema_text(content, str(_made(tmp_path / node) / "schema.pbtxt"))
     summary = {"status": "data_rejected", "run_id": "1", "threshold": 0.9, "seconds": {}}
     review.write(tmp_path / "page.html", {**summary, "examples": {}}, "", uris)
     page = (tmp_path / "page.html").read_text()
