@@ -17,38 +17,28 @@ import pytest
 
 from tests.conftest import ROOT
 
-FRESH = "the fresh environment"
-MADE = {"build", "data", "dist", "runs"}  # .gitignore's folders
-
 
 def tree() -> set[str]:
-    """What git knows, or would know, of this repository; without git, what is no folder of ours."""
+    """What git knows, or would know, of this repository; without git, what a checkout holds."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 0:
         return {name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()}
-    names = set()
-    for folder, folders, files in os.walk(ROOT):
-        top = Path(folder) == ROOT
-        unwanted = MADE if top else set()
-        folders[:] = [
-            f for f in folders if f[0] != "." and f not in {"__pycache__", *unwanted}
-            and not f.endswith(".egg-info")
-        ]  # fmt: skip
-        names |= {str((Path(folder) / file).relative_to(ROOT)) for file in files}
-    return names
+    names = {path.relative_to(ROOT).parts for path in ROOT.rglob("*") if path.is_file()}
+    made = {"build", "data", "dist", "runs", ".venv"}  # as in .gitignore
+    return {"/".join(n) for n in names if n[0] not in made and "__pycache__" not in n}
 
 
 TREE = tree()
-# Each folder of the root that is a package, and not the tests.
-PACKAGES = {name.split("/")[0] for name in TREE if fnmatch(name, "[!/]*/__init__.py")} - {"tests"}
+# The folders of the root that are packages, but the tests.
+PACKAGES = {name.split("/")[0] for name in TREE if Path(name).parts[1:] == ("__init__.py",)}
+PACKAGES -= {"tests"}
 
 
 def packaged() -> set[str]:
     """All files of the packages but notes to their readers."""
-    return {
-        name for name in TREE if name.split("/")[0] in PACKAGES and Path(name).name != "README.md"
-    }
+    inside = {name for name in TREE if name.split("/")[0] in PACKAGES}
+    return {name for name in inside if Path(name).name != "README.md"}
 
 
 def copy(names: set[str], target: Path) -> Path:
@@ -70,10 +60,9 @@ def build(source: Path, target: Path, *options: str) -> list[Path]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The wheel, which was built from the sdist, and the sdist."""
     source = copy(TREE, tmp_path_factory.mktemp("clean"))
-    sdist, wheel = sorted(
-        build(source, tmp_path_factory.mktemp("dist")), key=lambda path: path.suffix
-    )
-    assert (sdist.suffixes[-2:], wheel.suffix) == ([".tar", ".gz"], ".whl")
+    files = build(source, tmp_path_factory.mktemp("dist"))
+    wheel, sdist = sorted(files, key=lambda path: path.suffix != ".whl")
+    assert sdist.name.endswith(".tar.gz")
     return wheel, sdist
 
 
@@ -204,7 +193,8 @@ def test_the_demo_runs_outside_the_repository(fresh, tmp_path):
     settings = (
         "ingest.sample={images: 200, size: 96, seed: 7}", "train.epochs=4", "evaluate.slices=[]",
         "gate.auc.threshold=0.5", "gate.slice_auc=null", "gate.calibration_error=null",
-        "gate.min_positives=5", "gate.min_negatives=5", "train.distribution=one_device",
+        "gate.min_positives=5", "gate.min_negatives=5", "gate.servable=false",
+        "train.distribution=one_device",
     )  # fmt: skip
     sets = [part for setting in settings for part in ("--set", setting)]
     printed = fresh(
