@@ -7,8 +7,8 @@ from setuptools import find_packages, setup
 
 FOLDERS = ("components", "configs", "pipeline", "schema")
 
-found = find_packages(include=[name for folder in FOLDERS for name in (folder, f"{folder}.*")])
+names = find_packages(include=[name for folder in FOLDERS for name in (folder, f"{folder}.*")])
 setup(
-    packages=[f"tfxray.{package}" for package in found],
+    packages=[f"tfxray.{name}" for name in names],
     package_dir={f"tfxray.{folder}": folder for folder in FOLDERS},
 )

@@ -35,13 +35,13 @@ class _Config(_Local):
             return path
         from tfxray import configs
 
-        bundled = {file.stem: file for file in sorted(Path(configs.__path__[0]).glob("*.yaml"))}
-        if str(value) not in bundled:
+        files = {file.stem: file for file in sorted(Path(configs.__path__[0]).glob("*.yaml"))}
+        if str(value) not in files:
             self.fail(
                 f"{value}: no such file, and no config of this name comes with tfxray; there are: "
-                + ", ".join(bundled), param, ctx,
+                + ", ".join(files), param, ctx,
             )  # fmt: skip
-        return bundled[str(value)]
+        return files[str(value)]
 
 
 CONFIG = _Config(path_type=Path)

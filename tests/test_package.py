@@ -57,7 +57,7 @@ def build(source: Path, target: Path, *options: str) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def dists(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The wheel, which was built from the sdist, and the sdist."""
     source = copy(TREE, tmp_path_factory.mktemp("clean"))
     files = build(source, tmp_path_factory.mktemp("dist"))
@@ -79,51 +79,51 @@ def metadata(wheel: Path, file: str) -> bytes:
     return archive.read(name)
 
 
-def test_the_packages_are_those_that_have_always_been_there():
+def test_the_packages_and_their_data_are_found():
     assert {"components", "configs", "pipeline", "schema"} <= PACKAGES
     for pattern in ("*/weights/*.h5", "*/templates/*.html", "schema/*.pbtxt", "configs/demo.yaml"):
         assert [name for name in packaged() if fnmatch(name, pattern)], pattern
 
 
-def test_the_wheel_holds_the_packages_whole_and_nothing_else(built):
-    held = contents(built[0])
-    assert packaged() - held == set()
-    assert held - TREE == set()
+def test_the_wheel_holds_the_packages_whole_and_nothing_else(dists):
+    members = contents(dists[0])
+    assert packaged() - members == set()
+    assert members - TREE == set()
 
 
-def test_the_sdist_holds_what_the_wheel_is_built_from_and_no_tests(built):
-    with tarfile.open(built[1]) as archive:
-        held = {m.name.split("/", 1)[1] for m in archive.getmembers() if m.isfile()}
+def test_the_sdist_holds_what_the_wheel_is_built_from_and_no_tests(dists):
+    with tarfile.open(dists[1]) as archive:
+        members = {m.name.split("/", 1)[1] for m in archive.getmembers() if m.isfile()}
     papers = {name for name in TREE if name in ("LICENSE", "NOTICE", "README.md")}
-    assert {*packaged(), *papers, "pyproject.toml", "setup.py"} - held == set()
-    foreign = {name for name in held - TREE if not name.startswith("tfxray.egg-info/")}
+    assert {*packaged(), *papers, "pyproject.toml", "setup.py"} - members == set()
+    foreign = {name for name in members - TREE if not name.startswith("tfxray.egg-info/")}
     assert foreign == {"PKG-INFO", "setup.cfg"}
-    assert not [name for name in held if name.startswith(("tests/", "benchmarks/"))]
+    assert not [name for name in members if name.startswith(("tests/", "benchmarks/"))]
 
 
-def test_the_metadata_says_whose_it_is_and_what_it_is(built):
-    said: Message = message_from_bytes(metadata(built[0], "METADATA"))
-    assert (said["Name"], said["Author"]) == ("tfxray", "The tfxray maintainers")
-    assert said["License-Expression"] == "Apache-2.0"
+def test_the_metadata_says_whose_it_is_and_what_it_is(dists):
+    headers: Message = message_from_bytes(metadata(dists[0], "METADATA"))
+    assert (headers["Name"], headers["Author"]) == ("tfxray", "The tfxray maintainers")
+    assert headers["License-Expression"] == "Apache-2.0"
     licences = [name for name in ("LICENSE", "NOTICE") if name in TREE]
-    assert (said.get_all("License-File") or []) == licences
+    assert (headers.get_all("License-File") or []) == licences
     for name in licences:
-        assert metadata(built[0], f"licenses/{name}") == (ROOT / name).read_bytes()
-    assert said["Description-Content-Type"] == "text/markdown"
-    body = said.get_payload(decode=True)
+        assert metadata(dists[0], f"licenses/{name}") == (ROOT / name).read_bytes()
+    assert headers["Description-Content-Type"] == "text/markdown"
+    body = headers.get_payload(decode=True)
     assert isinstance(body, bytes)
     assert body.decode().strip() == (ROOT / "README.md").read_text().strip()
-    assert {"Homepage", "Issues"} <= {u.split(",")[0] for u in said.get_all("Project-URL") or []}
-    assert said.get_all("Provides-Extra") == ["dev"]
-    assert 'pytest; extra == "dev"' in (said.get_all("Requires-Dist") or [])
+    assert {"Homepage", "Issues"} <= {u.split(",")[0] for u in headers.get_all("Project-URL") or []}
+    assert headers.get_all("Provides-Extra") == ["dev"]
+    assert 'pytest; extra == "dev"' in (headers.get_all("Requires-Dist") or [])
 
 
-def test_the_image_is_built_from_the_same_packages(built, tmp_path):
+def test_the_image_is_built_from_the_same_packages(dists, tmp_path):
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     admitted = [line[1:] for line in lines if line.startswith("!")]
     context = {n for n in TREE if any(fnmatch(n.split("/")[0], pattern) for pattern in admitted)}
     (wheel,) = build(copy(context, tmp_path / "context"), tmp_path / "dist", "--wheel")
-    assert contents(wheel) == contents(built[0])
+    assert contents(wheel) == contents(dists[0])
 
 
 class Fresh:
@@ -156,7 +156,7 @@ class Fresh:
 
 
 @pytest.fixture(scope="module")
-def fresh(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Fresh:
+def fresh(dists: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Fresh:
     """The wheel, installed."""
     folder = tmp_path_factory.mktemp("fresh")
     environment = Fresh(folder / "venv")
@@ -164,7 +164,7 @@ def fresh(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
     assert environment("python", "-c", look, cwd=folder) == "None\n"
     command = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--offline"]
     python = environment.bin / "python"
-    subprocess.run([*command, "--no-deps", "--python", python, built[0]], check=True)
+    subprocess.run([*command, "--no-deps", "--python", python, dists[0]], check=True)
     # Once here, not in each process: some machines tell Python to write no bytecode.
     environment("python", "-m", "compileall", "-q", environment.site / "tfxray", cwd=folder)
     return environment
