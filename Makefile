@@ -15,7 +15,7 @@ TESTS ?=
 TRIXIE_ROOT ?= build/trixie
 TRIXIE ?= run test
 
-.PHONY: setup run test test-trixie test-stacks lint bench format lock clean
+.PHONY: setup run test test-trixie test-stacks lint bench format lock package clean
 
 setup:
 	@STACK='$(STACK)' PYTHON='$(PYTHON)' sh setup.sh $(VENV)
@@ -43,17 +43,22 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@mkdir -p build/lint && ln -sfn $(CURDIR) build/lint/tfxray
-	MYPYPATH=build/lint $(BIN)/mypy -p tfxray.pipeline -p tfxray.components -p tfxray.schema
+	MYPYPATH=build/lint $(BIN)/mypy -p tfxray.pipeline -p tfxray.components -p tfxray.configs -p tfxray.schema
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 # The newer one holds for two Pythons: `--universal` writes down where they differ.
-COMPILE = $(BIN)/uv pip compile --quiet --extra dev --no-header --no-annotate setup.py
+COMPILE = $(BIN)/uv pip compile --quiet --extra dev --no-header --no-annotate pyproject.toml
 lock: setup
 	$(COMPILE) --python-version 3.10 --output-file requirements-tfx-1.16.lock
 	$(COMPILE) --python-version 3.12 --universal --output-file requirements-tfx-1.21.lock
 
+# A release's sdist and wheel. setuptools would add files that an earlier build has noted.
+package: setup
+	rm -rf dist *.egg-info
+	$(BIN)/python -m build --outdir dist .
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

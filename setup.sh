@@ -41,9 +41,10 @@ or Python 3.10. Here: glibc ${glibc:-unknown}, ${PYTHON:-python3} is $(version "
 Debian 13, Ubuntu 24.04: apt-get install python3 python3-venv python3-dev g++ make
 Elsewhere: a Python 3.10 with its headers (pyenv install 3.10), then: make PYTHON=python3.10 setup"
 
-# The stamp carries the lock's checksum: a second call installs nothing, a new lock does.
+# The stamp carries a checksum of the files that say what to install. A second call installs nothing,
+# unless one of them has changed.
 lock=requirements-$stack.lock
-ready=$venv/.ready-$stack-$(version "$found")-$(cat "$lock" setup.py | cksum | cut -d' ' -f1)
+ready=$venv/.ready-$stack-$(version "$found")-$(cat "$lock" pyproject.toml setup.py | cksum | cut -d' ' -f1)
 [ ! -e "$ready" ] || exit 0
 echo "$stack: glibc ${glibc:-unknown}, $found is Python $(version "$found")" >&2
 headers=$("$found" -c 'import sysconfig; print(sysconfig.get_path("include"))')

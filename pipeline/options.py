@@ -1,6 +1,7 @@
 """What the options of several commands have in common."""
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,28 @@ class _Local(click.Path):
 PATH = _Local(path_type=Path)
 # On any file system that Beam, or TensorFlow, knows: `gs://bucket/folder`.
 ANYWHERE = click.Path()
+
+
+class _Config(_Local):
+    """A config's file; or, where there is no such file, the name of one that comes with tfxray."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        path = super().convert(value, param, ctx)
+        # A folder is no config: `--config demo` may stand beside `--out demo`.
+        if os.path.exists(path) and not os.path.isdir(path):
+            return path
+        from tfxray import configs
+
+        files = {file.stem: file for file in sorted(Path(configs.__path__[0]).glob("*.yaml"))}
+        if str(value) not in files:
+            self.fail(
+                f"{value}: no such file, and no config of this name comes with tfxray; there are: "
+                + ", ".join(files), param, ctx,
+            )  # fmt: skip
+        return files[str(value)]
+
+
+CONFIG = _Config(path_type=Path)
 
 
 class Duration(click.ParamType):
@@ -65,8 +88,8 @@ def config_options(required: bool = True, origin: bool = False) -> Callable[[Any
             "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a key."
         )(wrapped)
         return click.option(
-            "--config", "config_path", type=PATH, required=required,
-            help="The experiment's YAML file.",
+            "--config", "config_path", type=CONFIG, required=required, metavar="FILE|NAME",
+            help="The experiment's YAML file, or the name of a config that comes with tfxray.",
         )(wrapped)  # fmt: skip
 
     return decorate
