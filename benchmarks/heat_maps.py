@@ -20,18 +20,18 @@ import tensorflow as tf
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from tfxray.components import explainable
 from tfxray.components.common import contract
 from tfxray.components.explain import heat_maps
 from tfxray.components.networks import backbone, head
 from tfxray.components.sample import draw
+from tfxray.components.trainer import export_explainable
 
 TRAINED, JUDGED, EXPLAINED, COMPARED, BACKGROUND = 1000, 200, 40, 8, 32
 DRAWN_SIZE = 160
 MODES = ("frozen", "fine_tune")
 SIZE = 96  # the demo's
 # Feature maps of so many cells or more, for methods that no command offers.
-CELLS = (explainable.CELLS, 24)
+CELLS = (export_explainable.CELLS, 24)
 # A method: the cells of the feature maps that it needs, and how it draws images' heat maps by such
 # a model.
 Method = tuple[int, Callable[[keras.Model, np.ndarray], np.ndarray]]
@@ -145,7 +145,7 @@ def methods(background: np.ndarray) -> Mapping[str, Method]:
     few = [(heat_maps.INTEGRATED_GRADIENTS, n) for n in (4, heat_maps.QUICK_STEPS, 16)]
     found: dict[str, Method] = {
         f"{method}, {steps} steps" if steps else method: (
-            explainable.CELLS,
+            export_explainable.CELLS,
             functools.partial(ours, method, steps),
         )
         for method, steps in plain + few
@@ -164,14 +164,14 @@ def measure(mode: str, size: int, weights: str) -> None:
     # Seed 2 is the one that smoothing, baseline and layer were chosen by.
     x_test, y_test, places = xrays(JUDGED, 3, size)
     model = trained(mode, spec, x, y)
-    scores = heat_maps.Explainer(explainable.explainable(model, spec)).score(x_test)
+    scores = heat_maps.Explainer(export_explainable.build_explainable(model, spec)).score(x_test)
     auc = roc_auc_score(y_test, scores)
     # An opacity that the model has not seen has no place in its map.
     chosen = np.flatnonzero((y_test == 1) & (scores > 0.5) & places.any((1, 2)))[:EXPLAINED]
     images, there = x_test[chosen], places[chosen]
     background = x[np.random.default_rng(0).choice(len(x), BACKGROUND, replace=False)]
     for method, (needed, draw_heat) in methods(background).items():
-        whole = explainable.explainable(model, spec, cells=needed)
+        whole = export_explainable.build_explainable(model, spec, cells=needed)
         start = time.perf_counter()
         heat = draw_heat(whole, images)
         seconds = (time.perf_counter() - start) / len(images)

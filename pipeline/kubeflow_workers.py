@@ -7,8 +7,8 @@ that TF_CONFIG can hold before any pod is there.
 import json
 from typing import Any
 
-from tfxray.components import cluster
 from tfxray.components.common.errors import UserError
+from tfxray.components.trainer.distributed import tf_config
 from tfxray.pipeline import metadata_store
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.kubeflow_config import resource_name
@@ -21,7 +21,7 @@ _LONGEST = 40  # of the pipeline's name, for the longest of the names below to b
 
 def chief_environment(config: Config) -> dict[str, str]:
     """What Trainer's container needs to know of its workers."""
-    return {cluster.VARIABLE: _tf_config(config, '{"type": "chief", "index": 0}')}
+    return {tf_config.VARIABLE: _tf_config(config, '{"type": "chief", "index": 0}')}
 
 
 def chief_labels(config: Config) -> dict[str, str]:
@@ -149,7 +149,7 @@ def _container(config: Config) -> dict[str, Any]:
         "command": COMMAND,
         "env": [
             {"name": _INDEX, "valueFrom": {"fieldRef": {"fieldPath": index}}},
-            {"name": cluster.VARIABLE, "value": _tf_config(config, task)},
+            {"name": tf_config.VARIABLE, "value": _tf_config(config, task)},
             *(
                 {
                     "name": secret.variable,

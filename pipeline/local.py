@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfxray.components import cluster
 from tfxray.components.common.errors import DataRejected, UserError
+from tfxray.components.trainer.distributed import tf_config
 from tfxray.pipeline import data as data_source
 from tfxray.pipeline import in_use, outcome, prepare, runs, watch
 from tfxray.pipeline.config import Config
@@ -106,7 +106,7 @@ class Run:
     def _run(self, data: str | None) -> None:
         self.screen.say(f"{self.config.name}: {self.folder / outcome.RESOLVED}")
         if self.config.train.distribution == "multi_worker" and self.part.trains:
-            cluster.as_chief()
+            tf_config.as_chief()
         source = data_source.find(self.config, data, self.out, self.screen.say)
         runs.write_source(self.folder, source.folder)
         ingest = None

@@ -40,7 +40,7 @@ from tfxray.pipeline import cache_key
 from tfxray.pipeline.config import Config
 
 PREPROCESSING = "tfxray.components.transform.preprocessing.preprocessing_fn"
-TRAINING = "tfxray.components.trainer.run_fn"
+TRAINING = "tfxray.components.trainer.run.run_fn"
 
 
 @dataclasses.dataclass(frozen=True)

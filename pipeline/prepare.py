@@ -37,11 +37,11 @@ def check_model(config: Config) -> None:
     Raises:
         UserError: It cannot be built so, or its weights cannot be had.
     """
-    from tfxray.components import devices
     from tfxray.components.networks import backbone, head
+    from tfxray.components.trainer.distributed import strategy
 
     train = config.train
-    devices.prepare(train.replicas, train.batch_size)
+    strategy.prepare_devices(train.replicas, train.batch_size)
     model = config.model
     spec = backbone.BackboneSpec(
         model.backbone, model.image_size, model.weights, model.arguments, model.pooling

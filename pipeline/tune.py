@@ -12,7 +12,7 @@ import yaml
 
 from tfxray.components.common import code_digest
 from tfxray.components.common.errors import UserError
-from tfxray.components.spaces import Space, text
+from tfxray.components.tuner.spaces import Space, as_json
 from tfxray.pipeline import local
 from tfxray.pipeline.config import Config
 from tfxray.pipeline.config_file import put, read, validated
@@ -21,7 +21,7 @@ from tfxray.pipeline.screen import Screen, output_to
 from tfxray.pipeline.tune_config import Range
 
 if TYPE_CHECKING:
-    from tfxray.components.tuning import Trial
+    from tfxray.components.tuner.search import Trial
 
 _SHOWN = 5
 
@@ -127,7 +127,7 @@ def _space(config: Config, key: str, found: Range) -> Space:
 
     own = _value(config, key)
     if found.choices is not None:
-        return Space(key, own, tuple(text(taken(choice)) for choice in found.choices))
+        return Space(key, own, tuple(as_json(taken(choice)) for choice in found.choices))
     least, most = taken(found.min), taken(found.max)
     if isinstance(least, bool) or not isinstance(least, int | float):
         raise UserError(f"tune.ranges.{key}: takes no numbers; give a list of choices")
@@ -169,7 +169,7 @@ def search(config: Config, keys: list[Space], run: local.Run, screen: Screen) ->
         screen: Told of every trial.
 
     Raises:
-        UserError: See `tuning.search`; or all trials failed.
+        UserError: See `search.search_settings`; or all trials failed.
     """
     with output_to(run.folder / local.LOG), screen.step("search"):
         try:
@@ -184,7 +184,8 @@ def search(config: Config, keys: list[Space], run: local.Run, screen: Screen) ->
 def _search(config: Config, keys: list[Space], run: local.Run, screen: Screen) -> Found:
     import tensorflow_transform as tft
 
-    from tfxray.components import trainer, tuning
+    from tfxray.components.trainer import training
+    from tfxray.components.tuner import search
     from tfxray.pipeline import pipeline
 
     plan, uris = config.tune, run.uris
@@ -199,13 +200,13 @@ def _search(config: Config, keys: list[Space], run: local.Run, screen: Screen) -
         }
         return told | sections
 
-    def tell(trial: tuning.Trial) -> None:
+    def tell(trial: search.Trial) -> None:
         figure = f"{plan.monitor} {trial.figure:.4f}" if trial.reason is None else trial.reason
         shown = "  ".join(f"{k.rpartition('.')[2]} {_short(v)}" for k, v in trial.settings.items())
         as_it_stands = "  (the config as it stands)" if trial.number == 0 else ""
         screen.say(f"    trial {trial.number} of {plan.trials}: {figure}  {shown}{as_it_stands}")
 
-    splits = trainer.read(
+    splits = training.find_examples(
         told,
         tft.TFTransformOutput(graph),
         [f"{examples}/Split-train/*"],
@@ -214,17 +215,17 @@ def _search(config: Config, keys: list[Space], run: local.Run, screen: Screen) -
     # Not by their paths alone: a store that was made anew counts from one again.
     files = [(str(path), path.stat()) for path in sorted(Path(examples).rglob("*.gz"))]
     stamps = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
-    code = code_digest.digest(tuning.__name__)
+    code = code_digest.digest(search.__name__)
     identity = [told, code, stamps, plan.model_dump(mode="json", exclude={"trials"})]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = run.out / "tune" / digest
-    trials = tuning.search(
+    trials = search.search_settings(
         keys,
-        tuning.Plan(plan.trials, plan.method, plan.monitor, plan.seed),
-        tuning.Bench(resolve, splits, tell),
+        search.Plan(plan.trials, plan.method, plan.monitor, plan.seed),
+        search.Bench(resolve, splits, tell),
         folder,
     )
-    best = tuning.best(trials, plan.monitor)
+    best = search.rank_trials(trials, plan.monitor)
     if not best:
         raise UserError(f"all {len(trials)} trials failed: {trials[0].reason}")
     return Found(best, len(trials), plan.monitor, len(splits.validation), folder)
@@ -276,4 +277,4 @@ def write_config(source: Source, found: Found, target: Path, rest: str) -> None:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else text(value).strip('"')
+    return f"{value:.4g}" if isinstance(value, float) else as_json(value).strip('"')

@@ -10,10 +10,13 @@ import logging
 
 import click
 
-from tfxray.components import cluster, hosts
 from tfxray.components.common import progress
 from tfxray.components.common.errors import UserError
+from tfxray.components.trainer.distributed import processes, tf_config
 from tfxray.pipeline import process  # noqa: F401
+
+# By its name, since to import it takes TensorFlow; see `processes.train_together`.
+WORK = "tfxray.components.trainer.training:fit_with_others"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,18 +39,18 @@ def main(wait: float) -> None:
 
 
 def _train(wait: float) -> None:
-    together = cluster.find()
+    together = tf_config.read_cluster()
     if together.chief:
         raise UserError(
-            f"{cluster.VARIABLE}: this host is the chief, on which the pipeline itself runs"
+            f"{tf_config.VARIABLE}: this host is the chief, on which the pipeline itself runs"
         )
     address = together.addresses[0]
-    if not cluster.wait_for(address, 60 * wait):
+    if not tf_config.wait_for(address, 60 * wait):
         raise UserError(
             f"{address}: no chief there within {wait:g} minutes (--wait); it is there while "
             "Trainer runs, not where its outputs come from the cache"
         )
-    hosts.train(together, None, 60 * wait)
+    processes.train_together(WORK, together, None, 60 * wait)
 
 
 if __name__ == "__main__":

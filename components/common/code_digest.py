@@ -38,7 +38,7 @@ def digest(*entries: str) -> str:
     the version of their library. Sources are read; nothing is imported.
 
     Args:
-        entries: Modules by their dotted names, such as `tfxray.components.trainer`. Of a module
+        entries: Modules by their dotted names, such as `tfxray.components.trainer.run`. Of a module
             that is not ours and that is loaded, its own direct imports count too.
 
     Returns:

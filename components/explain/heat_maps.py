@@ -62,7 +62,7 @@ class Explainer:
         """Takes a model.
 
         Args:
-            model: See `explainable.explainable`.
+            model: See `export_explainable.build_explainable`.
 
         Raises:
             ValueError: The model is of another shape.

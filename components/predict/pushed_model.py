@@ -107,7 +107,7 @@ class Model:
             )
 
     def outputs(self, encoded: Sequence[bytes]) -> dict[str, np.ndarray]:
-        """What it gives out for images, one row each; see `serving.export`."""
+        """What it gives out for images, one row each; see `export.export_model`."""
         result = self._score(image_bytes=tf.constant(list(encoded)))
         return {name: values.numpy() for name, values in result.items()}
 

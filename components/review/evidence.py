@@ -29,7 +29,7 @@ class Evidence:
         decision: Threshold and temperature, as Trainer wrote them.
         history: The training's, by figure.
         network: The fields of a `summary.Network`.
-        transfer: How sites carry to each other: the fields of a `transfer.Table`.
+        transfer: How sites carry to each other: the fields of a `site_transfer.Table`.
         counts: How much each split holds.
     """
 

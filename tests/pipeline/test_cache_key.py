@@ -14,7 +14,7 @@ ENTRIES = {
     "ExampleGen": ["tfxray.components.example_gen.executor"],
     "DataGate": ["tfxray.components.validation.data_gate"],
     "Transform": ["tfx.components.transform.executor", "tfxray.components.transform.preprocessing"],
-    "Trainer": ["tfx.components.trainer.executor", "tfxray.components.trainer"],
+    "Trainer": ["tfx.components.trainer.executor", "tfxray.components.trainer.run"],
     "Evaluator": [
         "tfxray.components.evaluator.component",
         "tfxray.components.evaluator.extractors",

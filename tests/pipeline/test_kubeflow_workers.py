@@ -6,8 +6,8 @@ import pytest
 import yaml
 from kubernetes import client
 
-from tfxray.components import cluster
 from tfxray.components.common.errors import UserError
+from tfxray.components.trainer.distributed import tf_config
 from tfxray.pipeline import kubeflow, kubeflow_workers
 from tfxray.pipeline.config_file import load
 
@@ -31,7 +31,7 @@ def found(config, tmp_path):
 
 
 def test_chief_and_workers_are_one_cluster(config, found):
-    chief = cluster.find(kubeflow_workers.chief_environment(config))
+    chief = tf_config.read_cluster(kubeflow_workers.chief_environment(config))
     assert chief.chief
     job = found["Job", "demo-trainer-worker"]
     pod = job["spec"]["template"]["spec"]
@@ -40,14 +40,14 @@ def test_chief_and_workers_are_one_cluster(config, found):
         environment = {e["name"]: e.get("value") for e in pod["containers"][0]["env"]}
         # As Kubernetes expands a variable that stands before.
         told = environment["TF_CONFIG"].replace("$(WORKER_INDEX)", str(index))
-        worker = cluster.find({"TF_CONFIG": told})
+        worker = tf_config.read_cluster({"TF_CONFIG": told})
         assert worker.addresses == chief.addresses
         places.append(worker.place)
     assert places == [0, 1, 2]
 
 
 def test_every_address_leads_to_a_pod(config, found):
-    hosts = [a.rpartition(":")[0] for a in cluster.find(
+    hosts = [a.rpartition(":")[0] for a in tf_config.read_cluster(
         kubeflow_workers.chief_environment(config)).addresses]  # fmt: skip
     job = found["Job", "demo-trainer-worker"]
     template = job["spec"]["template"]

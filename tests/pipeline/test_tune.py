@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.conftest import DEMO
-from tfxray.components import trainer
+from tfxray.components.trainer import training
 from tfxray.pipeline import config_file, tune
 from tfxray.pipeline.tune_config import Range
 
@@ -124,8 +124,8 @@ def test_it_finds_writes_and_goes_on(tfxray, drawn, small_config, tmp_path, monk
     assert f"tfxray run --config {path} --data DIR --out {out}" in text
     assert set(yaml.safe_load(text)) == set(raw)
 
-    fit, fitted = trainer.Training.fit, []
-    monkeypatch.setattr(trainer.Training, "fit", lambda *a: fitted.append(1) or fit(*a))
+    fit, fitted = training.Training.fit, []
+    monkeypatch.setattr(training.Training, "fit", lambda *a: fitted.append(1) or fit(*a))
     assert result(search()) == result(done)
     assert not fitted
     more = search("--trials", 4, "--write", tmp_path / "found.yaml")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfxray.components import explainable
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
 from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.networks import backbone, head
 from tfxray.components.sample import draw
+from tfxray.components.trainer import export_explainable
 
 SIZE = 96
 BUNDLED = backbone.BackboneSpec("MobileNetV2", SIZE, "bundled", {"alpha": 0.35})
@@ -42,7 +42,7 @@ def model():
     top = head.build_head(head.HeadSpec(), embeddings.shape[1])
     top.compile(keras.optimizers.Adam(3e-3), "binary_crossentropy")
     top.fit(embeddings, labels[:, np.newaxis], epochs=15, verbose=0)
-    return explainable.explainable(top, BUNDLED)
+    return export_explainable.build_explainable(top, BUNDLED)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_any_classifier_is_loaded_in_safe_mode_and_scores_the_same(
     spec = backbone.BackboneSpec(name, size, "none", arguments, pooling)
     classifier = head.build_classifier(spec, head.HeadSpec([8], batch_norm=False))
     pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size)).astype(np.float32)
-    explainable.write(classifier, spec, 1.0, str(tmp_path))
+    export_explainable.write_explainable(classifier, spec, 1.0, str(tmp_path))
     explainer = heat_maps.load_explainer(tmp_path)
     served = classifier(np.round(pixels)[..., np.newaxis], training=False)[:, 0]
     assert explainer.cells == cells
@@ -190,7 +190,7 @@ def test_weights_that_nobody_kept_cost_the_heat_maps_and_not_the_model(tmp_path)
     top = head.build_head(head.HeadSpec(), 1280)
     for weights in ("none", "/gone/since.h5"):
         spec = backbone.BackboneSpec("MobileNetV2", 96, weights, {"alpha": 0.35})
-        explainable.write(top, spec, 1.0, str(tmp_path))
+        export_explainable.write_explainable(top, spec, 1.0, str(tmp_path))
         assert not list(tmp_path.rglob("*.keras"))
 
 

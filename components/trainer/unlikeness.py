@@ -13,7 +13,7 @@ _WIDTH = 1024  # wider embeddings are reduced to their first so many components
 
 
 @dataclasses.dataclass(frozen=True)
-class Likeness:
+class Unlikeness:
     """Mahalanobis distance to the training split, of embeddings of unit length, with shrinkage.
 
     Of unit length, since an embedding's length tells more of brightness and contrast than of
@@ -37,14 +37,14 @@ class Likeness:
         return np.asarray(np.sqrt(np.mean(white**2, axis=1)))
 
 
-def draw(count: int, seed: int) -> np.ndarray:
+def draw_examples(count: int, seed: int) -> np.ndarray:
     """The places of the training examples that the distance is fitted on: 5,000 at most."""
     if count <= _EXAMPLES:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, _EXAMPLES, replace=False))
 
 
-def fit(training: np.ndarray, validation: np.ndarray, share: float) -> Likeness:
+def fit_unlikeness(training: np.ndarray, validation: np.ndarray, share: float) -> Unlikeness:
     """Fits the distance on training, and its limit on validation.
 
     Args:
@@ -64,7 +64,7 @@ def fit(training: np.ndarray, validation: np.ndarray, share: float) -> Likeness:
     # A dimension that never moved (a dead unit) has no scale of its own.
     values = np.maximum(values, values.max() * 1e-9 + 1e-12)
     whitening = basis @ (vectors / np.sqrt(values))
-    fitted = Likeness(mean.astype(np.float32), whitening.astype(np.float32))
+    fitted = Unlikeness(mean.astype(np.float32), whitening.astype(np.float32))
     if not len(validation):
         return fitted
     limit = np.quantile(fitted.distances(validation), 1 - share, method="higher")

@@ -13,8 +13,8 @@ import pytest
 from tfx.dsl.io import fileio
 
 from tests import ramfs  # noqa: F401  so that TFX goes through it
-from tfxray.components import fitting
 from tfxray.components.common import artifacts
+from tfxray.components.trainer import loop
 
 # Trains a small network on twenty small images: argv is a JSON of what to change.
 SCRIPT = """
@@ -22,12 +22,13 @@ import json, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras, numpy as np, tensorflow as tf
 from pathlib import Path
-from tfxray.components import batches, devices, fitting
+from tfxray.components.trainer import examples, loop
+from tfxray.components.trainer.distributed import strategy
 from tfxray.components.common import contract
 from tfxray.components.networks.distortions import Distortions
 
 given = json.loads(sys.argv[1])
-devices.prepare(given["replicas"], 7)
+strategy.prepare_devices(given["replicas"], 7)
 settings = {"seed": 5, "schedule": "constant", "optimizer": given.get("optimizer", "adam"),
             "weight_decay": 0, "patience": given.get("patience"), "monitor": "cross_entropy",
             "plateau": {"monitor": "cross_entropy", "factor": 0.5, "patience": 1, "least": 0}}
@@ -46,15 +47,15 @@ if not list(folder.glob("*.gz")):
 spec = {contract.PIXELS: tf.io.FixedLenFeature([], tf.string),
         contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
         contract.KEY: tf.io.FixedLenFeature([1], tf.int64)}
-examples = batches.Examples([str(folder / "*.gz")], spec, 16)
-order = batches.Order(7, 5, given.get("weights", [1.0, 1.0]),
+images = examples.Examples([str(folder / "*.gz")], spec, 16)
+order = examples.Order(7, 5, given.get("weights", [1.0, 1.0]),
                       distortions=Distortions(rotation=20, width_shift=0.1, noise=5))
 keras.utils.set_random_seed(5)
-strategy = tf.distribute.MirroredStrategy(
+mirrored = tf.distribute.MirroredStrategy(
     [d.name for d in tf.config.list_logical_devices("CPU")])
-assert strategy.num_replicas_in_sync == given["replicas"]
+assert mirrored.num_replicas_in_sync == given["replicas"]
 L = keras.layers
-with strategy.scope():
+with mirrored.scope():
     body = [L.Rescaling(1 / 255), L.Conv2D(4, 3, strides=2, activation="relu"), L.Flatten()]
     if given.get("batch_norm"):
         body.insert(2, L.BatchNormalization())
@@ -64,9 +65,9 @@ with strategy.scope():
 
 
 def prepare(index):
-    with strategy.scope():
+    with mirrored.scope():
         model.compile(
-            fitting.optimizer(settings, phases[index]),
+            loop.make_optimizer(settings, phases[index]),
             keras.losses.BinaryCrossentropy(reduction="sum"),
             metrics=[keras.metrics.BinaryCrossentropy(name="cross_entropy")])
 
@@ -79,13 +80,13 @@ class Slow(keras.callbacks.Callback):
             time.sleep(0.05)
 
 
-make = fitting.callbacks
-fitting.callbacks = lambda s: [*make(s), Slow()]
-steps = examples.steps(7)
-phases = [fitting.Phase("warm-up", 1, steps, 1e-2, False),
-          fitting.Phase("training", given["rounds"], steps, given.get("rate", 5e-3), True)]
-history = fitting.fit(model, phases, prepare, lambda step: examples.passes(order, step),
-                      examples.plain(7), settings, Path(given["state"]), Path(given["logs"]))
+make = loop.make_callbacks
+loop.make_callbacks = lambda s: [*make(s), Slow()]
+steps = images.steps(7)
+phases = [loop.Phase("warm-up", 1, steps, 1e-2, False),
+          loop.Phase("training", given["rounds"], steps, given.get("rate", 5e-3), True)]
+history = loop.fit_phases(model, phases, prepare, lambda step: images.passes(order, step),
+                      images.plain(7), settings, Path(given["state"]), Path(given["logs"]))
 np.savez(given["out"], *[np.asarray(v) for v in model.weights])
 Path(given["out"] + ".json").write_text(json.dumps(history))
 """
@@ -163,7 +164,7 @@ def test_a_state_that_was_not_written_to_its_end_is_passed_over(where, tmp_path)
     folder = where.format(tmp_path)
     model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    kept = fitting.Kept(folder)
+    kept = loop.Kept(folder)
     for kept.round in (1, 2, 3):
         model.set_weights([np.full((2, 1), kept.round), np.zeros(1)])
         kept.write(model, 0, False, [])
@@ -175,10 +176,10 @@ def test_a_state_that_was_not_written_to_its_end_is_passed_over(where, tmp_path)
     for part in (b"", whole[:10], whole[: len(whole) // 2], whole[:200] + b"x" + whole[201:]):
         with fileio.open(newest, "wb") as file:
             file.write(part)
-        again = fitting.Kept(folder)
+        again = loop.Kept(folder)
         assert again.round == 2
     again.restore_weights(model)
     assert model.get_weights()[0].ravel().tolist() == [2, 2]
     again.round = 3
     again.write(model, 0, False, [])
-    assert fitting.Kept(folder).round == 3
+    assert loop.Kept(folder).round == 3

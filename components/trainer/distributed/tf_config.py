@@ -42,7 +42,7 @@ class Cluster:
         return self.place == 0
 
 
-def find(environment: Mapping[str, str] = os.environ) -> Cluster:
+def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     """Reads TF_CONFIG.
 
     The chief is the task `chief`, or, where there is none, worker 0, as TensorFlow has it.
@@ -80,7 +80,7 @@ def as_chief() -> Cluster:
     Raises:
         UserError: As of `find`; or this host is not the chief.
     """
-    found = find()
+    found = read_cluster()
     if not found.chief:
         raise UserError(
             f"{VARIABLE}: the pipeline runs on the chief, {found.addresses[0]}; on this host, "

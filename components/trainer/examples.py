@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfxray.components.common import contract
 from tfxray.components.networks.distortions import DRAWS, Distortions, distort
+from tfxray.components.trainer.distributed.in_step import Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,30 +36,6 @@ _as_written = tf.autograph.experimental.do_not_convert
 
 # What Transform tells of each example besides its inputs; the last two, where it knows them.
 _COLUMNS = (contract.TARGET, contract.KEY, contract.HOSPITAL, contract.OWNER)
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """What one host of several reads: of each batch, the parts of its replicas.
-
-    Attributes:
-        first: Its first replica.
-        replicas: So many of its own.
-        of: On all hosts.
-    """
-
-    first: int = 0
-    replicas: int = 1
-    of: int = 1
-
-    def parts(self, *values: tf.Tensor) -> tf.data.Dataset:
-        """The same for each of its replicas, with the replica's number as the last value."""
-        numbers = tf.data.Dataset.range(self.first, self.first + self.replicas)
-        return numbers.map(lambda number: (*values, number))
-
-    def bounds(self, number: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Where a replica's part of so many examples begins and ends; it may be empty."""
-        return count * number // self.of, count * (number + 1) // self.of
 
 
 class _Store:

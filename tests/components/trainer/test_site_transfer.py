@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxray.components import batches, transfer
 from tfxray.components.common import contract
+from tfxray.components.trainer import examples, site_transfer
 from tfxray.components.transform.preprocessing import first_values
 
 WIDTH = 4
@@ -46,11 +46,11 @@ def split(folder, sites, seed, known=True):
                 }
                 example = tf.train.Example(features=tf.train.Features(feature=features))
                 out.write(example.SerializeToString())
-    return batches.Examples([str(folder / "*.gz")], {**SPEC, **(KNOWN if known else {})}, 0)
+    return examples.Examples([str(folder / "*.gz")], {**SPEC, **(KNOWN if known else {})}, 0)
 
 
 def measured(tmp_path, training, validation=None, least=10, known=True):
-    return transfer.measure(
+    return site_transfer.measure_transfer(
         split(tmp_path / "train", training, 1, known),
         split(tmp_path / "eval", validation or training, 2, known),
         least,
@@ -98,7 +98,7 @@ def test_where_there_is_no_table_it_says_why(tmp_path, training, known, reason):
 
 
 def test_a_split_larger_than_the_memory_is_drawn_from(tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "_VALUES", 100 * WIDTH)
+    monkeypatch.setattr(site_transfer, "_VALUES", 100 * WIDTH)
     table = measured(tmp_path, {"north": 60, "south": 60})
     assert table.rows[-1].images == 100
     json.dumps(dataclasses.asdict(table))  # as Trainer writes it

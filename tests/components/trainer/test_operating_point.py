@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfxray.components import decision
 from tfxray.components.metrics import calibration
+from tfxray.components.trainer import operating_point
 
 SERVING = {
     "calibrate": True,
@@ -22,7 +22,9 @@ def drawn(n=4000, sharpness=3.0, seed=0):
 
 def fitted(scores, labels, calibrate=True, **threshold):
     rules = {**SERVING["threshold"], **threshold}
-    return decision.fit(scores, labels, {"calibrate": calibrate, "threshold": rules})
+    return operating_point.fit_operating_point(
+        scores, labels, {"calibrate": calibrate, "threshold": rules}
+    )
 
 
 def test_the_temperature_undoes_what_is_too_sure():

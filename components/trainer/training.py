@@ -1,11 +1,7 @@
-"""Trainer's user function: trains on what Transform left, and exports the model to serve."""
+"""One training as the settings have it: Trainer's, or a trial of a search."""
 
 import contextlib
 import dataclasses
-import hashlib
-import json
-import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,45 +9,32 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
-from tfx.dsl.io import fileio
-from tfx.utils import io_utils
 
-from tfxray.components import (
-    batches,
-    cluster,
-    decision,
-    devices,
-    explainable,
-    fitting,
-    hosts,
-    in_step,
-    likeness,
-    serving,
-    transfer,
-)
-from tfxray.components.common import artifacts, contract, filenames
+from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.fitting import Phase
-from tfxray.components.metrics.split_metrics import measure_split
 from tfxray.components.networks import backbone, head, summary
 from tfxray.components.networks.distortions import Distortions
+from tfxray.components.trainer import (
+    examples,
+    loop,
+    operating_point,
+    unlikeness,
+)
+from tfxray.components.trainer.distributed import in_step
+from tfxray.components.trainer.loop import Phase
 
 if TYPE_CHECKING:
     # Importing TFX takes many seconds, and the hosts that train with the chief need none of it.
-    from tfx.components.trainer.fn_args_utils import FnArgs
-
-_SCORED = 64  # validation images whose scores by the trained model are kept, to check the export
-
-log = logging.getLogger(__name__)
+    pass
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
     """What Transform left of the two splits that a training sees."""
 
-    training: batches.Examples
-    validation: batches.Examples
+    training: examples.Examples
+    validation: examples.Examples
 
 
 class Training:
@@ -66,19 +49,19 @@ class Training:
             settings: `train` (see the config), `head` and `backbone` (the fields of a
                 `head.HeadSpec` and a `backbone.BackboneSpec`).
             splits: The examples.
-            strategy: Where it is computed; see `devices.strategy`.
+            strategy: Where it is computed; see `strategy.make_strategy`.
         """
         self._settings, self._splits, self._strategy = settings, splits, strategy
         self._train = train = settings["train"]
         self._body = backbone.BackboneSpec(**settings["backbone"])
         targets = splits.training.targets
-        self._order = batches.Order(
+        self._order = examples.Order(
             batch=train["batch_size"],
             seed=train["seed"],
-            weights=batches.class_weights(targets, 2, train["class_weights"]),
+            weights=examples.class_weights(targets, 2, train["class_weights"]),
             distortions=Distortions(**train["distortions"]),
         )
-        self._phases = phases(train, splits.training.steps(self._order.batch))
+        self._phases = plan_phases(train, splits.training.steps(self._order.batch))
 
     @property
     def _of_pixels(self) -> bool:
@@ -89,7 +72,7 @@ class Training:
         keras.utils.set_random_seed(self._train["seed"])
         with self._strategy.scope(), _precision(self._train["precision"]):
             model = self._network()
-        if in_step.several(self._strategy):
+        if in_step.has_several_hosts(self._strategy):
             in_step.fit_for_several(model)
         return model
 
@@ -104,20 +87,20 @@ class Training:
             logs: TensorBoard's folder.
 
         Returns:
-            The model to serve, which computes in 32 bits, and the history; see `fitting.fit`.
+            The model to serve, which computes in 32 bits, and the history; see `loop.fit_phases`.
 
         Raises:
             UserError: The loss is no number.
         """
         splits, order = self._splits, self._order
-        history = fitting.fit(
+        history = loop.fit_phases(
             model,
             self._phases,
             lambda index: self._prepare(model, self._phases[index]),
-            lambda step: in_step.spread(
+            lambda step: in_step.spread_batches(
                 self._strategy, lambda share: splits.training.passes(order, step, share)
             ),
-            in_step.spread(
+            in_step.spread_batches(
                 self._strategy, lambda share: splits.validation.plain(order.batch, share=share)
             ),
             self._train,
@@ -142,11 +125,13 @@ class Training:
             channels = backbone.count_channels(self._body)
         scorer = head.with_features(model, channels)
         seed = self._train["seed"]
-        chosen = likeness.draw(len(splits.training), seed)
+        chosen = unlikeness.draw_examples(len(splits.training), seed)
         drawn, training = scorer.predict(splits.training.plain(batch, chosen), verbose=0)
         raw, validation = scorer.predict(splits.validation.plain(batch), verbose=0)
-        known = likeness.fit(training, validation, serving_settings["unlike_share"])
-        decided = decision.fit(raw[:, 0], splits.validation.targets, serving_settings)
+        known = unlikeness.fit_unlikeness(training, validation, serving_settings["unlike_share"])
+        decided = operating_point.fit_operating_point(
+            raw[:, 0], splits.validation.targets, serving_settings
+        )
         whole = len(chosen) == len(splits.training)
         scores = drawn[:, 0] if whole else self.scores(model, splits.training)
         return Concluded(
@@ -162,7 +147,7 @@ class Training:
             body, top = model.get_layer("backbone"), model.get_layer("head")
         return summary.describe_network(body, top, self._body.name)
 
-    def scores(self, model: keras.Model, examples: batches.Examples) -> np.ndarray:
+    def scores(self, model: keras.Model, examples: examples.Examples) -> np.ndarray:
         """A whole split's scores, undistorted and uncalibrated, [n]."""
         scores = model.predict(examples.plain(self._order.batch), verbose=0)
         return np.asarray(scores[:, 0], np.float64)
@@ -179,7 +164,7 @@ class Training:
         A divisor: Keras would take the last few steps of a round together with the next round's
         first. Several hosts cannot: Keras's loop over steps does not run on more than one.
         """
-        if self._of_pixels or in_step.several(self._strategy):
+        if self._of_pixels or in_step.has_several_hosts(self._strategy):
             return 1
         return max(count for count in range(1, 17) if steps % count == 0)
 
@@ -193,7 +178,7 @@ class Training:
             if self._of_pixels:
                 self._unfreeze(model, phase)
             model.compile(
-                fitting.optimizer(train, phase),
+                loop.make_optimizer(train, phase),
                 keras.losses.BinaryCrossentropy(
                     label_smoothing=train["label_smoothing"], reduction="sum"
                 ),
@@ -220,83 +205,14 @@ class Concluded:
     """
 
     scorer: keras.Model
-    decided: decision.Decision
-    known: likeness.Likeness
+    decided: operating_point.OperatingPoint
+    known: unlikeness.Unlikeness
     training: np.ndarray
     validation: np.ndarray
 
 
-def run_fn(fn_args: "FnArgs") -> None:
-    """Trains and writes the model to serve, its history and its figures per split.
-
-    Args:
-        fn_args: TFX's; `custom_config` holds what a `Training` needs, `classes`, `serving` (the
-            config's), `transfer`, the fewest patients of each class by which a site is compared
-            with others, or None, and `state`, the folder in which a training that is killed finds
-            itself again, or None.
-
-    Raises:
-        UserError: A class without a training example, or the loss is no number.
-    """
-    settings, state = fn_args.custom_config, _state_folder(fn_args)
-    if state and settings["train"]["distribution"] == "multi_worker":
-        _fit_with_others(fn_args, state)
-    transformed = tft.TFTransformOutput(fn_args.transform_output)
-    splits = read(settings, transformed, fn_args.train_files, fn_args.eval_files)
-    where = devices.strategy(settings["train"]["distribution"])
-    log.info("training on %d replicas", where.num_replicas_in_sync)
-    training = Training(settings, splits, where)
-    model = training.build()
-    logs = fn_args.model_run_dir
-    fileio.makedirs(logs)
-    model, history = training.fit(model, state, logs)
-    done = training.conclude(model, settings["serving"])
-    decided, limit = done.decided, done.known.limit
-    size = settings["backbone"]["image_size"]
-    serving.export(
-        done.scorer, transformed, size, settings["classes"], decided, done.known,
-        fn_args.serving_model_dir,
-    )  # fmt: skip
-    body = backbone.BackboneSpec(**settings["backbone"])
-    explainable.write(model, body, decided.temperature, fn_args.serving_model_dir)
-    of_splits = {
-        "train": measure_split(done.training, splits.training.targets, decided.threshold),
-        "eval": measure_split(done.validation, splits.validation.targets, decided.threshold),
-    }
-    unlike = {"limit": limit, "share": settings["serving"]["unlike_share"]}
-    told: dict[str, object] = {
-        filenames.HISTORY: history,
-        filenames.METRICS: of_splits,
-        filenames.NETWORK: dataclasses.asdict(training.describe(model)),
-        filenames.OPERATING_POINT: {**dataclasses.asdict(decided), "unlike": unlike},
-    }
-    if settings["transfer"]:
-        seed = settings["train"]["seed"]
-        found = transfer.measure(splits.training, splits.validation, settings["transfer"], seed)
-        told[filenames.SITE_TRANSFER] = dataclasses.asdict(found)
-    for name, content in told.items():
-        io_utils.write_string_file(os.path.join(logs, name), json.dumps(content, indent=1))
-    keys, scores = splits.validation.keys[:_SCORED], done.validation[:_SCORED]
-    with artifacts.local_target(os.path.join(logs, filenames.EXPORT_CHECK)) as scored:
-        np.savez(scored, keys=keys, scores=scores)
-    if state and fileio.exists(state):
-        fileio.rmtree(state)  # nothing is left to go on with
-
-
-def _fit_with_others(fn_args: "FnArgs", state: str) -> None:
-    """Trains on several hosts; `state` then holds a training that is done."""
-    together = cluster.as_chief()
-    if not together.several or fitting.Kept(state).done:
-        return
-    plan = {
-        "settings": fn_args.custom_config,
-        "transform_output": fn_args.transform_output,
-        "train_files": list(fn_args.train_files),
-        "eval_files": list(fn_args.eval_files),
-        "state": state,
-        "logs": fn_args.model_run_dir,
-    }
-    hosts.train(together, plan, 60 * fn_args.custom_config["train"]["wait"])
+# How the processes of a training on several hosts find `fit_with_others`.
+WORK = f"{__name__}:fit_with_others"
 
 
 def fit_with_others(plan: in_step.Plan, strategy: tf.distribute.Strategy) -> None:
@@ -316,12 +232,12 @@ def fit_with_others(plan: in_step.Plan, strategy: tf.distribute.Strategy) -> Non
             f"{replicas}; each needs an image per step"
         )
     transformed = tft.TFTransformOutput(plan["transform_output"])
-    splits = read(settings, transformed, plan["train_files"], plan["eval_files"])
+    splits = find_examples(settings, transformed, plan["train_files"], plan["eval_files"])
     training = Training(settings, splits, strategy)
     training.fit(training.build(), plan["state"], plan["logs"])
 
 
-def read(
+def find_examples(
     settings: Mapping[str, Any],
     transformed: tft.TFTransformOutput,
     train_files: Sequence[str],
@@ -339,12 +255,12 @@ def read(
         UserError: A class without a training example.
     """
     spec, size = transformed.transformed_feature_spec(), settings["backbone"]["image_size"]
-    training = batches.Examples(train_files, spec, size)
+    training = examples.Examples(train_files, spec, size)
     _require_classes(training.targets, settings["classes"])
-    return Splits(training, batches.Examples(eval_files, spec, size))
+    return Splits(training, examples.Examples(eval_files, spec, size))
 
 
-def phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
+def plan_phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
     """What is trained, one after the other.
 
     Args:
@@ -370,15 +286,6 @@ def trains_batch_norm(train: Mapping[str, Any], body: backbone.BackboneSpec) -> 
     if train["batch_norm"] == "auto":
         return body.weights == "none"
     return bool(train["batch_norm"] == "trained")
-
-
-def _state_folder(fn_args: "FnArgs") -> str | None:
-    """A folder of this training: by its settings, its code and its examples."""
-    settings = fn_args.custom_config
-    if not settings["state"]:
-        return None
-    identity = json.dumps([settings, fn_args.train_files, fn_args.eval_files], sort_keys=True)
-    return os.path.join(settings["state"], hashlib.sha256(identity.encode()).hexdigest()[:16])
 
 
 @contextlib.contextmanager

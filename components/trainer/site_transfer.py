@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfxray.components.batches import Examples
 from tfxray.components.common import contract
 from tfxray.components.metrics import intervals
+from tfxray.components.trainer.examples import Examples
 
 # Of scikit-learn's penalty, on standardised embeddings; the same for every site, as it must be
 # where sites are compared. Of 10 to 1e-4, AUC is highest with it on the X-rays of the demo.
@@ -74,7 +74,7 @@ class Table:
     reason: str = ""
 
 
-def measure(training: Examples, validation: Examples, least: int, seed: int) -> Table:
+def measure_transfer(training: Examples, validation: Examples, least: int, seed: int) -> Table:
     """Trains a linear head on each site's embeddings, and judges it on every site's.
 
     Args:

@@ -15,7 +15,7 @@ CELLS = 6
 log = logging.getLogger(__name__)
 
 
-def explainable(
+def build_explainable(
     model: keras.Model, spec: backbone.BackboneSpec, temperature: float = 1.0, cells: int = CELLS
 ) -> keras.Model:
     """Lays the served network's last feature maps and its logit open.
@@ -24,7 +24,7 @@ def explainable(
         model: What was trained, sharing its weights with the result: a `head.build_classifier`,
             or the `head.build_head` of a frozen backbone.
         spec: The backbone.
-        temperature: By which the logit is divided; see `decision.Decision`.
+        temperature: By which the logit is divided; see `operating_point.OperatingPoint`.
         cells: Fewest rows and columns of the feature maps.
 
     Returns:
@@ -84,7 +84,9 @@ def _logit(head: keras.Model, temperature: float) -> keras.Model:
     return linear
 
 
-def write(model: keras.Model, spec: backbone.BackboneSpec, temperature: float, folder: str) -> None:
+def write_explainable(
+    model: keras.Model, spec: backbone.BackboneSpec, temperature: float, folder: str
+) -> None:
     """Writes it into the folder of a served model, or says in the log why there is none.
 
     Args:
@@ -102,7 +104,7 @@ def write(model: keras.Model, spec: backbone.BackboneSpec, temperature: float, f
         return
     try:
         with artifacts.local_target(os.path.join(folder, filenames.EXPLAIN)) as path:
-            explainable(model, spec, temperature).save(path)
+            build_explainable(model, spec, temperature).save(path)
     except Exception as error:
         # What took hours to train is not to be lost for a picture: without network, say, the
         # weights that Transform downloaded cannot be had again.

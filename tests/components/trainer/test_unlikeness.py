@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfxray.components import likeness
+from tfxray.components.trainer import unlikeness
 
 
 def drawn(n, d=40, seed=0):
@@ -14,7 +14,7 @@ def drawn(n, d=40, seed=0):
 
 
 def test_of_the_same_source_the_stated_share_is_flagged():
-    known = likeness.fit(drawn(2000), drawn(1000, seed=1), share=0.05)
+    known = unlikeness.fit_unlikeness(drawn(2000), drawn(1000, seed=1), share=0.05)
     fresh = known.distances(drawn(4000, seed=2))
     assert 0.03 < (fresh > known.limit).mean() < 0.07
     assert 0.9 < np.median(fresh) < 1.1
@@ -22,30 +22,30 @@ def test_of_the_same_source_the_stated_share_is_flagged():
 
 def test_what_breaks_the_correlation_is_far_though_no_value_is_unusual():
     training = drawn(2000)
-    known = likeness.fit(training, drawn(500, seed=1), share=0.01)
+    known = unlikeness.fit_unlikeness(training, drawn(500, seed=1), share=0.01)
     rng = np.random.default_rng(3)
     apart = np.stack([rng.permutation(column) for column in training[:200].T], axis=1)
     assert (known.distances(apart) > known.limit).mean() > 0.9
 
 
 def test_fewer_examples_than_dimensions():
-    known = likeness.fit(drawn(25, d=100), drawn(200, d=100, seed=1), share=0.01)
+    known = unlikeness.fit_unlikeness(drawn(25, d=100), drawn(200, d=100, seed=1), share=0.01)
     fresh = known.distances(drawn(500, d=100, seed=2))
     assert (fresh > known.limit).mean() < 0.05
 
 
 def test_wide_embeddings_are_reduced():
     wide = np.random.default_rng(0).normal(size=(60, 3000)).astype(np.float32)
-    known = likeness.fit(wide, wide[:10], share=0.1)
+    known = unlikeness.fit_unlikeness(wide, wide[:10], share=0.1)
     assert known.whitening.shape == (3000, 59)
 
 
 def test_no_validation_no_limit():
-    assert likeness.fit(drawn(50), drawn(0), share=0.01).limit == np.inf
+    assert unlikeness.fit_unlikeness(drawn(50), drawn(0), share=0.01).limit == np.inf
 
 
 def test_a_large_split_is_drawn_from():
-    assert len(likeness.draw(50, 0)) == 50
-    places = likeness.draw(1_000_000, 0)
+    assert len(unlikeness.draw_examples(50, 0)) == 50
+    places = unlikeness.draw_examples(1_000_000, 0)
     assert len(set(places)) == 5_000
     assert (np.diff(places) > 0).all()

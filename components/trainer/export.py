@@ -5,11 +5,11 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
-from tfxray.components import decision, likeness
 from tfxray.components.common import contract
+from tfxray.components.trainer import operating_point, unlikeness
 
 
-class Served(tf.Module):
+class ServedModule(tf.Module):
     """What is served: Transform's graph, then the trained model."""
 
     def __init__(
@@ -18,8 +18,8 @@ class Served(tf.Module):
         model: keras.Model,
         size: int,
         classes: list[str],
-        decided: decision.Decision,
-        known: likeness.Likeness,
+        decided: operating_point.OperatingPoint,
+        known: unlikeness.Unlikeness,
     ):
         super().__init__()
         self._graph = graph
@@ -43,7 +43,7 @@ class Served(tf.Module):
             inputs = self._pixels(tf.reshape(features[contract.PIXELS], [-1]))
         raw, embedding = self._model(inputs, training=False)
         score = self._calibrated(raw[:, 0])
-        length = tf.maximum(tf.norm(embedding, axis=1, keepdims=True), likeness.TINY)
+        length = tf.maximum(tf.norm(embedding, axis=1, keepdims=True), unlikeness.TINY)
         white = tf.matmul(embedding / length - self._mean, self._whitening)
         distance = tf.sqrt(tf.reduce_mean(white**2, axis=1))
         threshold = tf.fill(tf.shape(score), self._decided.threshold)
@@ -65,7 +65,7 @@ class Served(tf.Module):
         return self._clipped(tf.sigmoid(logit / self._decided.temperature))
 
     def _clipped(self, score: tf.Tensor) -> tf.Tensor:
-        return tf.clip_by_value(score, decision.EPSILON, 1 - decision.EPSILON)
+        return tf.clip_by_value(score, operating_point.EPSILON, 1 - operating_point.EPSILON)
 
     def _pixels(self, shrunk: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
@@ -92,13 +92,13 @@ class Served(tf.Module):
         return self._score(image_bytes)
 
 
-def export(
+def export_model(
     model: keras.Model,
     transformed: tft.TFTransformOutput,
     size: int,
     classes: list[str],
-    decided: decision.Decision,
-    known: likeness.Likeness,
+    decided: operating_point.OperatingPoint,
+    known: unlikeness.Unlikeness,
     folder: str,
 ) -> None:
     """Writes a SavedModel that TensorFlow alone can load.
@@ -122,7 +122,7 @@ def export(
     # What `transform_features_layer` wraps in a Keras 2 model, of whose call Keras would save
     # traces of its own: half of the time that an export takes.
     graph = SavedModelLoader(transformed.transform_savedmodel_dir)
-    served = Served(graph, model, size, classes, decided, known)
+    served = ServedModule(graph, model, size, classes, decided, known)
     tf.saved_model.save(
         served,
         folder,

@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 from tfx.dsl.io import fileio
 
-from tfxray.components import in_step
 from tfxray.components.common import artifacts, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.trainer.distributed import in_step
 
 # Early stopping's and the plateau's memory, by the names of their attributes.
 _REMEMBERED = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")
@@ -46,7 +46,7 @@ class Phase:
     final: bool
 
 
-def optimizer(settings: Mapping[str, Any], phase: Phase) -> keras.optimizers.Optimizer:
+def make_optimizer(settings: Mapping[str, Any], phase: Phase) -> keras.optimizers.Optimizer:
     """Builds a phase's optimizer.
 
     Args:
@@ -65,7 +65,7 @@ def optimizer(settings: Mapping[str, Any], phase: Phase) -> keras.optimizers.Opt
     return known[settings["optimizer"]](rate, weight_decay=settings["weight_decay"] or None)
 
 
-def callbacks(settings: Mapping[str, Any]) -> list[keras.callbacks.Callback]:
+def make_callbacks(settings: Mapping[str, Any]) -> list[keras.callbacks.Callback]:
     """Early stopping and plateau, as far as the config asks for them.
 
     Args:
@@ -139,7 +139,7 @@ class Kept:
     ) -> None:
         """Writes it: weights, optimizer, history, and what callbacks remember."""
         self.phase, self.done = phase, done
-        if self._folder is None or not in_step.writes(model.distribute_strategy):
+        if self._folder is None or not in_step.is_writer(model.distribute_strategy):
             return
         self._memories = [_memory(callback) for callback in others]
         meta = {
@@ -241,7 +241,7 @@ class _Keeper(keras.callbacks.Callback):
         progress.log.info("%s %d/%d: %s", self._phase.name, epoch + 1, self._phase.rounds, told)
 
 
-def fit(
+def fit_phases(
     model: keras.Model,
     phases: Sequence[Phase],
     prepare: Callable[[int], None],
@@ -285,7 +285,7 @@ def fit(
                 kept.restore(model)
             elif again and index == begun:
                 kept.restore_weights(model)  # the phase before had just ended
-            others = callbacks(settings) if phase.final else []
+            others = make_callbacks(settings) if phase.final else []
             _fit_phase(model, kept, index, phase, others, training(step + first * phase.steps),
                        validation, settings["seed"], first, logs)  # fmt: skip
             kept.round = 0
@@ -325,7 +325,11 @@ def _fit_phase(
             *others,
             keras.callbacks.TerminateOnNaN(),
             _Keeper(kept, index, phase, others, seed),
-            *([keras.callbacks.TensorBoard(os.fspath(logs))] if in_step.writes(strategy) else []),
+            *(
+                [keras.callbacks.TensorBoard(os.fspath(logs))]
+                if in_step.is_writer(strategy)
+                else []
+            ),
         ],
         verbose=2,
     ).history

@@ -10,10 +10,11 @@ import keras
 import keras_tuner
 from keras_tuner import errors, oracles
 
-from tfxray.components import devices, fitting, trainer
 from tfxray.components.common.errors import UserError
 from tfxray.components.metrics.split_metrics import measure_split
-from tfxray.components.spaces import Space
+from tfxray.components.trainer import loop, training
+from tfxray.components.trainer.distributed import strategy
+from tfxray.components.tuner.spaces import Space
 
 # The config as it stands, where the ranges do not hold it; and the search.
 _UNTUNED, _SEARCH = "untuned", "search"
@@ -60,11 +61,11 @@ class Bench:
     """
 
     resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-    splits: trainer.Splits
+    splits: training.Splits
     tell: Callable[[Trial], None]
 
 
-def search(spaces: Sequence[Space], plan: Plan, bench: Bench, folder: Path) -> list[Trial]:
+def search_settings(spaces: Sequence[Space], plan: Plan, bench: Bench, folder: Path) -> list[Trial]:
     """Searches, or goes on with a search that was stopped.
 
     Args:
@@ -91,19 +92,19 @@ def search(spaces: Sequence[Space], plan: Plan, bench: Bench, folder: Path) -> l
     ]
 
 
-def best(trials: Sequence[Trial], monitor: str) -> list[Trial]:
+def rank_trials(trials: Sequence[Trial], monitor: str) -> list[Trial]:
     """The trials that did not fail, from the best on; of equals, the earlier is the better.
 
     Args:
         trials: See `search`.
         monitor: What they were judged by.
     """
-    sign = -1 if fitting.MONITORS[monitor] == "max" else 1
+    sign = -1 if loop.MONITORS[monitor] == "max" else 1
     done = [trial for trial in trials if trial.figure is not None]
     return sorted(done, key=lambda trial: (sign * (trial.figure or 0), trial.number))
 
 
-def _require_judges(splits: trainer.Splits, monitor: str) -> None:
+def _require_judges(splits: training.Splits, monitor: str) -> None:
     targets = splits.validation.targets
     if not len(targets):
         raise UserError("the validation split holds no example: nothing can judge a trial")
@@ -132,7 +133,7 @@ def _run(
     try:
         tuner = _Tuner(
             oracle=oracle(
-                objective=keras_tuner.Objective(plan.monitor, fitting.MONITORS[plan.monitor]),
+                objective=keras_tuner.Objective(plan.monitor, loop.MONITORS[plan.monitor]),
                 max_trials=plan.trials,
                 seed=plan.seed,
                 # Settings that lead nowhere are a result, however many of them come in a row.
@@ -174,7 +175,7 @@ class _Heads(keras_tuner.HyperModel):
         super().__init__()
         self._spaces, self._bench, self._monitor = spaces, bench, monitor
         train = bench.resolve({})["train"]
-        self._strategy = devices.strategy(train["distribution"])
+        self._strategy = strategy.make_strategy(train["distribution"])
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         return self._training(hp).build()
@@ -189,9 +190,9 @@ class _Heads(keras_tuner.HyperModel):
         figures = measure_split(training.scores(trained, validation), validation.targets, 0.5)
         return {self._monitor: figures[self._monitor]}
 
-    def _training(self, hp: keras_tuner.HyperParameters) -> trainer.Training:
+    def _training(self, hp: keras_tuner.HyperParameters) -> training.Training:
         settings = {space.key: space.value(_drawn(hp, space)) for space in self._spaces}
-        return trainer.Training(self._bench.resolve(settings), self._bench.splits, self._strategy)
+        return training.Training(self._bench.resolve(settings), self._bench.splits, self._strategy)
 
 
 def _drawn(hp: keras_tuner.HyperParameters, space: Space) -> Any:

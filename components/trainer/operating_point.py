@@ -18,7 +18,7 @@ _LEAST = 5  # validation examples of each class, below which nothing is fitted
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
+class OperatingPoint:
     """What the served model does with a score.
 
     Attributes:
@@ -40,7 +40,9 @@ class Decision:
         return _clipped(_sigmoid(_logits(scores) / self.temperature))
 
 
-def fit(scores: np.ndarray, labels: np.ndarray, serving: Mapping[str, Any]) -> Decision:
+def fit_operating_point(
+    scores: np.ndarray, labels: np.ndarray, serving: Mapping[str, Any]
+) -> OperatingPoint:
     """Fits both.
 
     Args:
@@ -55,7 +57,7 @@ def fit(scores: np.ndarray, labels: np.ndarray, serving: Mapping[str, Any]) -> D
     scores, labels = np.asarray(scores, float), np.asarray(labels, int)
     few = np.bincount(labels, minlength=2).min() < _LEAST
     temperature = 1.0 if few or not serving["calibrate"] else _temperature(scores, labels)
-    decision = Decision("", 0.5, temperature, {})
+    decision = OperatingPoint("", 0.5, temperature, {})
     calibrated = decision.calibrated(scores)
     rule, threshold = _threshold(calibrated, labels, serving["threshold"], few)
     return dataclasses.replace(

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxray.components import batches, trainer, tuning
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
-from tfxray.components.spaces import Space
-from tfxray.components.tuning import Plan
+from tfxray.components.trainer import examples, training
+from tfxray.components.tuner import search
+from tfxray.components.tuner.search import Plan
+from tfxray.components.tuner.spaces import Space
 from tfxray.pipeline import config_file, pipeline
 
 WIDTH = 8
@@ -39,12 +40,12 @@ def splits(tmp_path_factory):
         contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
         contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
     }
-    read = [batches.Examples([str(folder / f"{s}.gz")], spec, 32) for s in ("train", "eval")]
-    return trainer.Splits(*read)
+    read = [examples.Examples([str(folder / f"{s}.gz")], spec, 32) for s in ("train", "eval")]
+    return training.Splits(*read)
 
 
 @pytest.fixture
-def search(splits, tmp_path):
+def searched(splits, tmp_path):
     config = config_file.validated({"name": "a", "classes": ["A", "B"]}, "test")
     base = pipeline.trainer_settings(config, None)
     base["train"] = base["train"] | {"epochs": 2}
@@ -59,26 +60,28 @@ def search(splits, tmp_path):
 
     def call(spaces, trials=3, method="random", monitor="auc", splits=splits):
         told = []
-        bench = tuning.Bench(resolve, splits, told.append)
-        return tuning.search(spaces, Plan(trials, method, monitor, 0), bench, tmp_path), told
+        bench = search.Bench(resolve, splits, told.append)
+        return search.search_settings(
+            spaces, Plan(trials, method, monitor, 0), bench, tmp_path
+        ), told
 
     return call
 
 
-def test_a_config_outside_of_its_ranges_is_tried_as_it_stands(search):
-    found, told = search([RATE, HIDDEN], monitor="cross_entropy")
+def test_a_config_outside_of_its_ranges_is_tried_as_it_stands(searched):
+    found, told = searched([RATE, HIDDEN], monitor="cross_entropy")
     assert found == told
     assert [trial.number for trial in found] == [0, 1, 2]
     assert found[0].settings == {RATE.key: 1e-3, HIDDEN.key: []}
     assert found[1].settings == {RATE.key: 1e-3, HIDDEN.key: [4]}
-    best = tuning.best(found, "cross_entropy")
+    best = search.rank_trials(found, "cross_entropy")
     assert best[0].figure == min(trial.figure for trial in found)
-    assert search([RATE, HIDDEN], monitor="cross_entropy") == (found, [])
+    assert searched([RATE, HIDDEN], monitor="cross_entropy") == (found, [])
 
 
 @pytest.mark.parametrize("method", ["random", "bayesian"])
-def test_a_search_that_is_stopped_goes_on(search, monkeypatch, method):
-    fit, calls = trainer.Training.fit, []
+def test_a_search_that_is_stopped_goes_on(searched, monkeypatch, method):
+    fit, calls = training.Training.fit, []
 
     def stopped(*arguments):
         calls.append(1)
@@ -86,10 +89,10 @@ def test_a_search_that_is_stopped_goes_on(search, monkeypatch, method):
             raise MemoryError("no memory")
         return fit(*arguments)
 
-    monkeypatch.setattr(trainer.Training, "fit", stopped)
+    monkeypatch.setattr(training.Training, "fit", stopped)
     with pytest.raises(Exception, match="MemoryError: no memory"):
-        search([RATE], 4, method)
-    found, told = search([RATE], 4, method)
+        searched([RATE], 4, method)
+    found, told = searched([RATE], 4, method)
     assert [trial.number for trial in found] == [0, 1, 2, 3]
     assert [trial.number for trial in told] == [2, 3]
     assert len(calls) == 5
@@ -97,16 +100,16 @@ def test_a_search_that_is_stopped_goes_on(search, monkeypatch, method):
     assert all(RATE.least <= trial.settings[RATE.key] <= RATE.most for trial in found)
 
 
-def test_settings_that_lead_nowhere_are_a_trial_that_failed(search):
+def test_settings_that_lead_nowhere_are_a_trial_that_failed(searched):
     rates = Space(RATE.key, 1e-3, ("0.001", "0.095"))
-    found, _ = search([rates], 4)  # of which there are but two
+    found, _ = searched([rates], 4)  # of which there are but two
     assert [trial.reason for trial in found] == [None, "too fast"]
-    assert tuning.best(found, "auc") == found[:1]
+    assert search.rank_trials(found, "auc") == found[:1]
 
 
-def test_a_validation_split_that_cannot_judge_is_refused(search, splits):
+def test_a_validation_split_that_cannot_judge_is_refused(searched, splits):
     class OneClass:
         targets = np.zeros(3, np.int64)
 
     with pytest.raises(UserError, match="one class alone"):
-        search([RATE], splits=dataclasses.replace(splits, validation=OneClass()))
+        searched([RATE], splits=dataclasses.replace(splits, validation=OneClass()))

@@ -9,6 +9,7 @@ import ctypes
 import logging
 import multiprocessing
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -16,9 +17,9 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from tfxray.components.cluster import Cluster, wait_for
 from tfxray.components.common import progress
 from tfxray.components.common.errors import UserError
+from tfxray.components.trainer.distributed.tf_config import Cluster, wait_for
 
 Plan = Mapping[str, Any]
 
@@ -28,10 +29,13 @@ _LAST_WORDS = 2  # seconds in which what a host told last reaches the others
 log = logging.getLogger(__name__)
 
 
-def train(cluster: Cluster, plan: Plan | None, wait: float) -> None:
+def train_together(work: str, cluster: Cluster, plan: Plan | None, wait: float) -> None:
     """Trains with the other hosts, and returns when all are done.
 
     Args:
+        work: The function that trains, as `module:function`; it takes the plan and a strategy over
+            all hosts. By its name, since to import it takes TensorFlow, and memory, which this
+            process has no use for.
         cluster: The hosts.
         plan: What is trained, as JSON can have it; the chief's alone: the others get it from there.
         wait: Seconds to wait for the others.
@@ -42,7 +46,7 @@ def train(cluster: Cluster, plan: Plan | None, wait: float) -> None:
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_member, args=(plan, theirs))
+    process = context.Process(target=_member, args=(work, plan, theirs))
     process.start()
     theirs.close()
     try:
@@ -91,7 +95,7 @@ class _Tell(logging.Handler):
         self._tell.send(("progress", record.getMessage()))
 
 
-def _member(plan: Plan | None, tell: Connection) -> None:
+def _member(work: str, plan: Plan | None, tell: Connection) -> None:
     """The process of a host: joins the cluster, trains, and ends."""
     # Ends with its parent, whatever becomes of that; threads cannot see to it, since TensorFlow
     # keeps Python's lock while it waits for other hosts.
@@ -101,13 +105,13 @@ def _member(plan: Plan | None, tell: Connection) -> None:
         # Not in the process that waits for this one.
         import tensorflow as tf
 
-        from tfxray.components import in_step, trainer
+        from tfxray.components.trainer.distributed import in_step
 
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        plan = in_step.agreed(strategy, plan)
+        plan = in_step.share_plan(strategy, plan)
         progress.log.addHandler(_Tell(tell))
         progress.log.info("training on %d replicas", strategy.num_replicas_in_sync)
-        trainer.fit_with_others(plan, strategy)
+        pkgutil.resolve_name(work)(plan, strategy)
         in_step.require_same(strategy, 0)  # all have done their part, the chief its writing
         tell.send(("done", ""))
         time.sleep(_LAST_WORDS)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tfxray.components import cluster
 from tfxray.components.common.errors import UserError
+from tfxray.components.trainer.distributed import tf_config
 
 HOSTS = ["a:2222", "b.svc:2222"]
 
@@ -15,15 +15,15 @@ def _config(jobs, kind="worker", index=0):
 
 
 def test_the_chief_is_the_first_worker_or_a_task_of_its_own():
-    first = cluster.find(_config({"worker": HOSTS}))
-    assert first == cluster.Cluster(("a:2222", "b.svc:2222"), 0)
+    first = tf_config.read_cluster(_config({"worker": HOSTS}))
+    assert first == tf_config.Cluster(("a:2222", "b.svc:2222"), 0)
     assert first.chief
     assert first.several
-    assert not cluster.find(_config({"worker": HOSTS}, index=1)).chief
+    assert not tf_config.read_cluster(_config({"worker": HOSTS}, index=1)).chief
     jobs = {"worker": HOSTS, "chief": ["c:1"]}
-    assert cluster.find(_config(jobs, "chief")) == cluster.Cluster(("c:1", *HOSTS), 0)
-    assert cluster.find(_config(jobs)).place == 1
-    assert not cluster.find(_config({"chief": ["c:1"]}, "chief")).several
+    assert tf_config.read_cluster(_config(jobs, "chief")) == tf_config.Cluster(("c:1", *HOSTS), 0)
+    assert tf_config.read_cluster(_config(jobs)).place == 1
+    assert not tf_config.read_cluster(_config({"chief": ["c:1"]}, "chief")).several
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_chief_is_the_first_worker_or_a_task_of_its_own():
 )
 def test_what_is_wrong_with_it_is_said(environment, said):
     with pytest.raises(UserError) as refused:
-        cluster.find(environment)
+        tf_config.read_cluster(environment)
     assert said in str(refused.value)
     assert "TF_CONFIG" in str(refused.value)
 
@@ -55,4 +55,4 @@ def test_what_is_wrong_with_it_is_said(environment, said):
 def test_the_pipeline_runs_on_no_host_but_the_chief(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", _config({"worker": HOSTS}, index=1)["TF_CONFIG"])
     with pytest.raises(UserError, match=r"start: python -m tfxray\.pipeline\.worker"):
-        cluster.as_chief()
+        tf_config.as_chief()

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfxray.components.common.errors import UserError
 
 
-def prepare(replicas: int, batch: int) -> None:
+def prepare_devices(replicas: int, batch: int) -> None:
     """Splits the CPU, to try several replicas without GPUs; before TensorFlow computes anything.
 
     Args:
@@ -27,7 +27,7 @@ def prepare(replicas: int, batch: int) -> None:
         tf.config.set_logical_device_configuration(cpu, parts)
 
 
-def strategy(distribution: str) -> tf.distribute.Strategy:
+def make_strategy(distribution: str) -> tf.distribute.Strategy:
     """Where a training is computed, on this host.
 
     Args:

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxray.components import batches
 from tfxray.components.common import contract
 from tfxray.components.networks.distortions import Distortions
+from tfxray.components.trainer import examples
 
 SIZE = 8
 
@@ -41,7 +41,7 @@ def images(tmp_path):
         contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
         contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
     }
-    return batches.Examples([str(tmp_path / "*.gz")], spec, SIZE)
+    return examples.Examples([str(tmp_path / "*.gz")], spec, SIZE)
 
 
 def steps(examples, order, first, count):
@@ -53,7 +53,7 @@ def levels(found):
 
 
 def test_each_pass_holds_every_example_once_in_an_order_of_its_own(images):
-    order = batches.Order(batch=6, seed=1, weights=[1, 1])
+    order = examples.Order(batch=6, seed=1, weights=[1, 1])
     assert images.steps(6) == 4
     found = steps(images, order, 0, 8)
     assert [len(inputs) for inputs, *_ in found] == [6, 6, 6, 2] * 2
@@ -62,7 +62,7 @@ def test_each_pass_holds_every_example_once_in_an_order_of_its_own(images):
     first, second = levels(found[:4]), levels(found[4:])
     assert sorted(first) == sorted(second) == list(range(20))
     assert first != second
-    other = levels(steps(images, batches.Order(batch=6, seed=2, weights=[1, 1]), 0, 4))
+    other = levels(steps(images, examples.Order(batch=6, seed=2, weights=[1, 1]), 0, 4))
     assert other != first
 
 
@@ -84,8 +84,8 @@ def test_examples_that_come_sorted_by_class_leave_mixed(tmp_path):
         contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
         contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
     }
-    sorted_ones = batches.Examples([str(tmp_path / "*.gz")], spec, 2)
-    order = batches.Order(batch=100, seed=1, weights=[1, 1])
+    sorted_ones = examples.Examples([str(tmp_path / "*.gz")], spec, 2)
+    order = examples.Order(batch=100, seed=1, weights=[1, 1])
     shares = [goals.mean() for _, goals, _ in steps(sorted_ones, order, 0, 20)]
     assert min(shares) > 0.3
     assert max(shares) < 0.7
@@ -94,7 +94,7 @@ def test_examples_that_come_sorted_by_class_leave_mixed(tmp_path):
 @pytest.mark.parametrize("first", [1, 3, 4, 6, 9])
 def test_training_may_begin_at_any_step(images, first):
     how = Distortions(rotation=20, width_shift=0.3, noise=4, brightness=0.2)
-    order = batches.Order(batch=6, seed=3, weights=[1, 2], distortions=how)
+    order = examples.Order(batch=6, seed=3, weights=[1, 2], distortions=how)
     whole, rest = steps(images, order, 0, 12), steps(images, order, first, 12 - first)
     for one, other in zip(whole[first:], rest, strict=True):
         for a, b in zip(one, other, strict=True):
@@ -102,9 +102,9 @@ def test_training_may_begin_at_any_step(images, first):
 
 
 def test_weights_sum_to_the_mean_over_the_batch(images):
-    weights = batches.class_weights(images.targets, 2, True)
+    weights = examples.class_weights(images.targets, 2, True)
     assert weights == pytest.approx([20 / (2 * 15), 20 / (2 * 5)])
-    order = batches.Order(batch=6, seed=1, weights=weights)
+    order = examples.Order(batch=6, seed=1, weights=weights)
     for inputs, goals, given in steps(images, order, 0, 4):
         positive = goals[:, 0] == 1
         assert np.allclose(given[:, 0] * len(inputs), np.where(positive, *weights[::-1]))
@@ -130,23 +130,23 @@ def test_of_a_plain_and_its_distorted_embeddings_one_is_drawn(tmp_path):
         contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
         contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
     }
-    examples = batches.Examples([str(tmp_path / "*.gz")], spec, SIZE)
-    plain = np.concatenate([x for x, _ in examples.plain(8).as_numpy_iterator()])
+    embeddings = examples.Examples([str(tmp_path / "*.gz")], spec, SIZE)
+    plain = np.concatenate([x for x, _ in embeddings.plain(8).as_numpy_iterator()])
     assert np.array_equal(plain, [[i, 0] for i in range(30)])
-    order = batches.Order(batch=8, seed=1, weights=[1, 1])
-    drawn = np.concatenate([x for x, *_ in steps(examples, order, 0, 12)])
+    order = examples.Order(batch=8, seed=1, weights=[1, 1])
+    drawn = np.concatenate([x for x, *_ in steps(embeddings, order, 0, 12)])
     assert set(drawn[:, 1]) == {0, 1, 2}
     assert sorted(drawn[:30, 0]) == list(range(30))
 
 
 def test_the_shares_of_all_hosts_make_the_batches_of_one(images):
-    order = batches.Order(
+    order = examples.Order(
         batch=6, seed=1, weights=[1, 3], distortions=Distortions(rotation=20, noise=5)
     )
     whole = steps(images, order, 2, 3)
     # Two hosts of two replicas each; the last batch of a pass has two images for the four.
     hosts = [
-        list(images.passes(order, 2, batches.Share(first, 2, 4)).take(6).as_numpy_iterator())
+        list(images.passes(order, 2, examples.Share(first, 2, 4)).take(6).as_numpy_iterator())
         for first in (0, 2)
     ]
     for step, batch in enumerate(whole):
@@ -156,7 +156,7 @@ def test_the_shares_of_all_hosts_make_the_batches_of_one(images):
                    for *part, weights in parts]  # fmt: skip
         for number, values in enumerate(batch):
             assert np.allclose(np.concatenate([part[number] for part in counted]), values)
-    plain = [list(images.plain(6, share=batches.Share(host, 1, 2))) for host in (0, 1)]
+    plain = [list(images.plain(6, share=examples.Share(host, 1, 2))) for host in (0, 1)]
     levels = [int(level) for pair in zip(*plain, strict=True)
               for inputs, _ in pair for level in inputs[:, 0, 0, 0]]  # fmt: skip
     assert levels == list(range(20))

@@ -1,5 +1,6 @@
 """What MultiWorkerMirroredStrategy needs beside Keras's fit: hosts that compute in step."""
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping
@@ -9,12 +10,34 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxray.components.batches import Share
-
 Plan = Mapping[str, Any]
 
 
-def agreed(strategy: tf.distribute.Strategy, plan: Plan | None) -> Plan:
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What one host of several reads: of each batch, the parts of its replicas.
+
+    Attributes:
+        first: Its first replica.
+        replicas: So many of its own.
+        of: On all hosts.
+    """
+
+    first: int = 0
+    replicas: int = 1
+    of: int = 1
+
+    def parts(self, *values: tf.Tensor) -> tf.data.Dataset:
+        """The same for each of its replicas, with the replica's number as the last value."""
+        numbers = tf.data.Dataset.range(self.first, self.first + self.replicas)
+        return numbers.map(lambda number: (*values, number))
+
+    def bounds(self, number: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where a replica's part of so many examples begins and ends; it may be empty."""
+        return count * number // self.of, count * (number + 1) // self.of
+
+
+def share_plan(strategy: tf.distribute.Strategy, plan: Plan | None) -> Plan:
     """Has all hosts know the chief's plan.
 
     Args:
@@ -38,7 +61,7 @@ def require_same(strategy: tf.distribute.Strategy, value: int) -> None:
     Raises:
         RuntimeError: They do not.
     """
-    if not several(strategy):
+    if not has_several_hosts(strategy):
         return
     values = _gathered(strategy, np.array([value], np.float32))
     if len(set(values.tolist())) > 1:
@@ -65,21 +88,21 @@ def _hosts(strategy: tf.distribute.Strategy) -> int:
     return sum(spec.num_tasks(job) for job in spec.jobs)
 
 
-def several(strategy: tf.distribute.Strategy) -> bool:
+def has_several_hosts(strategy: tf.distribute.Strategy) -> bool:
     """Whether this is a training on several hosts."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def writes(strategy: tf.distribute.Strategy) -> bool:
+def is_writer(strategy: tf.distribute.Strategy) -> bool:
     """Whether this host is the one that writes: the chief of several, or the only one."""
-    if not several(strategy):
+    if not has_several_hosts(strategy):
         return True
     resolver = strategy.cluster_resolver
     first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
     return bool(resolver.task_type == first and resolver.task_id == 0)
 
 
-def spread(
+def spread_batches(
     strategy: tf.distribute.Strategy, share: Callable[[Share], tf.data.Dataset]
 ) -> tf.data.Dataset:
     """Batches as a strategy takes them: of several hosts, each reads its own share.
@@ -88,7 +111,7 @@ def spread(
         strategy: Where a training is computed.
         share: Gives the batches of a share.
     """
-    if not several(strategy):
+    if not has_several_hosts(strategy):
         return share(Share())
 
     def of_host(context: tf.distribute.InputContext) -> tf.data.Dataset:

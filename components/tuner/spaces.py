@@ -34,14 +34,14 @@ class Space:
     def start(self) -> Any:
         """What a search tries first, as it draws it: the config's value, if it is in the space."""
         if self.choices:
-            return text(self.own) if self.holds_own else self.choices[0]
+            return as_json(self.own) if self.holds_own else self.choices[0]
         return self.own if self.holds_own else self.least
 
     @property
     def holds_own(self) -> bool:
         """Whether the config's value is one of the space."""
         if self.choices:
-            return text(self.own) in self.choices
+            return as_json(self.own) in self.choices
         return self.own is not None and self.least <= self.own <= self.most
 
     def value(self, drawn: Any) -> Any:
@@ -53,6 +53,6 @@ class Space:
         return min(max(float(f"{drawn:.4g}"), self.least), self.most)
 
 
-def text(value: Any) -> str:
+def as_json(value: Any) -> str:
     """A value as a choice."""
     return json.dumps(value, sort_keys=True)
