@@ -165,7 +165,7 @@ def write_page(summary: Summary, config: Config, uris: Mapping[str, str], folder
         uris: See `conclude`.
         folder: Where to.
     """
-    from tfxray.components import review
+    from tfxray.components.review.page import write_page
 
     summary.review = os.path.join(folder, REVIEW)
-    review.write(summary.review, dataclasses.asdict(summary), config.to_yaml(), uris)
+    write_page(summary.review, dataclasses.asdict(summary), config.to_yaml(), uris)

@@ -14,7 +14,7 @@ from tfxray.components.common import artifacts, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job, labelling, record_check, tfrecords
 from tfxray.components.predict import batch_job, pushed_model
-from tfxray.components.review import write as write_review
+from tfxray.components.review.page import write_page
 from tfxray.pipeline import data, history, launch, pipeline
 from tfxray.pipeline.config_file import load
 
@@ -103,7 +103,7 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
         "site_transfer.json", "train", "validation",
     ]  # fmt: skip
     summary = {"run_id": "one", "status": "pushed", "threshold": 0.6, "pushed_model": model}
-    write_review(f"{elsewhere}/review.html", summary, config.to_yaml(), uris)
+    write_page(f"{elsewhere}/review.html", summary, config.to_yaml(), uris)
     with fileio.open(f"{elsewhere}/review.html") as page:
         assert "data:image/jpeg" in page.read()
     # TensorFlow's own scratch is code that it generates while it traces; it removes it at its end.

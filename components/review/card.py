@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from tfxray.components.common import contract
 from tfxray.components.evaluator.results import OVERALL
-from tfxray.components.review.data import Category, Number
+from tfxray.components.review.data_profile import Category, Number
 from tfxray.components.review.evidence import Evidence
-from tfxray.components.review.figures import Row
+from tfxray.components.review.slice_figures import Row
 
 _PACKAGES = (
     "tfxray", "tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis",

@@ -31,7 +31,7 @@ class Curve:
     high: np.ndarray
 
 
-def roc_and_pr(
+def compute_roc_and_pr(
     labels: np.ndarray, scores: np.ndarray, patients: np.ndarray
 ) -> tuple[Curve, Curve] | None:
     """Both curves, with 95 % bands from a bootstrap of patients.
@@ -150,7 +150,7 @@ class Bin:
     images: int
 
 
-def reliability(
+def bin_scores(
     labels: np.ndarray, scores: np.ndarray, patients: np.ndarray, bins: int = 10
 ) -> list[Bin]:
     """What became of the images of like scores: the bins of `calibration.expected_error`.

@@ -67,7 +67,7 @@ class Evidence:
         return int(self.config.get("evaluate", {}).get("min_patients", MIN_PATIENTS))
 
 
-def read(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Evidence:
+def read_evidence(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Evidence:
     """Reads what is there.
 
     Args:

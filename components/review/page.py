@@ -12,8 +12,16 @@ from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.review import card, data, evidence, figures, plots, threshold, verdict
-from tfxray.components.review import cases as case_lists
+from tfxray.components.review import (
+    card,
+    data_profile,
+    error_lists,
+    evidence,
+    plots,
+    slice_figures,
+    threshold,
+    verdict,
+)
 from tfxray.components.review.evidence import Evidence
 
 # The columns of the table of splits: Trainer's figure, and its heading.
@@ -37,7 +45,9 @@ _PLAIN: dict[str, Any] = {
 }  # fmt: skip
 
 
-def write(path: StrPath, summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> None:
+def write_page(
+    path: StrPath, summary: Mapping[str, Any], config: str, uris: Mapping[str, str]
+) -> None:
     """Writes the page, and beside it and beside the pushed model its card, `MODEL_CARD.md`.
 
     Args:
@@ -47,7 +57,7 @@ def write(path: StrPath, summary: Mapping[str, Any], config: str, uris: Mapping[
         uris: Folders of the run's artifacts, as `StatisticsGen.statistics`; parts whose artifact
             is missing are left out.
     """
-    found = evidence.read(summary, config, uris)
+    found = evidence.read_evidence(summary, config, uris)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,  # names of files, sites and classes are text, never markup
@@ -57,7 +67,7 @@ def write(path: StrPath, summary: Mapping[str, Any], config: str, uris: Mapping[
     )
     environment.filters["fixed"] = fixed
     environment.filters["cell"] = lambda text: " ".join(text.replace("|", "/").split())
-    categories = data.categories(found)
+    categories = data_profile.categories(found)
     known = {
         "summary": {**_PLAIN, **summary},
         "evidence": found,
@@ -89,22 +99,22 @@ def fixed(value: float, digits: int = 3) -> str:
     return str(rounded if rounded else abs(rounded))  # no minus before a zero
 
 
-def _judged(found: Evidence, categories: list[data.Category]) -> dict[str, Any]:
+def _judged(found: Evidence, categories: list[data_profile.Category]) -> dict[str, Any]:
     """What the test split told."""
-    rows = figures.rows(found)
-    gate = verdict.rules(found)
-    cases, no_heat = case_lists.cases(found)
+    rows = slice_figures.make_rows(found)
+    gate = verdict.list_rules(found)
+    cases, no_heat = error_lists.list_errors(found)
     return {
         "rows": rows,
-        "columns": figures.COLUMNS,
+        "columns": slice_figures.COLUMNS,
         "gate": gate,
         "baseline": found.gate.get("baseline"),
-        "answers": verdict.answers(found, rows, gate, heat=not no_heat),
-        "widening": figures.widening(found),
-        "agree": figures.agree(found),
-        "curves": plots.roc_and_pr(found),
-        "forest": plots.forest(rows, found.summary["threshold"]),
-        "reliability": plots.reliability(found),
+        "answers": verdict.answer_questions(found, rows, gate, heat=not no_heat),
+        "widening": slice_figures.widening(found),
+        "agree": slice_figures.agree(found),
+        "curves": plots.plot_roc_and_pr(found),
+        "forest": plots.plot_forest(rows, found.summary["threshold"]),
+        "reliability": plots.plot_reliability(found),
         "slider": threshold.payload(found, rows),
         "confusion": threshold.confusion(found),
         "cases": cases,
@@ -115,26 +125,26 @@ def _judged(found: Evidence, categories: list[data.Category]) -> dict[str, Any]:
     }
 
 
-def _data(found: Evidence, categories: list[data.Category]) -> dict[str, Any]:
+def _data(found: Evidence, categories: list[data_profile.Category]) -> dict[str, Any]:
     """What the data looks like, and what DataGate thought of it."""
-    numbers = data.numbers(found)
+    numbers = data_profile.numbers(found)
     return {
         "counts": found.counts,
-        "balance": plots.balance(found.counts, found.classes) if found.counts else None,
+        "balance": plots.plot_balance(found.counts, found.classes) if found.counts else None,
         "numbers": numbers,
         "categories": categories,
         "population": card.population(categories, numbers),
-        "drifts": data.drifts(found),
+        "drifts": data_profile.drifts(found),
         "checked": "ExampleValidator.anomalies" in found.uris,
         "inferred": "SchemaGen.schema" in found.uris,
-        "differences": data.differences(found.uris),
+        "differences": data_profile.differences(found.uris),
     }
 
 
 def _training(found: Evidence) -> dict[str, Any]:
     """How the model came about."""
     wanted = {"auc": "AUC", "cross_entropy": "cross entropy"}
-    drawn = [plots.training(found.history, key, name) for key, name in wanted.items()]
+    drawn = [plots.plot_training(found.history, key, name) for key, name in wanted.items()]
     trained = bool(found.history)
     return {
         "history": [plot for plot in drawn if plot],

@@ -14,7 +14,7 @@ from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.evaluator.results import OVERALL, Figure
 from tfxray.components.review import curves
 from tfxray.components.review.evidence import Evidence
-from tfxray.components.review.figures import Row
+from tfxray.components.review.slice_figures import Row
 from tfxray.components.validation.statistics import SplitCounts
 
 # Okabe and Ito's palette: told apart by the colour-blind too.
@@ -67,13 +67,13 @@ def _band(low: np.ndarray, high: np.ndarray) -> list[go.Scatter]:
     ]  # fmt: skip
 
 
-def roc_and_pr(evidence: Evidence) -> tuple[Plot, Plot] | None:
+def plot_roc_and_pr(evidence: Evidence) -> tuple[Plot, Plot] | None:
     """ROC and precision-recall curves with the operating point marked."""
     table = evidence.scores
     if table is None:
         return None
     label, score = table[contract.LABEL].to_numpy() == 1, table[contract.SCORE].to_numpy(float)
-    found = curves.roc_and_pr(label, score, table[contract.PATIENT].to_numpy())
+    found = curves.compute_roc_and_pr(label, score, table[contract.PATIENT].to_numpy())
     if found is None:
         return None
     said = score >= evidence.threshold
@@ -117,7 +117,7 @@ def _curve(curve: curves.Curve, point: tuple[float, float | None], x: str, y: st
     return figure
 
 
-def forest(rows: Sequence[Row], limit: float) -> Plot | None:
+def plot_forest(rows: Sequence[Row], limit: float) -> Plot | None:
     """AUC of every slice that has one, with its interval.
 
     Args:
@@ -173,13 +173,13 @@ def _held(row: Row) -> str:
     return f"{row.images} images{patients}, {row.positives} positive"
 
 
-def reliability(evidence: Evidence) -> tuple[Plot, Plot] | None:
+def plot_reliability(evidence: Evidence) -> tuple[Plot, Plot] | None:
     """How often images of like scores are positive; and how many there are of each score."""
     table = evidence.scores
     if table is None:
         return None
     score = table[contract.SCORE].to_numpy(float)
-    bins = curves.reliability(
+    bins = curves.bin_scores(
         table[contract.LABEL].to_numpy(), score, table[contract.PATIENT].to_numpy()
     )
     above = [b.positives.high - b.positives.value for b in bins]
@@ -225,7 +225,7 @@ def _histogram(evidence: Evidence, table: pd.DataFrame) -> Plot:
     return _plot(figure, text, 360)
 
 
-def balance(counts: Mapping[str, SplitCounts], classes: tuple[str, str]) -> Plot:
+def plot_balance(counts: Mapping[str, SplitCounts], classes: tuple[str, str]) -> Plot:
     """How many images of each class the splits hold."""
     splits = [split for split in contract.SPLITS if split in counts]
     figure = go.Figure()
@@ -245,7 +245,7 @@ def balance(counts: Mapping[str, SplitCounts], classes: tuple[str, str]) -> Plot
     return _plot(figure, f"Images that are {classes[1]}, by split. {told}.", 120 + 45 * len(splits))
 
 
-def training(history: Mapping[str, list[float]], key: str, name: str) -> Plot | None:
+def plot_training(history: Mapping[str, list[float]], key: str, name: str) -> Plot | None:
     """A figure over the epochs, of training and validation.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfxray.components.common import contract
 from tfxray.components.review.evidence import Evidence
-from tfxray.components.review.figures import Row
+from tfxray.components.review.slice_figures import Row
 
 _DIGITS = 5
 # Steps of half a hundredth; finer ones where calibrated scores crowd.

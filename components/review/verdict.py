@@ -8,7 +8,7 @@ from tfxray.components.common import contract
 from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.evaluator.results import OVERALL, Figure
 from tfxray.components.review.evidence import Evidence
-from tfxray.components.review.figures import Row
+from tfxray.components.review.slice_figures import Row
 from tfxray.components.review.threshold import confusion
 
 RULES = {
@@ -45,7 +45,7 @@ class Rule:
     text: str
 
 
-def rules(evidence: Evidence) -> list[Rule]:
+def list_rules(evidence: Evidence) -> list[Rule]:
     """The gate's rules; where Evaluator left none, the AUC's as TFMA decided it.
 
     Args:
@@ -92,7 +92,7 @@ class Answer:
     anchor: str
 
 
-def answers(
+def answer_questions(
     evidence: Evidence, slices: Sequence[Row], gate: Sequence[Rule], heat: bool
 ) -> list[Answer]:
     """The questions that the run can answer.

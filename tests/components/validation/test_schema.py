@@ -6,9 +6,9 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_data_validation.statistics import stats_impl
 
-from tfxray.components import review
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
+from tfxray.components.review.page import write_page
 from tfxray.components.validation import schema
 from tfxray.pipeline.config import DRIFT
 
@@ -140,7 +140,7 @@ def test_the_page_shows_the_differences_and_names_stay_text(curated, tmp_path):
         uris[f"{node}.schema"] = str(tmp_path / node)
         tfdv.write_schema_text(content, str(_made(tmp_path / node) / "schema.pbtxt"))
     summary = {"status": "data_rejected", "run_id": "1", "threshold": 0.9, "seconds": {}}
-    review.write(tmp_path / "page.html", {**summary, "examples": {}}, "", uris)
+    write_page(tmp_path / "page.html", {**summary, "examples": {}}, "", uris)
     page = (tmp_path / "page.html").read_text()
     assert hostile not in page
     assert "also &lt;script&gt;alert(1)&lt;/script&gt;" in page

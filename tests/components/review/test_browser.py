@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests import pages
-from tfxray.components import review
 from tfxray.components.common import contract
-from tfxray.components.review import evidence, figures
+from tfxray.components.review import evidence, slice_figures
+from tfxray.components.review.page import write_page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -26,7 +26,7 @@ def uris(tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(uris, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "review.html"
-    review.write(path, pages.run_summary(), pages.config(), uris)
+    write_page(path, pages.run_summary(), pages.config(), uris)
     return path
 
 
@@ -81,8 +81,8 @@ def test_nothing_is_wider_than_the_screen(page):
 
 
 def test_the_slider_begins_at_the_operating_point(page, uris):
-    known = evidence.read(pages.run_summary(), pages.config(), uris)
-    expected = {row.name: row.figures for row in figures.rows(known)}
+    known = evidence.read_evidence(pages.run_summary(), pages.config(), uris)
+    expected = {row.name: row.figures for row in slice_figures.make_rows(known)}
     shown, table = cells(page, "moved"), cells(page, "by-slice")
     assert shown.keys() == expected.keys() == table.keys()
     for name, metrics in shown.items():

@@ -57,7 +57,7 @@ class Row:
         return " & ".join(part.split(": ", 1)[0] for part in self.name.split(" & "))
 
 
-def rows(evidence: Evidence) -> list[Row]:
+def make_rows(evidence: Evidence) -> list[Row]:
     """Every slice, the whole test split first.
 
     Args:

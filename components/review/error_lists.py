@@ -4,13 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 
 from tfxray.components.common import contract
-from tfxray.components.evaluator import heldout_scores
-from tfxray.components.evaluator import pictures as drawn
+from tfxray.components.evaluator import heldout_scores, pictures
 from tfxray.components.review.evidence import Evidence
 
 
 @dataclasses.dataclass(frozen=True)
-class Case:
+class ListedImage:
     """One held-out image.
 
     Attributes:
@@ -38,7 +37,7 @@ class Case:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cases:
+class ErrorList:
     """Images of one kind.
 
     Attributes:
@@ -51,10 +50,10 @@ class Cases:
     title: str
     note: str
     total: int
-    shown: list[Case]
+    shown: list[ListedImage]
 
 
-def cases(evidence: Evidence) -> tuple[list[Cases], str]:
+def list_errors(evidence: Evidence) -> tuple[list[ErrorList], str]:
     """Finds them, with their pictures.
 
     Args:
@@ -65,23 +64,23 @@ def cases(evidence: Evidence) -> tuple[list[Cases], str]:
     """
     if evidence.scores is None:
         return [], "The page was given no scores of single images."
-    xrays, heat, reason = drawn.read_pictures(evidence.uris["Evaluator.evaluation"])
+    xrays, heat, reason = pictures.read_pictures(evidence.uris["Evaluator.evaluation"])
     found = []
-    for kind, (total, rows) in drawn.pick_images(evidence.scores, evidence.threshold).items():
+    for kind, (total, rows) in pictures.pick_images(evidence.scores, evidence.threshold).items():
         shown = [_case(evidence, row, xrays, heat) for row in rows.to_dict("records")]
-        found.append(Cases(*_words(kind, *evidence.classes), total, shown))
+        found.append(ErrorList(*_words(kind, *evidence.classes), total, shown))
     return found, reason
 
 
 def _words(kind: str, negative: str, positive: str) -> tuple[str, str]:
     """Title and note of a kind."""
     return {
-        drawn.MISSED: (f"Missed: {positive} taken for {negative}", "Lowest score first."),
-        drawn.ALARMS: (f"False alarms: {negative} taken for {positive}", "Highest score first."),
-        drawn.DOUBTFUL: (
+        pictures.MISSED: (f"Missed: {positive} taken for {negative}", "Lowest score first."),
+        pictures.ALARMS: (f"False alarms: {negative} taken for {positive}", "Highest score first."),
+        pictures.DOUBTFUL: (
             "Most doubtful", "Nearest to the operating point first, right or wrong."
         ),
-        drawn.AGAINST: (
+        pictures.AGAINST: (
             "Labels the model disagrees with most",
             "Score furthest from the label first, and beyond 0.5. Where the model is otherwise "
             "good, look at the label before the model.",
@@ -94,10 +93,10 @@ def _case(
     row: Mapping[str, object],
     xrays: Mapping[str, str],
     heat: Mapping[str, str],
-) -> Case:
+) -> ListedImage:
     digest, score = str(row[heldout_scores.DIGEST]), float(str(row[contract.SCORE]))
     label, said = row[contract.LABEL] == 1, score >= evidence.threshold
-    return Case(
+    return ListedImage(
         file=str(row[contract.FILENAME]),
         label=evidence.classes[label],
         said=evidence.classes[said],

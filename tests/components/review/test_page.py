@@ -12,14 +12,19 @@ from PIL import Image
 from sklearn import metrics
 
 from tests import pages
-from tfxray.components import review
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
-from tfxray.components.evaluator import heldout_scores
-from tfxray.components.evaluator import pictures as drawing
+from tfxray.components.evaluator import heldout_scores, pictures
 from tfxray.components.metrics import calibration
-from tfxray.components.review import cases, curves, evidence, figures, threshold, verdict
-from tfxray.components.review.page import fixed
+from tfxray.components.review import (
+    curves,
+    error_lists,
+    evidence,
+    slice_figures,
+    threshold,
+    verdict,
+)
+from tfxray.components.review.page import fixed, write_page
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,7 @@ def uris(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def known(uris):
-    return evidence.read(pages.run_summary(), pages.config(), uris)
+    return evidence.read_evidence(pages.run_summary(), pages.config(), uris)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,7 @@ def page(uris, tmp_path_factory):
 def written(folder, uris, config=None, **fields):
     path = folder / "review.html"
     text = pages.config() if config is None else config
-    review.write(path, pages.run_summary(**fields), text, uris)
+    write_page(path, pages.run_summary(**fields), text, uris)
     return path.read_text()
 
 
@@ -172,7 +177,7 @@ def test_a_run_that_left_nothing_has_a_page(tmp_path, status, heading):
 
 
 def test_figures_by_slice_are_those_of_its_images(known):
-    rows = {row.name: row for row in figures.rows(known)}
+    rows = {row.name: row for row in slice_figures.make_rows(known)}
     row = rows[f"{contract.SITE}: {pages.SITES[0]}"]
     part = known.scores[known.scores[contract.SITE] == pages.SITES[0]]
     true, said = part[contract.LABEL] == 1, part[contract.SCORE] >= pages.THRESHOLD
@@ -189,19 +194,19 @@ def test_figures_by_slice_are_those_of_its_images(known):
     assert row.figures["brier"].value == pytest.approx(
         metrics.brier_score_loss(true, part[contract.SCORE])
     )
-    for metric in set(figures.COLUMNS) - {"calibration_error"}:
+    for metric in set(slice_figures.COLUMNS) - {"calibration_error"}:
         figure = row.figures[metric]
         assert figure.low <= figure.value <= figure.high
     assert (row.images, row.patients) == (len(part), part[contract.PATIENT].nunique())
 
 
 def test_too_small_a_slice_has_no_figure(known, page):
-    rows = {row.name: row for row in figures.rows(known)}
+    rows = {row.name: row for row in slice_figures.make_rows(known)}
     assert set(rows[f"{contract.SITE}: tiny"].figures.values()) == {None}
     cells = re.search(
         rf"{contract.SITE}: tiny</th>(.*?)</tr>", page.split('id="by-slice"')[1], re.S
     )
-    assert cells[1].count("not enough") == len(figures.COLUMNS)
+    assert cells[1].count("not enough") == len(slice_figures.COLUMNS)
     assert "nan" not in Tags(page).text.lower().split()
 
 
@@ -209,14 +214,16 @@ def test_one_class_has_neither_area_nor_predictive_values(tmp_path):
     frame = pages.table()
     frame[contract.LABEL] = 1
     uris = pages.leave(tmp_path / "run", frame)
-    found = figures.rows(evidence.read(pages.run_summary(), pages.config(), uris))[0].figures
+    found = slice_figures.make_rows(
+        evidence.read_evidence(pages.run_summary(), pages.config(), uris)
+    )[0].figures
     left = {name for name, figure in found.items() if figure is None}
     assert left == {"auc", "prauc", "specificity", "precision", "npv"}
     assert "not enough" in written(tmp_path, uris)
 
 
 def test_the_slider_starts_at_the_figures_of_the_operating_point(known):
-    rows = figures.rows(known)
+    rows = slice_figures.make_rows(known)
     moved = threshold.payload(known, rows)
     assert moved["threshold"] in moved["steps"]
     assert moved["steps"] == sorted(moved["steps"])
@@ -238,7 +245,7 @@ def test_curves_lie_in_bands_that_know_whose_images_they_are():
     random = np.random.default_rng(0)
     label = random.integers(0, 2, 150)
     score = random.normal(label, 1.0)
-    roc, pr = curves.roc_and_pr(label, score, np.arange(150))
+    roc, pr = curves.compute_roc_and_pr(label, score, np.arange(150))
     assert metrics.auc(roc.x, roc.y) == pytest.approx(metrics.roc_auc_score(label, score))
     middle = np.interp(curves.GRID, roc.x, roc.y)[10:90]
     assert (roc.low[10:90] <= middle).all()
@@ -246,23 +253,23 @@ def test_curves_lie_in_bands_that_know_whose_images_they_are():
     assert pr.y[-1] == pytest.approx(label.mean())
     # Four copies of an image are no new evidence.
     again = [np.repeat(x, 4) for x in (label, score, np.arange(150))]
-    assert curves.roc_and_pr(*again)[0].low == pytest.approx(roc.low, abs=0.03)
-    alone = curves.roc_and_pr(again[0], again[1], np.arange(600))[0]
+    assert curves.compute_roc_and_pr(*again)[0].low == pytest.approx(roc.low, abs=0.03)
+    alone = curves.compute_roc_and_pr(again[0], again[1], np.arange(600))[0]
     assert (alone.high - alone.low).mean() < 0.7 * (roc.high - roc.low).mean()
-    assert curves.roc_and_pr(np.ones(9), np.arange(9), np.arange(9)) is None
+    assert curves.compute_roc_and_pr(np.ones(9), np.arange(9), np.arange(9)) is None
 
 
 def test_reliability_holds_the_calibration_error():
     random = np.random.default_rng(0)
     score = random.random(200)
     label = (random.random(200) < score**2).astype(int)
-    bins = curves.reliability(label, score, np.arange(200))
+    bins = curves.bin_scores(label, score, np.arange(200))
     error = sum(b.images * abs(b.score - b.positives.value) for b in bins) / 200
     assert error == pytest.approx(calibration.expected_error(label, score))
 
 
 def test_errors_are_listed_with_their_pictures(known):
-    lists, reason = cases.cases(known)
+    lists, reason = error_lists.list_errors(known)
     missed, alarms, doubtful, against = lists
     frame = known.scores
     wrong = (frame[contract.SCORE] >= pages.THRESHOLD) != (frame[contract.LABEL] == 1)
@@ -284,14 +291,14 @@ def own(tmp_path):
 
 def test_images_that_are_gone_are_said_to_be(tmp_path, own, known):
     evaluation = own["Evaluator.evaluation"]
-    drawing.draw_pictures(known.scores, pages.THRESHOLD, [], own["Trainer.model"], evaluation)
+    pictures.draw_pictures(known.scores, pages.THRESHOLD, [], own["Trainer.model"], evaluation)
     page = written(tmp_path, own)
     assert "no picture" in page
     assert "No heat maps: The images are missing." in page
 
 
 def test_a_run_without_pictures_has_a_page(tmp_path, own):
-    (Path(own["Evaluator.evaluation"]) / drawing.FILE).unlink()
+    (Path(own["Evaluator.evaluation"]) / pictures.FILE).unlink()
     assert "No heat maps: The pictures are missing." in written(tmp_path, own)
 
 
@@ -302,29 +309,31 @@ def test_heat_maps_lie_beside_their_image(own, monkeypatch):
 
     explainer = SimpleNamespace(size=16, heat=heat)
     drawn = SimpleNamespace(lay_heat=lambda pixels, heat: Image.fromarray(pixels).convert("RGB"))
-    monkeypatch.setattr(drawing.heat_maps, "load_explainer", lambda folder: explainer)
-    monkeypatch.setattr(drawing, "overlay", drawn)
+    monkeypatch.setattr(pictures.heat_maps, "load_explainer", lambda folder: explainer)
+    monkeypatch.setattr(pictures, "overlay", drawn)
     lists, reason = redrawn(own)
     assert reason == ""
     assert all(case.heat for item in lists for case in item.shown)
 
     monkeypatch.setattr(
-        drawing.heat_maps, "load_explainer", failing(UserError("an older tfxray's"))
+        pictures.heat_maps, "load_explainer", failing(UserError("an older tfxray's"))
     )
     assert "an older tfxray's" in redrawn(own)[1]
     # A verdict is not lost for a picture; what a library has to say may quote names.
-    monkeypatch.setattr(drawing.heat_maps, "load_explainer", failing(ValueError("Mr Smith")))
+    monkeypatch.setattr(pictures.heat_maps, "load_explainer", failing(ValueError("Mr Smith")))
     lists, reason = redrawn(own)
     assert reason == "The model gives no heat maps: ValueError"
     assert all(case.xray for item in lists for case in item.shown)
 
 
 def redrawn(uris):
-    found = evidence.read(pages.run_summary(), pages.config(), uris)
+    found = evidence.read_evidence(pages.run_summary(), pages.config(), uris)
     records = [str(p) for p in Path(uris["ExampleGen.examples"]).glob("Split-test/*.gz")]
     evaluation = uris["Evaluator.evaluation"]
-    drawing.draw_pictures(found.scores, pages.THRESHOLD, records, uris["Trainer.model"], evaluation)
-    return cases.cases(found)
+    pictures.draw_pictures(
+        found.scores, pages.THRESHOLD, records, uris["Trainer.model"], evaluation
+    )
+    return error_lists.list_errors(found)
 
 
 def failing(error):
@@ -335,10 +344,10 @@ def failing(error):
 
 
 def test_the_answers_are_drawn_from_the_run(known):
-    rows = figures.rows(known)
-    gate = verdict.rules(known)
+    rows = slice_figures.make_rows(known)
+    gate = verdict.list_rules(known)
     assert gate[0].passed is False
-    found = {a.question: a for a in verdict.answers(known, rows, gate, heat=False)}
+    found = {a.question: a for a in verdict.answer_questions(known, rows, gate, heat=False)}
     assert found["Is it good enough?"].short == "No"
     assert pages.SITES[1] not in found["Is it good enough?"].text
     assert "0.6 is low" in found["Is it good enough?"].text
@@ -346,7 +355,7 @@ def test_the_answers_are_drawn_from_the_run(known):
     assert found["What does it get wrong?"].short.startswith(f"{counts['fn']} missed")
     worst = min((r for r in rows[1:] if r.figures["auc"]), key=lambda r: r.figures["auc"].value)
     assert worst.name in found["For whom?"].short
-    alone = {a.question: a for a in verdict.answers(known, rows[:1], gate, heat=False)}
+    alone = {a.question: a for a in verdict.answer_questions(known, rows[:1], gate, heat=False)}
     assert alone["For whom?"].short == "Unknown"
 
 
