@@ -25,7 +25,7 @@ from tfxray.components.common import artifacts, contract
 from tfxray.components.ingest import job, labelling
 from tfxray.components.sample import draw
 from tfxray.components.validation import drift
-from tfxray.pipeline.config import DRIFT
+from tfxray.pipeline.config.data import DRIFT
 
 DRAWS = 200
 SIZES = (200, 1000, 5000)

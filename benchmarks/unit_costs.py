@@ -100,9 +100,9 @@ def measure(data: Path, out: Path, train: dict[str, Any]) -> dict[str, Any]:
         memory in MB (`peak`), by step; `bytes` of what lies on disk, by kind; `rows` of the
         metadata store, by table; `examples`, by split.
     """
-    from tfxray.pipeline.config import Config
+    from tfxray.pipeline.config.config import Config
     from tfxray.pipeline.local import Run
-    from tfxray.pipeline.screen import Screen, Step
+    from tfxray.pipeline.terminal.screen import Screen, Step
 
     steps: dict[str, dict[str, float]] = {}
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfxray.components.common import filenames
-from tfxray.pipeline.process import without_keras
-from tfxray.pipeline.screen import Screen, output_to, progress_on
+from tfxray.pipeline.terminal.process import without_keras
+from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
 if TYPE_CHECKING:
     from tfxray.components.predict.batch_job import Report

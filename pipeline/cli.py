@@ -11,11 +11,11 @@ import click
 
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline import process
 from tfxray.pipeline.cli_cluster import compile_command, submit
 from tfxray.pipeline.cli_history import clean, runs
-from tfxray.pipeline.nodes import NODES, Part
+from tfxray.pipeline.config.nodes import NODES, Part
 from tfxray.pipeline.options import ANYWHERE, PATH, config_options
+from tfxray.pipeline.terminal import process
 
 EPILOG = (
     "Exit codes: 0 pushed or done, 1 failure, 2 bad usage, config or input, "
@@ -88,7 +88,7 @@ def ingest(
     """Write images, or TFRecords under other names, as TFRecords by the data contract."""
     from tfxray.components.ingest import labelling, tfrecords
     from tfxray.pipeline import data
-    from tfxray.pipeline.screen import Screen, output_to, progress_on
+    from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
     rules = data.rules(config) if config else labelling.Rules()
     given = {"manifest": manifest, "pattern": pattern}
@@ -143,7 +143,7 @@ def run(
 ) -> None:
     """Run the pipeline on this machine."""
     from tfxray.pipeline import in_use, local, outcome
-    from tfxray.pipeline.screen import Screen
+    from tfxray.pipeline.terminal.screen import Screen
 
     part = Part(start, end)
     part.check()
@@ -194,7 +194,7 @@ def tune(
     """Search the config's ranges for better settings of the head; write them as a config."""
     from tfxray.pipeline import in_use, local, outcome
     from tfxray.pipeline import tune as tuning
-    from tfxray.pipeline.screen import Screen
+    from tfxray.pipeline.terminal.screen import Screen
 
     if trials:
         config = config.model_copy(
@@ -327,7 +327,7 @@ def review(out: Path | None, runs: tuple[str, str] | None, as_json: bool) -> Non
     if as_json and not runs:
         raise click.UsageError("--json goes with --compare")
     from tfxray.pipeline import local
-    from tfxray.pipeline.screen import output_to
+    from tfxray.pipeline.terminal.screen import output_to
 
     if runs:
         from tfxray.pipeline import compare
@@ -353,7 +353,7 @@ def schema(config: Any, out: Path, file: Path | None, update: bool, write: bool)
     if write and not update:
         raise click.UsageError("--write goes with --update")
     from tfxray.pipeline import local
-    from tfxray.pipeline.screen import output_to
+    from tfxray.pipeline.terminal.screen import output_to
 
     folder = local.latest(out.resolve())
     with output_to(folder / local.LOG):

@@ -31,7 +31,7 @@ def compile_command(config: Any, engine: str, output: Path) -> None:
         raise click.UsageError(f"--output must end with {' or '.join(suffixes)}")
     if not output.parent.is_dir():
         raise UserError(f"{output.parent}: no such folder (--output)")
-    from tfxray.pipeline.screen import output_to
+    from tfxray.pipeline.terminal.screen import output_to
 
     workers = None
     with output_to(Path(os.devnull)):
@@ -166,7 +166,7 @@ def _package(config: Any, file: Path | None) -> Iterator[Any]:
     if file:
         yield Package.read(file)
         return
-    from tfxray.pipeline.screen import output_to
+    from tfxray.pipeline.terminal.screen import output_to
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{config.name}.yaml"
@@ -180,7 +180,7 @@ def _package(config: Any, file: Path | None) -> Iterator[Any]:
 def _follow(server: Any, submission: Any, package: Any, timeout: float | None) -> int:
     """Waits for the run's end, tells of it, and returns the exit code."""
     from tfxray.pipeline import submit as submitting
-    from tfxray.pipeline.screen import Screen
+    from tfxray.pipeline.terminal.screen import Screen
 
     screen = Screen()
     goes_on = f"the run goes on: {submission.url}"

@@ -15,7 +15,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfxray.components.common.errors import UserError
 from tfxray.components.validation import schema, schema_text
 from tfxray.pipeline import local
-from tfxray.pipeline.config import Config
+from tfxray.pipeline.config.config import Config
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ from tfxray.components.common import code_digest, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import labelling, tfrecords
-from tfxray.pipeline.config import Config
-from tfxray.pipeline.screen import PROGRESS_INDENT
+from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.terminal.screen import PROGRESS_INDENT
 
 _JOB = "tfxray.components.ingest.job"  # by its name, since to import it takes Beam, and seconds
 _APPLIED = {"max_rejected"}  # of `validation`, while images are ingested

@@ -15,15 +15,10 @@ from kfp import compiler, dsl, kubernetes
 from tfx.orchestration import metadata
 
 from tfxray.components.common import contract
-from tfxray.pipeline import durations, kubeflow_workers, launch, pipeline
-from tfxray.pipeline.config import Config
-from tfxray.pipeline.kubeflow_config import (
-    REVIEW,
-    START,
-    Container,
-    Toleration,
-    resource_name,
-)
+from tfxray.pipeline import kubeflow_workers, launch, pipeline
+from tfxray.pipeline.config import durations
+from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.config.kubeflow import REVIEW, START, Container, Toleration, resource_name
 
 COMMAND = ["python", "-m", "tfxray.pipeline.node"]
 _BACKOFF = "30s"
@@ -172,7 +167,7 @@ def _equip(task: Any, config: Config, node: str) -> None:
         kubernetes.add_node_selector(task, label, value)
     # kfp-kubernetes 1.0, which goes with KFP 2.5, has no calls for the rest of the platform's spec.
     rest = task.platform_config.setdefault("kubernetes", {})
-    rest["activeDeadlineSeconds"] = str(int(durations.seconds(container.timeout)))
+    rest["activeDeadlineSeconds"] = str(int(durations.parse_seconds(container.timeout)))
     if container.tolerations:
         rest["tolerations"] = [_toleration(toleration) for toleration in container.tolerations]
     if node == "Trainer" and config.train.distribution == "multi_worker":

@@ -9,9 +9,9 @@ from typing import Any
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.trainer.distributed import tf_config
-from tfxray.pipeline import metadata_store
-from tfxray.pipeline.config import Config
-from tfxray.pipeline.kubeflow_config import resource_name
+from tfxray.pipeline.config import metadata_address
+from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.config.kubeflow import resource_name
 
 PORT = 2222
 COMMAND = ["python", "-m", "tfxray.pipeline.worker"]
@@ -156,7 +156,7 @@ def _container(config: Config) -> dict[str, Any]:
                     "valueFrom": {"secretKeyRef": {"name": secret.secret, "key": secret.key}},
                 }
                 for secret in settings.secrets
-                if secret.variable != metadata_store.PASSWORD  # workers touch no metadata
+                if secret.variable != metadata_address.PASSWORD  # workers touch no metadata
             ),
         ],
         "ports": [{"containerPort": PORT}],

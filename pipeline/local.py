@@ -12,9 +12,9 @@ from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.components.trainer.distributed import tf_config
 from tfxray.pipeline import data as data_source
 from tfxray.pipeline import in_use, outcome, prepare, runs, watch
-from tfxray.pipeline.config import Config
-from tfxray.pipeline.nodes import WHOLE, Part
-from tfxray.pipeline.screen import Screen, Step, output_to, progress_on
+from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.config.nodes import WHOLE, Part
+from tfxray.pipeline.terminal.screen import Screen, Step, output_to, progress_on
 
 LOG = "log.txt"
 TENSORBOARD = "tensorboard"
@@ -231,9 +231,9 @@ def artifacts(out: Path, folder: Path) -> tuple[Config, dict[str, str]]:
         UserError: The run's config cannot be read.
     """
     from tfxray.pipeline import history
-    from tfxray.pipeline.config_file import load
+    from tfxray.pipeline.config.loader import load_config
 
-    config = load(folder / outcome.RESOLVED)
+    config = load_config(folder / outcome.RESOLVED)
     connection = history.connection(out)
     if not connection:
         return config, {}

@@ -12,34 +12,10 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tfxray.components.common.errors import UserError
+from tfxray.pipeline.config.metadata_address import PASSWORD, check_address
 
-PASSWORD = "TFXRAY_METADATA_PASSWORD"
-ALLOWED = "mysql://USER@HOST[:PORT]/DATABASE[?ca=FILE] or sqlite:///PATH"
 # Seconds. The server drops a client that is silent for the last of them, and its lock with it.
 _LOOK_EVERY, _SILENCE = 20, 180
-
-
-def check(address: str) -> str:
-    """Checks a metadata store's address.
-
-    Args:
-        address: See `ALLOWED`.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It is none, or holds a password.
-    """
-    parts = urlsplit(address)
-    if parts.password is not None:
-        raise ValueError(f"holds a password; it belongs in the environment variable {PASSWORD}")
-    mysql = parts.scheme == "mysql" and parts.hostname and parts.username
-    if not (mysql and len(parts.path) > 1) and not (
-        parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1
-    ):
-        raise ValueError(f"is no metadata store; allowed: {ALLOWED}")
-    return address
 
 
 def connection(address: str) -> Any:
@@ -57,7 +33,7 @@ def connection(address: str) -> Any:
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     try:
-        parts = urlsplit(check(address))
+        parts = urlsplit(check_address(address))
     except ValueError as error:
         raise UserError(f"{address}: {error} (--metadata)") from None
     config = mlmd.ConnectionConfig()

@@ -24,10 +24,11 @@ import click
 
 from tfxray.components.common import progress
 from tfxray.components.common.errors import DataRejected, UserError
-from tfxray.pipeline import metadata_store, outcome, process  # noqa: F401
-from tfxray.pipeline.config import Config
-from tfxray.pipeline.kubeflow_config import REVIEW, START
-from tfxray.pipeline.nodes import NODES
+from tfxray.pipeline import metadata_store, outcome
+from tfxray.pipeline.config import metadata_address
+from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.config.kubeflow import REVIEW, START
+from tfxray.pipeline.config.nodes import NODES
 
 STEPS = (START, *NODES, REVIEW)
 GRAPH = "graph.json"
@@ -48,7 +49,7 @@ class Step:
             name: `Start`, a node's id, or `Review`.
             run_id: The same for all steps of a run.
             root: Where everything is written, on any of TFX's file systems.
-            metadata: The metadata store's address; see `metadata_store.ALLOWED`.
+            metadata: The metadata store's address; see `metadata_address.ALLOWED`.
 
         Raises:
             UserError: There is no such step, the run's id would be a path, or the address is none.
@@ -142,9 +143,9 @@ class Step:
         from tfx.dsl.io import fileio
 
         from tfxray.pipeline import history
-        from tfxray.pipeline.config_file import parse
+        from tfxray.pipeline.config.loader import parse_config
 
-        config = parse(self._read(outcome.RESOLVED) or "", "the run's config")
+        config = parse_config(self._read(outcome.RESOLVED) or "", "the run's config")
         summary = outcome.Summary(self.run_id, config.gate.auc.threshold)
         done = history.node_runs(self.connection, config.name, self.run_id)
         for name, node in done.items():
@@ -276,7 +277,7 @@ def _terminate(signal_number: int, frame: object) -> None:
 @click.argument("name")
 @click.option("--run-id", required=True, help="The same for all steps of a run.")
 @click.option("--root", required=True, help="Where everything is written.")
-@click.option("--metadata", required=True, help=metadata_store.ALLOWED)
+@click.option("--metadata", required=True, help=metadata_address.ALLOWED)
 @click.option("--config", "text", help="For Start: the experiment's YAML itself.")
 @click.option("--data", help="For Start: folder of images or TFRecords.")
 @click.option("--executor-input", help="For Review: Kubeflow Pipelines' wishes, in JSON.")
@@ -305,12 +306,12 @@ def main(
 
 
 def _work(step: Step, text: str | None, data: str | None, executor_input: str | None) -> str:
-    from tfxray.pipeline.config_file import parse
+    from tfxray.pipeline.config.loader import parse_config
 
     if step.name == START:
         if text is None:
             raise UserError(f"{START} needs --config")
-        config = parse(text, "--config")
+        config = parse_config(text, "--config")
         # Two runs over the same data would ingest them to the same place.
         work = f"{step.root} {START} {data}"
         with metadata_store.alone(step.connection, work, say) as fence:

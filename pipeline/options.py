@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tfxray.pipeline import durations
+from tfxray.pipeline.config import durations
 
 
 class _Local(click.Path):
@@ -57,7 +57,7 @@ class Duration(click.ParamType):
     ) -> float:
         """See `click.ParamType`."""
         try:
-            return durations.seconds(str(value).strip())
+            return durations.parse_seconds(str(value).strip())
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -77,9 +77,9 @@ def config_options(required: bool = True, origin: bool = False) -> Callable[[Any
                 raise click.UsageError("--set goes with --config")
             config = None
             if config_path:
-                from tfxray.pipeline.config_file import load
+                from tfxray.pipeline.config.loader import load_config
 
-                config = load(config_path, overrides)
+                config = load_config(config_path, overrides)
             if origin:
                 rest |= {"config_path": config_path, "overrides": overrides}
             return command(config=config, **rest)

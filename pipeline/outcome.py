@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from tfxray.pipeline.config import Config
+from tfxray.pipeline.config.config import Config
 
 if TYPE_CHECKING:
     from tfxray.pipeline.history import NodeRun

@@ -12,7 +12,7 @@ from tfx.orchestration.portable import partial_run_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from tfxray.pipeline import launch
-from tfxray.pipeline.nodes import NODES, Part
+from tfxray.pipeline.config.nodes import NODES, Part
 
 _Skip = pipeline_pb2.NodeExecutionOptions.Skip
 

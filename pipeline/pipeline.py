@@ -37,7 +37,7 @@ from tfxray.components.example_gen.executor import ExampleGen
 from tfxray.components.validation import drift, schema
 from tfxray.components.validation.data_gate import DataGate
 from tfxray.pipeline import cache_key
-from tfxray.pipeline.config import Config
+from tfxray.pipeline.config.config import Config
 
 PREPROCESSING = "tfxray.components.transform.preprocessing.preprocessing_fn"
 TRAINING = "tfxray.components.trainer.run.run_fn"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tfxray.components.common import contract, filenames, filesystem
 from tfxray.components.ingest import tfrecords
 from tfxray.pipeline import data as data_source
-from tfxray.pipeline.config import Config
+from tfxray.pipeline.config.config import Config
 
 if TYPE_CHECKING:
     from tfxray.pipeline.pipeline import Records

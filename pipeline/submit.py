@@ -9,9 +9,9 @@ from typing import Any
 
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline import kfp_server, outcome
+from tfxray.pipeline.config.kubeflow import REVIEW, resource_name
 from tfxray.pipeline.kfp_package import Package
 from tfxray.pipeline.kfp_server import Server, ServerError
-from tfxray.pipeline.kubeflow_config import REVIEW, resource_name
 
 # Of a submission; what the end of its run is called, where a run was waited for.
 EXIT_CODES = outcome.EXIT_CODES | {

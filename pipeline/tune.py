@@ -14,11 +14,11 @@ from tfxray.components.common import code_digest
 from tfxray.components.common.errors import UserError
 from tfxray.components.tuner.spaces import Space, as_json
 from tfxray.pipeline import local
-from tfxray.pipeline.config import Config
-from tfxray.pipeline.config_file import put, read, validated
-from tfxray.pipeline.nodes import Part
-from tfxray.pipeline.screen import Screen, output_to
-from tfxray.pipeline.tune_config import Range
+from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.config.loader import read_keys, set_key, validate_keys
+from tfxray.pipeline.config.nodes import Part
+from tfxray.pipeline.config.tune import Range
+from tfxray.pipeline.terminal.screen import Screen, output_to
 
 if TYPE_CHECKING:
     from tfxray.components.tuner.search import Trial
@@ -116,8 +116,8 @@ def with_values(config: Config, values: Mapping[str, Any], origin: str) -> Confi
     """
     raw = config.model_dump(mode="json", by_alias=True)
     for key, value in values.items():
-        put(raw, key, value)
-    return validated(raw, origin)
+        set_key(raw, key, value)
+    return validate_keys(raw, origin)
 
 
 def _space(config: Config, key: str, found: Range) -> Space:
@@ -257,9 +257,9 @@ def write_config(source: Source, found: Found, target: Path, rest: str) -> None:
     Raises:
         UserError: The file cannot be written.
     """
-    raw = read(source.file, source.overrides)
+    raw = read_keys(source.file, source.overrides)
     for key, value in found.trials[0].settings.items():
-        put(raw, key, value)
+        set_key(raw, key, value)
     header = [
         f"Found by `tfxray tune` from {source.file.name}: trial {found.trials[0].number} of "
         f"{found.tried};",

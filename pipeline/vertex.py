@@ -12,7 +12,7 @@ from tfx.orchestration.kubeflow.v2.pipeline_builder import DEFAULT_IMAGE_PATH_KE
 
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline import pipeline, prepare
-from tfxray.pipeline.config import Config
+from tfxray.pipeline.config.config import Config
 
 
 def write_package(config: Config, output: Path) -> None:

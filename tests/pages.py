@@ -13,7 +13,7 @@ from PIL import Image
 from tfxray.components.common import contract, filenames
 from tfxray.components.evaluator import heldout_scores, pictures
 from tfxray.components.networks import summary
-from tfxray.pipeline.config import Config
+from tfxray.pipeline.config.config import Config
 
 TAG = "<img src=x onerror=alert(1)>"
 SCRIPT = "</script><script>alert(1)</script>"

@@ -16,7 +16,7 @@ from tfxray.components.ingest import job, labelling, record_check, tfrecords
 from tfxray.components.predict import batch_job, pushed_model
 from tfxray.components.review.page import write_page
 from tfxray.pipeline import data, history, launch, pipeline
-from tfxray.pipeline.config_file import load
+from tfxray.pipeline.config.loader import load_config
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -63,7 +63,7 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
         "gate.servable=false", "gate.auc.threshold=0", "evaluate.intervals=false",
         "train.epochs=2", "train.distribution=one_device",
     )  # fmt: skip
-    config = load(small_config, settings)
+    config = load_config(small_config, settings)
     source = copied(drawn, f"{elsewhere}/in")
     add(source, "NORMAL/../../outside.png", "NORMAL", None)
     add(source, "NORMAL/gone.png", "NORMAL", None)

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from tests.dicoms import dicom
 from tfxray.components.evaluator import results, serving_check
 from tfxray.components.evaluator.heldout_scores import read_scores
-from tfxray.pipeline.nodes import NODES
+from tfxray.pipeline.config.nodes import NODES
 
 
 def last_line(done):

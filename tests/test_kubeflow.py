@@ -52,10 +52,10 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, database, small_config):
     from tfxray.pipeline import kubeflow
-    from tfxray.pipeline.config_file import load
+    from tfxray.pipeline.config.loader import load_config
 
     folder = tmp_path_factory.mktemp("cluster")
-    kubeflow.write_package(load(small_config), folder / "package.yaml")
+    kubeflow.write_package(load_config(small_config), folder / "package.yaml")
     return Place(folder, folder / "package.yaml", database)
 
 
@@ -150,10 +150,11 @@ def history(database):
     from ml_metadata import metadata_store as mlmd
 
     from tfxray.pipeline import history, metadata_store
+    from tfxray.pipeline.config import metadata_address
 
-    os.environ[metadata_store.PASSWORD] = mariadb.PASSWORD
+    os.environ[metadata_address.PASSWORD] = mariadb.PASSWORD
     connection = metadata_store.connection(database)
-    del os.environ[metadata_store.PASSWORD]
+    del os.environ[metadata_address.PASSWORD]
 
     def node_runs(run_id: str):
         return history.node_runs(connection, "demo", run_id)

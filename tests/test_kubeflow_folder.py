@@ -17,7 +17,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tfxray.components.common import contract
-from tfxray.pipeline.kubeflow_config import Kubeflow
+from tfxray.pipeline.config.kubeflow import Kubeflow
 
 FOLDER = ROOT / "kubeflow"
 README = (FOLDER / "README.md").read_text()

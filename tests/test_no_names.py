@@ -25,7 +25,7 @@ from tests.dicoms import encode
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job, labelling, loader, worker
 from tfxray.pipeline import data
-from tfxray.pipeline.config_file import load
+from tfxray.pipeline.config.loader import load_config
 
 FAMILY, GIVEN, BORN, NUMBER = "Quixworth", "Zebulina", "19610203", "HOSP-4711"
 STUDY = "1.2.826.0.1.4711.19610203"
@@ -282,7 +282,9 @@ def test_an_ingest_that_is_stopped_leaves_no_list_of_names(films, tmp_path, smal
         write(tmp_path / "in", f"{label}/{FAMILY}", named(pixels, 1))
     source = data.Source(tmp_path / "in", "images")
     (tmp_path / "out").mkdir()
-    job = data.Ingest(source, load(small_config), small_config, tmp_path / "out", tmp_path / "log")
+    job = data.Ingest(
+        source, load_config(small_config), small_config, tmp_path / "out", tmp_path / "log"
+    )
     folder = Path(job.folder)
     partial = folder.with_name(f".{folder.name}.partial")
     write(partial, ".rejected-00000-of-00001", FAMILY.encode())

@@ -11,7 +11,8 @@ from tests.conftest import ROOT
 from tfxray.components.common import beam_options, compat
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job
-from tfxray.pipeline import config_file, launch, pipeline
+from tfxray.pipeline import launch, pipeline
+from tfxray.pipeline.config import loader
 
 SNIPPETS = [
     yaml.safe_load(text)["beam"]["options"]
@@ -64,7 +65,7 @@ def test_the_options_reach_every_job(options, small_config, tmp_path, tfxray, mo
     path = config_with(small_config, tmp_path, options)
     records = pipeline.Records("gs://b/records", ("*.tfrecord",))
     places = pipeline.Places("gs://b/root", "gs://b/serving", "gs://b/schema.pbtxt", "gs://b/state")
-    graph = pipeline.create_pipeline(config_file.load(path), records, places, None)
+    graph = pipeline.create_pipeline(loader.load_config(path), records, places, None)
     found = beam_arguments(launch.compile_run(graph, "one"))
     assert found.keys() == JOBS
     assert all(arguments == beam_options.complete(options) for arguments in found.values()), found

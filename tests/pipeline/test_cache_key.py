@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import DEMO
 from tfxray.components.common import code_digest
 from tfxray.pipeline import cache_key, launch, metadata_store, pipeline
-from tfxray.pipeline.config_file import load
+from tfxray.pipeline.config.loader import load_config
 
 # Where each node's code begins: its executor, and the functions of ours that it calls.
 ENTRIES = {
@@ -27,7 +27,7 @@ UNCACHED = {"BaselineStatistics", "BaselineModel"}
 
 def keys(tmp_path) -> dict[str, str]:
     """What each node's execution gets beside its settings, by node."""
-    config = load(DEMO)
+    config = load_config(DEMO)
     graph = pipeline.create_pipeline(
         config,
         pipeline.Records(str(tmp_path), ("*",)),
@@ -73,7 +73,7 @@ def test_an_upgrade_of_a_library_runs_what_computes_by_it_again(
 
 
 def test_a_training_that_was_killed_goes_by_the_code_too(monkeypatch):
-    before = pipeline.trainer_settings(load(DEMO), "state")
+    before = pipeline.trainer_settings(load_config(DEMO), "state")
     monkeypatch.setattr(code_digest, "digest", lambda *entries: json.dumps(entries))
-    after = pipeline.trainer_settings(load(DEMO), "state")
+    after = pipeline.trainer_settings(load_config(DEMO), "state")
     assert before | {"code": json.dumps([pipeline.TRAINING])} == after

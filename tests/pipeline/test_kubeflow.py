@@ -11,9 +11,11 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from tfxray.components.ingest import job, labelling
 from tfxray.components.sample import draw
-from tfxray.pipeline import kubeflow, kubeflow_config, metadata_store
-from tfxray.pipeline.config_file import load
-from tfxray.pipeline.nodes import NODES
+from tfxray.pipeline import kubeflow
+from tfxray.pipeline.config import metadata_address
+from tfxray.pipeline.config.kubeflow import resource_name
+from tfxray.pipeline.config.loader import load_config
+from tfxray.pipeline.config.nodes import NODES
 
 TRAINER = """kubeflow.nodes.Trainer={gpus: 2, cpu: "8", memory: 32Gi, timeout: 2d, image: gpu:1,
   node_selector: {pool: gpu}, tolerations: [{key: nvidia.com/gpu, operator: Exists}]}"""
@@ -22,7 +24,9 @@ TRAINER = """kubeflow.nodes.Trainer={gpus: 2, cpu: "8", memory: 32Gi, timeout: 2
 @pytest.fixture(scope="module")
 def package(small_config, tmp_path_factory):
     path = tmp_path_factory.mktemp("package") / "package.yaml"
-    kubeflow.write_package(load(small_config, (TRAINER, "kubeflow.container.retries=3")), path)
+    kubeflow.write_package(
+        load_config(small_config, (TRAINER, "kubeflow.container.retries=3")), path
+    )
     return path
 
 
@@ -53,9 +57,9 @@ def test_kfps_own_loader_and_schema_take_it(package, documents):
 
 
 def test_a_task_waits_for_what_its_node_waits_for_and_no_more(tasks, small_config):
-    wired = kubeflow.upstream(load(small_config))
+    wired = kubeflow.upstream(load_config(small_config))
     assert set(wired) == set(NODES)
-    names = {node: kubeflow_config.resource_name(node) for node in wired}
+    names = {node: resource_name(node) for node in wired}
     for node, before in wired.items():
         expected = sorted(names[other] for other in before) or ["start"]
         assert sorted(tasks[names[node]]["dependentTasks"]) == expected
@@ -74,7 +78,7 @@ def test_the_page_is_written_whatever_happened(spec):
 
 
 def test_one_package_serves_many_runs(spec, small_config):
-    settings = load(small_config).kubeflow
+    settings = load_config(small_config).kubeflow
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert {name: known["defaultValue"] for name, known in parameters.items()} == {
         "data": "", "image": settings.image, "metadata": settings.metadata, "root": settings.root,
@@ -91,10 +95,10 @@ def test_one_package_serves_many_runs(spec, small_config):
 def test_the_config_travels_in_the_package_and_no_secret(spec, small_config, tmp_path, monkeypatch):
     arguments = spec["deploymentSpec"]["executors"]["exec-start"]["container"]["args"]
     told = yaml.safe_load(arguments[arguments.index("--config") + 1])
-    assert told["train"]["epochs"] == load(small_config).train.epochs
-    monkeypatch.setenv(metadata_store.PASSWORD, "my-own-password")
+    assert told["train"]["epochs"] == load_config(small_config).train.epochs
+    monkeypatch.setenv(metadata_address.PASSWORD, "my-own-password")
     monkeypatch.setenv("KF_PIPELINES_TOKEN", "my-own-token")
-    kubeflow.write_package(load(small_config), tmp_path / "package.yaml")
+    kubeflow.write_package(load_config(small_config), tmp_path / "package.yaml")
     assert "my-own" not in (tmp_path / "package.yaml").read_text()
 
 

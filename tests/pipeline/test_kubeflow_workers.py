@@ -9,7 +9,7 @@ from kubernetes import client
 from tfxray.components.common.errors import UserError
 from tfxray.components.trainer.distributed import tf_config
 from tfxray.pipeline import kubeflow, kubeflow_workers
-from tfxray.pipeline.config_file import load
+from tfxray.pipeline.config.loader import load_config
 
 MORE = (
     "train.distribution=multi_worker", "kubeflow.workers=2",
@@ -19,7 +19,7 @@ MORE = (
 
 @pytest.fixture
 def config(small_config):
-    return load(small_config, MORE)
+    return load_config(small_config, MORE)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_kubernetes_own_types_take_it(found):
 
 
 def test_a_name_that_makes_no_pod_is_refused(small_config, tmp_path):
-    config = load(small_config, (*MORE, f"name={'x' * 41}"))
+    config = load_config(small_config, (*MORE, f"name={'x' * 41}"))
     with pytest.raises(UserError, match="at most 40 characters"):
         kubeflow.write_workers(config, tmp_path / "package.yaml")
-    assert kubeflow.write_workers(load(small_config), tmp_path / "package.yaml") is None
+    assert kubeflow.write_workers(load_config(small_config), tmp_path / "package.yaml") is None

@@ -15,6 +15,7 @@ import pytest
 from tests import mariadb
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline import metadata_store
+from tfxray.pipeline.config import metadata_address
 
 # Says when it has the lock; publishes when it is told to, as far as the fence lets it.
 WORKER = """
@@ -39,7 +40,7 @@ def test_an_address_that_is_none_is_refused(address):
 
 
 def test_the_password_comes_from_the_environment(monkeypatch):
-    monkeypatch.setenv(metadata_store.PASSWORD, "p@ss:w/rd")
+    monkeypatch.setenv(metadata_address.PASSWORD, "p@ss:w/rd")
     found = metadata_store.connection("mysql://me@db.example:3307/runs?ca=/etc/ca.pem").mysql
     assert (found.host, found.port, found.database) == ("db.example", 3307, "runs")
     assert (found.user, found.password) == ("me", "p@ss:w/rd")
@@ -67,7 +68,7 @@ def worker(address):
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER, address],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, metadata_store.PASSWORD: mariadb.PASSWORD, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, metadata_address.PASSWORD: mariadb.PASSWORD, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     try:
         yield process

@@ -4,15 +4,15 @@ import pytest
 
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline import launch, metadata_store, partial, pipeline
-from tfxray.pipeline.config_file import load
-from tfxray.pipeline.nodes import NODES, Part
+from tfxray.pipeline.config.loader import load_config
+from tfxray.pipeline.config.nodes import NODES, Part
 from tfxray.pipeline.partial import Role
 
 
 @pytest.fixture(scope="module")
 def graph(small_config, tmp_path_factory):
     out = str(tmp_path_factory.mktemp("out"))
-    config = load(small_config)
+    config = load_config(small_config)
     places = pipeline.Places.below(out, "demo", pipeline.write_schema(config, out))
     connection = metadata_store.connection(f"sqlite://{out}/metadata.db")
     return pipeline.create_pipeline(

@@ -9,8 +9,9 @@ import yaml
 
 from tests.conftest import DEMO
 from tfxray.components.trainer import training
-from tfxray.pipeline import config_file, tune
-from tfxray.pipeline.tune_config import Range
+from tfxray.pipeline import tune
+from tfxray.pipeline.config import loader
+from tfxray.pipeline.config.tune import Range
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_ranges_are_taken_as_the_config_takes_their_values(tmp_path):
         "name: a\nclasses: [A, B]\ntune: {ranges: {train.learning_rate: {min: 1e-4, max: 1, "
         "log: true}, train.epochs: {min: 2, max: 9}, train.schedule: [cosine]}}\n"
     )
-    rate, epochs, schedule = tune.spaces(config_file.load(path))
+    rate, epochs, schedule = tune.spaces(loader.load_config(path))
     assert (rate.least, rate.most, rate.whole, rate.own, rate.start) == (1e-4, 1, False, 1e-3, 1e-3)
     assert rate.value(0.00123456) == 0.001235
     assert (epochs.whole, epochs.own, epochs.start) == (True, 40, 2)
@@ -115,8 +116,8 @@ def test_it_finds_writes_and_goes_on(tfxray, drawn, small_config, tmp_path, monk
     assert json.loads(prepared.read_text())["status"] == "prepared"
     assert tfxray("review", "--out", out).code == 2  # there is no run to write the page of
 
-    found = config_file.load(Path(path))
-    mine = config_file.load(source, ("train.epochs=4",))
+    found = loader.load_config(Path(path))
+    mine = loader.load_config(source, ("train.epochs=4",))
     best = {"train.learning_rate": float(rows[1][2]), "model.head.hidden": json.loads(rows[1][3])}
     assert found == tune.with_values(mine, best, "test")
     text = Path(path).read_text()

@@ -1,13 +1,11 @@
-from pathlib import Path
-
 import pytest
 
+from tests.conftest import ROOT
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import labelling
-from tfxray.pipeline.config_file import load
+from tfxray.pipeline.config.loader import load_config
 
 CLASSES = ("NORMAL", "PNEUMONIA")
-ROOT = Path(__file__).parent.parent.parent
 
 
 def touch(folder, *names):
@@ -51,7 +49,7 @@ def test_a_manifest_counts_before_the_pattern_and_the_pattern_before_the_folder(
 def test_kermanys_names_give_patients_that_do_not_collide_between_series(tmp_path):
     touch(tmp_path, "NORMAL/IM-0001-0001.jpeg", "NORMAL/NORMAL2-IM-0001-0001.jpeg",
           "PNEUMONIA/person1_bacteria_2.jpeg", "PNEUMONIA/person1_virus_7.jpeg")  # fmt: skip
-    pattern = load(ROOT / "configs" / "kermany_mobilenet_v2.yaml").ingest.pattern
+    pattern = load_config(ROOT / "configs" / "kermany_mobilenet_v2.yaml").ingest.pattern
     rows, _ = labelling.label_images(tmp_path, labelling.Rules(CLASSES, pattern=pattern))
     assert [r.metadata["patient"] for r in rows] == [
         "IM-0001", "NORMAL2-IM-0001", "bacteria-1", "virus-1",

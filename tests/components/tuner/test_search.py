@@ -12,7 +12,8 @@ from tfxray.components.trainer import examples, training
 from tfxray.components.tuner import search
 from tfxray.components.tuner.search import Plan
 from tfxray.components.tuner.spaces import Space
-from tfxray.pipeline import config_file, pipeline
+from tfxray.pipeline import pipeline
+from tfxray.pipeline.config import loader
 
 WIDTH = 8
 RATE = Space("train.learning_rate", 1e-3, (), 1e-3, 0.08, log=True)
@@ -46,7 +47,7 @@ def splits(tmp_path_factory):
 
 @pytest.fixture
 def searched(splits, tmp_path):
-    config = config_file.validated({"name": "a", "classes": ["A", "B"]}, "test")
+    config = loader.validate_keys({"name": "a", "classes": ["A", "B"]}, "test")
     base = pipeline.trainer_settings(config, None)
     base["train"] = base["train"] | {"epochs": 2}
 

@@ -10,7 +10,7 @@ from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.review.page import write_page
 from tfxray.components.validation import schema
-from tfxray.pipeline.config import DRIFT
+from tfxray.pipeline.config.data import DRIFT
 
 CLASSES = ["NORMAL", "PNEUMONIA"]
 LABELS = {contract.LABEL: [0, 1], contract.TEXT: [b"NORMAL", b"PNEUMONIA"]}

@@ -1,19 +1,16 @@
-from pathlib import Path
-
 import pytest
 
+from tests.conftest import ROOT
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline import config_file as config
-
-ROOT = Path(__file__).parent.parent.parent
+from tfxray.pipeline.config import loader
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_every_config_of_the_repository_is_valid_and_round_trips(path, tmp_path):
-    loaded = config.load(path)
+    loaded = loader.load_config(path)
     again = tmp_path / "again.yaml"
     again.write_text(loaded.to_yaml())
-    assert config.load(again) == loaded
+    assert loader.load_config(again) == loaded
 
 
 @pytest.mark.parametrize(
@@ -52,7 +49,7 @@ def test_every_config_of_the_repository_is_valid_and_round_trips(path, tmp_path)
 )
 def test_a_wrong_key_or_value_is_named_with_what_is_allowed(override, message):
     with pytest.raises(UserError, match=r"demo.yaml|--set") as caught:
-        config.load(ROOT / "configs" / "demo.yaml", (override,))
+        loader.load_config(ROOT / "configs" / "demo.yaml", (override,))
     assert message in str(caught.value)
 
 
@@ -61,4 +58,4 @@ def test_a_file_that_is_no_config_is_refused(text, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=r"c\.yaml"):
-        config.load(path)
+        loader.load_config(path)

@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from tfxray.pipeline.section import Section
-from tfxray.pipeline.train_config import Monitor
+from tfxray.pipeline.config.base import Section
+from tfxray.pipeline.config.train import Monitor
 
 # What Transform computes hangs on none of these, so that all trials share its embeddings.
 KEYS = (

@@ -7,10 +7,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline.config import Config
+from tfxray.pipeline.config.config import Config
 
 
-def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     """Reads a configuration file.
 
     Args:
@@ -20,10 +20,10 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     Raises:
         UserError: The file cannot be read or a key or value is wrong. Names each.
     """
-    return validated(read(path, overrides), str(path))
+    return validate_keys(read_keys(path, overrides), str(path))
 
 
-def parse(text: str, origin: str) -> Config:
+def parse_config(text: str, origin: str) -> Config:
     """Reads a configuration that is no file.
 
     Args:
@@ -33,10 +33,10 @@ def parse(text: str, origin: str) -> Config:
     Raises:
         UserError: A key or value is wrong. Names each.
     """
-    return validated(_keys(text, origin), origin)
+    return validate_keys(_keys(text, origin), origin)
 
 
-def read(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+def read_keys(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Reads a configuration file as it is: its own keys alone, and those of the overrides.
 
     Args:
@@ -57,7 +57,7 @@ def read(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     return raw
 
 
-def validated(raw: dict[str, Any], origin: str) -> Config:
+def validate_keys(raw: dict[str, Any], origin: str) -> Config:
     """Makes a configuration of keys and values.
 
     Args:
@@ -74,7 +74,7 @@ def validated(raw: dict[str, Any], origin: str) -> Config:
         raise UserError("\n".join(lines)) from None
 
 
-def put(raw: dict[str, Any], key: str, value: Any) -> None:
+def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
     """Sets a key such as `train.epochs`, making its sections.
 
     Args:
@@ -112,7 +112,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise UserError(f"--set {override}: write it as --set a.b=value")
     try:
-        put(raw, key, yaml.safe_load(text))
+        set_key(raw, key, yaml.safe_load(text))
     except UserError as error:
         raise UserError(f"--set {override}: {error}") from None
     except yaml.YAMLError as error:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tfxray.pipeline.section import Section, Share
+from tfxray.pipeline.config.base import Section, Share
 
 Monitor = Literal["auc", "accuracy", "cross_entropy"]
 

@@ -6,7 +6,7 @@ PATTERN = r"^\d+(\.\d+)?[smhd]$"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def seconds(text: str) -> float:
+def parse_seconds(text: str) -> float:
     """`90s`, `45m`, `1.5h` or `2d` in seconds.
 
     Raises:

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from tfxray.pipeline import durations, metadata_store
-from tfxray.pipeline.nodes import NODES
-from tfxray.pipeline.section import Section
+from tfxray.pipeline.config import durations, metadata_address
+from tfxray.pipeline.config.base import Section
+from tfxray.pipeline.config.nodes import NODES
 
 START, REVIEW = "Start", "Review"
 Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
@@ -107,7 +107,7 @@ class Kubeflow(Section):
     metadata: Text = "mysql://tfxray@tfxray-metadata:3306/tfxray"
     volumes: list[Volume] = [Volume(claim="tfxray-data", mount="/mnt/tfxray")]
     secrets: list[Secret] = [
-        Secret(secret="tfxray-metadata", key="password", variable=metadata_store.PASSWORD)
+        Secret(secret="tfxray-metadata", key="password", variable=metadata_address.PASSWORD)
     ]
     container: Container = Container()
     nodes: dict[str, Container] = {}
@@ -116,7 +116,7 @@ class Kubeflow(Section):
     @field_validator("metadata")
     @classmethod
     def _metadata(cls, value: str) -> str:
-        return metadata_store.check(value)
+        return metadata_address.check_address(value)
 
     @model_validator(mode="after")
     def _known(self) -> "Kubeflow":
