@@ -142,18 +142,19 @@ def run(
     as_json: bool,
 ) -> None:
     """Run the pipeline on this machine."""
-    from tfxray.pipeline import in_use, local, outcome
+    from tfxray.pipeline import local
+    from tfxray.pipeline.runs import locks, run_summary
     from tfxray.pipeline.terminal.screen import Screen
 
     part = Part(start, end)
     part.check()
     screen = Screen()
-    ctx.with_resource(in_use.shared(out, screen.say))
+    ctx.with_resource(locks.share_out(out, screen.say))
     this = local.Run(config, out, screen, part)
     try:
         summary = this(data)
         _verdict(screen, this, summary)
-        code = outcome.EXIT_CODES[summary.status]
+        code = run_summary.EXIT_CODES[summary.status]
     except UserError as error:
         summary, code = this.summary, 2
         screen.say(f"error: {error}")
@@ -165,11 +166,11 @@ def run(
 
 
 def _verdict(screen: Any, this: Any, summary: Any) -> None:
-    from tfxray.pipeline import local, outcome
+    from tfxray.pipeline.runs import run_summary
 
-    outcome.tell(summary, screen.say)
+    run_summary.tell_verdict(summary, screen.say)
     if summary.status == "failed":
-        screen.say(f"log: {this.folder / local.LOG}")
+        screen.say(f"log: {this.folder / run_summary.LOG}")
     if summary.review:
         screen.say(f"review: {summary.review}")
 
@@ -192,8 +193,8 @@ def tune(
     write: Path | None,
 ) -> None:
     """Search the config's ranges for better settings of the head; write them as a config."""
-    from tfxray.pipeline import in_use, local, outcome
     from tfxray.pipeline import tune as tuning
+    from tfxray.pipeline.runs import locks, run_summary
     from tfxray.pipeline.terminal.screen import Screen
 
     if trials:
@@ -204,18 +205,18 @@ def tune(
     spaces = tuning.spaces(config)
     tuning.check_target(source, write)
     screen = Screen()
-    ctx.with_resource(in_use.shared(out, screen.say))
+    ctx.with_resource(locks.share_out(out, screen.say))
     run = tuning.prepared(config, data, out, screen)
     if run.summary.status != "prepared":
         _verdict(screen, run, run.summary)
-        sys.exit(outcome.EXIT_CODES[run.summary.status])
+        sys.exit(run_summary.EXIT_CODES[run.summary.status])
     try:
         found = tuning.search(config, spaces, run, screen)
     except UserError:
         raise
     except Exception as error:
         screen.say(f"failed: {error}", style="bold red")
-        screen.say(f"log: {run.folder / local.LOG}")
+        screen.say(f"log: {run.folder / run_summary.LOG}")
         sys.exit(1)
     target = write or found.folder / "config.yaml"
     tuning.write_config(source, found, target, f"{'--data DIR ' if data else ''}--out {out}")
@@ -326,7 +327,7 @@ def review(out: Path | None, runs: tuple[str, str] | None, as_json: bool) -> Non
         raise click.UsageError("give --out, or --compare")
     if as_json and not runs:
         raise click.UsageError("--json goes with --compare")
-    from tfxray.pipeline import local
+    from tfxray.pipeline.runs import latest_run, run_summary
     from tfxray.pipeline.terminal.screen import output_to
 
     if runs:
@@ -336,9 +337,9 @@ def review(out: Path | None, runs: tuple[str, str] | None, as_json: bool) -> Non
         click.echo(json.dumps(dataclasses.asdict(found)) if as_json else compare.table(found))
         return
     assert out  # checked above
-    folder = local.latest(out.resolve())
-    with output_to(folder / local.LOG):
-        path = local.write_review(out.resolve(), folder)
+    folder = latest_run.find_latest(out.resolve())
+    with output_to(folder / run_summary.LOG):
+        path = latest_run.rewrite_review(out.resolve(), folder)
     click.echo(path)
 
 
@@ -352,11 +353,11 @@ def schema(config: Any, out: Path, file: Path | None, update: bool, write: bool)
     """Compare the latest run's data with the curated schema; accept it with --update --write."""
     if write and not update:
         raise click.UsageError("--write goes with --update")
-    from tfxray.pipeline import local
+    from tfxray.pipeline.runs import latest_run, run_summary
     from tfxray.pipeline.terminal.screen import output_to
 
-    folder = local.latest(out.resolve())
-    with output_to(folder / local.LOG):
+    folder = latest_run.find_latest(out.resolve())
+    with output_to(folder / run_summary.LOG):
         from tfxray.pipeline import contract
 
         latest = contract.Latest(out, config, file)

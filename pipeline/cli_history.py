@@ -17,11 +17,11 @@ _MEGABYTE = 1e6
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def runs(out: Path, as_json: bool) -> None:
     """List all runs, the newest last: data, AUC, verdict, and what changed in the config."""
-    from tfxray.pipeline import runs as history
+    from tfxray.pipeline.runs import listing as history
 
-    past = history.found(out)
+    past = history.list_runs(out)
     if not as_json:
-        click.echo(history.table(past))
+        click.echo(history.format_runs(past))
     for run in past if as_json else ():
         click.echo(json.dumps(dataclasses.asdict(run), default=str))
 
@@ -34,9 +34,9 @@ def runs(out: Path, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Tell what would go, and remove nothing.")
 def clean(out: Path, keep: int, dry_run: bool) -> None:
     """Remove what old runs left, and nothing that a pushed model or a baseline needs."""
-    from tfxray.pipeline.clean import planned
+    from tfxray.pipeline.runs.clean import plan_removal
 
-    with planned(out, keep) as cleaning:
+    with plan_removal(out, keep) as cleaning:
         for run, reason in sorted(cleaning.kept.items()):
             click.echo(f"stays  {run}  {reason}")
         for removal in cleaning.removals:

@@ -11,7 +11,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.evaluator import comparison
 from tfxray.components.evaluator.comparison import Comparison, ScoredRun
 from tfxray.components.metrics.intervals import Estimate
-from tfxray.pipeline import local, outcome
+from tfxray.pipeline.runs import latest_run, run_summary
 
 
 def folder(run: str, out: Path | None) -> Path:
@@ -26,9 +26,11 @@ def folder(run: str, out: Path | None) -> Path:
     """
     choices = [Path(run)] + ([out / "runs" / run] if out else [])
     for path in choices:
-        if (path / outcome.SUMMARY).is_file():
+        if (path / run_summary.SUMMARY).is_file():
             return path.resolve()
-    known = sorted(path.parent.name for path in (out or Path()).glob(f"runs/*/{outcome.SUMMARY}"))
+    known = sorted(
+        path.parent.name for path in (out or Path()).glob(f"runs/*/{run_summary.SUMMARY}")
+    )
     hint = f"; there are: {', '.join(known[-5:])}" if out and known else ""
     raise UserError(
         f"--compare {run}: no such run{hint or '; give its folder, or its id and --out'}"
@@ -48,9 +50,9 @@ def _judged(run: Path) -> ScoredRun:
     from tfxray.components.common import artifacts
 
     out = run.parent.parent
-    _, uris = local.artifacts(out, run)
+    _, uris = latest_run.read_artifacts(out, run)
     if "Evaluator.evaluation" not in uris:
-        summary = json.loads((run / outcome.SUMMARY).read_text(encoding="utf-8"))
+        summary = json.loads((run / run_summary.SUMMARY).read_text(encoding="utf-8"))
         raise UserError(f"run {run.name}: {summary['status']}, no model was judged")
     # A run of before there was an operating point has no scores either, and is refused for that.
     threshold = artifacts.read_threshold(uris)

@@ -14,8 +14,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.validation import schema, schema_text
-from tfxray.pipeline import local
 from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.runs import latest_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Latest:
         Raises:
             UserError: There is no run, it came to no statistics, or the schema cannot be read.
         """
-        self.folder = local.latest(out.resolve())
-        ran, uris = local.artifacts(out.resolve(), self.folder)
+        self.folder = latest_run.find_latest(out.resolve())
+        ran, uris = latest_run.read_artifacts(out.resolve(), self.folder)
         self.config = config or ran
         self.file = file or Path(self.config.validation.schema_file or schema.DEFAULT)
         self._text = schema.read_schema_text(self.file)

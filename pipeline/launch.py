@@ -12,7 +12,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, outputs_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from tfxray.pipeline import history
+from tfxray.pipeline.runs import lineage
 
 
 class NotCached(Exception):
@@ -40,7 +40,7 @@ def run(
     connection: mlmd.ConnectionConfig,
     fence: Callable[[], None] | None = None,
     only_cached: bool = False,
-) -> history.NodeRun:
+) -> lineage.NodeRun:
     """Runs one node: TFX's driver, executor and publisher.
 
     Args:
@@ -62,13 +62,13 @@ def run(
     name, pipeline = node.node_info.id, ir.pipeline_info.id
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
     if name == "Pusher":
-        model = history.node_runs(connection, pipeline, run_id)["Trainer"].outputs["model"]
-        places = history.pushed_to(connection, model.id)
+        model = lineage.node_runs(connection, pipeline, run_id)["Trainer"].outputs["model"]
+        places = lineage.pushed_to(connection, model.id)
         if places and not fileio.exists(places[-1]):
             # Somebody removed it. From the cache, nothing would stand where it is said to.
             node.execution_options.caching_options.enable_cache = False
     _launch(ir, node, connection, _only_cached if only_cached else fence and _fenced(fence))
-    done = history.node_runs(connection, pipeline, run_id).get(name)
+    done = lineage.node_runs(connection, pipeline, run_id).get(name)
     if done is None or not done.complete:
         if only_cached:  # as little there as its inputs
             raise NotCached(name)
@@ -81,7 +81,7 @@ def abandon(
     ir: pipeline_pb2.Pipeline,
     node: pipeline_pb2.PipelineNode,
     connection: mlmd.ConnectionConfig,
-    before: history.NodeRun,
+    before: lineage.NodeRun,
 ) -> None:
     """Publishes an earlier try as failed, and clears away what it wrote.
 
@@ -94,7 +94,7 @@ def abandon(
         connection: The metadata store.
         before: The try that did not come to its end.
     """
-    history.publish_failed(connection, before)
+    lineage.publish_failed(connection, before)
     resolver = outputs_utils.OutputsResolver(node, ir.pipeline_info, ir.runtime_spec)
     for artifacts in resolver.generate_output_artifacts(before.execution).values():
         for artifact in artifacts:

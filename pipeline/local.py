@@ -11,12 +11,12 @@ from typing import Any
 from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.components.trainer.distributed import tf_config
 from tfxray.pipeline import data as data_source
-from tfxray.pipeline import in_use, outcome, prepare, runs, watch
+from tfxray.pipeline import prepare, watch
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.nodes import WHOLE, Part
+from tfxray.pipeline.runs import listing, locks, run_summary
 from tfxray.pipeline.terminal.screen import Screen, Step, output_to, progress_on
 
-LOG = "log.txt"
 TENSORBOARD = "tensorboard"
 
 
@@ -58,14 +58,14 @@ class Run:
         self.folder = self.out / "runs" / self.id
         try:
             self.folder.mkdir(parents=True)
-            (self.folder / outcome.RESOLVED).write_text(config.to_yaml(), encoding="utf-8")
+            (self.folder / run_summary.RESOLVED).write_text(config.to_yaml(), encoding="utf-8")
         except OSError as error:
             raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
-        self.summary = outcome.Summary(self.id, config.gate.auc.threshold)
+        self.summary = run_summary.Summary(self.id, config.gate.auc.threshold)
         self.uris: dict[str, str] = {}
         self._examples, self._images = "", 0  # ExampleGen's folder, and how many it holds
 
-    def __call__(self, data: str | None) -> outcome.Summary:
+    def __call__(self, data: str | None) -> run_summary.Summary:
         """Runs it.
 
         Args:
@@ -82,13 +82,13 @@ class Run:
         interval = 0.0 if self.config.train.report_every else 5.0
         shown = progress_on(self.screen, interval)
         try:
-            with in_use.running(self.folder), shown, output_to(self.folder / LOG):
+            with locks.mark_running(self.folder), shown, output_to(self.folder / run_summary.LOG):
                 self._run(data)
         except UserError as error:
             self.summary.reason = str(error)
             raise
         except Exception as error:
-            with (self.folder / LOG).open("a") as log:
+            with (self.folder / run_summary.LOG).open("a") as log:
                 traceback.print_exc(file=log)
             if self.summary.status == "prepared":
                 self.summary.status = "failed"
@@ -100,27 +100,32 @@ class Run:
         finally:
             self.summary.seconds["total"] = round(time.monotonic() - self.start, 2)
             text = self.summary.to_json()
-            (self.folder / outcome.SUMMARY).write_text(text, encoding="utf-8")
+            (self.folder / run_summary.SUMMARY).write_text(text, encoding="utf-8")
         return self.summary
 
     def _run(self, data: str | None) -> None:
-        self.screen.say(f"{self.config.name}: {self.folder / outcome.RESOLVED}")
+        self.screen.say(f"{self.config.name}: {self.folder / run_summary.RESOLVED}")
         if self.config.train.distribution == "multi_worker" and self.part.trains:
             tf_config.as_chief()
         source = data_source.find(self.config, data, self.out, self.screen.say)
-        runs.write_source(self.folder, source.folder)
+        listing.write_source(self.folder, source.folder)
         ingest = None
         if source.kind != "records":
-            resolved = self.folder / outcome.RESOLVED
-            ingest = data_source.Ingest(source, self.config, resolved, self.out, self.folder / LOG)
+            resolved = self.folder / run_summary.RESOLVED
+            ingest = data_source.Ingest(
+                source, self.config, resolved, self.out, self.folder / run_summary.LOG
+            )
         try:
             if ingest and not ingest.cached and self.part.start not in (None, "ExampleGen"):
                 raise self.part.nothing_from("the ingest")
             with self._step("start-up"):
                 prepare.check_model(self.config)
-                from tfxray.pipeline import history, launch, partial, pipeline  # a dozen seconds
+                from tfxray.pipeline import launch, partial, pipeline  # a dozen seconds
+                from tfxray.pipeline.runs import lineage
 
-                history.opened(self.out)  # a store of another version: told before anything is done
+                lineage.open_local(
+                    self.out
+                )  # a store of another version: told before anything is done
             with self._step("ingest") as step:
                 if ingest:
                     prepared = prepare.ingested(ingest, self.screen.say)
@@ -134,7 +139,7 @@ class Run:
                 ingest.stop()
         from tfx.orchestration import metadata
 
-        connection = metadata.sqlite_metadata_connection_config(str(self.out / history.DATABASE))
+        connection = metadata.sqlite_metadata_connection_config(str(self.out / lineage.DATABASE))
         schema = pipeline.write_schema(self.config, str(self.out / "schema"))
         places = pipeline.Places.below(str(self.out), self.config.model_name, schema)
         graph = pipeline.create_pipeline(self.config, prepared.records, places, connection)
@@ -146,7 +151,7 @@ class Run:
                 self.summary.status = "prepared"
         except DataRejected as error:
             self.summary.status, self.summary.reason = "data_rejected", str(error)
-            (self.folder / outcome.VERDICT).write_text(error.verdict, encoding="utf-8")
+            (self.folder / run_summary.VERDICT).write_text(error.verdict, encoding="utf-8")
         finally:
             self._conclude(connection)
 
@@ -185,10 +190,10 @@ class Run:
 
     def _conclude(self, connection: Any) -> None:
         """Draws the verdict from what the nodes wrote, and writes the page."""
-        from tfxray.pipeline import history
+        from tfxray.pipeline.runs import lineage
 
-        done = history.node_runs(connection, self.config.name, self.id)
-        uris = self.uris = outcome.conclude(self.summary, done, str(self.folder))
+        done = lineage.node_runs(connection, self.config.name, self.id)
+        uris = self.uris = run_summary.conclude_run(self.summary, done, str(self.folder))
         if self.summary.status == "prepared":
             self.summary.reason = f"only a part was to be run: {self.part}"
         for finding in self.summary.findings:
@@ -200,62 +205,4 @@ class Run:
             (self.folder / TENSORBOARD).symlink_to(uris["Trainer.model_run"])
         if self.page or self.summary.status != "prepared":
             with self._step("review"):
-                outcome.write_page(self.summary, self.config, uris, str(self.folder))
-
-
-def latest(out: Path) -> Path:
-    """The folder of the latest run that has a summary; what only prepared a search is none.
-
-    Raises:
-        UserError: There is none.
-    """
-    for path in sorted(out.glob(f"runs/*/{outcome.SUMMARY}"), reverse=True):
-        summary = outcome.read(path.parent)
-        if not summary or summary.review or summary.status != "prepared":
-            return path.parent
-    raise UserError(f"{out}: holds no run of tfxray (--out)")
-
-
-def artifacts(out: Path, folder: Path) -> tuple[Config, dict[str, str]]:
-    """What a run was configured with, and what its finished nodes wrote.
-
-    Args:
-        out: The `--out` of the run.
-        folder: The run's folder.
-
-    Returns:
-        The config, and the artifacts' folders as `StatisticsGen.statistics`; none where the run
-        stopped before its first node.
-
-    Raises:
-        UserError: The run's config cannot be read.
-    """
-    from tfxray.pipeline import history
-    from tfxray.pipeline.config.loader import load_config
-
-    config = load_config(folder / outcome.RESOLVED)
-    connection = history.connection(out)
-    if not connection:
-        return config, {}
-    return config, history.uris(history.node_runs(connection, config.name, folder.name))
-
-
-def write_review(out: Path, folder: Path) -> Path:
-    """Writes a run's page again, from the metadata store and the run's files.
-
-    Args:
-        out: The `--out` of the run.
-        folder: The run's folder.
-
-    Returns:
-        The page.
-
-    Raises:
-        UserError: The run's summary or config cannot be read.
-    """
-    summary = outcome.read(folder)
-    if not summary:
-        raise UserError(f"{folder / outcome.SUMMARY}: cannot be read")
-    config, uris = artifacts(out, folder)
-    outcome.write_page(summary, config, uris, str(folder))
-    return folder / outcome.REVIEW
+                run_summary.write_review(self.summary, self.config, uris, str(self.folder))

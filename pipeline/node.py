@@ -24,11 +24,11 @@ import click
 
 from tfxray.components.common import progress
 from tfxray.components.common.errors import DataRejected, UserError
-from tfxray.pipeline import metadata_store, outcome
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.kubeflow import REVIEW, START
 from tfxray.pipeline.config.nodes import NODES
+from tfxray.pipeline.runs import run_summary, store
 
 STEPS = (START, *NODES, REVIEW)
 GRAPH = "graph.json"
@@ -60,7 +60,7 @@ class Step:
             raise UserError(f"{run_id}: is no run id: letters, digits, `-`, `_`, `.` (--run-id)")
         self.name, self.run_id, self.root = name, run_id, root
         self.folder = os.path.join(root, "runs", run_id)
-        self.connection = metadata_store.connection(metadata)
+        self.connection = store.connection_config(metadata)
 
     def start(self, config: Config, data: str | None, fence: Callable[[], None]) -> None:
         """Finds the data and compiles the graph, for the steps to come.
@@ -68,7 +68,7 @@ class Step:
         Args:
             config: The experiment.
             data: Folder of images or TFRecords; None takes the config's.
-            fence: Called before the graph is written; see `metadata_store.alone`.
+            fence: Called before the graph is written; see `store.hold_work`.
 
         Raises:
             UserError: Data or network cannot be used.
@@ -76,17 +76,18 @@ class Step:
         from google.protobuf import json_format
 
         from tfxray.pipeline import data as data_source
-        from tfxray.pipeline import history, launch, pipeline, prepare
+        from tfxray.pipeline import launch, pipeline, prepare
+        from tfxray.pipeline.runs import lineage
 
-        history.store_of(self.connection)  # one makes the tables, before many look for them
-        self._write(outcome.RESOLVED, config.to_yaml())
+        lineage.open_store(self.connection)  # one makes the tables, before many look for them
+        self._write(run_summary.RESOLVED, config.to_yaml())
         prepare.check_model(config)
         source = data_source.find(config, data, self.root, say)
         if source.kind == "records":
             prepared = prepare.found(source.folder, config, say)
         else:
             with tempfile.TemporaryDirectory() as scratch:
-                resolved = Path(scratch) / outcome.RESOLVED
+                resolved = Path(scratch) / run_summary.RESOLVED
                 resolved.write_text(config.to_yaml(), encoding="utf-8")
                 ingest = data_source.Ingest(source, config, resolved, self.root, Path(os.devnull))
                 try:
@@ -114,14 +115,15 @@ class Step:
             UserError: The run was not started.
             DataRejected: By DataGate.
         """
-        from tfxray.pipeline import history, launch
+        from tfxray.pipeline import launch
+        from tfxray.pipeline.runs import lineage
 
         graph = self._graph()
         known = {node.node_info.id: node for node in launch.nodes(graph)}
         work = f"{self.root} {self.run_id} {self.name}"
-        with metadata_store.alone(self.connection, work, say) as fence:
+        with store.hold_work(self.connection, work, say) as fence:
             pipeline = graph.pipeline_info.id
-            before = history.node_runs(self.connection, pipeline, self.run_id).get(self.name)
+            before = lineage.node_runs(self.connection, pipeline, self.run_id).get(self.name)
             if before and before.complete:
                 say(f"{self.name}: done by an earlier try")
                 return before.state
@@ -131,7 +133,7 @@ class Step:
         self._forget_failure()
         return done.state
 
-    def review(self, executor_input: str | None) -> outcome.Summary:
+    def review(self, executor_input: str | None) -> run_summary.Summary:
         """Writes summary and page, of a finished run or of one that broke off.
 
         Args:
@@ -142,15 +144,15 @@ class Step:
         """
         from tfx.dsl.io import fileio
 
-        from tfxray.pipeline import history
         from tfxray.pipeline.config.loader import parse_config
+        from tfxray.pipeline.runs import lineage
 
-        config = parse_config(self._read(outcome.RESOLVED) or "", "the run's config")
-        summary = outcome.Summary(self.run_id, config.gate.auc.threshold)
-        done = history.node_runs(self.connection, config.name, self.run_id)
+        config = parse_config(self._read(run_summary.RESOLVED) or "", "the run's config")
+        summary = run_summary.Summary(self.run_id, config.gate.auc.threshold)
+        done = lineage.node_runs(self.connection, config.name, self.run_id)
         for name, node in done.items():
             if node.state in ("NEW", "RUNNING"):  # killed, and not tried again
-                history.publish_failed(self.connection, node)
+                lineage.publish_failed(self.connection, node)
             summary.seconds[name] = round(node.seconds, 2)
             if node.cached:
                 summary.cached.append(name)
@@ -163,12 +165,12 @@ class Step:
                 summary.status, summary.reason = "data_rejected", failure["reason"]
             elif failure:
                 summary.reason = f"{name}: {failure['reason']}"
-        uris = outcome.conclude(summary, done, self.folder)
+        uris = run_summary.conclude_run(summary, done, self.folder)
         if summary.status == "failed" and not summary.reason:
             lacking = next((n for n, node in done.items() if not node.complete), "a node")
             summary.reason = f"{lacking} was ended from outside"
-        outcome.write_page(summary, config, uris, self.folder)
-        self._write(outcome.SUMMARY, summary.to_json())
+        run_summary.write_review(summary, config, uris, self.folder)
+        self._write(run_summary.SUMMARY, summary.to_json())
         if executor_input:
             with fileio.open(str(summary.review), "rb") as page:
                 publish(json.loads(executor_input), summary, page.read())
@@ -189,7 +191,7 @@ class Step:
 
     def rejected(self, error: DataRejected) -> None:
         """Leaves DataGate's verdict for `Review`."""
-        self._write(outcome.VERDICT, error.verdict)
+        self._write(run_summary.VERDICT, error.verdict)
         self.failed(4, str(error))
 
     def _graph(self) -> Any:
@@ -218,7 +220,7 @@ class Step:
             file.write(text)
 
 
-def publish(wanted: Mapping[str, Any], summary: outcome.Summary, page: bytes) -> None:
+def publish(wanted: Mapping[str, Any], summary: run_summary.Summary, page: bytes) -> None:
     """Hands Kubeflow Pipelines the outputs of the task `review`.
 
     Args:
@@ -314,12 +316,12 @@ def _work(step: Step, text: str | None, data: str | None, executor_input: str | 
         config = parse_config(text, "--config")
         # Two runs over the same data would ingest them to the same place.
         work = f"{step.root} {START} {data}"
-        with metadata_store.alone(step.connection, work, say) as fence:
+        with store.hold_work(step.connection, work, say) as fence:
             step.start(config, data or None, fence)
         return "COMPLETE"
     if step.name == REVIEW:
         summary = step.review(executor_input)
-        outcome.tell(summary, say)
+        run_summary.tell_verdict(summary, say)
         return "COMPLETE"
     return step.run()
 

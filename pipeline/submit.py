@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline import kfp_server, outcome
+from tfxray.pipeline import kfp_server
 from tfxray.pipeline.config.kubeflow import REVIEW, resource_name
 from tfxray.pipeline.kfp_package import Package
 from tfxray.pipeline.kfp_server import Server, ServerError
+from tfxray.pipeline.runs import run_summary
 
 # Of a submission; what the end of its run is called, where a run was waited for.
-EXIT_CODES = outcome.EXIT_CODES | {
+EXIT_CODES = run_summary.EXIT_CODES | {
     "submitted": 0, "scheduled": 0, "succeeded": 0, "canceled": 1, "deleted": 1, "running": 1,
 }  # fmt: skip
 # The exit task of our packages and its output parameter: what the run came to.

@@ -18,6 +18,7 @@ from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.loader import read_keys, set_key, validate_keys
 from tfxray.pipeline.config.nodes import Part
 from tfxray.pipeline.config.tune import Range
+from tfxray.pipeline.runs import run_summary
 from tfxray.pipeline.terminal.screen import Screen, output_to
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def search(config: Config, keys: list[Space], run: local.Run, screen: Screen) ->
     Raises:
         UserError: See `search.search_settings`; or all trials failed.
     """
-    with output_to(run.folder / local.LOG), screen.step("search"):
+    with output_to(run.folder / run_summary.LOG), screen.step("search"):
         try:
             return _search(config, keys, run, screen)
         except UserError:

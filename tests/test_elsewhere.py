@@ -15,8 +15,9 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job, labelling, record_check, tfrecords
 from tfxray.components.predict import batch_job, pushed_model
 from tfxray.components.review.page import write_page
-from tfxray.pipeline import data, history, launch, pipeline
+from tfxray.pipeline import data, launch, pipeline
 from tfxray.pipeline.config.loader import load_config
+from tfxray.pipeline.runs import lineage
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -86,9 +87,9 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     for node in launch.nodes(ir):
         launch.run(ir, node, connection)
 
-    done = history.node_runs(connection, config.name, "one")
+    done = lineage.node_runs(connection, config.name, "one")
     assert {run.state for run in done.values()} == {"COMPLETE"}
-    uris = history.uris(done)
+    uris = lineage.output_uris(done)
     assert all(uri.startswith("ram://") for uri in uris.values())
     assert uris.keys() >= {"Evaluator.blessing", "Pusher.pushed_model", "DataGate.verdict"}
     # Whoever goes on with the model finds it there: by its signatures, and by its heat maps.

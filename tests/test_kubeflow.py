@@ -149,15 +149,15 @@ def run_log(run: kfp.Run) -> str:
 def history(database):
     from ml_metadata import metadata_store as mlmd
 
-    from tfxray.pipeline import history, metadata_store
     from tfxray.pipeline.config import metadata_address
+    from tfxray.pipeline.runs import lineage, store
 
     os.environ[metadata_address.PASSWORD] = mariadb.PASSWORD
-    connection = metadata_store.connection(database)
+    connection = store.connection_config(database)
     del os.environ[metadata_address.PASSWORD]
 
     def node_runs(run_id: str):
-        return history.node_runs(connection, "demo", run_id)
+        return lineage.node_runs(connection, "demo", run_id)
 
     def count(run_id: str, node: str) -> int:
         store = mlmd.MetadataStore(connection)

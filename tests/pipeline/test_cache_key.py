@@ -6,8 +6,9 @@ import pytest
 
 from tests.conftest import DEMO
 from tfxray.components.common import code_digest
-from tfxray.pipeline import cache_key, launch, metadata_store, pipeline
+from tfxray.pipeline import cache_key, launch, pipeline
 from tfxray.pipeline.config.loader import load_config
+from tfxray.pipeline.runs import store
 
 # Where each node's code begins: its executor, and the functions of ours that it calls.
 ENTRIES = {
@@ -32,7 +33,7 @@ def keys(tmp_path) -> dict[str, str]:
         config,
         pipeline.Records(str(tmp_path), ("*",)),
         pipeline.Places.below(str(tmp_path), "demo", "schema.pbtxt"),
-        metadata_store.connection(f"sqlite:///{tmp_path}/metadata.db"),
+        store.connection_config(f"sqlite:///{tmp_path}/metadata.db"),
     )
     ir = launch.compile_run(graph, "run")
     return {

@@ -3,10 +3,11 @@
 import pytest
 
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline import launch, metadata_store, partial, pipeline
+from tfxray.pipeline import launch, partial, pipeline
 from tfxray.pipeline.config.loader import load_config
 from tfxray.pipeline.config.nodes import NODES, Part
 from tfxray.pipeline.partial import Role
+from tfxray.pipeline.runs import store
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +15,7 @@ def graph(small_config, tmp_path_factory):
     out = str(tmp_path_factory.mktemp("out"))
     config = load_config(small_config)
     places = pipeline.Places.below(out, "demo", pipeline.write_schema(config, out))
-    connection = metadata_store.connection(f"sqlite://{out}/metadata.db")
+    connection = store.connection_config(f"sqlite://{out}/metadata.db")
     return pipeline.create_pipeline(
         config, pipeline.Records(out, ("*.tfrecord",)), places, connection
     )

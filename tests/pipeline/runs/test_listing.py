@@ -7,8 +7,8 @@ import sqlite3
 import pytest
 import yaml
 
-from tests.pipeline.made import Out
-from tfxray.pipeline import in_use, runs
+from tests.pipeline.runs.made import Out
+from tfxray.pipeline.runs import listing, locks
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_what_ran_is_told_with_what_changed(out, listed, tfxray, monkeypatch):
         summary={**judged, "status": "pushed", "pushed_model": "/moved/serving/demo/1"},
         config={"train": {"epochs": 8}},
     )
-    runs.write_source(out.folder / "runs" / first, "/xrays/kermany")
+    listing.write_source(out.folder / "runs" / first, "/xrays/kermany")
     out.run(
         summary={"status": "not_blessed", "reason": "AUC 0.9500 is below 0.96"},
         config={"train": {"epochs": 9}},
@@ -59,7 +59,7 @@ def test_what_left_no_summary_is_told_by_how_far_it_came(out, listed):
     out.run()
     out.run(("Transform", "TransformGraph"))
     going, _ = out.run(("Transform", "TransformGraph"), ("Trainer", "Model"))
-    with in_use.running(out.folder / "runs" / going):
+    with locks.mark_running(out.folder / "runs" / going):
         found = [(run["status"], run["reason"]) for run in listed()]
     assert found == [
         ("interrupted", "before its first node"),

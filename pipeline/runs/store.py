@@ -18,7 +18,7 @@ from tfxray.pipeline.config.metadata_address import PASSWORD, check_address
 _LOOK_EVERY, _SILENCE = 20, 180
 
 
-def connection(address: str) -> Any:
+def connection_config(address: str) -> Any:
     """How MLMD connects.
 
     Args:
@@ -50,7 +50,9 @@ def connection(address: str) -> Any:
 
 
 @contextlib.contextmanager
-def alone(connection: Any, work: str, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+def hold_work(
+    connection: Any, work: str, say: Callable[[str], None]
+) -> Iterator[Callable[[], None]]:
     """Waits until no other process does some work, and keeps others from it.
 
     The database's own lock, since it ends with the connection that holds it: a process that is

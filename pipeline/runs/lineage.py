@@ -55,7 +55,7 @@ class NodeRun:
         return self.state == "CACHED"
 
 
-def connection(out: Path) -> mlmd.ConnectionConfig | None:
+def local_connection(out: Path) -> mlmd.ConnectionConfig | None:
     """The metadata store of local runs; None where there is none, which connecting would make.
 
     Args:
@@ -69,7 +69,7 @@ def connection(out: Path) -> mlmd.ConnectionConfig | None:
     return found
 
 
-def opened(out: Path) -> metadata_store.MetadataStore | None:
+def open_local(out: Path) -> metadata_store.MetadataStore | None:
     """The same, opened.
 
     Args:
@@ -78,15 +78,15 @@ def opened(out: Path) -> metadata_store.MetadataStore | None:
     Raises:
         UserError: It is none, damaged, or of another version.
     """
-    found = connection(out)
+    found = local_connection(out)
     try:
-        return store_of(found) if found else None
+        return open_store(found) if found else None
     except RuntimeError as error:  # MLMD's own, of many lines
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"{out / DATABASE}: cannot be read: {reason}") from None
 
 
-def store_of(connection: mlmd.ConnectionConfig) -> metadata_store.MetadataStore:
+def open_store(connection: mlmd.ConnectionConfig) -> metadata_store.MetadataStore:
     """Opens a metadata store; makes its tables where there are none.
 
     Args:
@@ -109,7 +109,7 @@ def store_of(connection: mlmd.ConnectionConfig) -> metadata_store.MetadataStore:
         ) from None
 
 
-def pipelines(store: metadata_store.MetadataStore) -> dict[str, str]:
+def list_pipelines(store: metadata_store.MetadataStore) -> dict[str, str]:
     """The pipeline of every run that was not cleaned away, by the run's id.
 
     Args:
@@ -149,7 +149,7 @@ def node_runs(
     Returns:
         By node id, the latest execution of each; empty if there is no such run.
     """
-    store = store_of(connection)
+    store = open_store(connection)
     context = store.get_context_by_type_and_name("pipeline_run", run_id)
     if context is None:
         return {}
@@ -174,7 +174,7 @@ def publish_failed(connection: mlmd.ConnectionConfig, run: NodeRun) -> None:
         connection: The metadata store.
         run: What the node did.
     """
-    store = store_of(connection)
+    store = open_store(connection)
     for execution in store.get_executions_by_id([run.execution]):
         execution.last_known_state = mlmd.Execution.FAILED
         store.put_executions([execution])
@@ -187,7 +187,7 @@ def pushed_to(connection: mlmd.ConnectionConfig, model: int) -> list[str]:
         connection: The metadata store.
         model: The model's id there.
     """
-    store = store_of(connection)
+    store = open_store(connection)
     executions = {
         event.execution_id
         for event in store.get_events_by_artifact_ids([model])
@@ -198,7 +198,7 @@ def pushed_to(connection: mlmd.ConnectionConfig, model: int) -> list[str]:
     return [str(place) for place in places if place]
 
 
-def uris(runs: dict[str, NodeRun]) -> dict[str, str]:
+def output_uris(runs: dict[str, NodeRun]) -> dict[str, str]:
     """The folder of each output of a run's finished nodes, as `StatisticsGen.statistics`.
 
     By node, since a Resolver's outputs are called like those that it resolves.

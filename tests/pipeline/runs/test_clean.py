@@ -7,10 +7,10 @@ import time
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from tests.pipeline.made import Out
+from tests.pipeline.runs.made import Out
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline import in_use
-from tfxray.pipeline.clean import planned
+from tfxray.pipeline.runs import locks
+from tfxray.pipeline.runs.clean import plan_removal
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_a_clean_that_broke_off_is_ended_by_the_next(out, clean, monkeypatch):
         raise OSError(5, "no more disk")
 
     monkeypatch.setattr("shutil.rmtree", fail)
-    with planned(out.folder, 1) as broken, pytest.raises(UserError, match="no more disk"):
+    with plan_removal(out.folder, 1) as broken, pytest.raises(UserError, match="no more disk"):
         broken()
     assert out.artifact(model).state == mlmd.Artifact.MARKED_FOR_DELETION
     monkeypatch.undo()
@@ -182,7 +182,7 @@ def test_a_clean_that_broke_off_is_ended_by_the_next(out, clean, monkeypatch):
 
 def test_nothing_is_removed_while_a_run_goes_on(out, tfxray):
     run, _ = out.run(("Trainer", "Model"))
-    with in_use.shared(out.folder, print):
+    with locks.share_out(out.folder, print):
         done = tfxray("clean", "--out", out.folder, "--keep", 0)
     assert done.code == 2
     assert "a run, a search or a clean is going on there" in done.err
@@ -193,10 +193,10 @@ def test_a_run_waits_for_the_end_of_a_clean(out):
     told, begun = threading.Event(), threading.Event()
 
     def run():
-        with in_use.shared(out.folder, lambda line: told.set()):
+        with locks.share_out(out.folder, lambda line: told.set()):
             begun.set()
 
-    with in_use.alone(out.folder):
+    with locks.hold_out(out.folder):
         thread = threading.Thread(target=run)
         thread.start()
         assert told.wait(10)

@@ -6,7 +6,7 @@ from pathlib import Path
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from tfxray.pipeline import history
+from tfxray.pipeline.runs import lineage
 
 
 class Out:
@@ -15,8 +15,8 @@ class Out:
     def __init__(self, folder: Path, pipeline: str = "demo"):
         self.folder, self.pipeline, self.count = folder.resolve(), pipeline, 0
         folder.mkdir(exist_ok=True)
-        (self.folder / history.DATABASE).touch()
-        self.store = metadata_store.MetadataStore(history.connection(self.folder))
+        (self.folder / lineage.DATABASE).touch()
+        self.store = metadata_store.MetadataStore(lineage.local_connection(self.folder))
         self._of_pipeline = self._context("pipeline", pipeline)
 
     def run(self, *nodes, summary=None, config=None):

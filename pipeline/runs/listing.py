@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline import in_use, outcome
+from tfxray.pipeline.runs import locks, run_summary
 
 # Beside the summary, not in it, nor on the page: both are handed on, and a path may tell too much.
 SOURCE = "source.json"
@@ -28,7 +28,7 @@ _SHOWN = 72  # characters of a reason
 
 
 @dataclass(frozen=True)
-class Past:
+class PastRun:
     """A run, as far as is known of it.
 
     Attributes:
@@ -37,7 +37,7 @@ class Past:
         config: The config's name.
         changed: Keys whose values differ from those of the run of this name before it.
         data: The folder that was given.
-        status: As of `outcome.Summary`; or `running`, `interrupted`, and `unknown`.
+        status: As of `run_summary.Summary`; or `running`, `interrupted`, and `unknown`.
         reason: Why it was not pushed.
         auc: On the held-out test split.
         auc_interval: Its 95 % interval.
@@ -68,17 +68,17 @@ def write_source(folder: Path, data: str) -> None:
     (folder / SOURCE).write_text(json.dumps({"data": data}), encoding="utf-8")
 
 
-def folders(out: Path) -> list[Path]:
+def list_folders(out: Path) -> list[Path]:
     """The runs' folders, oldest first; what else lies beside them, and links, are none.
 
     Args:
         out: The `--out` of the runs.
     """
     found = (out / "runs").glob("*")
-    return sorted(p for p in found if started(p.name) and p.is_dir() and not p.is_symlink())
+    return sorted(p for p in found if start_of(p.name) and p.is_dir() and not p.is_symlink())
 
 
-def started(run_id: str) -> datetime.datetime | None:
+def start_of(run_id: str) -> datetime.datetime | None:
     """When a run began, by its id; None where it is none."""
     try:
         return datetime.datetime.strptime(run_id, "%Y%m%d-%H%M%S-%f")
@@ -86,7 +86,7 @@ def started(run_id: str) -> datetime.datetime | None:
         return None
 
 
-def version(out: Path, destination: str) -> Path | None:
+def find_version(out: Path, destination: str) -> Path | None:
     """Where a pushed model lies, also when `out` was moved since; None where it was removed.
 
     Args:
@@ -97,7 +97,7 @@ def version(out: Path, destination: str) -> Path | None:
     return path if path.is_dir() else None
 
 
-def found(out: Path) -> list[Past]:
+def list_runs(out: Path) -> list[PastRun]:
     """All runs in a folder, oldest first.
 
     Args:
@@ -107,29 +107,29 @@ def found(out: Path) -> list[Past]:
         UserError: There is none.
     """
     known = _Known(out)
-    ids = {folder.name for folder in folders(out)} | set(filter(started, known.pipelines))
+    ids = {folder.name for folder in list_folders(out)} | set(filter(start_of, known.pipelines))
     if not ids:
         raise UserError(f"{out}: holds no run of tfxray (--out)")
     past = []
     before: dict[str | None, dict[str, Any]] = {}
     for run_id in sorted(ids):
         folder = out / "runs" / run_id
-        config = _keys(folder / outcome.RESOLVED)
+        config = _keys(folder / run_summary.RESOLVED)
         name = config.get("name") or known.pipelines.get(run_id)
         changed = _differences(before.get(name) or config, config) if config else {}
         before[name] = config or before.get(name, {})
         told = _judged(out, folder) or known.unfinished(folder, name)
         data = str(_keys(folder / SOURCE).get("data") or "") or None
-        when = str(started(run_id))[:19]
-        past.append(Past(run_id, when, name, changed, data, **told))
+        when = str(start_of(run_id))[:19]
+        past.append(PastRun(run_id, when, name, changed, data, **told))
     return past
 
 
 def _judged(out: Path, folder: Path) -> dict[str, Any]:
-    summary = outcome.read(folder)
+    summary = run_summary.read_summary(folder)
     if not summary:
         return {}
-    place = version(out, summary.pushed_model) if summary.pushed_model else None
+    place = find_version(out, summary.pushed_model) if summary.pushed_model else None
     return {
         "status": summary.status,
         "reason": summary.reason,
@@ -144,28 +144,28 @@ class _Known:
     """What the metadata store knows of the runs in a folder; nothing where there is no store."""
 
     def __init__(self, out: Path):
-        from tfxray.pipeline import history
+        from tfxray.pipeline.runs import lineage
 
-        self._connection, store = history.connection(out), history.opened(out)
-        self.pipelines = history.pipelines(store) if store else {}
+        self._connection, store = lineage.local_connection(out), lineage.open_local(out)
+        self.pipelines = lineage.list_pipelines(store) if store else {}
 
     def unfinished(self, folder: Path, name: str | None) -> dict[str, Any]:
         """Status and reason of a run without a summary: how far its nodes came."""
         if not folder.is_dir():
             return {"status": "unknown", "reason": "its folder is gone"}
-        if (folder / outcome.SUMMARY).exists():
-            return {"status": "unknown", "reason": f"{outcome.SUMMARY} cannot be read"}
+        if (folder / run_summary.SUMMARY).exists():
+            return {"status": "unknown", "reason": f"{run_summary.SUMMARY} cannot be read"}
         node, state = self._last(folder.name, name)
-        if in_use.is_running(folder):
+        if locks.is_running(folder):
             return {"status": "running", "reason": node}
         return {"status": "failed" if state == "FAILED" else "interrupted", "reason": node}
 
     def _last(self, run_id: str, name: str | None) -> tuple[str, str | None]:
-        from tfxray.pipeline import history
+        from tfxray.pipeline.runs import lineage
 
         done = {}
         if self._connection and name and run_id in self.pipelines:
-            done = history.node_runs(self._connection, name, run_id)
+            done = lineage.node_runs(self._connection, name, run_id)
         if not done:
             return "before its first node", None
         node, last = list(done.items())[-1]
@@ -198,7 +198,7 @@ def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
-def table(past: Sequence[Past]) -> str:
+def format_runs(past: Sequence[PastRun]) -> str:
     """Runs as a table of text, as wide as the terminal."""
     shown = Table(box=None, pad_edge=False)
     for heading in ("run", "config", "data", "AUC", "verdict", "time", "changed"):
@@ -224,7 +224,7 @@ def table(past: Sequence[Past]) -> str:
     return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
 
 
-def _verdict(run: Past) -> str:
+def _verdict(run: PastRun) -> str:
     if run.status == "pushed":
         return f"pushed: {Path(run.pushed_model).name}" if run.pushed_model else "pushed, removed"
     said = _SAID.get(run.status, run.status)

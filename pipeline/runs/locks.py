@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import IO
 
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline.outcome import RESOLVED
+from tfxray.pipeline.runs.run_summary import RESOLVED
 
 _LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def shared(out: Path, say: Callable[[str], None]) -> Iterator[None]:
+def share_out(out: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Keeps others from removing anything, while runs go on side by side.
 
     Args:
@@ -36,7 +36,7 @@ def shared(out: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def alone(out: Path) -> Iterator[None]:
+def hold_out(out: Path) -> Iterator[None]:
     """Keeps runs from starting.
 
     Args:
@@ -58,7 +58,7 @@ def alone(out: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[None]:
+def mark_running(folder: Path) -> Iterator[None]:
     """Marks one run as going on.
 
     Args:

@@ -12,8 +12,9 @@ from pydantic import TypeAdapter
 from tfxray.pipeline.config.config import Config
 
 if TYPE_CHECKING:
-    from tfxray.pipeline.history import NodeRun
+    from tfxray.pipeline.runs.lineage import NodeRun
 
+LOG = "log.txt"
 SUMMARY = "summary.json"
 REVIEW = "review.html"
 VERDICT = "verdict.json"
@@ -65,7 +66,7 @@ class Summary:
         return json.dumps(dataclasses.asdict(self), indent=1)
 
 
-def read(folder: Path) -> Summary | None:
+def read_summary(folder: Path) -> Summary | None:
     """A run's summary as it was written; None where there is none that can be read.
 
     Args:
@@ -77,12 +78,12 @@ def read(folder: Path) -> Summary | None:
         return None
 
 
-def conclude(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[str, str]:
+def conclude_run(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[str, str]:
     """Draws the verdict from what the nodes wrote.
 
     Args:
         summary: Filled in; its status stays what it is where no model was judged.
-        done: What each node did; see `history.node_runs`.
+        done: What each node did; see `lineage.node_runs`.
         folder: The run's; gets DataGate's verdict.
 
     Returns:
@@ -93,9 +94,9 @@ def conclude(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[
     from tfxray.components.common import artifacts, filenames
     from tfxray.components.evaluator import results
     from tfxray.components.validation import statistics
-    from tfxray.pipeline import history
+    from tfxray.pipeline.runs import lineage
 
-    uris = history.uris(done)
+    uris = lineage.output_uris(done)
     if "StatisticsGen.statistics" in uris:
         for split, count in statistics.count_splits(uris["StatisticsGen.statistics"]).items():
             summary.examples[split] = count.images
@@ -127,7 +128,7 @@ def conclude(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[
     return uris
 
 
-def tell(summary: Summary, say: Callable[..., None]) -> None:
+def tell_verdict(summary: Summary, say: Callable[..., None]) -> None:
     """Says what a run came to.
 
     Args:
@@ -156,7 +157,7 @@ def tell(summary: Summary, say: Callable[..., None]) -> None:
         say(f"{said.get(summary.status, 'failed')}: {summary.reason}", style=style)
 
 
-def write_page(summary: Summary, config: Config, uris: Mapping[str, str], folder: str) -> None:
+def write_review(summary: Summary, config: Config, uris: Mapping[str, str], folder: str) -> None:
     """Writes the run's page; the summary then names it.
 
     Args:

@@ -16,7 +16,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline import history, in_use, runs
+from tfxray.pipeline.runs import lineage, listing, locks
 
 _NEWEST = "newest"
 _OUTPUTS = (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT)
@@ -58,7 +58,7 @@ class Clean:
         """
         self._out, self._store = out.resolve(), store
         self._lineage = _Lineage(store)
-        there = runs.folders(self._out)
+        there = listing.list_folders(self._out)
         newest = [folder.name for folder in there[max(len(there) - keep, 0) :]]
         self.kept = dict.fromkeys(newest, _NEWEST) | self._needed()
         self.removals = [*self._runs(there), *self._others(newest)]
@@ -78,7 +78,7 @@ class Clean:
                 except OSError as error:
                     raise UserError(f"{path}: cannot be removed: {error.strerror}") from None
             self._mark(removal.artifacts, mlmd.Artifact.DELETED)
-            history.mark_cleaned(self._store, removal.name)
+            lineage.mark_cleaned(self._store, removal.name)
 
     def _mark(self, artifacts: list[mlmd.Artifact], state: "mlmd.Artifact.State.ValueType") -> None:
         for artifact in artifacts:
@@ -93,7 +93,7 @@ class Clean:
                 needed[run] = f"baseline of {pipeline}"
         for artifact in self._store.get_artifacts_by_type("PushedModel"):
             destination = artifact.custom_properties["pushed_destination"].string_value
-            place = runs.version(self._out, destination) if destination else None
+            place = listing.find_version(self._out, destination) if destination else None
             pushing = self._lineage.run_of(artifact.id)
             if place and pushing:
                 needed[pushing] = f"pushed: {place.relative_to(self._out)}"
@@ -115,7 +115,7 @@ class Clean:
                 ]
             paths += [folder for folder in there if folder.name == run and self._own(folder)]
             if paths or artifacts:
-                yield Removal(run, sorted(paths), sum(map(size, paths)), artifacts)
+                yield Removal(run, sorted(paths), sum(map(measure_size, paths)), artifacts)
 
     def _written(self) -> dict[tuple[str, int], list[Path]]:
         """Every node's folders by the execution that wrote them: artifacts, and TFX's own."""
@@ -133,7 +133,7 @@ class Clean:
         What was written since the oldest of the newest runs began may be theirs all the same: of
         one that did not come to its first node, or was killed.
         """
-        starts = [start for start in map(runs.started, newest) if start]
+        starts = [start for start in map(listing.start_of, newest) if start]
         since = min(starts).timestamp() if starts else float("inf")
         # By their names, which tell their content: `out` may have been moved.
         taken = {part for path in self._lineage.records(self.kept) for part in path.parts}
@@ -141,7 +141,7 @@ class Clean:
             if path.name in taken or not path.is_dir() or not self._own(path):
                 continue
             if max(item.lstat().st_mtime for item in (path, *path.rglob("*"))) < since:
-                yield Removal(str(path.relative_to(self._out)), [path], size(path))
+                yield Removal(str(path.relative_to(self._out)), [path], measure_size(path))
 
     def _own(self, path: Path) -> bool:
         """Whether it lies below `out`, on no way over a link."""
@@ -149,7 +149,7 @@ class Clean:
 
 
 @contextlib.contextmanager
-def planned(out: Path, keep: int) -> Iterator[Clean]:
+def plan_removal(out: Path, keep: int) -> Iterator[Clean]:
     """Plans a clean while no run goes on or starts.
 
     Args:
@@ -159,12 +159,12 @@ def planned(out: Path, keep: int) -> Iterator[Clean]:
     Raises:
         UserError: `out` has no metadata store, or a run goes on there.
     """
-    store = history.opened(out)
+    store = lineage.open_local(out)
     if not store:
         raise UserError(
-            f"{out}: holds no {history.DATABASE}, so that nobody knows what is needed (--out)"
+            f"{out}: holds no {lineage.DATABASE}, so that nobody knows what is needed (--out)"
         )
-    with in_use.alone(out):
+    with locks.hold_out(out):
         yield Clean(out, store, keep)
 
 
@@ -250,6 +250,6 @@ def _baselines(
             yield run
 
 
-def size(folder: Path) -> int:
+def measure_size(folder: Path) -> int:
     """Bytes of the files in a folder; of links, their own."""
     return sum(p.lstat().st_size for p in folder.rglob("*") if p.is_symlink() or p.is_file())

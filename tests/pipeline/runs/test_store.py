@@ -14,15 +14,15 @@ import pytest
 
 from tests import mariadb
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline import metadata_store
 from tfxray.pipeline.config import metadata_address
+from tfxray.pipeline.runs import store
 
 # Says when it has the lock; publishes when it is told to, as far as the fence lets it.
 WORKER = """
 import sys
-from tfxray.pipeline import metadata_store
-metadata_store._LOOK_EVERY = 0.2
-with metadata_store.alone(metadata_store.connection(sys.argv[1]), "run/node", print) as fence:
+from tfxray.pipeline.runs import store
+store._LOOK_EVERY = 0.2
+with store.hold_work(store.connection_config(sys.argv[1]), "run/node", print) as fence:
     print("mine", flush=True)
     sys.stdin.readline()
     fence()
@@ -36,16 +36,16 @@ with metadata_store.alone(metadata_store.connection(sys.argv[1]), "run/node", pr
 )  # fmt: skip
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(UserError, match=r"--metadata"):
-        metadata_store.connection(address)
+        store.connection_config(address)
 
 
 def test_the_password_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv(metadata_address.PASSWORD, "p@ss:w/rd")
-    found = metadata_store.connection("mysql://me@db.example:3307/runs?ca=/etc/ca.pem").mysql
+    found = store.connection_config("mysql://me@db.example:3307/runs?ca=/etc/ca.pem").mysql
     assert (found.host, found.port, found.database) == ("db.example", 3307, "runs")
     assert (found.user, found.password) == ("me", "p@ss:w/rd")
     assert found.ssl_options.ca == "/etc/ca.pem"
-    local = metadata_store.connection("sqlite:///runs/metadata.db")
+    local = store.connection_config("sqlite:///runs/metadata.db")
     assert local.sqlite.filename_uri == "/runs/metadata.db"
 
 
