@@ -87,10 +87,10 @@ def ingest(
 ) -> None:
     """Write images, or TFRecords under other names, as TFRecords by the data contract."""
     from tfxray.components.ingest import labelling, tfrecords
-    from tfxray.pipeline import data
+    from tfxray.pipeline import inputs
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
-    rules = data.rules(config) if config else labelling.Rules()
+    rules = inputs.label_rules(config) if config else labelling.Rules()
     given = {"manifest": manifest, "pattern": pattern}
     if classes:
         given["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]

@@ -19,6 +19,8 @@ from tfxray.pipeline import kubeflow_workers, launch, pipeline
 from tfxray.pipeline.config import durations
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.kubeflow import REVIEW, START, Container, Toleration, resource_name
+from tfxray.pipeline.places import Places
+from tfxray.pipeline.records import Records
 
 COMMAND = ["python", "-m", "tfxray.pipeline.node"]
 _BACKOFF = "30s"
@@ -62,11 +64,11 @@ def write_workers(config: Config, package: Path) -> Path | None:
 def upstream(config: Config) -> dict[str, list[str]]:
     """The nodes of the graph in an order in which they can run, and what each waits for."""
     # Places and data are not known yet; how the nodes hang together does not depend on them.
-    records = pipeline.Records("", tuple(f"{split}-*" for split in contract.SPLITS))
+    records = Records("", tuple(f"{split}-*" for split in contract.SPLITS))
     graph = pipeline.create_pipeline(
         config,
         records,
-        pipeline.Places.below("", config.model_name, "schema.pbtxt"),
+        Places.below("", config.model_name, "schema.pbtxt"),
         metadata.sqlite_metadata_connection_config("none.db"),
     )
     compiled = launch.nodes(launch.compile_run(graph, "none"))

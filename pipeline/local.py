@@ -10,8 +10,7 @@ from typing import Any
 
 from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.components.trainer.distributed import tf_config
-from tfxray.pipeline import data as data_source
-from tfxray.pipeline import prepare, watch
+from tfxray.pipeline import inputs, prepare, watch
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.nodes import WHOLE, Part
 from tfxray.pipeline.runs import listing, locks, run_summary
@@ -107,12 +106,12 @@ class Run:
         self.screen.say(f"{self.config.name}: {self.folder / run_summary.RESOLVED}")
         if self.config.train.distribution == "multi_worker" and self.part.trains:
             tf_config.as_chief()
-        source = data_source.find(self.config, data, self.out, self.screen.say)
+        source = inputs.find_data(self.config, data, self.out, self.screen.say)
         listing.write_source(self.folder, source.folder)
         ingest = None
         if source.kind != "records":
             resolved = self.folder / run_summary.RESOLVED
-            ingest = data_source.Ingest(
+            ingest = inputs.Ingest(
                 source, self.config, resolved, self.out, self.folder / run_summary.LOG
             )
         try:
@@ -121,6 +120,7 @@ class Run:
             with self._step("start-up"):
                 prepare.check_model(self.config)
                 from tfxray.pipeline import launch, partial, pipeline  # a dozen seconds
+                from tfxray.pipeline.places import Places, write_schema
                 from tfxray.pipeline.runs import lineage
 
                 lineage.open_local(
@@ -128,10 +128,10 @@ class Run:
                 )  # a store of another version: told before anything is done
             with self._step("ingest") as step:
                 if ingest:
-                    prepared = prepare.ingested(ingest, self.screen.say)
+                    prepared = prepare.finish_ingest(ingest, self.screen.say)
                     step.note = "cached" if ingest.cached else ""
                 else:
-                    prepared = prepare.found(source.folder, self.config, self.screen.say)
+                    prepared = prepare.check_records(source.folder, self.config, self.screen.say)
                 self.summary.examples["rejected"] = prepared.rejected
                 self._images = prepared.images
         finally:
@@ -140,8 +140,8 @@ class Run:
         from tfx.orchestration import metadata
 
         connection = metadata.sqlite_metadata_connection_config(str(self.out / lineage.DATABASE))
-        schema = pipeline.write_schema(self.config, str(self.out / "schema"))
-        places = pipeline.Places.below(str(self.out), self.config.model_name, schema)
+        schema = write_schema(self.config, str(self.out / "schema"))
+        places = Places.below(str(self.out), self.config.model_name, schema)
         graph = pipeline.create_pipeline(self.config, prepared.records, places, connection)
         ir = launch.compile_run(graph, self.id)
         try:

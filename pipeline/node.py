@@ -75,27 +75,27 @@ class Step:
         """
         from google.protobuf import json_format
 
-        from tfxray.pipeline import data as data_source
-        from tfxray.pipeline import launch, pipeline, prepare
+        from tfxray.pipeline import inputs, launch, pipeline, prepare
+        from tfxray.pipeline.places import Places, write_schema
         from tfxray.pipeline.runs import lineage
 
         lineage.open_store(self.connection)  # one makes the tables, before many look for them
         self._write(run_summary.RESOLVED, config.to_yaml())
         prepare.check_model(config)
-        source = data_source.find(config, data, self.root, say)
+        source = inputs.find_data(config, data, self.root, say)
         if source.kind == "records":
-            prepared = prepare.found(source.folder, config, say)
+            prepared = prepare.check_records(source.folder, config, say)
         else:
             with tempfile.TemporaryDirectory() as scratch:
                 resolved = Path(scratch) / run_summary.RESOLVED
                 resolved.write_text(config.to_yaml(), encoding="utf-8")
-                ingest = data_source.Ingest(source, config, resolved, self.root, Path(os.devnull))
+                ingest = inputs.Ingest(source, config, resolved, self.root, Path(os.devnull))
                 try:
-                    prepared = prepare.ingested(ingest, say)
+                    prepared = prepare.finish_ingest(ingest, say)
                 finally:
                     ingest.stop()
-        schema = pipeline.write_schema(config, os.path.join(self.root, "schema"))
-        places = pipeline.Places.below(self.root, config.model_name, schema)
+        schema = write_schema(config, os.path.join(self.root, "schema"))
+        places = Places.below(self.root, config.model_name, schema)
         graph = pipeline.create_pipeline(
             config, prepared.records, places, _without_password(self.connection)
         )

@@ -3,15 +3,12 @@
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tfxray.components.common import contract, filenames, filesystem
 from tfxray.components.ingest import tfrecords
-from tfxray.pipeline import data as data_source
+from tfxray.pipeline import inputs
 from tfxray.pipeline.config.config import Config
-
-if TYPE_CHECKING:
-    from tfxray.pipeline.pipeline import Records
+from tfxray.pipeline.records import Records
 
 Say = Callable[..., None]
 
@@ -26,7 +23,7 @@ class Prepared:
         rejected: How many images or records were set aside.
     """
 
-    records: "Records"
+    records: Records
     images: int
     rejected: int
 
@@ -39,13 +36,11 @@ def check_model(config: Config) -> None:
     """
     from tfxray.components.networks import backbone, head
     from tfxray.components.trainer.distributed import strategy
+    from tfxray.pipeline.node_settings import backbone_settings
 
     train = config.train
     strategy.prepare_devices(train.replicas, train.batch_size)
-    model = config.model
-    spec = backbone.BackboneSpec(
-        model.backbone, model.image_size, model.weights, model.arguments, model.pooling
-    )
+    spec = backbone.BackboneSpec(**backbone_settings(config))
     if train.mode == "fine_tune":
         whole = head.build_classifier(spec, head.HeadSpec(**config.model.head.model_dump()))
         head.unfreeze(whole, train.unfreeze, True)
@@ -53,7 +48,7 @@ def check_model(config: Config) -> None:
         backbone.shared_backbone(spec)
 
 
-def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
+def finish_ingest(ingest: inputs.Ingest, say: Say) -> Prepared:
     """Waits for an ingest.
 
     Args:
@@ -63,8 +58,6 @@ def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
     Raises:
         UserError: The input cannot be used.
     """
-    from tfxray.pipeline.pipeline import Records
-
     report = ingest.wait(say)
     rejected = int(str(report["rejected"]))
     if rejected:
@@ -81,7 +74,7 @@ def ingested(ingest: data_source.Ingest, say: Say) -> Prepared:
     return Prepared(Records(layout.base, layout.globs, report=report), images, rejected)
 
 
-def found(folder: str, config: Config, say: Say) -> Prepared:
+def check_records(folder: str, config: Config, say: Say) -> Prepared:
     """Looks through TFRecords that follow the contract already.
 
     Args:
@@ -93,7 +86,6 @@ def found(folder: str, config: Config, say: Say) -> Prepared:
         UserError: They do not follow it.
     """
     from tfxray.components.ingest import record_check
-    from tfxray.pipeline.pipeline import Records
 
     layout = tfrecords.find_layout(filesystem.absolute_path(folder), config.split.ignore_given)
     seen = record_check.check_records(layout, config.classes)

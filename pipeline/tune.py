@@ -187,11 +187,11 @@ def _search(config: Config, keys: list[Space], run: local.Run, screen: Screen) -
 
     from tfxray.components.trainer import training
     from tfxray.components.tuner import search
-    from tfxray.pipeline import pipeline
+    from tfxray.pipeline import node_settings
 
     plan, uris = config.tune, run.uris
     graph, examples = uris["Transform.transform_graph"], uris["Transform.transformed_examples"]
-    told = pipeline.trainer_settings(config, None)
+    told = node_settings.trainer_settings(config, None)
 
     def resolve(values: Mapping[str, Any]) -> dict[str, object]:
         changed = with_values(config, values, "these settings do not go together")

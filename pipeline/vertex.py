@@ -13,6 +13,7 @@ from tfx.orchestration.kubeflow.v2.pipeline_builder import DEFAULT_IMAGE_PATH_KE
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline import pipeline, prepare
 from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.places import Places, write_schema
 
 
 def write_package(config: Config, output: Path) -> None:
@@ -37,12 +38,12 @@ def write_package(config: Config, output: Path) -> None:
         raise UserError(
             "kubeflow.data: is missing; Vertex runs on TFRecords that `tfxray ingest` wrote"
         )
-    records = prepare.found(settings.data, config, lambda text, style=None: None).records
+    records = prepare.check_records(settings.data, config, lambda text, style=None: None).records
     try:
-        schema = pipeline.write_schema(config, f"{settings.root}/schema")
+        schema = write_schema(config, f"{settings.root}/schema")
     except Exception as error:  # as many kinds as there are file systems
         raise UserError(f"{settings.root}: cannot be written: {error} (kubeflow.root)") from None
-    places = pipeline.Places.below(settings.root, config.model_name, schema)
+    places = Places.below(settings.root, config.model_name, schema)
     graph = pipeline.create_pipeline(
         config,
         records,

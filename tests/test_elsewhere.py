@@ -15,8 +15,10 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job, labelling, record_check, tfrecords
 from tfxray.components.predict import batch_job, pushed_model
 from tfxray.components.review.page import write_page
-from tfxray.pipeline import data, launch, pipeline
+from tfxray.pipeline import inputs, launch, pipeline
 from tfxray.pipeline.config.loader import load_config
+from tfxray.pipeline.places import Places, write_schema
+from tfxray.pipeline.records import Records
 from tfxray.pipeline.runs import lineage
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -69,19 +71,19 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     add(source, "NORMAL/../../outside.png", "NORMAL", None)
     add(source, "NORMAL/gone.png", "NORMAL", None)
     add(source, "NORMAL/twin.png", "NORMAL", next(drawn.rglob("PNEUMONIA/*.png")).read_bytes())
-    told = job.ingest(source, f"{elsewhere}/records", data.rules(config))
+    told = job.ingest(source, f"{elsewhere}/records", inputs.label_rules(config))
     assert told.reasons == {"outside": 1, "unreadable": 1, "duplicate": 2}
     layout = tfrecords.find_layout(f"{elsewhere}/records")
     assert record_check.check_records(layout, CLASSES).examples == 299
     connection = pipeline_metadata(tmp_path)
-    places = pipeline.Places(
+    places = Places(
         root=f"{elsewhere}/artifacts",
         serving=f"{elsewhere}/serving/demo",
-        schema=pipeline.write_schema(config, f"{elsewhere}/schema"),
+        schema=write_schema(config, f"{elsewhere}/schema"),
         state=f"{elsewhere}/state",
     )
     report = json.loads(filesystem.open_file(f"{elsewhere}/records/ingest.json").read())
-    held = pipeline.Records(layout.base, layout.globs, report=report)
+    held = Records(layout.base, layout.globs, report=report)
     graph = pipeline.create_pipeline(config, held, places, connection)
     ir = launch.compile_run(graph, "one")
     for node in launch.nodes(ir):

@@ -24,7 +24,7 @@ from PIL import Image
 from tests.dicoms import encode
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job, labelling, loader, worker
-from tfxray.pipeline import data
+from tfxray.pipeline import inputs
 from tfxray.pipeline.config.loader import load_config
 
 FAMILY, GIVEN, BORN, NUMBER = "Quixworth", "Zebulina", "19610203", "HOSP-4711"
@@ -280,9 +280,9 @@ def test_what_a_library_raises_costs_one_image_and_is_told_by_its_type(
 def test_an_ingest_that_is_stopped_leaves_no_list_of_names(films, tmp_path, small_config):
     for label, (pixels, *_) in zip(CLASSES, films, strict=False):
         write(tmp_path / "in", f"{label}/{FAMILY}", named(pixels, 1))
-    source = data.Source(tmp_path / "in", "images")
+    source = inputs.Source(tmp_path / "in", "images")
     (tmp_path / "out").mkdir()
-    job = data.Ingest(
+    job = inputs.Ingest(
         source, load_config(small_config), small_config, tmp_path / "out", tmp_path / "log"
     )
     folder = Path(job.folder)

@@ -13,6 +13,8 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job
 from tfxray.pipeline import launch, pipeline
 from tfxray.pipeline.config import loader
+from tfxray.pipeline.places import Places
+from tfxray.pipeline.records import Records
 
 SNIPPETS = [
     yaml.safe_load(text)["beam"]["options"]
@@ -63,8 +65,8 @@ def test_no_option_of_the_documentation_is_dropped_on_its_way_to_beam(options):
 @pytest.mark.parametrize("options", SNIPPETS)
 def test_the_options_reach_every_job(options, small_config, tmp_path, tfxray, monkeypatch):
     path = config_with(small_config, tmp_path, options)
-    records = pipeline.Records("gs://b/records", ("*.tfrecord",))
-    places = pipeline.Places("gs://b/root", "gs://b/serving", "gs://b/schema.pbtxt", "gs://b/state")
+    records = Records("gs://b/records", ("*.tfrecord",))
+    places = Places("gs://b/root", "gs://b/serving", "gs://b/schema.pbtxt", "gs://b/state")
     graph = pipeline.create_pipeline(loader.load_config(path), records, places, None)
     found = beam_arguments(launch.compile_run(graph, "one"))
     assert found.keys() == JOBS

@@ -6,8 +6,10 @@ import pytest
 
 from tests.conftest import DEMO
 from tfxray.components.common import code_digest
-from tfxray.pipeline import cache_key, launch, pipeline
+from tfxray.pipeline import cache_key, launch, node_settings, pipeline
 from tfxray.pipeline.config.loader import load_config
+from tfxray.pipeline.places import Places
+from tfxray.pipeline.records import Records
 from tfxray.pipeline.runs import store
 
 # Where each node's code begins: its executor, and the functions of ours that it calls.
@@ -31,8 +33,8 @@ def keys(tmp_path) -> dict[str, str]:
     config = load_config(DEMO)
     graph = pipeline.create_pipeline(
         config,
-        pipeline.Records(str(tmp_path), ("*",)),
-        pipeline.Places.below(str(tmp_path), "demo", "schema.pbtxt"),
+        Records(str(tmp_path), ("*",)),
+        Places.below(str(tmp_path), "demo", "schema.pbtxt"),
         store.connection_config(f"sqlite:///{tmp_path}/metadata.db"),
     )
     ir = launch.compile_run(graph, "run")
@@ -74,7 +76,7 @@ def test_an_upgrade_of_a_library_runs_what_computes_by_it_again(
 
 
 def test_a_training_that_was_killed_goes_by_the_code_too(monkeypatch):
-    before = pipeline.trainer_settings(load_config(DEMO), "state")
+    before = node_settings.trainer_settings(load_config(DEMO), "state")
     monkeypatch.setattr(code_digest, "digest", lambda *entries: json.dumps(entries))
-    after = pipeline.trainer_settings(load_config(DEMO), "state")
-    assert before | {"code": json.dumps([pipeline.TRAINING])} == after
+    after = node_settings.trainer_settings(load_config(DEMO), "state")
+    assert before | {"code": json.dumps([node_settings.TRAINING])} == after

@@ -7,6 +7,8 @@ from tfxray.pipeline import launch, partial, pipeline
 from tfxray.pipeline.config.loader import load_config
 from tfxray.pipeline.config.nodes import NODES, Part
 from tfxray.pipeline.partial import Role
+from tfxray.pipeline.places import Places, write_schema
+from tfxray.pipeline.records import Records
 from tfxray.pipeline.runs import store
 
 
@@ -14,11 +16,9 @@ from tfxray.pipeline.runs import store
 def graph(small_config, tmp_path_factory):
     out = str(tmp_path_factory.mktemp("out"))
     config = load_config(small_config)
-    places = pipeline.Places.below(out, "demo", pipeline.write_schema(config, out))
+    places = Places.below(out, "demo", write_schema(config, out))
     connection = store.connection_config(f"sqlite://{out}/metadata.db")
-    return pipeline.create_pipeline(
-        config, pipeline.Records(out, ("*.tfrecord",)), places, connection
-    )
+    return pipeline.create_pipeline(config, Records(out, ("*.tfrecord",)), places, connection)
 
 
 @pytest.fixture

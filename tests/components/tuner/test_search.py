@@ -12,7 +12,7 @@ from tfxray.components.trainer import examples, training
 from tfxray.components.tuner import search
 from tfxray.components.tuner.search import Plan
 from tfxray.components.tuner.spaces import Space
-from tfxray.pipeline import pipeline
+from tfxray.pipeline import node_settings
 from tfxray.pipeline.config import loader
 
 WIDTH = 8
@@ -48,7 +48,7 @@ def splits(tmp_path_factory):
 @pytest.fixture
 def searched(splits, tmp_path):
     config = loader.validate_keys({"name": "a", "classes": ["A", "B"]}, "test")
-    base = pipeline.trainer_settings(config, None)
+    base = node_settings.trainer_settings(config, None)
     base["train"] = base["train"] | {"epochs": 2}
 
     def resolve(values):

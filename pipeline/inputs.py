@@ -33,7 +33,7 @@ class Source:
     kind: str
 
 
-def find(config: Config, data: str | None, out: StrPath, say: Callable[[str], None]) -> Source:
+def find_data(config: Config, data: str | None, out: StrPath, say: Callable[[str], None]) -> Source:
     """Finds a run's data, drawing the sample where the config asks for one.
 
     Raises:
@@ -69,7 +69,7 @@ def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
     return str(folder)
 
 
-def rules(config: Config) -> labelling.Rules:
+def label_rules(config: Config) -> labelling.Rules:
     """How labels and metadata are found."""
     return labelling.Rules(
         classes=tuple(config.classes),
@@ -110,7 +110,7 @@ class Ingest:
         if not self.cached:
             if source.kind == "images":
                 labelling.label_images(
-                    source.folder, rules(config)
+                    source.folder, label_rules(config)
                 )  # what is wrong with it is known at once
             command = [sys.executable, "-m", "tfxray.pipeline.cli", "ingest", source.folder]
             command += ["--out", self.folder, "--config", str(config_file)]

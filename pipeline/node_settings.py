@@ -1,0 +1,110 @@
+"""What each node is told of the config."""
+
+import hashlib
+import json
+from typing import Any
+
+from tfx.dsl.io import fileio
+
+from tfxray.components.common import artifacts, code_digest
+from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.records import Records
+
+# The user functions, by the paths at which TFX finds them.
+PREPROCESSING = "tfxray.components.transform.preprocessing.preprocessing_fn"
+TRAINING = "tfxray.components.trainer.run.run_fn"
+
+
+def transform_settings(config: Config) -> dict[str, object]:
+    """What Transform's user function is told.
+
+    Args:
+        config: The experiment.
+    """
+    return {
+        "mode": config.train.mode,
+        "backbone": backbone_settings(config),
+        "copies": config.train.copies,
+        "distortions": config.train.distortions.model_dump() if config.train.copies else {},
+        "seed": config.train.seed if config.train.copies else 0,
+        **weights_settings(config),
+    }
+
+
+def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
+    """What Trainer's user function is told.
+
+    Args:
+        config: The experiment.
+        state: Where a training that is killed finds itself again; None keeps nothing.
+    """
+    return {
+        "classes": config.classes,
+        "train": config.train.model_dump(),
+        "head": config.model.head.model_dump(),
+        "backbone": backbone_settings(config),
+        "serving": config.serving.model_dump(exclude={"model_name"}),
+        # A backbone that learns has seen every site. None there, so that a slice's least size is no
+        # reason to train for hours again.
+        "transfer": config.evaluate.min_patients if config.train.mode == "frozen" else None,
+        "state": state,
+        # The state of a training that is killed goes by these settings, and needs the code too.
+        "code": code_digest.digest(TRAINING),
+        **weights_settings(config),
+    }
+
+
+def data_gate_settings(config: Config, records: Records) -> str:
+    """What DataGate is told, in JSON.
+
+    Args:
+        config: The experiment.
+        records: Its data, with the report of their ingest.
+    """
+    settings = config.validation.model_dump(exclude={"schema_file"})
+    return json.dumps({**settings, "ingest": records.report}, sort_keys=True)
+
+
+def evaluator_settings(config: Config) -> str:
+    """What Evaluator is told besides TFMA's configuration, in JSON.
+
+    Args:
+        config: The experiment.
+    """
+    settings = {
+        "gate": config.gate.model_dump(),
+        "slices": config.evaluate.slices,
+        "min_patients": config.evaluate.min_patients,
+    }
+    return json.dumps(settings, sort_keys=True)
+
+
+def backbone_settings(config: Config) -> dict[str, Any]:
+    """The backbone: the fields of a `backbone.BackboneSpec`.
+
+    Args:
+        config: The experiment.
+    """
+    return {
+        "name": config.model.backbone,
+        "image_size": config.model.image_size,
+        "weights": config.model.weights,
+        "arguments": config.model.arguments,
+        "pooling": config.model.pooling,
+    }
+
+
+def weights_settings(config: Config) -> dict[str, object]:
+    """A digest of a file of weights, which TFX's cache would know by its path alone.
+
+    Args:
+        config: The experiment.
+    """
+    path = config.model.weights
+    if not fileio.exists(path) or fileio.isdir(path):
+        return {}
+    with artifacts.local_copy(path) as local, open(local, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return {"weights_digest": digest.hexdigest()[:16]}

@@ -1,0 +1,65 @@
+"""Where a pipeline writes."""
+
+import dataclasses
+import hashlib
+import os
+
+from google.protobuf import text_format
+from tfx.utils import io_utils
+
+from tfxray.components.validation import schema
+from tfxray.pipeline.config.config import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where a pipeline writes.
+
+    Attributes:
+        root: Artifacts.
+        serving: The pushed versions.
+        schema: The run's schema, a file; see `write_schema`.
+        state: Where a training that is killed finds itself again.
+    """
+
+    root: str
+    serving: str
+    schema: str
+    state: str
+
+    @classmethod
+    def below(cls, out: str, model_name: str, schema: str) -> "Places":
+        """As every engine lays them out.
+
+        Args:
+            out: The folder of all runs.
+            model_name: Under which the model is pushed.
+            schema: See `write_schema`.
+        """
+        return cls(
+            root=os.path.join(out, "artifacts"),
+            serving=os.path.join(out, "serving", model_name),
+            schema=schema,
+            state=os.path.join(out, "state"),
+        )
+
+
+def write_schema(config: Config, folder: str) -> str:
+    """Writes the curated schema with the config's classes.
+
+    Args:
+        config: The experiment.
+        folder: Where to, on any of TFX's file systems.
+
+    Returns:
+        The file, under a name that tells its content.
+
+    Raises:
+        UserError: The config's schema cannot be read.
+    """
+    curated = schema.read_schema(config.validation.schema_file or schema.DEFAULT)
+    text = text_format.MessageToString(schema.resolve_schema(curated, config.classes))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path = os.path.join(folder, digest, "schema.pbtxt")
+    io_utils.write_string_file(path, text)
+    return path
