@@ -101,7 +101,7 @@ def measure(data: Path, out: Path, train: dict[str, Any]) -> dict[str, Any]:
         metadata store, by table; `examples`, by split.
     """
     from tfxray.pipeline.config.config import Config
-    from tfxray.pipeline.local import Run
+    from tfxray.pipeline.engines.local import Run
     from tfxray.pipeline.terminal.screen import Screen, Step
 
     steps: dict[str, dict[str, float]] = {}

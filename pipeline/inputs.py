@@ -112,7 +112,7 @@ class Ingest:
                 labelling.label_images(
                     source.folder, label_rules(config)
                 )  # what is wrong with it is known at once
-            command = [sys.executable, "-m", "tfxray.pipeline.cli", "ingest", source.folder]
+            command = [sys.executable, "-m", "tfxray.pipeline.cli.main", "ingest", source.folder]
             command += ["--out", self.folder, "--config", str(config_file)]
             command += ["--log", str(log)]
             self._process = subprocess.Popen(

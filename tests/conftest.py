@@ -55,7 +55,7 @@ def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tfxray(capfd: pytest.CaptureFixture[str]):
     """Runs a tfxray command in this process."""
-    from tfxray.pipeline.cli import main
+    from tfxray.pipeline.cli.main import main
 
     def call(*arguments: object) -> Outcome:
         capfd.readouterr()

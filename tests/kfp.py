@@ -261,7 +261,9 @@ def _forked(
     """Exit code and memory of a process that has TFX from its birth on."""
     del name
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tfxray.pipeline.node", "tfxray.pipeline.launch"])
+    context.set_forkserver_preload(
+        ["tfxray.pipeline.kubeflow.step", "tfxray.pipeline.engines.launch"]
+    )
     process = context.Process(target=_contained, args=(command, environment, folder))
     process.start()
     process.join()

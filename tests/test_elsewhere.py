@@ -15,8 +15,9 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job, labelling, record_check, tfrecords
 from tfxray.components.predict import batch_job, pushed_model
 from tfxray.components.review.page import write_page
-from tfxray.pipeline import inputs, launch, pipeline
+from tfxray.pipeline import inputs, pipeline
 from tfxray.pipeline.config.loader import load_config
+from tfxray.pipeline.engines import launch
 from tfxray.pipeline.places import Places, write_schema
 from tfxray.pipeline.records import Records
 from tfxray.pipeline.runs import lineage
@@ -86,8 +87,8 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     held = Records(layout.base, layout.globs, report=report)
     graph = pipeline.create_pipeline(config, held, places, connection)
     ir = launch.compile_run(graph, "one")
-    for node in launch.nodes(ir):
-        launch.run(ir, node, connection)
+    for node in launch.list_nodes(ir):
+        launch.run_node(ir, node, connection)
 
     done = lineage.node_runs(connection, config.name, "one")
     assert {run.state for run in done.values()} == {"COMPLETE"}

@@ -45,7 +45,7 @@ def config(tmp_path_factory):
 
 def command(config, data, out, *more):
     return [
-        sys.executable, "-m", "tfxray.pipeline.cli", "run", "--config", config, "--data", data,
+        sys.executable, "-m", "tfxray.pipeline.cli.main", "run", "--config", config, "--data", data,
         "--out", out, "--json", *more,
     ]  # fmt: skip
 

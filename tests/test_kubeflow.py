@@ -51,11 +51,11 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, database, small_config):
-    from tfxray.pipeline import kubeflow
     from tfxray.pipeline.config.loader import load_config
+    from tfxray.pipeline.kubeflow import package
 
     folder = tmp_path_factory.mktemp("cluster")
-    kubeflow.write_package(load_config(small_config), folder / "package.yaml")
+    package.write_package(load_config(small_config), folder / "package.yaml")
     return Place(folder, folder / "package.yaml", database)
 
 

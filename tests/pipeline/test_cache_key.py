@@ -6,8 +6,9 @@ import pytest
 
 from tests.conftest import DEMO
 from tfxray.components.common import code_digest
-from tfxray.pipeline import cache_key, launch, node_settings, pipeline
+from tfxray.pipeline import cache_key, node_settings, pipeline
 from tfxray.pipeline.config.loader import load_config
+from tfxray.pipeline.engines import launch
 from tfxray.pipeline.places import Places
 from tfxray.pipeline.records import Records
 from tfxray.pipeline.runs import store
@@ -40,9 +41,9 @@ def keys(tmp_path) -> dict[str, str]:
     ir = launch.compile_run(graph, "run")
     return {
         node.node_info.id: parameters[cache_key.PROPERTY].field_value.string_value
-        for node in launch.nodes(ir)
+        for node in launch.list_nodes(ir)
         if cache_key.PROPERTY in (parameters := node.parameters.parameters)
-    } | {"nodes": " ".join(node.node_info.id for node in launch.nodes(ir))}
+    } | {"nodes": " ".join(node.node_info.id for node in launch.list_nodes(ir))}
 
 
 def test_every_node_that_is_cached_has_its_code_in_its_key(tmp_path):

@@ -1,0 +1,47 @@
+"""The commands for what earlier runs left; `main.py` has most others."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from tfxray.pipeline.cli.options import PATH
+
+_OUT = click.option("--out", type=PATH, required=True, help="The --out of the runs.")
+_MEGABYTE = 1e6
+
+
+@click.command()
+@_OUT
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def runs(out: Path, as_json: bool) -> None:
+    """List all runs, the newest last: data, AUC, verdict, and what changed in the config."""
+    from tfxray.pipeline.runs import listing
+
+    past = listing.list_runs(out)
+    if not as_json:
+        click.echo(listing.format_runs(past))
+    for run in past if as_json else ():
+        click.echo(json.dumps(dataclasses.asdict(run), default=str))
+
+
+@click.command()
+@_OUT
+@click.option(
+    "--keep", type=click.IntRange(0), required=True, help="How many of the newest runs stay."
+)
+@click.option("--dry-run", is_flag=True, help="Tell what would go, and remove nothing.")
+def clean(out: Path, keep: int, dry_run: bool) -> None:
+    """Remove what old runs left, and nothing that a pushed model or a baseline needs."""
+    from tfxray.pipeline.runs.clean import plan_removal
+
+    with plan_removal(out, keep) as cleaning:
+        for run, reason in sorted(cleaning.kept.items()):
+            click.echo(f"stays  {run}  {reason}")
+        for removal in cleaning.removals:
+            click.echo(f"goes   {removal.name}  {removal.size / _MEGABYTE:.1f} MB")
+        if not dry_run:
+            cleaning()
+    freed = sum(removal.size for removal in cleaning.removals) / _MEGABYTE
+    click.echo(f"{'would free' if dry_run else 'freed'} {freed:.1f} MB")

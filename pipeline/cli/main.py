@@ -1,0 +1,399 @@
+"""The command line. What needs TensorFlow or TFX is imported inside the command that uses it."""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfxray.components.common import contract, filenames
+from tfxray.components.common.errors import UserError
+from tfxray.pipeline.cli.cluster import compile_command, submit_command
+from tfxray.pipeline.cli.history import clean, runs
+from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
+from tfxray.pipeline.config.nodes import NODES, Part
+from tfxray.pipeline.terminal import process
+
+EPILOG = (
+    "Exit codes: 0 pushed or done, 1 failure, 2 bad usage, config or input, "
+    "3 not blessed, 4 data refused."
+)
+NODE = click.Choice(NODES)
+
+
+class _Group(click.Group):
+    """Turns a UserError into one message and exit code 2, for every command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tfxray")
+def main() -> None:
+    """Trains, judges and ships chest X-ray classifiers: a TFX pipeline."""
+
+
+@main.command("config")
+@config_options()
+def config_command(config: Any) -> None:
+    """Check a config; print it with all defaults."""
+    click.echo(config.to_yaml(), nl=False)
+
+
+@main.command()
+@click.option("--out", type=PATH, required=True, help="Folder for the images and manifest.csv.")
+@click.option("--images", default=1200, show_default=True, type=click.IntRange(2))
+@click.option(
+    "--size", default=160, show_default=True, type=click.IntRange(64, 1024), help="Pixels."
+)
+@click.option("--seed", default=0, show_default=True)
+def sample(out: Path, images: int, size: int, seed: int) -> None:
+    """Draw a labelled set of chest X-rays, with patients, ages, views and sites."""
+    from tfxray.components.sample.draw import write_sample
+
+    try:
+        patients = write_sample(out, images, size, seed)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
+    click.echo(f"{images} X-rays of {patients} patients in {out}")
+
+
+@main.command()
+@click.argument("source", type=ANYWHERE)
+@click.option("--out", type=ANYWHERE, required=True, help="Folder for the TFRecords.")
+@click.option("--classes", help="Names, by comma, in the order of their labels.")
+@click.option("--manifest", help="CSV below SOURCE: path, label, patient, age, sex, view, site.")
+@click.option(
+    "--pattern", help="Regular expression with groups label, patient, age, sex, view, site."
+)
+@config_options(required=False)
+@click.option("--log", type=PATH, hidden=True)
+def ingest(
+    source: str,
+    out: str,
+    classes: str | None,
+    manifest: str | None,
+    pattern: str | None,
+    config: Any,
+    log: Path | None,
+) -> None:
+    """Write images, or TFRecords under other names, as TFRecords by the data contract."""
+    from tfxray.components.ingest import labelling, tfrecords
+    from tfxray.pipeline import inputs
+    from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
+
+    rules = inputs.label_rules(config) if config else labelling.Rules()
+    given = {"manifest": manifest, "pattern": pattern}
+    if classes:
+        given["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]
+    rules = dataclasses.replace(rules, **{k: v for k, v in given.items() if v})  # type: ignore[arg-type]
+    with progress_on(Screen()), output_to(log or Path(os.devnull)):
+        with process.without_keras():
+            from tfxray.components.ingest import job
+
+        foreign = (
+            dict(config.ingest.features) if config and tfrecords.holds_records(source) else None
+        )
+        report = job.ingest(
+            source,
+            out,
+            rules,
+            foreign,
+            config.ingest.shards if config else 0,
+            config.beam.options if config else (),
+            config.ingest.pseudonym_key if config else None,
+            os.cpu_count() or 1,
+        )
+    for split, count in report.written.items():
+        click.echo(f"{count} examples ({split}) in {out}")
+    for name, count in report.labels.items():
+        click.echo(f"  {name}: {count}")
+    if report.rejected:
+        rejects = os.path.join(out, filenames.REJECTS)
+        click.echo(f"{report.rejected} of {report.images} rejected: {rejects}", err=True)
+
+
+@main.command()
+@config_options()
+@click.option("--data", type=ANYWHERE, help="Images or TFRecords, a folder; default: the config's.")
+@click.option(
+    "--out", type=PATH, required=True, help="Folder for runs, artifacts and pushed models."
+)
+@click.option("--from", "start", type=NODE, help="Run this node and all that depends on it; take "
+              "what comes before from earlier runs.")  # fmt: skip
+@click.option("--to", "end", type=NODE, help="End after this node.")
+@click.option("--json", "as_json", is_flag=True, help="Print summary.json as the last line.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    config: Any,
+    data: str | None,
+    out: Path,
+    start: str | None,
+    end: str | None,
+    as_json: bool,
+) -> None:
+    """Run the pipeline on this machine."""
+    from tfxray.pipeline.engines import local
+    from tfxray.pipeline.runs import locks, run_summary
+    from tfxray.pipeline.terminal.screen import Screen
+
+    part = Part(start, end)
+    part.check()
+    screen = Screen()
+    ctx.with_resource(locks.share_out(out, screen.say))
+    this = local.Run(config, out, screen, part)
+    try:
+        summary = this(data)
+        _verdict(screen, this, summary)
+        code = run_summary.EXIT_CODES[summary.status]
+    except UserError as error:
+        summary, code = this.summary, 2
+        screen.say(f"error: {error}")
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(summary)))
+    elif summary.pushed_model:
+        click.echo(summary.pushed_model)
+    sys.exit(code)
+
+
+def _verdict(screen: Any, this: Any, summary: Any) -> None:
+    from tfxray.pipeline.runs import run_summary
+
+    run_summary.tell_verdict(summary, screen.say)
+    if summary.status == "failed":
+        screen.say(f"log: {this.folder / run_summary.LOG}")
+    if summary.review:
+        screen.say(f"review: {summary.review}")
+
+
+@main.command("tune")
+@config_options(origin=True)
+@click.option("--data", type=ANYWHERE, help="Images or TFRecords, a folder; default: the config's.")
+@click.option("--out", type=PATH, required=True, help="As of tfxray run, which shares its cache.")
+@click.option("--trials", type=click.IntRange(2), help="How many; default: the config's.")
+@click.option("--write", type=PATH, help="The config to write; default: a file below --out.")
+@click.pass_context
+def tune_command(
+    ctx: click.Context,
+    config: Any,
+    config_path: Path,
+    overrides: tuple[str, ...],
+    data: str | None,
+    out: Path,
+    trials: int | None,
+    write: Path | None,
+) -> None:
+    """Search the config's ranges for better settings of the head; write them as a config."""
+    from tfxray.pipeline.cli import tune
+    from tfxray.pipeline.runs import locks, run_summary
+    from tfxray.pipeline.terminal.screen import Screen
+
+    if trials:
+        config = config.model_copy(
+            update={"tune": config.tune.model_copy(update={"trials": trials})}
+        )
+    source = tune.ConfigSource(config_path, overrides)
+    spaces = tune.read_spaces(config)
+    tune.check_target(source, write)
+    screen = Screen()
+    ctx.with_resource(locks.share_out(out, screen.say))
+    run = tune.run_to_transform(config, data, out, screen)
+    if run.summary.status != "prepared":
+        _verdict(screen, run, run.summary)
+        sys.exit(run_summary.EXIT_CODES[run.summary.status])
+    try:
+        found = tune.run_search(config, spaces, run, screen)
+    except UserError:
+        raise
+    except Exception as error:
+        screen.say(f"failed: {error}", style="bold red")
+        screen.say(f"log: {run.folder / run_summary.LOG}")
+        sys.exit(1)
+    target = write or found.folder / "config.yaml"
+    tune.write_config(source, found, target, f"{'--data DIR ' if data else ''}--out {out}")
+    click.echo(f"{found.table}\n{found.verdict}\n{target}")
+
+
+@main.command("predict")
+@click.argument("images", nargs=-1)
+@click.option("--input", "source", type=ANYWHERE, help="Instead: a folder of images or TFRecords.")
+@click.option("--output", "out", type=ANYWHERE, help="With --input: folder for predictions.csv.")
+@click.option(
+    "--model", type=ANYWHERE, required=True, help="A pushed version, its parent, or a run's --out."
+)
+@click.option("--force", is_flag=True, help="Score images unlike the training data, too.")
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="One JSON object per line; with --input: the report as the last line.",
+)  # fmt: skip
+@config_options(required=False)
+def predict_command(
+    images: tuple[str, ...],
+    source: str | None,
+    out: str | None,
+    model: str,
+    force: bool,
+    as_json: bool,
+    config: Any,
+) -> None:
+    """Score images: the class by the model's operating point, and each class's score.
+
+    With --input and --output, all images below a folder, into predictions.csv; if it is killed,
+    the same command goes on. Of --config, ingest.max_pixels, ingest.features and beam.options
+    count.
+    """
+    if bool(images) == bool(source) or bool(source) != bool(out):
+        raise click.UsageError("give images, or --input with --output")
+    if config and not source:
+        raise click.UsageError("--config goes with --input")
+    if source and out:
+        from tfxray.pipeline.cli import predict
+
+        report = predict.score_folder(source, out, model, force, config)
+        click.echo(json.dumps(dataclasses.asdict(report)) if as_json else report.predictions)
+        return
+    with process.hushed(), process.without_keras():
+        from tfxray.components.predict import pushed_model
+    results = pushed_model.predict_images(images, model, force)
+    for result in results:
+        if as_json:
+            click.echo(json.dumps(dataclasses.asdict(result)))
+        elif result.error:
+            click.echo(f"{result.path}: {result.error}", err=True)
+        elif not result.scores:
+            click.echo(
+                f"{result.path}: not like the training data (distance {result.distance:.2f}), "
+                "score withheld; --force shows it"
+            )
+        else:
+            scores = "  ".join(f"{name} {score:.4f}" for name, score in result.scores.items())
+            doubt = "  (not like the training data)" if result.unlike else ""
+            click.echo(f"{result.path}: {result.label}  {scores}{doubt}")
+    sys.exit(2 if any(result.error for result in results) else 0)
+
+
+@main.command()
+@click.argument("image", type=PATH)
+@click.option(
+    "--model", type=ANYWHERE, required=True, help="A pushed version, its parent, or a run's --out."
+)
+@click.option("--out", type=PATH, required=True, help="The PNG to write.")
+@click.option(
+    "--method",
+    type=click.Choice(contract.EXPLAIN_METHODS),
+    default=contract.EXPLAIN_METHODS[1],
+    show_default=True,
+)
+@click.option(
+    "--background", type=PATH, help="X-rays for shap to compare with; default: the run's own."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def explain(
+    image: Path, model: str, out: Path, method: str, background: Path | None, as_json: bool
+) -> None:
+    """Draw where an image raises the positive class's score: a heat map over the X-ray."""
+    if background and method != "shap":
+        raise click.UsageError("--background goes with --method shap")
+    with process.hushed():
+        from tfxray.components.explain import one_image
+
+    done = one_image.explain_image(image, model, out, method, background)
+    if as_json:
+        told = dataclasses.asdict(done)
+        click.echo(json.dumps({"class" if k == "class_name" else k: v for k, v in told.items()}))
+    else:
+        click.echo(f"{done.class_name} {done.score:.4f}: {done.out}")
+
+
+@main.command()
+@click.option("--out", type=PATH, help="The --out of a run.")
+@click.option(
+    "--compare", "runs", nargs=2, metavar="RUN RUN",
+    help="Compare two runs instead: their ids below --out, or their folders.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="With --compare: print it as JSON.")
+def review(out: Path | None, runs: tuple[str, str] | None, as_json: bool) -> None:
+    """Write the page of the latest run again, and print its path; or compare two runs."""
+    if not runs and not out:
+        raise click.UsageError("give --out, or --compare")
+    if as_json and not runs:
+        raise click.UsageError("--json goes with --compare")
+    from tfxray.pipeline.runs import latest_run, run_summary
+    from tfxray.pipeline.terminal.screen import output_to
+
+    if runs:
+        from tfxray.pipeline.cli import compare
+
+        found = compare.compare_folders(*(compare.find_folder(run, out) for run in runs))
+        click.echo(
+            json.dumps(dataclasses.asdict(found)) if as_json else compare.format_comparison(found)
+        )
+        return
+    assert out  # checked above
+    folder = latest_run.find_latest(out.resolve())
+    with output_to(folder / run_summary.LOG):
+        path = latest_run.rewrite_review(out.resolve(), folder)
+    click.echo(path)
+
+
+@main.command("schema")
+@click.option("--out", type=PATH, required=True, help="The --out of a run.")
+@click.option("--file", type=PATH, help="The schema; default: the config's, else the package's.")
+@click.option("--update", is_flag=True, help="Propose a schema that the run's data keeps.")
+@click.option("--write", is_flag=True, help="With --update: write it into the file.")
+@config_options(required=False)
+def schema_command(config: Any, out: Path, file: Path | None, update: bool, write: bool) -> None:
+    """Compare the latest run's data with the curated schema; accept it with --update --write."""
+    if write and not update:
+        raise click.UsageError("--write goes with --update")
+    from tfxray.pipeline.runs import latest_run, run_summary
+    from tfxray.pipeline.terminal.screen import output_to
+
+    folder = latest_run.find_latest(out.resolve())
+    with output_to(folder / run_summary.LOG):
+        from tfxray.pipeline.cli import schema
+
+        latest = schema.LatestRun(out, config, file)
+        proposal = latest.proposal() if update else None
+        differences = latest.differences()
+    if proposal:
+        _propose(proposal, folder.name, write)
+    elif differences:
+        click.echo(schema.format_differences(differences))
+    else:
+        click.echo(f"no difference: run {folder.name} infers what {latest.file} says")
+
+
+def _propose(proposal: Any, run_id: str, write: bool) -> None:
+    if not proposal.diff:
+        click.echo(f"no difference: the data of run {run_id} asks for no change of {proposal.file}")
+    else:
+        click.echo(proposal.diff)
+        if proposal.comments_lost:
+            click.echo("comments within what changes are lost", err=True)
+        if write:
+            proposal.write()
+            click.echo(f"written: {proposal.file}")
+        else:
+            click.echo("nothing written; to accept the data, add --write", err=True)
+    for feature, description in proposal.remaining.items():
+        click.echo(f"not to be mended by a schema: {feature}: {description}", err=True)
+
+
+main.add_command(runs)
+main.add_command(clean)
+main.add_command(compile_command)
+main.add_command(submit_command)
+
+
+if __name__ == "__main__":
+    main()

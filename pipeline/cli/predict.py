@@ -1,0 +1,45 @@
+"""`tfxray predict --input`: a folder's images scored, with progress on the screen."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfxray.components.common import filenames
+from tfxray.pipeline.terminal.process import without_keras
+from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
+
+if TYPE_CHECKING:
+    from tfxray.components.predict.batch_job import Report
+
+
+def score_folder(source: str, out: str, model: str, force: bool, config: Any) -> "Report":
+    """Scores a folder of images or TFRecords, and tells what became of them.
+
+    Args:
+        source: The folder.
+        out: Where predictions, rejects and report go.
+        model: See `pushed_model.find_model`.
+        force: Give scores of images unlike the training data, too.
+        config: For `ingest.max_pixels`, `ingest.features` and `beam.options`; or None.
+
+    Raises:
+        UserError: See `batch_job.Job`.
+    """
+    screen = Screen()
+    with progress_on(screen), output_to(Path(os.devnull)):
+        with without_keras():
+            from tfxray.components.predict import batch_job
+        limits = (config.ingest.max_pixels, config.ingest.features) if config else ()
+        job = batch_job.Job(source, out, model, force, *limits)
+        report = job.done or job.run(config.beam.options if config else ())
+    if job.done:
+        screen.say(f"nothing to do: {out} holds the scores of these images by this model")
+    if report.withheld:
+        screen.say(
+            f"{report.withheld} of {report.images} not like the training data, score withheld; "
+            "--force shows it"
+        )
+    if report.rejected:
+        rejects = os.path.join(out, filenames.REJECTS)
+        screen.say(f"{report.rejected} of {report.images} rejected: {rejects}")
+    return report

@@ -1,0 +1,151 @@
+"""Launches nodes of a compiled pipeline, one at a time, by TFX's portable launcher."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from tfx.dsl.compiler import compiler, constants
+from tfx.dsl.io import fileio
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import launcher, outputs_utils, runtime_parameter_utils
+from tfx.proto.orchestration import pipeline_pb2
+
+from tfxray.pipeline.runs import lineage
+
+
+class NotCached(Exception):
+    """A node that was to come from the cache would have to run."""
+
+
+def compile_run(pipeline: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
+    """Compiles a pipeline to TFX's intermediate representation, for one run of it."""
+    ir = compiler.Compiler().compile(pipeline)
+    runtime_parameter_utils.substitute_runtime_parameter(
+        ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+    )
+    return ir
+
+
+def list_nodes(ir: pipeline_pb2.Pipeline) -> Iterator[pipeline_pb2.PipelineNode]:
+    """The nodes, in an order in which they can run."""
+    for node in ir.nodes:
+        yield node.pipeline_node
+
+
+def run_node(
+    ir: pipeline_pb2.Pipeline,
+    node: pipeline_pb2.PipelineNode,
+    connection: mlmd.ConnectionConfig,
+    fence: Callable[[], None] | None = None,
+    only_cached: bool = False,
+) -> lineage.NodeRun:
+    """Runs one node: TFX's driver, executor and publisher.
+
+    Args:
+        ir: The compiled run.
+        node: One of its nodes.
+        connection: The metadata store.
+        fence: Called between the executor and the publisher; ends the process where another one
+            may have taken over.
+        only_cached: Take its outputs from the cache, or fail. Resolvers, which have no cache, run.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        NotCached: With `only_cached`; the execution is published as failed.
+        RuntimeError: Its inputs could not be resolved.
+        Exception: What the executor raised; the execution is published as failed.
+    """
+    name, pipeline = node.node_info.id, ir.pipeline_info.id
+    run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
+    if name == "Pusher":
+        model = lineage.node_runs(connection, pipeline, run_id)["Trainer"].outputs["model"]
+        places = lineage.pushed_to(connection, model.id)
+        if places and not fileio.exists(places[-1]):
+            # Somebody removed it. From the cache, nothing would stand where it is said to.
+            node.execution_options.caching_options.enable_cache = False
+    _launch(ir, node, connection, _only_cached if only_cached else fence and _fenced(fence))
+    done = lineage.node_runs(connection, pipeline, run_id).get(name)
+    if done is None or not done.complete:
+        if only_cached:  # as little there as its inputs
+            raise NotCached(name)
+        # TFX's launcher notes a node whose inputs are missing as failed, and goes on.
+        raise RuntimeError(f"{name} did not run: its inputs could not be resolved")
+    return done
+
+
+def abandon_node(
+    ir: pipeline_pb2.Pipeline,
+    node: pipeline_pb2.PipelineNode,
+    connection: mlmd.ConnectionConfig,
+    before: lineage.NodeRun,
+) -> None:
+    """Publishes an earlier try as failed, and clears away what it wrote.
+
+    The next try is the same execution to TFX, with the same folders: half of an old output would
+    lie among the new.
+
+    Args:
+        ir: The compiled run.
+        node: One of its nodes.
+        connection: The metadata store.
+        before: The try that did not come to its end.
+    """
+    lineage.publish_failed(connection, before)
+    resolver = outputs_utils.OutputsResolver(node, ir.pipeline_info, ir.runtime_spec)
+    for artifacts in resolver.generate_output_artifacts(before.execution).values():
+        for artifact in artifacts:
+            if fileio.exists(artifact.uri):
+                fileio.rmtree(artifact.uri)
+
+
+def _launch(
+    ir: pipeline_pb2.Pipeline,
+    node: pipeline_pb2.PipelineNode,
+    connection: mlmd.ConnectionConfig,
+    changed: Callable[[Any], Any] | None,
+) -> None:
+    """Runs TFX's launcher, its executor operators as they are or changed."""
+    operators = launcher.DEFAULT_EXECUTOR_OPERATORS.items()
+    deployment = runner_utils.extract_local_deployment_config(ir)
+    launcher.Launcher(
+        pipeline_node=node,
+        # Not the deployment's own: what lies in files knows no password.
+        mlmd_connection=metadata.Metadata(connection),
+        pipeline_info=ir.pipeline_info,
+        pipeline_runtime_spec=ir.runtime_spec,
+        executor_spec=runner_utils.extract_executor_spec(deployment, node.node_info.id),
+        custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node.node_info.id),
+        custom_executor_operators={spec: changed(operator) for spec, operator in operators}
+        if changed
+        else None,
+    ).launch()
+
+
+def _fenced(fence: Callable[[], None]) -> Callable[[Any], Any]:
+    """Puts the fence behind an executor operator, whether it succeeded or failed."""
+
+    def fenced(operator: Any) -> Any:
+        class Fenced(operator):
+            def run_executor(self, execution_info: Any) -> Any:
+                try:
+                    return super().run_executor(execution_info)
+                finally:
+                    fence()
+
+        return Fenced
+
+    return fenced
+
+
+def _only_cached(operator: Any) -> Any:
+    """Puts a refusal in an executor operator's place: TFX asks for it where the cache is empty."""
+
+    class Refusing(operator):
+        def run_executor(self, execution_info: Any) -> Any:
+            raise NotCached(execution_info.pipeline_node.node_info.id)
+
+    return Refusing

@@ -1,0 +1,210 @@
+"""The engine `local`: the pipeline on this machine, node after node, over SQLite."""
+
+import contextlib
+import datetime
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfxray.components.common.errors import DataRejected, UserError
+from tfxray.components.trainer.distributed import tf_config
+from tfxray.pipeline import inputs, prepare
+from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.config.nodes import WHOLE, Part
+from tfxray.pipeline.engines import watch
+from tfxray.pipeline.runs import listing, locks, run_summary
+from tfxray.pipeline.terminal.screen import Screen, Step, output_to, progress_on
+
+TENSORBOARD = "tensorboard"
+
+
+class Run:
+    """One run of the pipeline, from data to verdict.
+
+    Attributes:
+        id: Its name.
+        folder: Its files.
+        summary: What it came to.
+        uris: What its nodes wrote: folders, as `Transform.transform_graph`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        out: Path,
+        screen: Screen,
+        part: Part = WHOLE,
+        page: bool = True,
+    ):
+        """Makes the run's folder.
+
+        Args:
+            config: The experiment.
+            out: The folder of all runs.
+            screen: Where progress is told.
+            part: Of the graph, which is run.
+            page: Whether a run that ends early, as it was to, gets a page.
+
+        Raises:
+            UserError: `out` cannot be written.
+        """
+        self.config, self.out, self.screen = config, out.resolve(), screen
+        self.part, self.page = part, page
+        self.start = time.monotonic()
+        now = datetime.datetime.now()
+        self.id = now.strftime("%Y%m%d-%H%M%S-") + f"{now.microsecond // 1000:03d}"
+        self.folder = self.out / "runs" / self.id
+        try:
+            self.folder.mkdir(parents=True)
+            (self.folder / run_summary.RESOLVED).write_text(config.to_yaml(), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
+        self.summary = run_summary.Summary(self.id, config.gate.auc.threshold)
+        self.uris: dict[str, str] = {}
+        self._examples, self._images = "", 0  # ExampleGen's folder, and how many it holds
+
+    def __call__(self, data: str | None) -> run_summary.Summary:
+        """Runs it.
+
+        Args:
+            data: As on the command line.
+
+        Returns:
+            The summary, also when the model was refused or a node failed.
+
+        Raises:
+            UserError: The data, the weights or the settings cannot be used. The summary is
+                written all the same.
+        """
+        # Who asked for reports wants all of them; else a line now and then will do.
+        interval = 0.0 if self.config.train.report_every else 5.0
+        shown = progress_on(self.screen, interval)
+        try:
+            with locks.mark_running(self.folder), shown, output_to(self.folder / run_summary.LOG):
+                self._run(data)
+        except UserError as error:
+            self.summary.reason = str(error)
+            raise
+        except Exception as error:
+            with (self.folder / run_summary.LOG).open("a") as log:
+                traceback.print_exc(file=log)
+            if self.summary.status == "prepared":
+                self.summary.status = "failed"
+            first = (str(error).splitlines() or [""])[0][:500]
+            self.summary.reason = f"{type(error).__name__}: {first}"
+        except KeyboardInterrupt:
+            self.summary.reason = "interrupted"
+            raise
+        finally:
+            self.summary.seconds["total"] = round(time.monotonic() - self.start, 2)
+            text = self.summary.to_json()
+            (self.folder / run_summary.SUMMARY).write_text(text, encoding="utf-8")
+        return self.summary
+
+    def _run(self, data: str | None) -> None:
+        self.screen.say(f"{self.config.name}: {self.folder / run_summary.RESOLVED}")
+        if self.config.train.distribution == "multi_worker" and self.part.trains:
+            tf_config.as_chief()
+        source = inputs.find_data(self.config, data, self.out, self.screen.say)
+        listing.write_source(self.folder, source.folder)
+        ingest = None
+        if source.kind != "records":
+            resolved = self.folder / run_summary.RESOLVED
+            ingest = inputs.Ingest(
+                source, self.config, resolved, self.out, self.folder / run_summary.LOG
+            )
+        try:
+            if ingest and not ingest.cached and self.part.start not in (None, "ExampleGen"):
+                raise self.part.nothing_from("the ingest")
+            with self._step("start-up"):
+                prepare.check_model(self.config)
+                from tfxray.pipeline import pipeline  # a dozen seconds
+                from tfxray.pipeline.engines import launch, partial
+                from tfxray.pipeline.places import Places, write_schema
+                from tfxray.pipeline.runs import lineage
+
+                lineage.open_local(
+                    self.out
+                )  # a store of another version: told before anything is done
+            with self._step("ingest") as step:
+                if ingest:
+                    prepared = prepare.finish_ingest(ingest, self.screen.say)
+                    step.note = "cached" if ingest.cached else ""
+                else:
+                    prepared = prepare.check_records(source.folder, self.config, self.screen.say)
+                self.summary.examples["rejected"] = prepared.rejected
+                self._images = prepared.images
+        finally:
+            if ingest:
+                ingest.stop()
+        from tfx.orchestration import metadata
+
+        connection = metadata.sqlite_metadata_connection_config(str(self.out / lineage.DATABASE))
+        schema = write_schema(self.config, str(self.out / "schema"))
+        places = Places.below(str(self.out), self.config.model_name, schema)
+        graph = pipeline.create_pipeline(self.config, prepared.records, places, connection)
+        ir = launch.compile_run(graph, self.id)
+        try:
+            for node, role in partial.choose_nodes(ir, self.part):
+                self._launch(ir, node, role, connection)
+            if self.part:
+                self.summary.status = "prepared"
+        except DataRejected as error:
+            self.summary.status, self.summary.reason = "data_rejected", str(error)
+            (self.folder / run_summary.VERDICT).write_text(error.verdict, encoding="utf-8")
+        finally:
+            self._conclude(connection)
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[Step]:
+        """A step on the screen whose time goes into the summary."""
+        with self.screen.step(name) as step:
+            yield step
+        self.summary.seconds[name] = round(step.seconds, 2)
+
+    def _launch(self, ir: Any, node: Any, role: Any, connection: Any) -> None:
+        from tfxray.pipeline.engines import launch
+        from tfxray.pipeline.engines.partial import Role
+
+        name = node.node_info.id
+        with self._step(name) as step, self._watched(name):
+            try:
+                done = launch.run_node(ir, node, connection, only_cached=role is not Role.RUN)
+            except launch.NotCached:
+                if role is Role.TAKE:
+                    raise self.part.nothing_from(name) from None
+                step.note = "left out"
+                return
+            if done.cached:
+                step.note = "cached"
+                self.summary.cached.append(name)
+            if name == "ExampleGen":
+                self._examples = done.outputs["examples"].uri
+
+    def _watched(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Tells how far a node is that reads all examples of a split."""
+        if name not in watch.SPLITS:
+            return contextlib.nullcontext()
+        files, share = watch.split_share(self._examples, watch.SPLITS[name])
+        return watch.watch_reading(files, round(share * self._images))
+
+    def _conclude(self, connection: Any) -> None:
+        """Draws the verdict from what the nodes wrote, and writes the page."""
+        from tfxray.pipeline.runs import lineage
+
+        done = lineage.node_runs(connection, self.config.name, self.id)
+        uris = self.uris = run_summary.conclude_run(self.summary, done, str(self.folder))
+        if self.summary.status == "prepared":
+            self.summary.reason = f"only a part was to be run: {self.part}"
+        for finding in self.summary.findings:
+            if finding["action"] != "fail":
+                style = "yellow" if finding["action"] == "warn" else None
+                self.screen.say(f"  {finding['action']}: {finding['message']}", style=style)
+        if "Trainer.model_run" in uris:
+            # For `tensorboard --logdir`; a link, since the cache may give several runs the same.
+            (self.folder / TENSORBOARD).symlink_to(uris["Trainer.model_run"])
+        if self.page or self.summary.status != "prepared":
+            with self._step("review"):
+                run_summary.write_review(self.summary, self.config, uris, str(self.folder))

@@ -1,0 +1,73 @@
+"""Partial runs: TFX's marks say which nodes run; what comes before them is TFX's cache's.
+
+TFX's own snapshot would take what the latest run left, whatever its data and settings were: a model
+that another gate blessed could be pushed, and data trained on that this config's DataGate refuses.
+The cache holds what the same data and settings came to, and nothing else.
+"""
+
+import enum
+from collections.abc import Iterator
+
+from tfx.orchestration.portable import partial_run_utils
+from tfx.proto.orchestration import pipeline_pb2
+
+from tfxray.pipeline.config.nodes import NODES, Part
+from tfxray.pipeline.engines import launch
+
+_Skip = pipeline_pb2.NodeExecutionOptions.Skip
+
+
+class Role(enum.Enum):
+    """What a run does with a node.
+
+    Attributes:
+        RUN: Runs it; from the cache, if it may.
+        TAKE: Takes its outputs from an earlier run; without them, nothing is run.
+        TAKE_IF_THERE: Takes them where there are any: nothing that runs depends on them.
+    """
+
+    RUN = enum.auto()
+    TAKE = enum.auto()
+    TAKE_IF_THERE = enum.auto()
+
+
+_ROLES = {_Skip.REQUIRED: Role.TAKE, _Skip.OPTIONAL: Role.TAKE_IF_THERE}
+
+
+def choose_nodes(
+    ir: pipeline_pb2.Pipeline, part: Part
+) -> Iterator[tuple[pipeline_pb2.PipelineNode, Role]]:
+    """The nodes that a run has to do with, in an order in which they can run.
+
+    Args:
+        ir: The compiled run; gets TFX's marks.
+        part: Of the graph. Its first node is run also where the cache holds its outputs.
+
+    Raises:
+        UserError: The part is empty.
+    """
+    if not part:
+        yield from ((node, Role.RUN) for node in launch.list_nodes(ir))
+        return
+    partial_run_utils.mark_pipeline(
+        ir, from_nodes=[part.start] if part.start else None, to_nodes=_ends(ir, part.end)
+    )
+    marked = {node.node_info.id: node for node in launch.list_nodes(ir)}
+    if not marked[part.end or part.start or ""].execution_options.HasField("run"):
+        raise part.empty()
+    for node in marked.values():
+        options = node.execution_options
+        if options.HasField("run"):
+            if node.node_info.id == part.start:
+                options.caching_options.enable_cache = False
+            yield node, Role.RUN
+        elif role := _ROLES.get(options.skip.reuse_artifacts_mode):
+            yield node, role
+
+
+def _ends(ir: pipeline_pb2.Pipeline, end: str | None) -> list[str] | None:
+    """The last node, and those before it that lead nowhere: SchemaGen, which a person looks at."""
+    if end is None:
+        return None
+    leaves = {node.node_info.id for node in launch.list_nodes(ir) if not node.downstream_nodes}
+    return [end, *(name for name in NODES[: NODES.index(end)] if name in leaves)]

@@ -1,0 +1,185 @@
+"""The engine `kubeflow`: a package for Kubeflow Pipelines with one container per node.
+
+Built with the public KFP SDK alone. KFP runs containers in order and knows nothing of TFX: drivers,
+resolvers and cache work within each container, against a metadata store of our own, as they do on
+one machine.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp import compiler, dsl, kubernetes
+from tfx.orchestration import metadata
+
+from tfxray.components.common import contract
+from tfxray.pipeline import pipeline
+from tfxray.pipeline.config import durations
+from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.config.kubeflow import REVIEW, START, Container, Toleration, resource_name
+from tfxray.pipeline.engines import launch
+from tfxray.pipeline.kubeflow import workers
+from tfxray.pipeline.places import Places
+from tfxray.pipeline.records import Records
+
+COMMAND = ["python", "-m", "tfxray.pipeline.node"]
+_BACKOFF = "30s"
+
+
+def write_package(config: Config, output: Path) -> None:
+    """Writes the package.
+
+    Args:
+        config: The experiment. It travels in the package, as the text that `Start` is given.
+        output: A YAML file.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        compiler.Compiler().compile(_pipeline(config), str(output))
+
+
+def write_workers(config: Config, package: Path) -> Path | None:
+    """Writes what Kubernetes needs for the pods that train with Trainer's.
+
+    Args:
+        config: The experiment.
+        package: The package's file; this one is named after it.
+
+    Returns:
+        The file; None where there are no such pods.
+
+    Raises:
+        UserError: The pipeline's name is too long.
+    """
+    import yaml
+
+    if not config.kubeflow.workers:
+        return None
+    output = package.with_suffix(".workers.yaml")
+    output.write_text(
+        yaml.safe_dump_all(workers.manifest(config), sort_keys=False), encoding="utf-8"
+    )
+    return output
+
+
+def list_upstream(config: Config) -> dict[str, list[str]]:
+    """The nodes of the graph in an order in which they can run, and what each waits for."""
+    # Places and data are not known yet; how the nodes hang together does not depend on them.
+    records = Records("", tuple(f"{split}-*" for split in contract.SPLITS))
+    graph = pipeline.create_pipeline(
+        config,
+        records,
+        Places.below("", config.model_name, "schema.pbtxt"),
+        metadata.sqlite_metadata_connection_config("none.db"),
+    )
+    compiled = launch.list_nodes(launch.compile_run(graph, "none"))
+    return {node.node_info.id: list(node.upstream_nodes) for node in compiled}
+
+
+def _pipeline(config: Config) -> Any:
+    wired = list_upstream(config)
+    settings = config.kubeflow
+
+    @dsl.pipeline(name=resource_name(config.name), description=_description(config))
+    def tfxray(
+        data: str = settings.data or "",
+        root: str = settings.root,
+        metadata: str = settings.metadata,
+        image: str = settings.image,
+    ) -> None:
+        shared = {"root": root, "metadata": metadata, "image": image}
+
+        def add(node: str, component: Callable[..., Any], **more: Any) -> Any:
+            task = component(**shared, **more)
+            task.set_display_name(node)
+            task.set_caching_options(False)  # TFX's cache knows what a node depends on
+            _equip(task, config, node)
+            return task
+
+        review = add(REVIEW, _review(settings.of(REVIEW)))
+        with dsl.ExitHandler(review, name="pipeline"):
+            start = add(START, _start(settings.of(START), config.to_yaml()), data=data)
+            tasks: dict[str, Any] = {}
+            for node, before in wired.items():
+                tasks[node] = add(node, _node(node, settings.of(node)))
+                tasks[node].after(*([tasks[name] for name in before] or [start]))
+
+    return tfxray
+
+
+def _description(config: Config) -> str:
+    return f"tfxray: {config.name}, {config.model.backbone}, {config.train.mode}"
+
+
+def _arguments(node: str, root: str, metadata: str) -> list[Any]:
+    run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    return [node, "--run-id", run, "--root", root, "--metadata", metadata]
+
+
+def _start(container: Container, config: str) -> Callable[..., Any]:
+    def start(data: str, root: str, metadata: str, image: str) -> dsl.ContainerSpec:
+        more = ["--config", config, "--data", data]
+        return _spec(container, image, _arguments(START, root, metadata) + more)
+
+    return dsl.container_component(start)
+
+
+def _node(name: str, container: Container) -> Callable[..., Any]:
+    def node(root: str, metadata: str, image: str) -> dsl.ContainerSpec:
+        return _spec(container, image, _arguments(name, root, metadata))
+
+    node.__name__ = resource_name(name)
+    return dsl.container_component(node)
+
+
+def _review(container: Container) -> Callable[..., Any]:
+    def review(
+        root: str,
+        metadata: str,
+        image: str,
+        page: dsl.Output[dsl.HTML],
+        metrics: dsl.Output[dsl.Metrics],
+        status: dsl.OutputPath(str),  # type: ignore[valid-type]
+    ) -> dsl.ContainerSpec:
+        del page, metrics, status  # the executor's input tells where they go
+        more = ["--executor-input", "{{$}}"]
+        return _spec(container, image, _arguments(REVIEW, root, metadata) + more)
+
+    return dsl.container_component(review)
+
+
+def _spec(container: Container, image: Any, arguments: list[Any]) -> Any:
+    # As text, the parameter's placeholder, which KFP's driver fills in (from KFP 2.4 on).
+    return dsl.ContainerSpec(image=container.image or str(image), command=COMMAND, args=arguments)
+
+
+def _equip(task: Any, config: Config, node: str) -> None:
+    """Resources, volumes, secrets, retries: what Kubernetes is asked for."""
+    container = config.kubeflow.of(node)
+    task.set_cpu_request(container.cpu).set_cpu_limit(container.cpu)
+    task.set_memory_request(container.memory).set_memory_limit(container.memory)
+    if container.gpus:
+        task.set_accelerator_type(container.gpu).set_accelerator_limit(container.gpus)
+    if container.retries and node not in ("DataGate", REVIEW):
+        task.set_retry(container.retries, backoff_duration=_BACKOFF, backoff_factor=2)
+    for volume in config.kubeflow.volumes:
+        kubernetes.mount_pvc(task, volume.claim, volume.mount)
+    for secret in config.kubeflow.secrets:
+        kubernetes.use_secret_as_env(task, secret.secret, {secret.key: secret.variable})
+    for label, value in container.node_selector.items():
+        kubernetes.add_node_selector(task, label, value)
+    # kfp-kubernetes 1.0, which goes with KFP 2.5, has no calls for the rest of the platform's spec.
+    rest = task.platform_config.setdefault("kubernetes", {})
+    rest["activeDeadlineSeconds"] = str(int(durations.parse_seconds(container.timeout)))
+    if container.tolerations:
+        rest["tolerations"] = [_toleration(toleration) for toleration in container.tolerations]
+    if node == "Trainer" and config.train.distribution == "multi_worker":
+        for variable, value in workers.chief_environment(config).items():
+            task.set_env_variable(variable, value)
+        rest["podMetadata"] = {"labels": workers.chief_labels(config)}
+
+
+def _toleration(toleration: Toleration) -> Mapping[str, str]:
+    given = toleration.model_dump(exclude_none=True)
+    return {key: value for key, value in given.items() if value}

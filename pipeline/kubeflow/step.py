@@ -1,0 +1,348 @@
+"""One step of a run in a process of its own: what a container of the Kubeflow package does.
+
+`Start` finds the data, compiles the graph and writes it below the root. Then one process per node
+launches that node of it, against a metadata store that all share. `Review` comes last, whatever
+happened, and writes summary and page.
+
+Exit codes as of `tfxray run`: 0 done, 1 failure, 2 bad config or input, 4 data refused.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfxray.components.common import progress
+from tfxray.components.common.errors import DataRejected, UserError
+from tfxray.pipeline.config import metadata_address
+from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.config.kubeflow import REVIEW, START
+from tfxray.pipeline.config.nodes import NODES
+from tfxray.pipeline.runs import run_summary, store
+
+STEPS = (START, *NODES, REVIEW)
+GRAPH = "graph.json"
+_STARTED, _FAILED = "started.json", "failed-{}.json"
+
+
+class Terminated(Exception):
+    """The process was asked to end. An exception, so that TFX publishes the node as failed."""
+
+
+class Step:
+    """One step of one run."""
+
+    def __init__(self, name: str, run_id: str, root: str, metadata: str):
+        """Reads nothing yet.
+
+        Args:
+            name: `Start`, a node's id, or `Review`.
+            run_id: The same for all steps of a run.
+            root: Where everything is written, on any of TFX's file systems.
+            metadata: The metadata store's address; see `metadata_address.ALLOWED`.
+
+        Raises:
+            UserError: There is no such step, the run's id would be a path, or the address is none.
+        """
+        if name not in STEPS:
+            raise UserError(f"{name}: is no step; allowed: {', '.join(STEPS)}")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", run_id):
+            raise UserError(f"{run_id}: is no run id: letters, digits, `-`, `_`, `.` (--run-id)")
+        self.name, self.run_id, self.root = name, run_id, root
+        self.folder = os.path.join(root, "runs", run_id)
+        self.connection = store.connection_config(metadata)
+
+    def start(self, config: Config, data: str | None, fence: Callable[[], None]) -> None:
+        """Finds the data and compiles the graph, for the steps to come.
+
+        Args:
+            config: The experiment.
+            data: Folder of images or TFRecords; None takes the config's.
+            fence: Called before the graph is written; see `store.hold_work`.
+
+        Raises:
+            UserError: Data or network cannot be used.
+        """
+        from google.protobuf import json_format
+
+        from tfxray.pipeline import inputs, pipeline, prepare
+        from tfxray.pipeline.engines import launch
+        from tfxray.pipeline.places import Places, write_schema
+        from tfxray.pipeline.runs import lineage
+
+        lineage.open_store(self.connection)  # one makes the tables, before many look for them
+        self._write(run_summary.RESOLVED, config.to_yaml())
+        prepare.check_model(config)
+        source = inputs.find_data(config, data, self.root, say)
+        if source.kind == "records":
+            prepared = prepare.check_records(source.folder, config, say)
+        else:
+            with tempfile.TemporaryDirectory() as scratch:
+                resolved = Path(scratch) / run_summary.RESOLVED
+                resolved.write_text(config.to_yaml(), encoding="utf-8")
+                ingest = inputs.Ingest(source, config, resolved, self.root, Path(os.devnull))
+                try:
+                    prepared = prepare.finish_ingest(ingest, say)
+                finally:
+                    ingest.stop()
+        schema = write_schema(config, os.path.join(self.root, "schema"))
+        places = Places.below(self.root, config.model_name, schema)
+        graph = pipeline.create_pipeline(
+            config, prepared.records, places, _without_password(self.connection)
+        )
+        fence()
+        self._forget_failure()
+        self._write(_STARTED, json.dumps({"rejected": prepared.rejected, "at": time.time()}))
+        # Written last: what follows needs it.
+        self._write(GRAPH, json_format.MessageToJson(launch.compile_run(graph, self.run_id)))
+
+    def run(self) -> str:
+        """Launches the node.
+
+        Returns:
+            `COMPLETE` or `CACHED`; also where an earlier try had come to its end.
+
+        Raises:
+            UserError: The run was not started.
+            DataRejected: By DataGate.
+        """
+        from tfxray.pipeline.engines import launch
+        from tfxray.pipeline.runs import lineage
+
+        graph = self._graph()
+        known = {node.node_info.id: node for node in launch.list_nodes(graph)}
+        work = f"{self.root} {self.run_id} {self.name}"
+        with store.hold_work(self.connection, work, say) as fence:
+            pipeline = graph.pipeline_info.id
+            before = lineage.node_runs(self.connection, pipeline, self.run_id).get(self.name)
+            if before and before.complete:
+                say(f"{self.name}: done by an earlier try")
+                return before.state
+            if before:
+                launch.abandon_node(graph, known[self.name], self.connection, before)
+            done = launch.run_node(graph, known[self.name], self.connection, fence)
+        self._forget_failure()
+        return done.state
+
+    def review(self, executor_input: str | None) -> run_summary.Summary:
+        """Writes summary and page, of a finished run or of one that broke off.
+
+        Args:
+            executor_input: What Kubeflow Pipelines tells of the outputs that it wants, in JSON.
+
+        Returns:
+            What the run came to.
+        """
+        from tfx.dsl.io import fileio
+
+        from tfxray.pipeline.config.loader import parse_config
+        from tfxray.pipeline.runs import lineage
+
+        config = parse_config(self._read(run_summary.RESOLVED) or "", "the run's config")
+        summary = run_summary.Summary(self.run_id, config.gate.auc.threshold)
+        done = lineage.node_runs(self.connection, config.name, self.run_id)
+        for name, node in done.items():
+            if node.state in ("NEW", "RUNNING"):  # killed, and not tried again
+                lineage.publish_failed(self.connection, node)
+            summary.seconds[name] = round(node.seconds, 2)
+            if node.cached:
+                summary.cached.append(name)
+        started = json.loads(self._read(_STARTED) or "{}")
+        summary.examples["rejected"] = started.get("rejected", 0)
+        summary.seconds["total"] = round(time.time() - started.get("at", time.time()), 2)
+        for name in (START, *NODES):
+            failure = json.loads(self._read(_FAILED.format(name)) or "{}")
+            if failure.get("code") == 4:
+                summary.status, summary.reason = "data_rejected", failure["reason"]
+            elif failure:
+                summary.reason = f"{name}: {failure['reason']}"
+        uris = run_summary.conclude_run(summary, done, self.folder)
+        if summary.status == "failed" and not summary.reason:
+            lacking = next((n for n, node in done.items() if not node.complete), "a node")
+            summary.reason = f"{lacking} was ended from outside"
+        run_summary.write_review(summary, config, uris, self.folder)
+        self._write(run_summary.SUMMARY, summary.to_json())
+        if executor_input:
+            with fileio.open(str(summary.review), "rb") as page:
+                publish(json.loads(executor_input), summary, page.read())
+        return summary
+
+    def failed(self, code: int, reason: str) -> None:
+        """Leaves word for `Review`."""
+        with contextlib.suppress(Exception):  # what went wrong may be the file system itself
+            self._write(_FAILED.format(self.name), json.dumps({"code": code, "reason": reason}))
+
+    def _forget_failure(self) -> None:
+        """Of an earlier try."""
+        from tfx.dsl.io import fileio
+
+        path = os.path.join(self.folder, _FAILED.format(self.name))
+        if fileio.exists(path):
+            fileio.remove(path)
+
+    def rejected(self, error: DataRejected) -> None:
+        """Leaves DataGate's verdict for `Review`."""
+        self._write(run_summary.VERDICT, error.verdict)
+        self.failed(4, str(error))
+
+    def _graph(self) -> Any:
+        from google.protobuf import json_format
+        from tfx.proto.orchestration import pipeline_pb2
+
+        text = self._read(GRAPH)
+        if text is None:
+            raise UserError(f"{self.folder}: holds no {GRAPH}; run the step {START} first")
+        return json_format.Parse(text, pipeline_pb2.Pipeline())
+
+    def _read(self, name: str) -> str | None:
+        from tfx.dsl.io import fileio
+
+        path = os.path.join(self.folder, name)
+        if not fileio.exists(path):
+            return None
+        with fileio.open(path) as file:
+            return str(file.read())
+
+    def _write(self, name: str, text: str) -> None:
+        from tfx.dsl.io import fileio
+
+        fileio.makedirs(self.folder)
+        with fileio.open(os.path.join(self.folder, name), "w") as file:
+            file.write(text)
+
+
+def publish(wanted: Mapping[str, Any], summary: run_summary.Summary, page: bytes) -> None:
+    """Hands Kubeflow Pipelines the outputs of the task `review`.
+
+    Args:
+        wanted: KFP's `ExecutorInput`: where it looks for each output.
+        summary: What the run came to.
+        page: The review page.
+    """
+    outputs = wanted["outputs"]
+    uri = outputs["artifacts"]["page"]["artifacts"][0]["uri"]
+    status = outputs["parameters"]["status"]["outputFile"]
+    for path, content in ((_mounted(uri), page), (status, summary.status.encode())):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).write_bytes(content)
+    figures: dict[str, Any] = {
+        "auc": summary.auc,
+        "auc_low": summary.auc_interval[0] if summary.auc_interval else None,
+        "auc_high": summary.auc_interval[1] if summary.auc_interval else None,
+        "auc_threshold": summary.threshold,
+        "pushed": float(summary.status == "pushed"),
+    }
+    name = outputs["artifacts"]["metrics"]["artifacts"][0]["name"]
+    metadata = {key: value for key, value in figures.items() if value is not None}
+    told = {"artifacts": {"metrics": {"artifacts": [{"name": name, "metadata": metadata}]}}}
+    os.makedirs(os.path.dirname(outputs["outputFile"]), exist_ok=True)
+    Path(outputs["outputFile"]).write_text(json.dumps(told), encoding="utf-8")
+
+
+def _mounted(uri: str) -> str:
+    """Where KFP's launcher looks for an artifact, which it then uploads to its address."""
+    for scheme in ("gs", "minio", "s3"):
+        if uri.startswith(f"{scheme}://"):
+            return f"/{'gcs' if scheme == 'gs' else scheme}/{uri.split('://', 1)[1]}"
+    return uri
+
+
+def _without_password(connection: Any) -> Any:
+    copy = type(connection)()
+    copy.CopyFrom(connection)
+    if copy.WhichOneof("config") == "mysql":
+        copy.mysql.ClearField("password")
+    return copy
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Prints a line to the container's log."""
+    del style
+    print(text, file=sys.stderr, flush=True)
+
+
+def _terminate(signal_number: int, frame: object) -> None:
+    del frame
+    raise Terminated(f"ended from outside, by {signal.Signals(signal_number).name}")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--run-id", required=True, help="The same for all steps of a run.")
+@click.option("--root", required=True, help="Where everything is written.")
+@click.option("--metadata", required=True, help=metadata_address.ALLOWED)
+@click.option("--config", "text", help="For Start: the experiment's YAML itself.")
+@click.option("--data", help="For Start: folder of images or TFRecords.")
+@click.option("--executor-input", help="For Review: Kubeflow Pipelines' wishes, in JSON.")
+def main(
+    name: str,
+    run_id: str,
+    root: str,
+    metadata: str,
+    text: str | None,
+    data: str | None,
+    executor_input: str | None,
+) -> None:
+    """Run one step, NAME, of a run: Start, a node of the graph, or Review."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger(progress.LOGGER).setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _terminate)
+    begun = time.monotonic()
+    try:
+        step = Step(name, run_id, root, metadata)
+    except UserError as error:
+        say(f"error: {error}")
+        sys.exit(2)
+    code, came_to = _carried_out(lambda: _work(step, text, data, executor_input), step)
+    say(f"{name}: {came_to} ({time.monotonic() - begun:.1f} s)")
+    sys.exit(code)
+
+
+def _work(step: Step, text: str | None, data: str | None, executor_input: str | None) -> str:
+    from tfxray.pipeline.config.loader import parse_config
+
+    if step.name == START:
+        if text is None:
+            raise UserError(f"{START} needs --config")
+        config = parse_config(text, "--config")
+        # Two runs over the same data would ingest them to the same place.
+        work = f"{step.root} {START} {data}"
+        with store.hold_work(step.connection, work, say) as fence:
+            step.start(config, data or None, fence)
+        return "COMPLETE"
+    if step.name == REVIEW:
+        summary = step.review(executor_input)
+        run_summary.tell_verdict(summary, say)
+        return "COMPLETE"
+    return step.run()
+
+
+def _carried_out(work: Callable[[], str], step: Step) -> tuple[int, str]:
+    """Exit code, and what it came to, in a line."""
+    try:
+        return 0, work()
+    except UserError as error:
+        step.failed(2, str(error))
+        return 2, f"FAILED: {error}"
+    except DataRejected as error:
+        step.rejected(error)
+        return 4, f"data refused: {error}"
+    except Exception as error:
+        logging.exception("%s failed", step.name)
+        first = (str(error).splitlines() or [""])[0][:500]
+        step.failed(1, f"{type(error).__name__}: {first}")
+        return 1, f"FAILED: {type(error).__name__}: {first}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Beam's options: those of docs/beam.md are Beam's, and a config's reach every job."""
+
+import re
+
+import pytest
+import yaml
+from apache_beam.options import pipeline_options as beam
+from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
+
+from tests.conftest import ROOT
+from tfxray.components.common import beam_options, compat
+from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import job
+from tfxray.pipeline import pipeline
+from tfxray.pipeline.config import loader
+from tfxray.pipeline.engines import launch
+from tfxray.pipeline.places import Places
+from tfxray.pipeline.records import Records
+
+SNIPPETS = [
+    yaml.safe_load(text)["beam"]["options"]
+    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "beam.md").read_text(), re.S)
+]
+# What each runner's view must have of them.
+VIEWS = {
+    "direct": (beam.DirectOptions, {"direct_running_mode": "multi_processing"}),
+    "flink": (beam.FlinkRunnerOptions, {"flink_master": "flink-jobmanager:8081"}),
+    "spark": (beam.SparkRunnerOptions, {"spark_master_url": "spark://spark-master:7077"}),
+    "dataflow": (
+        beam.GoogleCloudOptions,
+        {"temp_location": "gs://my-bucket/tmp", "region": "europe-west4"},
+    ),
+}
+JOBS = {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
+
+
+def config_with(small_config, tmp_path, options):
+    content = yaml.safe_load(small_config.read_text()) | {"beam": {"options": options}}
+    path = tmp_path / "beam.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_every_runner_has_a_snippet():
+    assert {beam_options.runner(beam_options.parse(s)) for s in SNIPPETS} == set(VIEWS)
+
+
+@pytest.mark.parametrize("options", SNIPPETS)
+def test_no_option_of_the_documentation_is_dropped_on_its_way_to_beam(options):
+    parsed = beam_options.parse(options)
+    known = parsed.get_all_options(drop_default=True)
+    assert parsed.get_all_options(retain_unknown_options=True).keys() == (
+        parsed.get_all_options().keys()
+    )
+    assert len(known) >= len(options) - 1  # DirectRunner is the default
+    view, expected = VIEWS[beam_options.runner(parsed)]
+    assert expected.items() <= parsed.view_as(view).get_all_options().items()
+    if image := [o.partition("=")[2] for o in options if "tfxray-beam" in o]:
+        environments = (
+            parsed.view_as(beam.PortableOptions).environment_config,
+            parsed.view_as(beam.WorkerOptions).sdk_container_image,
+        )
+        assert image[0] in environments
+
+
+@pytest.mark.parametrize("options", SNIPPETS)
+def test_the_options_reach_every_job(options, small_config, tmp_path, tfxray, monkeypatch):
+    path = config_with(small_config, tmp_path, options)
+    records = Records("gs://b/records", ("*.tfrecord",))
+    places = Places("gs://b/root", "gs://b/serving", "gs://b/schema.pbtxt", "gs://b/state")
+    graph = pipeline.create_pipeline(loader.load_config(path), records, places, None)
+    found = beam_arguments(launch.compile_run(graph, "one"))
+    assert found.keys() == JOBS
+    assert all(arguments == beam_options.complete(options) for arguments in found.values()), found
+    direct = "--direct_running_mode=multi_processing" in options
+    named = [*compat.in_process(), "--sdk_container_image=none"] if direct else []
+    assert beam_options.complete(options) == [*options, *named]
+    assert bool(beam_options.complete([])) == bool(compat.in_process())
+
+    given = {}
+
+    def remember(source, out, rules, features, shards, options, *_):
+        given["options"] = list(options)
+        raise UserError("stop here")
+
+    monkeypatch.setattr(job, "ingest", remember)
+    (tmp_path / "in").mkdir()
+    tfxray("ingest", tmp_path / "in", "--out", tmp_path / "out", "--config", path)
+    assert given["options"] == options
+
+
+def beam_arguments(ir):
+    """What each Beam node of a compiled pipeline is told."""
+    deployment = pipeline_pb2.IntermediateDeploymentConfig()
+    ir.deployment_config.Unpack(deployment)
+    found = {}
+    for node, packed in deployment.executor_specs.items():
+        if packed.Is(executable_spec_pb2.BeamExecutableSpec.DESCRIPTOR):
+            spec = executable_spec_pb2.BeamExecutableSpec()
+            packed.Unpack(spec)
+            found[node] = list(spec.beam_pipeline_args)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--direct_num_worker=2"], "no option of Beam's: --direct_num_worker"),
+        (["--direct_running_mode=fast"], "invalid choice: 'fast'"),
+        (["--runner=DataflowRunner", "--regions=x"], "no option of Beam's: --regions"),
+    ],
+)
+def test_an_option_that_beam_would_drop_is_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        beam_options.parse(options)
+
+
+def test_processes_of_our_own_read_images_only_where_beam_works_in_this_process():
+    assert beam_options.in_this_process(beam_options.parse([]))
+    assert beam_options.in_this_process(beam_options.parse(["--temp_location=gs://b/tmp"]))
+    assert beam_options.in_this_process(beam_options.parse(beam_options.complete([])))
+    for options in SNIPPETS:
+        assert not beam_options.in_this_process(beam_options.parse(options))

@@ -1,0 +1,71 @@
+"""Which nodes a partial run runs, which it takes from earlier runs, and which it leaves out."""
+
+import pytest
+
+from tfxray.components.common.errors import UserError
+from tfxray.pipeline import pipeline
+from tfxray.pipeline.config.loader import load_config
+from tfxray.pipeline.config.nodes import NODES, Part
+from tfxray.pipeline.engines import launch, partial
+from tfxray.pipeline.engines.partial import Role
+from tfxray.pipeline.places import Places, write_schema
+from tfxray.pipeline.records import Records
+from tfxray.pipeline.runs import store
+
+
+@pytest.fixture(scope="module")
+def graph(small_config, tmp_path_factory):
+    out = str(tmp_path_factory.mktemp("out"))
+    config = load_config(small_config)
+    places = Places.below(out, "demo", write_schema(config, out))
+    connection = store.connection_config(f"sqlite://{out}/metadata.db")
+    return pipeline.create_pipeline(config, Records(out, ("*.tfrecord",)), places, connection)
+
+
+@pytest.fixture
+def roles(graph):
+    def call(start=None, end=None):
+        ir = launch.compile_run(graph, "run")
+        found = {role: set() for role in Role}
+        for node, role in partial.choose_nodes(ir, Part(start, end)):
+            found[role].add(node.node_info.id)
+            uncached = not node.execution_options.caching_options.enable_cache
+            assert uncached == (node.node_info.id == start)
+        return found[Role.RUN], found[Role.TAKE], found[Role.TAKE_IF_THERE]
+
+    return call
+
+
+def test_from_runs_a_node_and_what_depends_on_it_and_takes_the_rest(roles):
+    run, taken, perhaps = roles("Trainer")
+    assert run == {"Trainer", "BaselineModel", "Evaluator", "Pusher"}
+    assert "DataGate" in taken
+    assert perhaps == {"SchemaGen"}
+    assert run | taken | perhaps == set(NODES)
+    assert roles() == (set(NODES), set(), set())
+
+
+def test_to_ends_after_a_node_and_leaves_out_what_it_does_not_need(roles):
+    run, *others = roles(end="Transform")
+    assert run == set(NODES) - {"Trainer", "BaselineModel", "Evaluator", "Pusher"}
+    assert others == [set(), set()]
+    assert roles("Trainer", "Trainer")[0] == {"Trainer"}
+
+
+def test_a_push_is_never_without_its_judgement(roles):
+    for start in NODES:
+        run, taken, perhaps = roles(start)
+        assert "Pusher" in perhaps or {"Evaluator", "DataGate"} <= run | taken
+
+
+def test_a_part_without_nodes_is_refused(roles, tfxray, small_config, tmp_path):
+    with pytest.raises(UserError, match="Trainer does not depend on SchemaGen; nothing would run"):
+        roles("SchemaGen", "Trainer")
+    command = ("run", "--config", small_config, "--out", tmp_path / "out")
+    done = tfxray(*command, "--from", "Evaluator", "--to", "Trainer")
+    assert done.code == 2
+    assert "Trainer does not depend on Evaluator" in done.err
+    done = tfxray(*command, "--from", "Train")
+    assert done.code == 2
+    assert "'Train' is not one of 'ExampleGen'" in done.err
+    assert not (tmp_path / "out").exists()

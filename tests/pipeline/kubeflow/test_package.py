@@ -1,0 +1,200 @@
+"""The packages: what Kubeflow Pipelines and Vertex are told of the graph."""
+
+import json
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp import components
+from kfp.kubernetes import kubernetes_executor_config_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from tfxray.components.ingest import job, labelling
+from tfxray.components.sample import draw
+from tfxray.pipeline.config import metadata_address
+from tfxray.pipeline.config.kubeflow import resource_name
+from tfxray.pipeline.config.loader import load_config
+from tfxray.pipeline.config.nodes import NODES
+from tfxray.pipeline.kubeflow.package import list_upstream, write_package
+
+TRAINER = """kubeflow.nodes.Trainer={gpus: 2, cpu: "8", memory: 32Gi, timeout: 2d, image: gpu:1,
+  node_selector: {pool: gpu}, tolerations: [{key: nvidia.com/gpu, operator: Exists}]}"""
+
+
+@pytest.fixture(scope="module")
+def package(small_config, tmp_path_factory):
+    path = tmp_path_factory.mktemp("package") / "package.yaml"
+    write_package(load_config(small_config, (TRAINER, "kubeflow.container.retries=3")), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def documents(package):
+    return list(yaml.safe_load_all(package.read_text()))
+
+
+@pytest.fixture(scope="module")
+def spec(documents):
+    return documents[0]
+
+
+@pytest.fixture(scope="module")
+def tasks(spec):
+    return spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+
+
+@pytest.fixture(scope="module")
+def platform(documents):
+    return documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def test_kfps_own_loader_and_schema_take_it(package, documents):
+    assert components.load_component_from_file(str(package)).name == "demo"
+    json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
+    json_format.ParseDict(documents[1], pipeline_spec_pb2.PlatformSpec())
+
+
+def test_a_task_waits_for_what_its_node_waits_for_and_no_more(tasks, small_config):
+    wired = list_upstream(load_config(small_config))
+    assert set(wired) == set(NODES)
+    names = {node: resource_name(node) for node in wired}
+    for node, before in wired.items():
+        expected = sorted(names[other] for other in before) or ["start"]
+        assert sorted(tasks[names[node]]["dependentTasks"]) == expected
+    # Side by side, as the graph allows.
+    assert tasks["schema-gen"]["dependentTasks"] == ["statistics-gen"]
+    assert tasks["example-validator"]["dependentTasks"] == ["curated-schema", "statistics-gen"]
+
+
+def test_the_page_is_written_whatever_happened(spec):
+    review = spec["root"]["dag"]["tasks"]["review"]
+    assert review["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    outputs = spec["components"]["comp-review"]["outputDefinitions"]
+    assert outputs["artifacts"]["page"]["artifactType"]["schemaTitle"] == "system.HTML"
+    assert outputs["artifacts"]["metrics"]["artifactType"]["schemaTitle"] == "system.Metrics"
+    assert outputs["parameters"]["status"]["parameterType"] == "STRING"
+
+
+def test_one_package_serves_many_runs(spec, small_config):
+    settings = load_config(small_config).kubeflow
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    assert {name: known["defaultValue"] for name, known in parameters.items()} == {
+        "data": "", "image": settings.image, "metadata": settings.metadata, "root": settings.root,
+    }  # fmt: skip
+    for label, executor in spec["deploymentSpec"]["executors"].items():
+        container = executor["container"]
+        assert container["command"] == ["python", "-m", "tfxray.pipeline.node"]
+        assert "{{$.pipeline_job_uuid}}" in container["args"]
+        assert "{{$.inputs.parameters['root']}}" in container["args"]
+        expected = "gpu:1" if label == "exec-trainer" else "{{$.inputs.parameters['image']}}"
+        assert container["image"] == expected
+
+
+def test_the_config_travels_in_the_package_and_no_secret(spec, small_config, tmp_path, monkeypatch):
+    arguments = spec["deploymentSpec"]["executors"]["exec-start"]["container"]["args"]
+    told = yaml.safe_load(arguments[arguments.index("--config") + 1])
+    assert told["train"]["epochs"] == load_config(small_config).train.epochs
+    monkeypatch.setenv(metadata_address.PASSWORD, "my-own-password")
+    monkeypatch.setenv("KF_PIPELINES_TOKEN", "my-own-token")
+    write_package(load_config(small_config), tmp_path / "package.yaml")
+    assert "my-own" not in (tmp_path / "package.yaml").read_text()
+
+
+def test_nothing_is_cached_by_kfp(spec, tasks):
+    for task in (*tasks.values(), spec["root"]["dag"]["tasks"]["review"]):
+        assert task["cachingOptions"] == {}
+
+
+def test_a_node_gets_what_the_config_gives_it(spec, tasks, platform):
+    resources = spec["deploymentSpec"]["executors"]["exec-trainer"]["container"]["resources"]
+    # Later versions of kfp write the same a second time, under newer names.
+    accelerator = resources["accelerator"]
+    assert (accelerator["count"], accelerator["type"]) == ("2", "nvidia.com/gpu")
+    assert resources["cpuLimit"] == resources["cpuRequest"] == 8.0
+    assert resources["memoryLimit"] == pytest.approx(34.36, abs=0.01)
+    assert resources["memoryRequest"] == pytest.approx(34.36, abs=0.01)
+    trainer = platform["exec-trainer"]
+    assert trainer["activeDeadlineSeconds"] == str(2 * 86400)
+    assert trainer["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    assert trainer["nodeSelector"] == {"labels": {"pool": "gpu"}}
+    assert "accelerator" not in str(spec["deploymentSpec"]["executors"]["exec-transform"])
+    assert tasks["trainer"]["retryPolicy"]["maxRetryCount"] == 3
+    assert "retryPolicy" not in tasks["data-gate"]  # bad data get no better
+
+
+def test_every_container_has_volume_and_secret(platform):
+    assert len(platform) == len(NODES) + 2
+    for executor in platform.values():
+        (volume,) = executor["pvcMount"]
+        assert (volume["constant"], volume["mountPath"]) == ("tfxray-data", "/mnt/tfxray")
+        (secret,) = executor["secretAsEnv"]
+        assert secret["secretName"] == "tfxray-metadata"
+        assert secret["keyToEnv"] == [
+            {"secretKey": "password", "envVar": "TFXRAY_METADATA_PASSWORD"}
+        ]
+        # What the SDK in the lock knows; the rest is of later versions.
+        known = {
+            k: v for k, v in executor.items() if k not in ("activeDeadlineSeconds", "tolerations")
+        }
+        json_format.ParseDict(known, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("kubeflow.nodes.Trainr={gpus: 1}", "nodes.Trainr: is no node; allowed: Start, Example"),
+        ("kubeflow.metadata=mysql://u:secret@h/db", "holds a password; it belongs in the env"),
+        ("kubeflow.metadata=postgres://u@h/db", "is no metadata store; allowed: mysql://USER@"),
+        ("kubeflow.container.memory=8 GB", "kubeflow.container.memory"),
+        ("kubeflow.container.timeout=never", "kubeflow.container.timeout"),
+    ],
+)
+def test_what_kubernetes_would_refuse_is_refused_at_once(tfxray, small_config, override, message):
+    done = tfxray("config", "--config", small_config, "--set", override)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_compile_writes_it(tfxray, small_config, tmp_path):
+    done = tfxray("compile", "--config", small_config, "--output", tmp_path / "p.yaml")
+    assert done.code == 0
+    assert done.out.strip() == str(tmp_path / "p.yaml")
+    assert (tmp_path / "p.yaml").read_text().startswith("# PIPELINE DEFINITION")
+    wrong = tfxray("compile", "--config", small_config, "--output", tmp_path / "p.txt")
+    assert (wrong.code, "must end with .yaml" in wrong.err) == (2, True)
+    nowhere = tfxray("compile", "--config", small_config, "--output", tmp_path / "no" / "p.yaml")
+    assert (nowhere.code, "no such folder" in nowhere.err) == (2, True)
+
+
+def test_vertex_gets_tfxs_own_package(tfxray, small_config, tmp_path):
+    draw.write_sample(tmp_path / "images", images=40, size=64, seed=1)
+    rules = labelling.Rules(classes=("NORMAL", "PNEUMONIA"))
+    job.ingest(tmp_path / "images", tmp_path / "records", rules)
+    done = tfxray(
+        "compile", "--engine", "vertex", "--config", small_config, "--output", tmp_path / "p.json",
+        "--set", f"kubeflow.root={tmp_path / 'root'}",
+        "--set", f"kubeflow.data={tmp_path / 'records'}",
+        "--set", "kubeflow.nodes.Trainer.image=gpu:1",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    package = json.loads((tmp_path / "p.json").read_text())
+    tasks = package["pipelineSpec"]["root"]["dag"]["tasks"]
+    assert {"ExampleGen", "DataGate", "Trainer", "Evaluator", "Pusher"} <= set(tasks)
+    # Vertex knows resolvers of TFX's own alone.
+    assert not {"BaselineStatistics", "DistributionValidator"} & set(tasks)
+    executors = package["pipelineSpec"]["deploymentSpec"]["executors"]
+    assert executors["Trainer_executor"]["container"]["image"] == "gpu:1"
+    assert executors["Transform_executor"]["container"]["image"] == "tfxray:0.1.0"
+    schema = next((tmp_path / "root" / "schema").rglob("schema.pbtxt"))
+    assert str(schema) in json.dumps(package)
+
+    for override, message in (
+        ("kubeflow.data=null", "kubeflow.data: is missing"),
+        ("train.distribution=multi_worker", "this package starts one host"),
+    ):
+        refused = tfxray(
+            "compile", "--engine", "vertex", "--config", small_config,
+            "--output", tmp_path / "q.json", "--set", override,
+        )  # fmt: skip
+        assert (refused.code, message in refused.err) == (2, True)
