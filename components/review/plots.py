@@ -18,7 +18,7 @@ from tfxray.components.review.slice_figures import Row
 from tfxray.components.validation.statistics import SplitCounts
 
 # Okabe and Ito's palette: told apart by the colour-blind too.
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#767676"
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"
 _PLOT = {"displayModeBar": False, "responsive": True}
 _NAME = 34  # characters of a label, at most: on a phone there is no room for more
 

@@ -13,7 +13,7 @@ import click
 from tfxray.components.common import progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.trainer.distributed import processes, tf_config
-from tfxray.pipeline.terminal import process  # noqa: F401
+from tfxray.pipeline.terminal import process  # noqa: F401  first, as it says
 
 # By its name, since to import it takes TensorFlow; see `processes.train_together`.
 WORK = "tfxray.components.trainer.training:fit_with_others"

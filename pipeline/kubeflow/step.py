@@ -29,6 +29,7 @@ from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.kubeflow import REVIEW, START
 from tfxray.pipeline.config.nodes import NODES
 from tfxray.pipeline.runs import run_summary, store
+from tfxray.pipeline.terminal import process  # noqa: F401  first, as it says
 
 STEPS = (START, *NODES, REVIEW)
 GRAPH = "graph.json"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.components.test_gate import frame
+from tests.components.evaluator.test_gate import frame
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.evaluator import comparison, heldout_scores

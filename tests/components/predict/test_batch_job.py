@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.components.test_odd_inputs import READ, REJECTED
+from tests.components.ingest.test_odd_inputs import READ, REJECTED
 from tests.scorer import export
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError

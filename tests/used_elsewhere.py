@@ -1,0 +1,63 @@
+"""Names that nothing in the package uses, for vulture; each group says who does."""
+# ruff: noqa: B018, F821
+
+# TFX and TFMA find them by their names, or by the path of their module.
+_.SPEC_CLASS
+_.EXECUTOR_SPEC
+_.TYPE_NAME
+_.custom_extractors
+_.preprocessing_fn
+_.run_fn
+_.FnArgs  # a type that is written as text, since to import it takes seconds
+
+# `processes.train_together` finds it by its name.
+_.fit_with_others
+
+# Methods that Beam, Keras and keras-tuner call.
+_.expand
+_.setup
+_.teardown
+_.on_train_begin
+_.on_epoch_begin
+_.run_trial
+
+# Attributes that libraries read: pydicom, Pillow, tf.data, protobuf messages, kfp's client, pydantic.
+_.reading_validation_mode
+_.MAX_IMAGE_PIXELS
+_.auto_shard_policy
+_.connection_mode
+_.enable_cache
+_.partition_feature_name
+_.ssl_ca_cert
+_.refresh_api_key_hook
+_.model_config
+
+# A tf.Module tracks what hangs on it.
+_._tracked
+_._variables
+
+# Fields that are read in JSON, or by the page's template.
+_.patients_known
+_.title
+_.question
+_.pipeline_id
+_.version_id
+_.recurring_run_id
+
+# Keys of the config: nodes read them by name, from the JSON that they are told.
+_.bound
+_.slice_auc
+_.calibration_error
+_.min_positives
+_.min_negatives
+_.servable
+_.cost_of_miss
+_.calibrate
+_.unlike_share
+_.near_identical
+_.near_distance
+_.effect
+_.factor
+_.weight_decay
+_.label_smoothing
+_.xla
