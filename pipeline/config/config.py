@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from tfxray.components.common.contract import (
     FEATURES,
 )
-from tfxray.pipeline.config.base import Section, Share
+from tfxray.pipeline.config.base import Feature, Section, Share
 from tfxray.pipeline.config.data import Ingest, Split, Validation
 from tfxray.pipeline.config.kubeflow import Kubeflow
 from tfxray.pipeline.config.train import Train
@@ -18,55 +18,57 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
 
 
 class Head(Section):
-    """The layers on top of the backbone.
-
-    Attributes:
-        hidden: Widths of dense layers before the output.
-        dropout: Share dropped before each dense layer.
-        batch_norm: Normalise the embedding first.
-    """
+    """The layers between the embedding and the score."""
 
     hidden: list[Annotated[int, Field(ge=1)]] = []
+    """The widths of the dense layers before the output, such as `[256, 64]`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """The share of the values that is dropped before each dense layer."""
     batch_norm: bool = True
+    """Normalise the embedding first."""
 
 
 class Model(Section):
-    """The network.
-
-    Attributes:
-        backbone: A `keras.applications` network by name, or `cnn_150`.
-        arguments: Further arguments of it, such as `alpha`.
-        weights: `imagenet`, `bundled`, `none` or a path.
-        image_size: Pixels on each side, to which images are resized.
-        pooling: What becomes of the backbone's last feature map: its mean, its maximum, or all of
-            it.
-        head: The layers on top.
-    """
+    """The network."""
 
     backbone: str = "MobileNetV2"
+    """The name of a network of `keras.applications`, or `cnn_150`."""
     arguments: dict[str, float | int | bool | str] = {}
+    """Further arguments of the backbone, such as `{alpha: 0.35}`."""
     weights: str = "imagenet"
+    """`imagenet` (Keras downloads them), `bundled` (for MobileNetV2 with alpha 0.35, trained on
+    drawn X-rays), `none` (random ones), or the path of a file that ends in `.h5`.
+    """
     image_size: int = Field(224, ge=32, le=2048)
+    """The width and the height in pixels to which all images are resized."""
     pooling: Literal["avg", "max", "flatten"] = "avg"
+    """What becomes of the backbone's last feature map: its mean (`avg`), its maximum (`max`) or all
+    of it (`flatten`).
+    """
     head: Head = Head()
 
 
 class Evaluate(Section):
-    """What is reported of the test split.
+    """What Evaluator reports of the split `test`."""
 
-    Attributes:
-        slices: Feature names to slice by; a list within crosses features. Features that the data
-            lacks are left out. Age goes by bands: 0-17, 18-39, 40-59, 60-79, 80 and more.
-        intervals: TFMA's jackknife confidence intervals, by image. The page's and the gate's are
-            by patient.
-        min_patients: A slice with fewer has no figures; a site with fewer of a class is left out
-            of the table of how sites carry to each other.
+    slices: list[Feature | list[Feature]] = [
+        "study/site",
+        "patient/sex",
+        "study/view",
+        "patient/age",
+    ]
+    """The features that make slices. A list of features in the list crosses them. A feature that
+    the data lack makes no slice. Age makes the slices 0-17, 18-39, 40-59, 60-79 and 80 or more
+    years.
     """
-
-    slices: list[str | list[str]] = ["study/site", "patient/sex", "study/view", "patient/age"]
     intervals: bool = False
+    """Add TFMA's jackknife confidence intervals, which count images. The intervals of the page and
+    the gate count patients and need no key.
+    """
     min_patients: int = Field(10, ge=1)
+    """The fewest patients that a slice needs for its figures. The table of what one site teaches
+    about another leaves out a site that has fewer patients of a class.
+    """
 
     @field_validator("slices")
     @classmethod
@@ -79,95 +81,96 @@ class Evaluate(Section):
 
 
 class AucGate(Section):
-    """The bar on the held-out patients.
-
-    Attributes:
-        threshold: Least AUC of the whole test split.
-        bound: What must reach it: the AUC itself, or the lower end of its 95 % interval.
-        max_drop: How far the AUC may lie below the latest blessed model's on the same images.
-    """
+    """The rules for the AUC of the whole split `test`."""
 
     threshold: Share = 0.9
+    """The least AUC."""
     bound: Literal["value", "lower"] = "value"
+    """What must reach the threshold: the AUC itself (`value`) or the lower end of its 95 % interval
+    (`lower`).
+    """
     max_drop: Share = 0.02
+    """How far the AUC may lie below that of the latest blessed model on the same images."""
 
 
 class Gate(Section):
-    """What a model must reach to be pushed; null leaves a rule out.
-
-    Attributes:
-        auc: The bar on the whole test split.
-        slice_auc: Least AUC of every slice with `evaluate.min_patients` patients of each class.
-        calibration_error: Most expected calibration error of the whole test split, beyond what so
-            many images show by chance.
-        min_positives: Fewest held-out patients with the finding: with fewer, nothing is judged.
-        min_negatives: Fewest without it.
-        servable: TensorFlow alone, in a process of its own, must score images as the trained
-            model does, through both signatures.
-    """
+    """The rules of the gate. A model is pushed only if it keeps all of them."""
 
     auc: AucGate = AucGate()
     slice_auc: Share | None = 0.7
+    """The least AUC of every slice with `evaluate.min_patients` patients of each class. `null`
+    switches the rule off.
+    """
     calibration_error: Share | None = 0.1
+    """The greatest expected calibration error of the whole split `test`, beyond what as many images
+    show by chance. `null` switches the rule off.
+    """
     min_positives: int = Field(10, ge=1)
+    """The fewest patients with a positive image in the split `test`. With fewer, the model is not
+    blessed.
+    """
     min_negatives: int = Field(10, ge=1)
+    """The fewest patients with a negative image in the split `test`. With fewer, the model is not
+    blessed.
+    """
     servable: bool = True
+    """Check the exported model: TensorFlow alone, in a process of its own, must give the scores of
+    the trained model through both signatures.
+    """
 
 
 class Threshold(Section):
-    """Which score makes an image positive; chosen on validation.
+    """How the operating point is chosen on the split `eval`.
 
-    Attributes:
-        rule: `youden`: most sensitivity + specificity; `sensitivity`: the highest threshold that
-            reaches it; `cost`: least cost of misses and false alarms; `fixed`: as given.
-        sensitivity: To be reached.
-        cost_of_miss: In false alarms.
-        value: The fixed threshold.
+    An image whose score reaches the threshold is positive.
     """
 
     rule: Literal["youden", "sensitivity", "cost", "fixed"] = "youden"
+    """`youden` takes the greatest sum of sensitivity and specificity. `sensitivity` takes the
+    highest threshold that reaches the sensitivity below. `cost` takes the least total cost of
+    misses and false alarms. `fixed` takes the value below.
+    """
     sensitivity: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """The least sensitivity, for the rule `sensitivity`."""
     cost_of_miss: Annotated[float, Field(gt=0)] = 5.0
+    """What a miss costs, counted in false alarms, for the rule `cost`."""
     value: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """The threshold, for the rule `fixed`."""
 
 
 class Serving(Section):
-    """The exported model, which lies in `<out>/serving/<model_name>/<version>/`.
-
-    Attributes:
-        model_name: Default: the config's name.
-        threshold: Which score makes an image positive.
-        calibrate: Divide the logit by a temperature fitted on validation.
-        unlike_share: An image further from the training data than all but this share of the
-            validation images is flagged as unlike it.
-    """
+    """The exported model. It lies in `<out>/serving/<model_name>/<version>/`."""
 
     model_name: Name | None = None
+    """The name of the model. The default is `name`."""
     threshold: Threshold = Threshold()
     calibrate: bool = True
+    """Divide the logit by a temperature. The temperature is fitted on the split `eval`."""
     unlike_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """An image is flagged as unlike the training data if it lies further from them than all but
+    this share of the split `eval`.
+    """
 
 
 class Beam(Section):
-    """Options for every Beam job.
-
-    Attributes:
-        options: As on Beam's command line, one item each; `docs/beam.md` has some per runner.
-    """
+    """The options of all Beam jobs."""
 
     options: list[str] = []
+    """One item for each option, as on Beam's command line, such as `--runner=FlinkRunner`.
+    `docs/beam.md` has the options of several runners.
+    """
 
 
 class Config(Section):
-    """One experiment.
-
-    Attributes:
-        name: Of the pipeline, and of the model where `serving` names none.
-        classes: The negative and the positive class, in the order of their labels.
-    """
+    """One experiment."""
 
     name: Name
+    """The name of the pipeline. It is also the name of the model, unless `serving.model_name` gives
+    another.
+    """
     classes: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]]
+    """The two classes in the order of their labels: first the negative one, then the positive one.
+    """
     ingest: Ingest = Ingest()
     split: Split = Split()
     validation: Validation = Validation()

@@ -17,46 +17,63 @@ from tfxray.components.common.contract import (
     TEXT,
     VIEW,
 )
-from tfxray.pipeline.config.base import Section, Share
+from tfxray.pipeline.config.base import Feature, Section, Share
 
 
 class Sample(Section):
-    """A drawn set, used when neither `--data` nor `ingest.data` names one."""
+    """A set of X-rays that tfxray draws itself.
+
+    A run draws it when neither `--data` nor `ingest.data` names data.
+    """
 
     images: int = Field(1200, ge=20)
+    """How many X-rays are drawn."""
     size: int = Field(160, ge=64, le=1024)
+    """The width and the height of each X-ray in pixels."""
     seed: int = 0
+    """The seed of the drawing. The same seed gives the same X-rays."""
 
 
 class Ingest(Section):
-    """Where images come from and how they are labelled.
-
-    Attributes:
-        data: Folder of images or TFRecords; `--data` overrides it.
-        sample: Draw a set instead.
-        manifest: CSV below the data folder, with the columns `path`, `label` and any of
-            `patient,age,sex,view,site`. Default: `manifest.csv` where there is one.
-        pattern: Regular expression, matched against the path below the data folder, whose named
-            groups (`label`, `patient`, `age`, `sex`, `view`, `site`) fill what the manifest does
-            not. Groups may repeat under a numeral (`patient2`): the first that matched counts,
-            and `kind` is put before the patient, so that numbers of two series do not meet.
-        labels: What a folder, manifest or pattern calls a class: `{normal: NORMAL}`.
-        features: TFRecords that name things otherwise: `{image/encoded: image}`.
-        shards: TFRecord files written per split; 0 lets Beam choose, and needs less memory.
-        max_pixels: Larger images are set aside undecoded.
-        pseudonym_key: File of the key by which DICOM's patients become pseudonyms. Default: the
-            environment's TFXRAY_PSEUDONYM_KEY, else a fresh key kept beside the records.
-    """
+    """Where the images come from and how they get their labels."""
 
     data: str | None = None
+    """The folder of the images or TFRecords, on any file system that Beam knows. The option
+    `--data` overrides it.
+    """
     sample: Sample | None = None
+    """Write `sample: {}` to have a set drawn with the defaults below."""
     manifest: str | None = None
+    """A CSV file; its path is relative to the data folder. It needs the column `path`. It may have
+    the columns `label`, `split`, `patient`, `age`, `sex`, `view` and `site`. Only the images in its
+    list are used. The default is `manifest.csv`, if the data folder has one.
+    """
     pattern: str | None = None
+    """A regular expression. It is searched in each path below the data folder. Its named groups
+    `label`, `patient`, `age`, `sex`, `view` and `site` fill what the manifest leaves empty. A group
+    may occur again with a number at its end, such as `patient2`; the first one that matches counts.
+    The group `kind` is put before the patient, so that equal numbers from two series stay two
+    patients.
+    """
     labels: dict[str, str] = {}
-    features: dict[str, str] = {}
+    """The names that folders, the manifest or the pattern use for the classes. Write the class
+    second: `{normal: NORMAL}`.
+    """
+    features: dict[Feature, str] = {}
+    """The names of the features in your own TFRecords, if they differ from the data contract. Write
+    the contract's name first: `{image/encoded: image}`.
+    """
     shards: int = Field(0, ge=0)
+    """How many TFRecord files are written for each split. With 0, Beam chooses the number and needs
+    less memory.
+    """
     max_pixels: int = Field(200_000_000, ge=1024)
+    """An image with more pixels is rejected before it is decoded."""
     pseudonym_key: str | None = None
+    """The file with the secret key that turns the patients of DICOM files into pseudonyms. By
+    default the key comes from the environment variable TFXRAY_PSEUDONYM_KEY. If that is not set
+    either, a new key is made and kept beside the records.
+    """
 
     @field_validator("pattern")
     @classmethod
@@ -85,22 +102,25 @@ class Ingest(Section):
 
 
 class Split(Section):
-    """Shares of the patients; given split folders are taken as they are.
+    """How the patients are shared out to the splits.
 
-    Attributes:
-        train: Share for training.
-        eval: Share for early stopping, threshold and calibration.
-        test: Share for Evaluator and the gate, and nothing else.
-        eval_from_train: With given folders: draw `eval` by patient out of `train` with this
-            share, and leave a given `val` folder aside.
-        ignore_given: Treat given split folders as one set and split it by patient.
+    All images of a patient go to one split. The three shares must sum to 1, and each must be at
+    least 0.01. If the data come in split folders, those splits are kept and the shares have no
+    effect.
     """
 
     train: Share = 0.70
+    """The share of the patients for training."""
     eval: Share = 0.15
+    """The share of the patients for early stopping, the operating point and the calibration."""
     test: Share = 0.15
+    """The share of the patients for Evaluator and the gate. Nothing else sees them."""
     eval_from_train: Share | None = None
+    """For images with given splits. This share of the patients in `train` and `val` becomes the
+    split `eval`; all others become `train`.
+    """
     ignore_given: bool = False
+    """Treat the split folders as one set and split it anew by patient."""
 
     @model_validator(mode="after")
     def _sum(self) -> "Split":
@@ -120,42 +140,41 @@ DRIFT: dict[str, float | None] = {
 
 
 class DataGate(Section):
-    """What each kind of finding leads to: `fail` stops the run with exit code 4.
+    """What DataGate does about each kind of data issue.
 
-    Attributes:
-        rejects: More images set aside than `validation.max_rejected`.
-        leakage: A patient, or the same pixels, in two splits.
-        near_identical: Nearly the same image in two splits.
-        drift: A feature lies further from the latest blessed run's than it may.
-        anomalies: The data breaks the schema. Columns that the schema does not know only warn.
+    `fail` stops the run with exit code 4. `warn` only reports the issue.
     """
 
     rejects: Action = "fail"
+    """More images were rejected than `validation.max_rejected` allows."""
     leakage: Action = "fail"
+    """Two splits share a patient, or an image with the same pixels."""
     near_identical: Action = "fail"
+    """Two splits have nearly the same image; `validation.near_distance` says how near."""
     drift: Action = "fail"
+    """A feature lies further from the latest blessed run's than `validation.drift` allows."""
     anomalies: Action = "fail"
+    """The data break the schema. A column that the schema lacks only gives a warning."""
 
 
 class Validation(Section):
-    """What the data is checked against.
-
-    Attributes:
-        schema_file: A curated schema; default: the one in the package.
-        max_rejected: Share of the images that may be set aside.
-        near_distance: Images whose perceptual hashes differ in at most so many of 256 bits are
-            nearly identical. Of 17 million pairs of images of different patients in Kermany's set,
-            the nearest differ in 36.
-        drift: Thresholds by feature, on top of `DRIFT`; null leaves a feature out. They hold for
-            very large samples; for smaller ones the limit is higher, see
-            `components/validation/drift.py`.
-        gate: What a finding leads to.
-    """
+    """What the data are checked against before anything is trained."""
 
     schema_file: str | None = Field(None, alias="schema")
+    """The file of a curated schema. The default is the schema in the package."""
     max_rejected: Share = 0.05
+    """The greatest share of the images that may be rejected."""
     near_distance: int = Field(16, ge=0, le=32)
-    drift: dict[str, Annotated[float, Field(ge=0)] | None] = Field(DRIFT, validate_default=True)
+    """Two images are nearly identical if their perceptual hashes differ in at most this many of 256
+    bits. In Kermany's set, 17 million pairs of images from different patients differ in at least
+    36.
+    """
+    drift: dict[Feature, Annotated[float, Field(ge=0)] | None] = Field(DRIFT, validate_default=True)
+    """The greatest drift of each feature; `null` switches its check off. Features that you leave
+    out keep their defaults. Drift is the Jensen-Shannon divergence for numbers and the L-infinity
+    distance for categories. The limits hold for very large samples. A smaller sample varies more by
+    chance, so it gets a higher limit; `benchmarks/DRIFT.md` has the false alarms.
+    """
     gate: DataGate = DataGate()
 
     @field_validator("drift")

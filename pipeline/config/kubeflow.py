@@ -6,112 +6,120 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from tfxray.pipeline.config import durations, metadata_address
-from tfxray.pipeline.config.base import Section
+from tfxray.pipeline.config.base import Section, describe_choices
 from tfxray.pipeline.config.nodes import NODES
 
 START, REVIEW = "Start", "Review"
+_NAMES = (START, *NODES, REVIEW)
 Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 Duration = Annotated[str, StringConstraints(pattern=durations.PATTERN)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
 
 class Toleration(Section):
-    """A taint that a node's pod tolerates, as Kubernetes has it.
-
-    Attributes:
-        key: The taint's.
-        operator: `Equal` compares the value, `Exists` does not.
-        value: The taint's.
-        effect: Default: any.
-    """
+    """A taint of Kubernetes that the pods of a node tolerate."""
 
     key: Text
+    """The key of the taint."""
     operator: Literal["Equal", "Exists"] = "Equal"
+    """`Equal` compares the value of the taint. `Exists` does not."""
     value: str = ""
+    """The value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """The effect of the taint. `null` means any effect."""
 
 
 class Volume(Section):
-    """A volume claim that exists in the cluster.
-
-    Attributes:
-        claim: Its name.
-        mount: Where it appears in the containers.
-    """
+    """A volume claim that the cluster already has."""
 
     claim: Text
+    """The name of the claim."""
     mount: Annotated[str, StringConstraints(pattern=r"^/\w")]
+    """The folder in the containers at which the volume appears. No two volumes share one."""
 
 
 class Secret(Section):
-    """A value of a secret that exists in the cluster, as an environment variable.
+    """A value of a secret that the cluster already has.
 
-    Attributes:
-        secret: Its name.
-        key: Within it.
-        variable: In the containers.
+    The containers get it as an environment variable.
     """
 
     secret: Text
+    """The name of the secret."""
     key: Text
+    """The key of the value in the secret."""
     variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    """The name of the environment variable."""
 
 
 class Container(Section):
-    """What a node's container gets.
-
-    Attributes:
-        image: Instead of the parameter `image`, as Trainer's, with CUDA.
-        cpu: Asked for, and its limit; as Kubernetes counts.
-        memory: Likewise.
-        gpus: How many.
-        gpu: Their resource's name.
-        node_selector: Labels of machines that will do.
-        tolerations: Taints that are tolerated.
-        retries: How often a node that failed is run again. DataGate never is: its data do not
-            get better.
-        timeout: Of one try; `30m`, `6h`.
-    """
+    """What the container of every node gets."""
 
     image: Text | None = None
+    """The image of the container. The default is the parameter `image` of the package. Trainer may
+    need another image, with CUDA.
+    """
     cpu: Quantity = "2"
+    """How many CPUs the container asks for, which is also its limit. Write it as Kubernetes does,
+    such as `500m`.
+    """
     memory: Quantity = "8Gi"
+    """How much memory the container asks for, which is also its limit. Write it as Kubernetes does,
+    such as `16Gi`.
+    """
     gpus: Annotated[int, Field(ge=0)] = 0
+    """How many GPUs the container gets."""
     gpu: Text = "nvidia.com/gpu"
+    """The name of the GPU as a resource of Kubernetes."""
     node_selector: dict[str, str] = {}
+    """Labels that a machine must have, such as `{pool: gpu}`."""
     tolerations: list[Toleration] = []
+    """The taints that the pods tolerate."""
     retries: Annotated[int, Field(ge=0, le=20)] = 2
+    """How often a node runs again after a failure. DataGate and Review run once: the same data give
+    the same result.
+    """
     timeout: Duration = "12h"
+    """The longest time that one try may take, such as `30m` or `6h`."""
 
 
 class Kubeflow(Section):
-    """A package for Kubeflow Pipelines. The first four are the defaults of its parameters.
+    """The package for Kubeflow Pipelines.
 
-    Attributes:
-        image: Of the containers.
-        root: Where everything is written, as `--out` of a local run; on any file system of TFX's.
-        data: Folder of images or TFRecords; default: `ingest.data`, or the drawn sample.
-        metadata: The metadata store; its password is in TFXRAY_METADATA_PASSWORD.
-        volumes: In each container.
-        secrets: In each container.
-        container: What every node's container gets.
-        nodes: What a node's gets instead, by the node's id; `Start` prepares the data, `Review`
-            writes the page.
-        workers: Pods that train with Trainer's, each with what its container gets; they need
-            `train.distribution: multi_worker`.
+    The keys `image`, `root`, `data` and `metadata` are the defaults of the package's parameters.
     """
 
     image: Text = "tfxray:0.1.0"
+    """The image of the containers."""
     root: Text = "/mnt/tfxray"
+    """The folder that all results go to, on any file system that TFX knows. It is what `--out` is
+    for a run on one machine.
+    """
     data: Text | None = None
+    """The folder of the images or TFRecords. The default is `ingest.data`, or else the drawn
+    sample.
+    """
     metadata: Text = "mysql://tfxray@tfxray-metadata:3306/tfxray"
+    """The address of the metadata store: `mysql://USER@HOST[:PORT]/DATABASE[?ca=FILE]` or
+    `sqlite:///PATH`. It must not hold the password, which comes from the environment variable
+    TFXRAY_METADATA_PASSWORD.
+    """
     volumes: list[Volume] = [Volume(claim="tfxray-data", mount="/mnt/tfxray")]
+    """The volumes of every container."""
     secrets: list[Secret] = [
         Secret(secret="tfxray-metadata", key="password", variable=metadata_address.PASSWORD)
     ]
+    """The secrets of every container."""
     container: Container = Container()
-    nodes: dict[str, Container] = {}
+    nodes: dict[Annotated[str, describe_choices(_NAMES)], Container] = {}
+    """What single nodes get instead, by the id of the node, such as `{Trainer: {gpus: 1}}`. A key
+    that you leave out comes from `kubeflow.container`. `Start` prepares the data, and `Review`
+    writes the page.
+    """
     workers: Annotated[int, Field(ge=0, le=256)] = 0
+    """How many further pods train together with Trainer's. Each gets what the container of Trainer
+    gets. They need `train.distribution: multi_worker`.
+    """
 
     @field_validator("metadata")
     @classmethod
@@ -120,10 +128,9 @@ class Kubeflow(Section):
 
     @model_validator(mode="after")
     def _known(self) -> "Kubeflow":
-        known = (START, *NODES, REVIEW)
         for name in self.nodes:
-            if name not in known:
-                raise ValueError(f"nodes.{name}: is no node; allowed: {', '.join(known)}")
+            if name not in _NAMES:
+                raise ValueError(f"nodes.{name}: is no node; allowed: {', '.join(_NAMES)}")
         mounts = [volume.mount for volume in self.volumes]
         if len(set(mounts)) != len(mounts):
             raise ValueError("volumes: two are mounted at the same place")

@@ -10,120 +10,131 @@ Monitor = Literal["auc", "accuracy", "cross_entropy"]
 
 
 class Distortions(Section):
-    """Random changes to training images, drawn anew for every image and epoch.
-
-    Attributes:
-        rotation: Degrees, either way.
-        width_shift: Share of the width, either way.
-        height_shift: Share of the height, either way.
-        shear: Degrees, either way.
-        zoom: Share, larger or smaller.
-        flip: Mirror half of the images.
-        brightness: Share of the full range, either way.
-        contrast: Share, either way.
-        noise: Standard deviation, in grey levels.
-    """
+    """Random changes to the training images. Each image gets new ones in each epoch."""
 
     rotation: float = Field(0, ge=0, le=180)
+    """The greatest rotation to either side in degrees."""
     width_shift: Share = 0
+    """The greatest shift to the left or right, as a share of the width."""
     height_shift: Share = 0
+    """The greatest shift up or down, as a share of the height."""
     shear: float = Field(0, ge=0, le=60)
+    """The greatest shear to either side in degrees."""
     zoom: float = Field(0, ge=0, lt=1)
+    """The greatest share by which the height and the width grow or shrink, each by itself."""
     flip: bool = False
+    """Mirror half of the images, left to right."""
     brightness: Share = 0
+    """The greatest change of the brightness up or down, as a share of the full range."""
     contrast: Share = 0
+    """The greatest share by which the contrast grows or shrinks."""
     noise: float = Field(0, ge=0, le=255)
+    """The standard deviation of the noise in grey levels of 0 to 255."""
 
 
 class WarmUp(Section):
-    """A first phase, in which the head learns alone, on the frozen backbone.
+    """A first phase for the mode `fine_tune`.
 
-    Attributes:
-        epochs: Of this phase, before `train.epochs` of the other.
-        learning_rate: In this phase.
+    The backbone stays frozen, and only the head learns.
     """
 
     epochs: int = Field(2, ge=1)
+    """How many epochs this phase takes. Those of `train.epochs` follow it."""
     learning_rate: float = Field(1e-3, gt=0)
+    """The learning rate of this phase."""
 
 
 class Plateau(Section):
-    """Lowers the learning rate when validation gets no better.
+    """Lowers the learning rate when a metric of the split `eval` stops getting better.
 
-    Attributes:
-        monitor: What is watched, on the validation patients.
-        factor: By which the rate is multiplied.
-        patience: Epochs without a better value.
-        least: The rate falls no lower.
+    It does not go with `train.schedule: cosine`. Write `plateau: {}` to switch it on with the
+    defaults below.
     """
 
     monitor: Monitor = "accuracy"
+    """The metric that must get better."""
     factor: float = Field(0.3, gt=0, lt=1)
+    """The learning rate is multiplied by this factor."""
     patience: int = Field(2, ge=1)
+    """How many looks at the split `eval` may pass without a better value. `train.report_every` says
+    how often there is one.
+    """
     least: float = Field(1e-6, ge=0)
+    """The learning rate never falls below this value."""
 
 
 class Train(Section):
-    """How the model is trained.
-
-    Attributes:
-        mode: `frozen`: embeddings are computed once, in Transform, and a head is trained on them.
-            `fine_tune`: the whole model is trained on images, as far as `unfreeze` says.
-        epochs: At most so many passes over the training split.
-        steps: Instead of epochs: so many batches.
-        batch_size: Over all replicas.
-        optimizer: Keras's, by name.
-        learning_rate: Its first.
-        schedule: `constant`, or `cosine`: down to zero over all steps.
-        weight_decay: Of the optimizer.
-        class_weights: Weigh classes by the inverse of their frequency.
-        label_smoothing: Share by which targets move towards one half.
-        monitor: What early stopping watches, on the validation patients.
-        patience: Epochs without a better value before training stops; the best weights are
-            restored. null trains to the end and keeps the last.
-        plateau: Lowers the learning rate.
-        unfreeze: Of the backbone's layers, in mode `fine_tune`: `all`, `none`, how many of the
-            last ones, or a list of beginnings of names (`[block5]`).
-        batch_norm: Whether batch normalisation learns with the unfrozen layers: `trained`, or
-            `frozen`, as pretrained weights want it. `auto`: trained where there are no weights.
-        warm_up: A first phase for the head alone, in mode `fine_tune`.
-        distortions: Of training images.
-        copies: In mode `frozen`: so many distorted embeddings per image besides the plain one.
-        report_every: Steps between two looks at the validation split; default: a pass.
-        distribution: `mirrored` over all GPUs (or the CPU), or `one_device`; `multi_worker`:
-            over those of all hosts that the environment's TF_CONFIG names.
-        wait: In distribution `multi_worker`: minutes that the chief waits for the other hosts.
-        replicas: Splits the CPU into so many devices, to try `mirrored` without GPUs.
-        precision: `mixed_bfloat16` and `mixed_float16` compute in 16 bits.
-        xla: Compile with XLA.
-        seed: Of initial weights, order, dropout and distortions.
-    """
+    """How the model learns."""
 
     mode: Literal["frozen", "fine_tune"] = "frozen"
+    """With `frozen`, Transform computes the embedding of each image once, and Trainer trains a head
+    on the embeddings. With `fine_tune`, Trainer trains the backbone and the head on the images;
+    `train.unfreeze` says how much of the backbone.
+    """
     epochs: int = Field(40, ge=1)
+    """The greatest number of passes over the training split. Early stopping may end the training
+    before.
+    """
     steps: int | None = Field(None, ge=1)
+    """The greatest number of batches. If it is set, it takes the place of `train.epochs`."""
     batch_size: int = Field(64, ge=1)
+    """How many images a batch has, over all replicas together."""
     optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    """The optimizer of Keras."""
     learning_rate: float = Field(1e-3, gt=0)
+    """The learning rate at the start."""
     schedule: Literal["constant", "cosine"] = "constant"
+    """`constant` keeps the learning rate. `cosine` lowers it to zero over all steps."""
     weight_decay: float = Field(0, ge=0)
+    """The weight decay of the optimizer."""
     class_weights: bool = True
+    """Give each class a weight by the inverse of its frequency."""
     label_smoothing: float = Field(0, ge=0, lt=1)
+    """The share by which each target moves towards one half."""
     monitor: Monitor = "auc"
+    """The metric of the split `eval` that early stopping watches."""
     patience: int | None = Field(6, ge=1)
+    """How many looks at the split `eval` may pass without a better value before the training stops.
+    `train.report_every` says how often there is one. The model then gets its best weights back.
+    With `null` the training runs to its end and keeps the last weights.
+    """
     plateau: Plateau | None = None
     unfreeze: Literal["all", "none"] | Annotated[int, Field(ge=1)] | list[str] = "all"
+    """The layers of the backbone that learn in the mode `fine_tune`. A number means that many of
+    the last layers. A list has the beginnings of layer names, such as `[block5]`.
+    """
     batch_norm: Literal["auto", "frozen", "trained"] = "auto"
+    """Whether batch normalisation learns in the unfrozen layers. `frozen` keeps the mean and the
+    variance that came with the weights. `auto` means `trained` if `model.weights` is `none`, and
+    `frozen` otherwise.
+    """
     warm_up: WarmUp | None = None
     distortions: Distortions = Distortions()
     copies: int = Field(0, ge=0, le=50)
+    """How many distorted embeddings Transform computes for each image, beside the plain one. It
+    needs the mode `frozen` and `train.distortions`.
+    """
     report_every: int | None = Field(None, ge=1)
+    """How many steps lie between two looks at the split `eval`. The default is one pass over the
+    training split.
+    """
     distribution: Literal["mirrored", "one_device", "multi_worker"] = "mirrored"
+    """`mirrored` trains on all GPUs of this machine, or on its CPU if it has none. `one_device`
+    trains on one device. `multi_worker` trains on the devices of all hosts that the environment
+    variable TF_CONFIG names.
+    """
     wait: float = Field(10, gt=0)
+    """How many minutes the first host waits for the others. It counts only with the distribution
+    `multi_worker`.
+    """
     replicas: int = Field(1, ge=1, le=64)
+    """Split the CPU into this many devices. So you can try `mirrored` without GPUs."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """`mixed_bfloat16` and `mixed_float16` compute in 16 bits."""
     xla: bool = False
+    """Compile the model with XLA."""
     seed: int = 0
+    """The seed of the initial weights, the order of the images, dropout and distortions."""
 
     @model_validator(mode="after")
     def _fits(self) -> "Train":

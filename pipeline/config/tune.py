@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from tfxray.pipeline.config.base import Section
+from tfxray.pipeline.config.base import Section, describe_choices
 from tfxray.pipeline.config.train import Monitor
 
 # What Transform computes hangs on none of these, so that all trials share its embeddings.
@@ -26,21 +26,23 @@ KEYS = (
 
 
 class Range(Section):
-    """The values that a key may take: a list of choices, or all from `min` to `max`.
+    """The values that the search may give a key.
 
-    Attributes:
-        choices: Any values; short for it is the list alone.
-        min: The least.
-        max: The greatest.
-        log: Draw evenly by order of magnitude.
-        step: From one value to the next; with `log`, the factor between them.
+    Write either a list of choices or `min` and `max`.
     """
 
     choices: list[Any] | None = None
+    """The values to choose from. A list in the place of the section means the same."""
     min: int | float | None = None
+    """The least value."""
     max: int | float | None = None
+    """The greatest value."""
     log: bool = False
+    """Draw each order of magnitude equally often. `min` must then be above 0."""
     step: int | float | None = None
+    """The distance between two values. With `log` it is the factor between two values and must be
+    above 1.
+    """
 
     @model_validator(mode="before")
     @classmethod
@@ -103,22 +105,23 @@ RANGES = {
 
 
 class Tune(Section):
-    """The search for better settings of training and head, on embeddings (mode `frozen`).
+    """How `tfxray tune` searches for better settings of the training and the head.
 
-    Attributes:
-        trials: How many, the first of which is the config as it stands.
-        method: `bayesian` learns from trial to trial; `random` does not.
-        monitor: What makes a trial the best, on the validation patients.
-        seed: Of the search; a trial's own is `train.seed`.
-        ranges: By key, such as `train.learning_rate`: a list of choices, or
-            `{min: 1.0e-4, max: 1.0e-2, log: true}`.
+    All trials share the embeddings of the mode `frozen`.
     """
 
     trials: int = Field(20, ge=2)
+    """How many settings are tried. The first trial is the config as it stands."""
     method: Literal["random", "bayesian"] = "bayesian"
+    """`bayesian` learns from each trial for the next. `random` does not."""
     monitor: Monitor = "auc"
+    """The metric of the split `eval` that makes a trial the best."""
     seed: int = Field(0, ge=0, lt=2**32)
-    ranges: dict[Annotated[str, AfterValidator(_key)], Range] = RANGES
+    """The seed of the search. Each trial trains with `train.seed`."""
+    ranges: dict[Annotated[str, AfterValidator(_key), describe_choices(KEYS)], Range] = RANGES
+    """The keys to search and their values: a list of choices such as `[16, 32]`, or a range such as
+    `{min: 1.0e-4, max: 1.0e-2, log: true}`. Your ranges take the place of all defaults.
+    """
 
     @field_validator("ranges")
     @classmethod
