@@ -12,6 +12,7 @@ import click
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
+from tfxray.pipeline.cli.config import config_command
 from tfxray.pipeline.cli.history import clean, runs
 from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
 from tfxray.pipeline.config.nodes import NODES, Part
@@ -39,13 +40,6 @@ class _Group(click.Group):
 @click.version_option(package_name="tfxray")
 def main() -> None:
     """Trains, judges and ships chest X-ray classifiers: a TFX pipeline."""
-
-
-@main.command("config")
-@config_options()
-def config_command(config: Any) -> None:
-    """Check a config; print it with all defaults."""
-    click.echo(config.to_yaml(), nl=False)
 
 
 @main.command()
@@ -389,6 +383,7 @@ def _propose(proposal: Any, run_id: str, write: bool) -> None:
         click.echo(f"not to be mended by a schema: {feature}: {description}", err=True)
 
 
+main.add_command(config_command)
 main.add_command(runs)
 main.add_command(clean)
 main.add_command(compile_command)
