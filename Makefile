@@ -14,6 +14,8 @@ TESTS ?=
 # A bare Debian 13, made once, and what is made there: `make test-trixie TRIXIE=run`.
 TRIXIE_ROOT ?= build/trixie
 TRIXIE ?= run test
+# The keys of a config, as the models have them.
+REFERENCE := docs/reference/config.md
 
 .PHONY: setup run test test-trixie test-stacks lint bench format lock package clean
 
@@ -44,10 +46,14 @@ lint: setup
 	$(BIN)/ruff format --check .
 	@mkdir -p build/lint && ln -sfn $(CURDIR) build/lint/tfxray
 	MYPYPATH=build/lint $(BIN)/mypy -p tfxray.pipeline -p tfxray.components -p tfxray.configs -p tfxray.schema
+	@$(BIN)/tfxray config --reference > build/lint/config.md
+	@diff -u $(REFERENCE) build/lint/config.md || { echo '$(REFERENCE) is out of date: make format'; exit 1; }
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@mkdir -p build $(dir $(REFERENCE))
+	$(BIN)/tfxray config --reference > build/config.md && mv build/config.md $(REFERENCE)
 
 # The newer one holds for two Pythons: `--universal` writes down where they differ.
 COMPILE = $(BIN)/uv pip compile --quiet --extra dev --no-header --no-annotate pyproject.toml
