@@ -307,7 +307,7 @@ class Beam(Section):
     """Options for every Beam job.
 
     Attributes:
-        options: As on Beam's command line, one item each; `docs/beam.md` has some per runner.
+        options: As on Beam's command line, one item each: see `docs/how-to/beam.md`.
     """
 
     options: list[str] = []
