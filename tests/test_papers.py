@@ -36,7 +36,11 @@ CONFIG = {
     },
 }  # fmt: skip
 # Commands that would take long as they stand.
-SMALLER = (("--images 1200", "--images 200 --size 64"), ("--trials 40", "--trials 2"))
+SMALLER = (
+    ("--images 1200", "--images 200 --size 64"),
+    ("--trials 40", "--trials 2"),
+    ("--from Evaluator", "--from Pusher"),
+)
 RUN_ID = re.compile(r"\b\d{8}-\d{6}-\d{3}\b")
 QUOTED = re.compile(r"'[^']*'")
 SHELL = re.compile(r"[|<>&;$`*]")
