@@ -157,7 +157,7 @@ class Beam(Section):
 
     options: list[str] = []
     """One item for each option, as on Beam's command line, such as `--runner=FlinkRunner`.
-    `docs/beam.md` has the options of several runners.
+    `docs/how-to/beam.md` has the options of several runners.
     """
 
 

@@ -1,7 +1,7 @@
 """The engine `vertex`: TFX's own package for Vertex AI Pipelines, in JSON.
 
 Vertex keeps its own metadata and runs no resolver of ours: the latest blessed model is found by
-TFX's strategy, drift has no baseline, and there is no page; see the README.
+TFX's strategy, drift has no baseline, and there is no page; see docs/how-to/kubeflow.md.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Beam's options: those of docs/beam.md are Beam's, and a config's reach every job."""
+"""Beam's options: those of docs/how-to/beam.md are Beam's, and a config's reach every job."""
 
 import re
 
@@ -19,7 +19,7 @@ from tfxray.pipeline.records import Records
 
 SNIPPETS = [
     yaml.safe_load(text)["beam"]["options"]
-    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "beam.md").read_text(), re.S)
+    for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/how-to/beam.md").read_text(), re.S)
 ]
 # What each runner's view must have of them.
 VIEWS = {

@@ -17,6 +17,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.trainer import training
+from tfxray.components.trainer.training import WORK
 from tfxray.components.trainer.distributed import processes, strategy, tf_config
 from tfxray.components.trainer.loop import Kept
 
@@ -113,7 +114,7 @@ def test_two_hosts_learn_as_one_does_and_go_on_after_one_was_lost(plan, together
     watch = threading.Thread(target=_lose, args=(worker, "training 2/1000", lost), daemon=True)
     watch.start()
     with pytest.raises(RuntimeError):
-        processes.train_together(tf_config.read_cluster(), given, WAIT)
+        processes.train_together(WORK, tf_config.read_cluster(), given, WAIT)
     failed = time.monotonic()
     watch.join()
     assert failed - lost[0] < 60  # TensorFlow waits 10 s for a host that tells nothing
@@ -122,7 +123,7 @@ def test_two_hosts_learn_as_one_does_and_go_on_after_one_was_lost(plan, together
 
     given = plan("two", epochs=done + 2)
     worker = together()
-    processes.train_together(tf_config.read_cluster(), given, WAIT)
+    processes.train_together(WORK, tf_config.read_cluster(), given, WAIT)
     told = worker.communicate(timeout=WAIT)[1]
     assert worker.returncode == 0, told
     assert f"going on after round {done}" in told
@@ -147,7 +148,7 @@ def _lose(process, line, lost):
 
 def test_a_chief_whose_worker_does_not_come_says_so(plan, together):
     with pytest.raises(UserError, match=r"127.0.0.1:\d+: not there within 0.05 minutes"):
-        processes.train_together(tf_config.read_cluster(), plan("none", epochs=1), 3)
+        processes.train_together(WORK, tf_config.read_cluster(), plan("none", epochs=1), 3)
 
 
 def test_a_worker_whose_chief_does_not_come_says_so(together):
