@@ -21,7 +21,7 @@ _.on_train_begin
 _.on_epoch_begin
 _.run_trial
 
-# Attributes that libraries read: pydicom, Pillow, tf.data, protobuf messages, kfp's client, pydantic.
+# Attributes that libraries read: pydicom, Pillow, tf.data, protobuf, kfp's client, pydantic.
 _.reading_validation_mode
 _.MAX_IMAGE_PIXELS
 _.auto_shard_policy

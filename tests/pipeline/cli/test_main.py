@@ -13,7 +13,8 @@ from tests.conftest import DEMO
 
 def test_help_and_config_errors_need_no_tensorflow(tmp_path):
     code = (
-        "import sys; from click.testing import CliRunner; from tfxray.pipeline.cli.main import main\n"
+        "import sys; from click.testing import CliRunner\n"
+        "from tfxray.pipeline.cli.main import main\n"
         f"r = CliRunner().invoke(main, ['config', '--config', {str(DEMO)!r}, '--set', 'a=1'])\n"
         "h = CliRunner().invoke(main, ['--help'])\n"
         "heavy = {'tensorflow', 'tfx', 'apache_beam', 'keras', 'kfp', 'kfp_server_api'}\n"

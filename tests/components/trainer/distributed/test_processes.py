@@ -17,9 +17,9 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.trainer import training
-from tfxray.components.trainer.training import WORK
 from tfxray.components.trainer.distributed import processes, strategy, tf_config
 from tfxray.components.trainer.loop import Kept
+from tfxray.components.trainer.training import WORK
 
 WAIT = 300  # seconds, on a machine that does much else
 SPEC = {
