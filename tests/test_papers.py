@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from tests import papers
 from tests.papers import ROOT
-from tfxray.components.sample import write_sample
+from tfxray.components.sample.draw import write_sample
 
 LONGEST = 200  # lines of the README
 # What the texts presuppose, at a size for a test: 33 held-out images tell nothing of a model.
