@@ -1,7 +1,7 @@
 """How often does DataGate cry drift where there is none?
 
 Draws pairs of samples, by patient, from one source, measures them as the pipeline does (TFDV's
-statistics and comparators) and judges them with the default thresholds.
+statistics and comparators) and compares them with the default thresholds.
 
     python benchmarks/drift_false_alarms.py [RECORDS ...]
 
@@ -32,7 +32,7 @@ SIZES = (200, 1000, 5000)
 THRESHOLDS = {name: value for name, value in DRIFT.items() if value is not None}
 
 
-def drawn() -> list[str]:
+def draw_records() -> list[str]:
     """Draws 10,500 X-rays at 96 pixels."""
     folder = Path(tempfile.mkdtemp())
     draw.write_sample(folder / "images", images=10_500, size=96, seed=5)
@@ -40,7 +40,7 @@ def drawn() -> list[str]:
     return glob.glob(f"{folder}/records/*.tfrecord")
 
 
-def read(files: list[str]) -> list[dict[str, list[dict[str, object]]]]:
+def read_patients(files: list[str]) -> list[dict[str, list[dict[str, object]]]]:
     """One entry per patient: its images' features."""
     patients = defaultdict(list)
     for record in artifacts.record_dataset(sorted(files)).as_numpy_iterator():
@@ -53,21 +53,23 @@ def read(files: list[str]) -> list[dict[str, list[dict[str, object]]]]:
     return list(patients.values())
 
 
-def take(patients: list, order: np.ndarray, images: int) -> tuple[pa.RecordBatch, int, int]:
+def take_patients(
+    patients: list, order: np.ndarray, images: int
+) -> tuple[pa.RecordBatch, int, int]:
     """The first patients of an order that make up so many images; their number, and the rest."""
     rows: list = []
-    used = 0
+    count = 0
     for index in order:
         if len(rows) >= images:
             break
         rows += patients[index]
-        used += 1
+        count += 1
     present = [n for n in THRESHOLDS if any(row[n] is not None for row in rows)]
     columns = [pa.array([row[name] for row in rows]) for name in present]
-    return pa.RecordBatch.from_arrays(columns, present), used
+    return pa.RecordBatch.from_arrays(columns, present), count
 
 
-def compare(a: pa.RecordBatch, b: pa.RecordBatch):
+def compare_samples(a: pa.RecordBatch, b: pa.RecordBatch):
     """What DistributionValidator measures."""
     options = tfdv.StatsOptions(num_histogram_buckets=drift.HISTOGRAM_BUCKETS)
     baseline = stats_impl.generate_statistics_in_memory(a, options)
@@ -83,7 +85,7 @@ def compare(a: pa.RecordBatch, b: pa.RecordBatch):
 
 def main() -> None:
     """Prints the table."""
-    patients = read(sys.argv[1:] or drawn())
+    patients = read_patients(sys.argv[1:] or draw_records())
     total = sum(len(p) for p in patients)
     print(f"{total} images of {len(patients)} patients; {DRAWS} draws\n")
     print("| images a side | patients a side | false alarms | by feature | without allowance |")
@@ -91,22 +93,24 @@ def main() -> None:
     rng = np.random.default_rng(0)
     for size in SIZES:
         size = min(size, total // 2 - 10)
-        alarms, plain, by_feature, sides = 0, 0, defaultdict(int), []
+        alarms, plain_alarms, by_feature, sides = 0, 0, defaultdict(int), []
         for _ in range(DRAWS):
             order = rng.permutation(len(patients))
-            a, n = take(patients, order, size)
-            b, m = take(patients, order[n:], size)
-            measured = compare(a, b)
-            found = drift.find_drifted(measured, THRESHOLDS, n, m)
-            alarms += bool(found)
-            plain += bool(drift.find_drifted(measured, THRESHOLDS, 10**9, 10**9))
-            for item in found:
-                by_feature[item.feature] += 1
+            a, n = take_patients(patients, order, size)
+            b, m = take_patients(patients, order[n:], size)
+            anomalies = compare_samples(a, b)
+            features = drift.find_drifted(anomalies, THRESHOLDS, n, m)
+            alarms += bool(features)
+            plain_alarms += bool(drift.find_drifted(anomalies, THRESHOLDS, 10**9, 10**9))
+            for feature in features:
+                by_feature[feature.feature] += 1
             sides.append(n)
-        told = ", ".join(f"{name} {count}" for name, count in sorted(by_feature.items())) or "none"
+        by_feature_text = (
+            ", ".join(f"{name} {count}" for name, count in sorted(by_feature.items())) or "none"
+        )
         print(
-            f"| {size} | {np.mean(sides):.0f} | {alarms / DRAWS:.1%} | {told} "
-            f"| {plain / DRAWS:.1%} |",
+            f"| {size} | {np.mean(sides):.0f} | {alarms / DRAWS:.1%} | {by_feature_text} "
+            f"| {plain_alarms / DRAWS:.1%} |",
             flush=True,
         )
 

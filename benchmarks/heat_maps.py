@@ -26,8 +26,8 @@ from tfxray.components.networks import backbone, head
 from tfxray.components.sample import draw
 from tfxray.components.trainer import export_explainable
 
-TRAINED, JUDGED, EXPLAINED, COMPARED, BACKGROUND = 1000, 200, 40, 8, 32
-DRAWN_SIZE = 160
+TRAINING_IMAGES, TEST_IMAGES, EXPLAINED_IMAGES, COMPARED_IMAGES, BACKGROUND = 1000, 200, 40, 8, 32
+DRAWING_SIZE = 160
 MODES = ("frozen", "fine_tune")
 SIZE = 96  # the demo's
 # Feature maps of so many cells or more, for methods that no command offers.
@@ -39,27 +39,29 @@ Method = tuple[int, Callable[[keras.Model, np.ndarray], np.ndarray]]
 EDGE = 0.3
 
 
-def xrays(count: int, seed: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw_xrays(count: int, seed: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """X-rays as of `tfxray sample`, [n, size, size]; labels; and opacities, boolean like X-rays."""
     rng = np.random.default_rng(seed)
-    drawn, labels, places = [], [], []
+    images, labels, places = [], [], []
     for number in range(count):
         patient = draw.draw_patient(rng, number)
         label = (draw.NORMAL, draw.PNEUMONIA)[number % 2]
         view = str(rng.choice(["PA", "AP"], p=[0.7, 0.3]))
         findings = draw.draw_findings(rng, label)
-        pixels, mask = draw.draw_xray(rng, patient, view, findings, DRAWN_SIZE)
-        drawn.append(_resized(pixels, size))
-        places.append(_resized(mask, size) > EDGE)
+        pixels, mask = draw.draw_xray(rng, patient, view, findings, DRAWING_SIZE)
+        images.append(_resize(pixels, size))
+        places.append(_resize(mask, size) > EDGE)
         labels.append(number % 2)
-    return np.stack(drawn), np.array(labels), np.stack(places)
+    return np.stack(images), np.array(labels), np.stack(places)
 
 
-def _resized(image: np.ndarray, size: int) -> np.ndarray:
+def _resize(image: np.ndarray, size: int) -> np.ndarray:
     return tf.image.resize(image[..., np.newaxis], [size, size], antialias=True)[..., 0].numpy()
 
 
-def trained(mode: str, spec: backbone.BackboneSpec, x: np.ndarray, y: np.ndarray) -> keras.Model:
+def train_model(
+    mode: str, spec: backbone.BackboneSpec, x: np.ndarray, y: np.ndarray
+) -> keras.Model:
     """A head on the frozen backbone, or all of it, fitted for as long as it takes to be good."""
     keras.utils.set_random_seed(1)
     pixels, targets = x[..., np.newaxis], y[:, np.newaxis].astype(np.float32)
@@ -74,7 +76,7 @@ def trained(mode: str, spec: backbone.BackboneSpec, x: np.ndarray, y: np.ndarray
     return model
 
 
-def randomised(model: keras.Model) -> Iterator[tuple[str, keras.Model]]:
+def randomise_weights(model: keras.Model) -> Iterator[tuple[str, keras.Model]]:
     """Copies with weights drawn anew: of the head's last layer, and of all layers.
 
     Adebayo et al. 2018, https://arxiv.org/abs/1810.03292.
@@ -84,29 +86,29 @@ def randomised(model: keras.Model) -> Iterator[tuple[str, keras.Model]]:
         copy.set_weights(model.get_weights())
         copy.trainable = True  # so that all that was ever learned is drawn anew
         rng = np.random.default_rng(2)
-        chosen = [copy.get_layer("head").get_layer("logit")] if name == "last layer" else [copy]
-        for layer in chosen:
+        layers = [copy.get_layer("head").get_layer("logit")] if name == "last layer" else [copy]
+        for layer in layers:
             for weight in layer.trainable_weights:
                 weight.assign(rng.permutation(weight.numpy().ravel()).reshape(weight.shape))
         yield name, copy
 
 
-def inside(heat: np.ndarray, places: np.ndarray) -> float:
+def share_inside(heat: np.ndarray, places: np.ndarray) -> float:
     """The mean share of a map's heat that lies in the opacity."""
     total = heat.sum((1, 2))
     return float(np.mean((heat * places).sum((1, 2))[total > 0] / total[total > 0]))
 
 
-def pointed(heat: np.ndarray, places: np.ndarray) -> float:
+def share_pointed(heat: np.ndarray, places: np.ndarray) -> float:
     """How often the hottest pixel lies in the opacity: Zhang et al. 2016, the pointing game."""
     hottest = heat.reshape(len(heat), -1).argmax(1)
     return float(places.reshape(len(heat), -1)[np.arange(len(heat)), hottest].mean())
 
 
-def alike(a: np.ndarray, b: np.ndarray) -> float:
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """The mean rank correlation of maps; one without any heat is like nothing."""
-    found = [stats.spearmanr(x.ravel(), y.ravel())[0] for x, y in zip(a, b, strict=True)]
-    return float(np.nan_to_num(found).mean())
+    correlations = [stats.spearmanr(x.ravel(), y.ravel())[0] for x, y in zip(a, b, strict=True)]
+    return float(np.nan_to_num(correlations).mean())
 
 
 def class_activation(kind: str, model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -117,7 +119,7 @@ def class_activation(kind: str, model: keras.Model, images: np.ndarray) -> np.nd
     """
 
     @tf.function(reduce_retracing=True)
-    def drawn(part: tf.Tensor) -> tf.Tensor:
+    def compute_heat(part: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(part)
             maps, logit = model(part, training=False)
@@ -129,61 +131,71 @@ def class_activation(kind: str, model: keras.Model, images: np.ndarray) -> np.nd
         coarse = tf.nn.relu(tf.reduce_sum(slopes * maps, -1, keepdims=True))
         return tf.image.resize(coarse, images.shape[1:])[..., 0]
 
-    given = tf.constant(images[..., np.newaxis], tf.float32)
-    heat = np.concatenate([drawn(given[i : i + 16]).numpy() for i in range(0, len(images), 16)])
+    pixels = tf.constant(images[..., np.newaxis], tf.float32)
+    heat = np.concatenate(
+        [compute_heat(pixels[i : i + 16]).numpy() for i in range(0, len(images), 16)]
+    )
     top = heat.max((1, 2), keepdims=True)
     return np.divide(heat, top, where=top > 0, out=np.zeros_like(heat))
 
 
-def methods(background: np.ndarray) -> Mapping[str, Method]:
+def list_methods(background: np.ndarray) -> Mapping[str, Method]:
     """All that are compared, by name."""
 
-    def ours(method: str, steps: int | None, model: keras.Model, images: np.ndarray) -> np.ndarray:
+    def explain(
+        method: str, steps: int | None, model: keras.Model, images: np.ndarray
+    ) -> np.ndarray:
         return heat_maps.Explainer(model).heat(images, method, background, steps)
 
     plain: list[tuple[str, int | None]] = [(method, None) for method in contract.EXPLAIN_METHODS]
     few = [(heat_maps.INTEGRATED_GRADIENTS, n) for n in (4, heat_maps.QUICK_STEPS, 16)]
-    found: dict[str, Method] = {
+    methods_by_name: dict[str, Method] = {
         f"{method}, {steps} steps" if steps else method: (
             export_explainable.CELLS,
-            functools.partial(ours, method, steps),
+            functools.partial(explain, method, steps),
         )
         for method, steps in plain + few
     }
     for kind in ("hires-cam", "layer-cam", "less-black"):
         for cells in CELLS:
             drawing = functools.partial(class_activation, kind)
-            found[f"{kind}, {cells} x {cells} cells or more"] = cells, drawing
-    return found
+            methods_by_name[f"{kind}, {cells} x {cells} cells or more"] = cells, drawing
+    return methods_by_name
 
 
 def measure(mode: str, size: int, weights: str) -> None:
     """Trains, and prints a row for each method."""
     spec = backbone.BackboneSpec("MobileNetV2", size, weights, {"alpha": 0.35})
-    x, y, _ = xrays(TRAINED, 1, size)
+    x, y, _ = draw_xrays(TRAINING_IMAGES, 1, size)
     # Seed 2 is the one that smoothing, baseline and layer were chosen by.
-    x_test, y_test, places = xrays(JUDGED, 3, size)
-    model = trained(mode, spec, x, y)
+    x_test, y_test, places = draw_xrays(TEST_IMAGES, 3, size)
+    model = train_model(mode, spec, x, y)
     scores = heat_maps.Explainer(export_explainable.build_explainable(model, spec)).score(x_test)
     auc = roc_auc_score(y_test, scores)
     # An opacity that the model has not seen has no place in its map.
-    chosen = np.flatnonzero((y_test == 1) & (scores > 0.5) & places.any((1, 2)))[:EXPLAINED]
-    images, there = x_test[chosen], places[chosen]
+    hits = np.flatnonzero((y_test == 1) & (scores > 0.5) & places.any((1, 2)))[:EXPLAINED_IMAGES]
+    images, masks = x_test[hits], places[hits]
     background = x[np.random.default_rng(0).choice(len(x), BACKGROUND, replace=False)]
-    for method, (needed, draw_heat) in methods(background).items():
-        whole = export_explainable.build_explainable(model, spec, cells=needed)
+    for method, (min_cells, draw_heat) in list_methods(background).items():
+        explainable = export_explainable.build_explainable(model, spec, cells=min_cells)
         start = time.perf_counter()
-        heat = draw_heat(whole, images)
+        heat = draw_heat(explainable, images)
         seconds = (time.perf_counter() - start) / len(images)
-        cells = [inside(heat, there), float(there.mean()), inside(np.roll(heat, 1, 0), there)]
-        cells += [pointed(heat, there)]
-        cells += [
-            alike(heat[:COMPARED], draw_heat(other, images[:COMPARED]))
-            for _, other in randomised(whole)
+        cells = [
+            share_inside(heat, masks),
+            float(masks.mean()),
+            share_inside(np.roll(heat, 1, 0), masks),
         ]
-        told = " | ".join(f"{cell:.2f}" for cell in cells)
+        cells += [share_pointed(heat, masks)]
+        cells += [
+            rank_correlation(
+                heat[:COMPARED_IMAGES], draw_heat(random_model, images[:COMPARED_IMAGES])
+            )
+            for _, random_model in randomise_weights(explainable)
+        ]
+        figures = " | ".join(f"{cell:.2f}" for cell in cells)
         print(
-            f"| {mode} | {auc:.3f} | {len(chosen)} | {method} | {told} | {seconds:.2f} |",
+            f"| {mode} | {auc:.3f} | {len(hits)} | {method} | {figures} | {seconds:.2f} |",
             flush=True,
         )
 

@@ -34,14 +34,14 @@ print(sum(report.written.values()), resource.getrusage(resource.RUSAGE_SELF).ru_
 """
 
 
-def decode(path: str) -> tuple[int, ...]:
+def decode_file(path: str) -> tuple[int, ...]:
     """Reads one file to grey pixels, and no more."""
     with open(path, "rb") as file:
         image = Image.open(io.BytesIO(file.read()))
     return np.asarray(image.convert("L")).shape
 
 
-def resized(source: Path, folder: Path, size: int) -> Path:
+def resize_images(source: Path, folder: Path, size: int) -> Path:
     """Writes a folder's images as JPEG of `size` x `size` pixels, with a detector's noise.
 
     Enlarged images are smooth, and decode faster than real ones: with noise of 2 grey levels and
@@ -57,43 +57,43 @@ def resized(source: Path, folder: Path, size: int) -> Path:
     return folder
 
 
-def speed(source: Path, rounds: int) -> None:
+def measure_speed(source: Path, rounds: int) -> None:
     """Prints images per second of both, and their ratio."""
     from tfxray.components.ingest import job, labelling
 
     files = [str(p) for p in sorted(source.rglob("*")) if p.suffix in (".jpeg", ".jpg", ".png")]
     rules = labelling.Rules(tolerated=1.0, ignore_given=True)
-    bare, ours = [], []
+    decoding, ingest = [], []
     with tempfile.TemporaryDirectory() as out, ProcessPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(decode, files[:100]))
+        list(pool.map(decode_file, files[:100]))
         for turn in range(rounds + 1):
             start = time.perf_counter()
-            list(pool.map(decode, files, chunksize=32))
+            list(pool.map(decode_file, files, chunksize=32))
             middle = time.perf_counter()
             job.ingest(source, Path(out) / "records", rules, processes=os.cpu_count() or 1)
             end = time.perf_counter()
             if turn:  # the first warms the file cache and Beam up
-                bare.append(len(files) / (middle - start))
-                ours.append(len(files) / (end - middle))
-    ratios = [o / b for o, b in zip(ours, bare, strict=True)]
+                decoding.append(len(files) / (middle - start))
+                ingest.append(len(files) / (end - middle))
+    ratios = [o / b for o, b in zip(ingest, decoding, strict=True)]
     print("| images | decoding, images/s | ingest, images/s | ratio, median (range) |")
     print("|---|---|---|---|")
     print(
-        f"| {len(files)} | {statistics.median(bare):.0f} | {statistics.median(ours):.0f} "
+        f"| {len(files)} | {statistics.median(decoding):.0f} | {statistics.median(ingest):.0f} "
         f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
     )
 
 
-def memory() -> None:
+def measure_memory() -> None:
     """Prints the peak memory of an ingest at two sizes."""
     print("| images | peak memory, MB |\n|---|---|")
     for images in (1_500, 15_000):
         with tempfile.TemporaryDirectory() as folder:
             write_sample(Path(folder) / "in", images, 96, 0)
             command = [sys.executable, "-c", _MEMORY, f"{folder}/in", f"{folder}/out"]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            written, peak = done.stdout.split()
-            print(f"| {written} | {peak} |")
+            process = subprocess.run(command, check=True, capture_output=True, text=True)
+            images_written, peak = process.stdout.split()
+            print(f"| {images_written} | {peak} |")
 
 
 def main() -> None:
@@ -109,9 +109,9 @@ def main() -> None:
             source = Path(scratch) / "drawn"
             write_sample(source, 2_000, 224, 0)
         if arguments.size:
-            source = resized(source, Path(scratch) / "resized", arguments.size)
-        speed(source, arguments.rounds)
-    memory()
+            source = resize_images(source, Path(scratch) / "resized", arguments.size)
+        measure_speed(source, arguments.rounds)
+    measure_memory()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from tfxray.components.common import contract
 from tfxray.components.evaluator import eval_config
 from tfxray.components.metrics import intervals
 
-# Images of a test split, and how many such splits are drawn, of which TFMA judges some: it takes
+# Images of a test split, how many such splits are drawn, and how many of them TFMA gets: it takes
 # seconds for each.
 SIZES = (150, 1000)
 DRAWS, BY_TFMA = 200, 24
@@ -30,7 +30,7 @@ WITHIN = 0.2
 DRAW = "draw"
 
 
-def draw(images: int, rng: np.random.Generator) -> pd.DataFrame:
+def draw_split(images: int, rng: np.random.Generator) -> pd.DataFrame:
     """A test split: labels, and the scores that a calibrated model would give."""
     labels = rng.permutation(np.arange(images) % 2)
     # The log odds of a normal logit at either side of 0.
@@ -39,7 +39,7 @@ def draw(images: int, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def by_tfma(splits: list[pd.DataFrame], method: int) -> np.ndarray:
-    """TFMA's widths: the splits are slices of one table, each of which it judges by itself."""
+    """TFMA's widths: the splits are slices of one table, and each slice has its own."""
     table = pd.concat([split.assign(**{DRAW: n}) for n, split in enumerate(splits)])
     config = eval_config.make_eval_config([DRAW], 0.0)
     config.model_specs[0].ClearField("signature_name")
@@ -57,8 +57,8 @@ def by_tfma(splits: list[pd.DataFrame], method: int) -> np.ndarray:
         for metrics in tfma.load_metrics(folder):
             keys = metrics.slice_key.single_slice_keys
             if keys:
-                held = {item.key.name: item for item in metrics.metric_keys_and_values}
-                interval = held[eval_config.AUC].confidence_interval
+                values = {item.key.name: item for item in metrics.metric_keys_and_values}
+                interval = values[eval_config.AUC].confidence_interval
                 high, low = interval.upper_bound.double_value, interval.lower_bound.double_value
                 widths[keys[0].int64_value] = high.value - low.value
     return widths
@@ -68,8 +68,8 @@ def jackknife(split: pd.DataFrame, parts: int, rng: np.random.Generator) -> floa
     """The width by TFMA's own steps (its evaluators/jackknife.py), with any number of parts."""
     part = rng.integers(parts, size=len(split))
     whole = weighted_auc(split, np.ones((1, len(split))))
-    left = weighted_auc(split, part != np.arange(parts)[:, np.newaxis])
-    pseudo = parts * whole - (parts - 1) * left
+    aucs = weighted_auc(split, part != np.arange(parts)[:, np.newaxis])
+    pseudo = parts * whole - (parts - 1) * aucs
     return float(2 * stats.t.ppf(0.975, parts - 1) * pseudo.std(ddof=1) / np.sqrt(parts))
 
 
@@ -87,9 +87,9 @@ def weighted_auc(split: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
     ill = split[contract.LABEL].to_numpy() == 1
     scores, weights = split[contract.SCORE].to_numpy(), weights.astype(float)
     # Weights are counts of images; scores hold no ties.
-    right = (scores[ill][:, np.newaxis] > scores[~ill]).astype(float)
-    found = ((weights[:, ill] @ right) * weights[:, ~ill]).sum(1)
-    return found / weights[:, ill].sum(1) / weights[:, ~ill].sum(1)
+    in_order = (scores[ill][:, np.newaxis] > scores[~ill]).astype(float)
+    areas = ((weights[:, ill] @ in_order) * weights[:, ~ill]).sum(1)
+    return areas / weights[:, ill].sum(1) / weights[:, ~ill].sum(1)
 
 
 def delong(split: pd.DataFrame) -> tuple[float, float]:
@@ -97,11 +97,11 @@ def delong(split: pd.DataFrame) -> tuple[float, float]:
     labels, scores = split[contract.LABEL].to_numpy(), split[contract.SCORE].to_numpy()
     patients = np.arange(len(split))
     # The paired difference from a model that says nothing is the AUC less a half, unscaled.
-    plain = intervals.auc_difference(labels, scores, np.zeros(len(split)), patients)
-    ours = intervals.auc(labels, scores, patients)
-    assert plain is not None
-    assert ours is not None
-    return plain.high - plain.low, ours.high - ours.low
+    difference = intervals.auc_difference(labels, scores, np.zeros(len(split)), patients)
+    own = intervals.auc(labels, scores, patients)
+    assert difference is not None
+    assert own is not None
+    return difference.high - difference.low, own.high - own.low
 
 
 def main() -> None:
@@ -111,12 +111,12 @@ def main() -> None:
     methods = config_pb2.ConfidenceIntervalOptions
     for images in SIZES:
         rng = np.random.default_rng(images)
-        splits = [draw(images, rng) for _ in range(DRAWS)]
-        exact, ours = np.transpose([delong(split) for split in splits])
+        splits = [draw_split(images, rng) for _ in range(DRAWS)]
+        delong_widths, own_widths = np.transpose([delong(split) for split in splits])
         # What intervals estimate: how much the AUC of such a split varies.
-        aucs = [weighted_auc(draw(images, rng), np.ones((1, images)))[0] for _ in range(2000)]
-        true = 2 * stats.norm.ppf(0.975) * float(np.std(aucs))
-        found = {
+        aucs = [weighted_auc(draw_split(images, rng), np.ones((1, images)))[0] for _ in range(2000)]
+        true_width = 2 * stats.norm.ppf(0.975) * float(np.std(aucs))
+        widths_by_interval = {
             "TFMA's jackknife": by_tfma(splits[:BY_TFMA], methods.JACKKNIFE),
             "TFMA's Poisson bootstrap": by_tfma(splits[:BY_TFMA], methods.POISSON_BOOTSTRAP),
             **{
@@ -124,14 +124,14 @@ def main() -> None:
                 for parts in PARTS
             },
             "bootstrap, 500 draws": np.array([bootstrap(s, rng) for s in splits]),
-            "ours (`intervals.auc`)": ours,
-            "what the AUC varies by": np.full(DRAWS, true),
+            "ours (`intervals.auc`)": own_widths,
+            "what the AUC varies by": np.full(DRAWS, true_width),
         }
-        for name, widths in found.items():
-            ratio = widths / exact[: len(widths)]
+        for name, widths in widths_by_interval.items():
+            ratio = widths / delong_widths[: len(widths)]
             near = float(np.mean(np.abs(ratio - 1) <= WITHIN))
-            told = f"{ratio.mean():.2f} | {ratio.std():.2f} | {near:.0%}"
-            print(f"| {images} | {name} | {len(widths)} | {told} |", flush=True)
+            figures = f"{ratio.mean():.2f} | {ratio.std():.2f} | {near:.0%}"
+            print(f"| {images} | {name} | {len(widths)} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

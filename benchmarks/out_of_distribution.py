@@ -101,17 +101,17 @@ def hand(_: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for _i in range(8):
         left, top = middle + int(rng.integers(-35, 25)), int(rng.integers(205, 230))
         draw.ellipse((left, top, left + 18, top + 16), fill=185)
-    blurred = np.asarray(picture.filter(ImageFilter.GaussianBlur(1.5)), float)
-    return np.clip(blurred + rng.normal(0, 4, blurred.shape), 0, 255).astype(np.uint8)
+    pixels = np.asarray(picture.filter(ImageFilter.GaussianBlur(1.5)), float)
+    return np.clip(pixels + rng.normal(0, 4, pixels.shape), 0, 255).astype(np.uint8)
 
 
 def centre(pixels: np.ndarray, _: np.random.Generator) -> np.ndarray:
-    """The middle quarter of an X-ray: no lung to be judged is whole in it."""
+    """The middle quarter of an X-ray: no lung is whole in it."""
     height, width = pixels.shape
     return pixels[height * 3 // 8 : height * 5 // 8, width * 3 // 8 : width * 5 // 8]
 
 
-def blurred(pixels: np.ndarray, _: np.random.Generator) -> np.ndarray:
+def blur(pixels: np.ndarray, _: np.random.Generator) -> np.ndarray:
     """An X-ray out of focus by a twentieth of its width."""
     radius = pixels.shape[1] / 20
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius)))
@@ -128,7 +128,7 @@ KINDS: dict[str, Kind] = {
     "upside down": lambda pixels, _: pixels[::-1],
     "turned by 90 degrees": lambda pixels, _: np.rot90(pixels),
     "middle quarter": centre,
-    "out of focus": blurred,
+    "out of focus": blur,
     "mirrored": lambda pixels, _: pixels[:, ::-1],
 }
 
@@ -162,10 +162,10 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     model = latest(arguments.out, "Trainer/model/*/Format-Serving")
-    loaded = tf.saved_model.load(str(model))
-    signature = loaded.signatures[contract.SIGNATURE_BYTES]
+    saved_model = tf.saved_model.load(str(model))
+    signature = saved_model.signatures[contract.SIGNATURE_BYTES]
 
-    def measured(encoded: list[bytes]) -> tuple[np.ndarray, ...]:
+    def measure(encoded: list[bytes]) -> tuple[np.ndarray, ...]:
         parts = [
             signature(image_bytes=tf.constant(encoded[i : i + 32]))
             for i in range(0, len(encoded), 32)
@@ -176,26 +176,28 @@ def main() -> None:
     usual = list(held_out(arguments.out))
     rng.shuffle(usual)
     usual = usual[: arguments.images]
-    near, flagged, _ = measured(usual)
-    limit = np.quantile(near, 0.99, method="higher")
-    print(f"{len(usual)} held-out images: {flagged.mean():.1%} flagged\n")
+    usual_distances, flags_usual, _ = measure(usual)
+    limit = np.quantile(usual_distances, 0.99, method="higher")
+    print(f"{len(usual)} held-out images: {flags_usual.mean():.1%} flagged\n")
     flags = ("flagged as exported", "flagged at 1 % false alarms")
     heads = ("kind", "AUROC", *flags, "score < 0.1 or > 0.9")
     print(f"| {' | '.join(heads)} |")
     print("|---|---|---|---|---|")
     pixels = [image.decode_grey(encoded)[1] for encoded in usual]
     groups = {kind: [png(make(own, rng)) for own in pixels] for kind, make in KINDS.items()}
-    for other in arguments.others:
-        name, folder = other.split("=", 1)
+    for group in arguments.others:
+        name, folder = group.split("=", 1)
         paths = sorted(p for p in Path(folder).rglob("*") if p.suffix in (".png", ".jpeg", ".jpg"))
-        chosen = rng.choice(len(paths), min(len(paths), len(usual)), replace=False)
-        groups[name] = [loader.read_file(paths[i].read_bytes())[0].encoded for i in chosen]
+        choice = rng.choice(len(paths), min(len(paths), len(usual)), replace=False)
+        groups[name] = [loader.read_file(paths[i].read_bytes())[0].encoded for i in choice]
     for kind, encoded in groups.items():
-        far, marked, scores = measured(encoded)
-        truth = np.r_[np.zeros(len(near)), np.ones(len(far))]
-        area = roc_auc_score(truth, np.r_[near, far])
+        distances, flags_other, scores = measure(encoded)
+        truth = np.r_[np.zeros(len(usual_distances)), np.ones(len(distances))]
+        area = roc_auc_score(truth, np.r_[usual_distances, distances])
         sure = np.mean((scores > 0.9) | (scores < 0.1))
-        shares = " | ".join(f"{share:.0%}" for share in (marked.mean(), np.mean(far > limit), sure))
+        shares = " | ".join(
+            f"{share:.0%}" for share in (flags_other.mean(), np.mean(distances > limit), sure)
+        )
         print(f"| {kind} | {area:.3f} | {shares} |")
 
 

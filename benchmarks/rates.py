@@ -3,7 +3,7 @@
     python benchmarks/rates.py DATA WEIGHTS ROUNDS
 
 Prints JSON: seconds per round for `embed` (Transform's) and `predict` (a plain backbone's) on the
-same files, and `parts`, milliseconds per image of what an embedding is made of. Both read the files
+same files, and `parts`, milliseconds per image of each step of an embedding. Both read the files
 anew each time, alternating.
 """
 
@@ -24,7 +24,7 @@ _IMAGES = 1024
 _TFT_BATCH = 128  # TFT's batches are of some dozens to some hundreds
 
 
-def timed(work: Callable[[], object]) -> float:
+def time_work(work: Callable[[], object]) -> float:
     """Seconds."""
     start = time.perf_counter()
     work()
@@ -35,7 +35,7 @@ def measure(folder: Path, weights: str, rounds: int) -> dict[str, object]:
     """Embeds the same files in both ways."""
     paths = sorted(str(p) for p in folder.rglob("*") if p.suffix in (".png", ".jpg", ".jpeg"))
     paths = paths[:: max(1, len(paths) // _IMAGES)][:_IMAGES]
-    plain = plain_keras.backbone(weights)
+    network = plain_keras.build_backbone(weights)
     spec = backbone.BackboneSpec("MobileNetV2", 224, weights, {"alpha": 0.35}, "avg")
     embedder = preprocessing.shared_embedder(spec)
 
@@ -45,15 +45,15 @@ def measure(folder: Path, weights: str, rounds: int) -> dict[str, object]:
             embedder.embed(tf.constant([Path(path).read_bytes() for path in part]))
 
     def predict() -> None:
-        plain.predict(plain_keras.files(paths), verbose=0)
+        network.predict(plain_keras.batch_files(paths), verbose=0)
 
     for way in (embed, predict):
         way()
-    found: dict[str, list[float]] = {"embed": [], "predict": []}
+    seconds: dict[str, list[float]] = {"embed": [], "predict": []}
     for _ in range(rounds):
-        found["embed"].append(timed(embed))
-        found["predict"].append(timed(predict))
-    return {"images": len(paths), **found, "parts": _parts(embedder, paths, rounds)}
+        seconds["embed"].append(time_work(embed))
+        seconds["predict"].append(time_work(predict))
+    return {"images": len(paths), **seconds, "parts": _parts(embedder, paths, rounds)}
 
 
 def _parts(embedder: preprocessing.Embedder, paths: list[str], rounds: int) -> dict[str, float]:
@@ -71,7 +71,7 @@ def _parts(embedder: preprocessing.Embedder, paths: list[str], rounds: int) -> d
         "all": lambda: embedder.embed(encoded),
     }
     return {
-        name: statistics.median(timed(way) for _ in range(rounds + 1)) / len(paths) * 1e3
+        name: statistics.median(time_work(way) for _ in range(rounds + 1)) / len(paths) * 1e3
         for name, way in ways.items()
     }
 

@@ -20,7 +20,7 @@ _TURNS = (
 Row = tuple[str, str, str]
 
 
-def drawn(folder: Path, images: int) -> Path:
+def draw_set(folder: Path, images: int) -> Path:
     """Draws X-rays of 224 pixels."""
     from tfxray.components.sample.draw import write_sample
 
@@ -28,7 +28,7 @@ def drawn(folder: Path, images: int) -> Path:
     return folder
 
 
-def real(source: Path, pattern: str, folder: Path, images: int) -> Path:
+def take_set(source: Path, pattern: str, folder: Path, images: int) -> Path:
     """Takes X-rays from a folder of class folders; more than it holds come turned, of new patients.
 
     Args:
@@ -44,11 +44,11 @@ def real(source: Path, pattern: str, folder: Path, images: int) -> Path:
     if images > len(rows) * (1 + len(_TURNS)):
         raise SystemExit(f"{source}: {len(rows)} images make no {images}, turned and mirrored")
     # Every so-many-th, so that a small set has all classes.
-    chosen = rows[:: max(1, len(rows) // images)][:images]
-    written: list[Row] = []
+    source_rows = rows[:: max(1, len(rows) // images)][:images]
+    rows_of_set: list[Row] = []
     for number in range(images):
-        path, label, patient = chosen[number % len(chosen)]
-        turn = number // len(chosen)
+        path, label, patient = source_rows[number % len(source_rows)]
+        turn = number // len(source_rows)
         target = folder / label / f"{number:06d}{Path(path).suffix}"
         target.parent.mkdir(parents=True, exist_ok=True)
         if turn:
@@ -56,15 +56,15 @@ def real(source: Path, pattern: str, folder: Path, images: int) -> Path:
                 image.convert("L").transpose(_TURNS[turn - 1]).save(target, quality=92)
         else:
             shutil.copyfile(source / path, target)
-        written.append((str(target.relative_to(folder)), label, f"{patient}-{turn}"))
+        rows_of_set.append((str(target.relative_to(folder)), label, f"{patient}-{turn}"))
     with (folder / "manifest.csv").open("w", newline="") as manifest:
-        csv.writer(manifest).writerows([FIELDS, *written])
+        csv.writer(manifest).writerows([FIELDS, *rows_of_set])
     return folder
 
 
 def _rows(source: Path, pattern: str) -> Iterator[Row]:
     for path in sorted(source.rglob("*")):
         if path.suffix.lower() in _KINDS:
-            found = re.search(pattern, path.name)
-            patient = "-".join(part or "" for part in found.groups()) if found else path.name
+            match = re.search(pattern, path.name)
+            patient = "-".join(part or "" for part in match.groups()) if match else path.name
             yield str(path.relative_to(source)), path.parent.name, patient

@@ -41,50 +41,58 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=10_000)
     parser.add_argument("--pixels", type=int, default=224)
     parser.add_argument("--one", nargs=3, metavar=("DATA", "OUT", "TRAIN"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        print(json.dumps(measure(Path(given.one[0]), Path(given.one[1]), json.loads(given.one[2]))))
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(
+            json.dumps(
+                measure(
+                    Path(arguments.one[0]), Path(arguments.one[1]), json.loads(arguments.one[2])
+                )
+            )
+        )
         return
     with tempfile.TemporaryDirectory() as scratch:
-        data = {n: draw(Path(scratch) / f"drawn-{n}", n, given.pixels)
-                for n in (given.small, given.large)}  # fmt: skip
-        frozen = [in_process(folder, _FROZEN) for folder in data.values()]
-        tuned = [in_process(data[given.small], {**_TUNED, "epochs": n}) for n in (1, 3)]
-    sizes = given.small, given.large
-    print(f"\nImages of {given.pixels} pixels, {os.cpu_count()} cores; seconds of a core.\n")
-    table(sizes, *frozen)
+        data = {n: draw_set(Path(scratch) / f"drawn-{n}", n, arguments.pixels)
+                for n in (arguments.small, arguments.large)}  # fmt: skip
+        frozen = [measure_in_process(folder, _FROZEN) for folder in data.values()]
+        tuned_runs = [
+            measure_in_process(data[arguments.small], {**_TUNED, "epochs": n}) for n in (1, 3)
+        ]
+    sizes = arguments.small, arguments.large
+    print(f"\nImages of {arguments.pixels} pixels, {os.cpu_count()} cores; seconds of a core.\n")
+    print_table(sizes, *frozen)
     print(f"\nBytes on disk: {frozen[0]['bytes']}, {frozen[1]['bytes']}")
     print(f"Rows in the metadata store after one run: {frozen[0]['rows']}, {frozen[1]['rows']}")
-    first, third = (run["steps"]["Trainer"]["cpu"] for run in tuned)
-    images = tuned[0]["examples"]["train"]
+    first, third = (run["steps"]["Trainer"]["cpu"] for run in tuned_runs)
+    images = tuned_runs[0]["examples"]["train"]
     epoch = (third - first) / 2
     print(f"fine_tune, {images} training images: an epoch takes {epoch:.1f} s, ", end="")
     print(f"{epoch / images * 1000:.1f} s per 1,000, validation included.")
-    print(f"Bytes on disk: {tuned[0]['bytes']}")
+    print(f"Bytes on disk: {tuned_runs[0]['bytes']}")
 
 
-def draw(folder: Path, images: int, pixels: int) -> Path:
+def draw_set(folder: Path, images: int, pixels: int) -> Path:
     """Draws a set, with its manifest."""
-    from ingest_speed import resized
+    from ingest_speed import resize_images
 
     from tfxray.components.sample.draw import MANIFEST, write_sample
 
     write_sample(folder, images, min(pixels, 512), 0)
     if pixels <= 512:
         return folder
-    large = resized(folder, folder.with_name(f"{folder.name}-{pixels}"), pixels)
+    large = resize_images(folder, folder.with_name(f"{folder.name}-{pixels}"), pixels)
     manifest = (folder / MANIFEST).read_text().replace(".png", ".jpeg")
     (large / MANIFEST).write_text(manifest)
     return large
 
 
-def in_process(data: Path, train: dict[str, Any]) -> dict[str, Any]:
+def measure_in_process(data: Path, train: dict[str, Any]) -> dict[str, Any]:
     """Runs the pipeline once, in a process of its own."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, __file__, "--one", str(data), out, json.dumps(train)]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+        process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    costs: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return costs
 
 
 def measure(data: Path, out: Path, train: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +143,7 @@ def measure(data: Path, out: Path, train: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def table(sizes: tuple[int, int], small: dict[str, Any], large: dict[str, Any]) -> None:
+def print_table(sizes: tuple[int, int], small: dict[str, Any], large: dict[str, Any]) -> None:
     """Prints what is fixed and what an image adds, step by step."""
     print(f"| step | {sizes[0]} images | {sizes[1]} images | fixed | per 1,000 images | peak, MB |")
     print("|---|---|---|---|---|---|")
@@ -150,8 +158,8 @@ def table(sizes: tuple[int, int], small: dict[str, Any], large: dict[str, Any]) 
 
 
 def _cpu() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in usages)
 
 
 def _bytes(folder: Path) -> int:

@@ -1,7 +1,7 @@
-"""What TFX's cache knows a node's result by, besides its inputs and settings: the code behind it.
+"""Adds the code behind a node to its key in TFX's cache.
 
-TFX's own key holds the executor's class by its name alone, and of user functions likewise: with
-another version of either, it would take the results of the old one.
+TFX's own key holds inputs and settings, but only the names of the executor's class and of user
+functions. When their code changes, it would still take the old results.
 """
 
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -21,9 +21,9 @@ def hold_code(node: BaseComponent) -> None:
     Args:
         node: A node with an executor, as it is wired; changed.
     """
-    named = [value for value in node.exec_properties.values() if _is_function(value)]
+    functions = [value for value in node.exec_properties.values() if _is_function(value)]
     executor = node.executor_spec.executor_class.__module__
-    node.exec_properties[PROPERTY] = code_digest.digest(executor, *named)
+    node.exec_properties[PROPERTY] = code_digest.digest(executor, *functions)
 
 
 def _is_function(value: object) -> bool:

@@ -17,7 +17,7 @@ from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.terminal.screen import PROGRESS_INDENT
 
 _JOB = "tfxray.components.ingest.job"  # by its name, since to import it takes Beam, and seconds
-_APPLIED = {"max_rejected"}  # of `validation`, while images are ingested
+_INGEST_CHECKS = {"max_rejected"}  # of `validation`, while images are ingested
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Ingest:
             UserError: See `labelling.label_images`.
         """
         settings = config.model_dump_json(
-            include={"classes": True, "ingest": True, "split": True, "validation": _APPLIED}
+            include={"classes": True, "ingest": True, "split": True, "validation": _INGEST_CHECKS}
         )
         code = code_digest.digest(_JOB)
         key = hashlib.sha256((labelling.fingerprint(source.folder) + settings + code).encode())

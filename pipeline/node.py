@@ -1,6 +1,6 @@
-"""The name by which `python -m tfxray.pipeline.node` stays callable, wherever the code lies.
+"""Keeps `python -m tfxray.pipeline.node` callable, wherever the code lies.
 
-Compiled packages and other hosts call it: theirs may be another version of tfxray.
+Compiled packages and other hosts call it; they may come from another version of tfxray.
 """
 
 from tfxray.pipeline.kubeflow.step import main

@@ -89,14 +89,14 @@ def create_pipeline(
         examples=examples.outputs["examples"],
         statistics=statistics.outputs["statistics"],
         anomalies=validator.outputs["anomalies"],
-        **_drift_found(*drift_nodes),
+        **_drift_inputs(*drift_nodes),
         settings=data_gate_settings(config, records),
     )
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=curated.outputs["schema"],
         preprocessing_fn=PREPROCESSING,
-        # The test split is judged from raw images, through the whole served graph.
+        # Evaluator scores the test split from raw images, through the whole served graph.
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         custom_config=transform_settings(config),
         disable_statistics=True,
@@ -148,7 +148,7 @@ def create_pipeline(
 
 def _drift_nodes(config: Config, statistics: StatisticsGen) -> list[Any]:
     """The latest blessed run's statistics, and how far the data are from them."""
-    last_blessed = Resolver(
+    baseline = Resolver(
         strategy_class=drift.LatestBlessedStatistics,
         current=statistics.outputs["statistics"],
         statistics=Channel(type=standard_artifacts.ExampleStatistics),
@@ -156,20 +156,20 @@ def _drift_nodes(config: Config, statistics: StatisticsGen) -> list[Any]:
     ).with_id("BaselineStatistics")
     distribution = DistributionValidator(
         statistics=statistics.outputs["statistics"],
-        baseline_statistics=last_blessed.outputs["statistics"].as_optional(),
-        config=drift.validator_config(_measured(config)),
+        baseline_statistics=baseline.outputs["statistics"].as_optional(),
+        config=drift.validator_config(_drift_limits(config)),
         include_split_pairs=drift.SPLITS,
     )
-    return [last_blessed, distribution]
+    return [baseline, distribution]
 
 
-def _drift_found(*drift_nodes: Any) -> dict[str, Channel]:
+def _drift_inputs(*drift_nodes: Any) -> dict[str, Channel]:
     if not drift_nodes:
         return {}
-    last_blessed, distribution = drift_nodes
+    baseline, distribution = drift_nodes
     return {
         "drift": distribution.outputs["anomalies"],
-        "baseline": last_blessed.outputs["statistics"],
+        "baseline": baseline.outputs["statistics"],
     }
 
 
@@ -210,5 +210,5 @@ def _hash_split(config: Config, records: Records) -> example_gen_pb2.Output:
     return example_gen_pb2.Output(split_config=split_config)
 
 
-def _measured(config: Config) -> dict[str, float]:
+def _drift_limits(config: Config) -> dict[str, float]:
     return {name: value for name, value in config.validation.drift.items() if value is not None}

@@ -7,7 +7,7 @@ import os
 from google.protobuf import text_format
 from tfx.utils import io_utils
 
-from tfxray.components.validation import schema
+from tfxray.components.validation.schema import DEFAULT, read_schema, resolve_schema
 from tfxray.pipeline.config.config import Config
 
 
@@ -57,8 +57,8 @@ def write_schema(config: Config, folder: str) -> str:
     Raises:
         UserError: The config's schema cannot be read.
     """
-    curated = schema.read_schema(config.validation.schema_file or schema.DEFAULT)
-    text = text_format.MessageToString(schema.resolve_schema(curated, config.classes))
+    curated_schema = read_schema(config.validation.schema_file or DEFAULT)
+    text = text_format.MessageToString(resolve_schema(curated_schema, config.classes))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     path = os.path.join(folder, digest, "schema.pbtxt")
     io_utils.write_string_file(path, text)

@@ -14,7 +14,7 @@ Say = Callable[..., None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """A run's data.
 
     Attributes:
@@ -42,13 +42,13 @@ def check_model(config: Config) -> None:
     strategy.prepare_devices(train.replicas, train.batch_size)
     spec = backbone.BackboneSpec(**backbone_settings(config))
     if train.mode == "fine_tune":
-        whole = head.build_classifier(spec, head.HeadSpec(**config.model.head.model_dump()))
-        head.unfreeze(whole, train.unfreeze, True)
+        classifier = head.build_classifier(spec, head.HeadSpec(**config.model.head.model_dump()))
+        head.unfreeze(classifier, train.unfreeze, True)
     else:
         backbone.shared_backbone(spec)
 
 
-def finish_ingest(ingest: inputs.Ingest, say: Say) -> Prepared:
+def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
     """Waits for an ingest.
 
     Args:
@@ -71,10 +71,10 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> Prepared:
         )
     layout = tfrecords.find_layout(ingest.folder)
     images = int(str(report["images"])) - rejected
-    return Prepared(Records(layout.base, layout.globs, report=report), images, rejected)
+    return PreparedData(Records(layout.base, layout.globs, report=report), images, rejected)
 
 
-def check_records(folder: str, config: Config, say: Say) -> Prepared:
+def prepare_records(folder: str, config: Config, say: Say) -> PreparedData:
     """Looks through TFRecords that follow the contract already.
 
     Args:
@@ -88,12 +88,12 @@ def check_records(folder: str, config: Config, say: Say) -> Prepared:
     from tfxray.components.ingest import record_check
 
     layout = tfrecords.find_layout(filesystem.absolute_path(folder), config.split.ignore_given)
-    seen = record_check.check_records(layout, config.classes)
-    if seen.group != contract.PATIENT:
-        by = seen.group or "record"
+    scan = record_check.check_records(layout, config.classes)
+    if scan.group != contract.PATIENT:
+        group = scan.group or "record"
         say(
-            f"  the records name no patient ({contract.PATIENT}): split by {by}; a patient may "
+            f"  the records name no patient ({contract.PATIENT}): split by {group}; a patient may "
             "then be in two splits",
             style="yellow",
         )
-    return Prepared(Records(layout.base, layout.globs, seen.group), seen.examples, 0)
+    return PreparedData(Records(layout.base, layout.globs, scan.group), scan.examples, 0)

@@ -151,6 +151,6 @@ def run_summary(**fields: object) -> dict:
     plain = {"run_id": f"1 {TAG}", "status": "not_blessed", "reason": f"why {SCRIPT}",
              "threshold": 0.7, "examples": {"rejected": 1}, "seconds": {"total": 3.5},
              "pushed_model": None, "cached": [], "metrics": {},
-             "findings": [{"kind": "drift", "action": "warn", "message": TAG,
-                           "items": [TAG, SCRIPT], "total": 2}]}  # fmt: skip
+             "data_issues": [{"kind": "drift", "action": "warn", "message": TAG,
+                              "items": [TAG, SCRIPT], "total": 2}]}  # fmt: skip
     return {**plain, **fields}

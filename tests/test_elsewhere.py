@@ -156,4 +156,4 @@ def test_a_folder_is_scored_where_no_part_of_it_is_local(drawn, elsewhere, tmp_p
     ]
     with filesystem.open_file(f"{elsewhere}/out/predictions.csv") as file:
         assert len(file.read().decode().splitlines()) == 4
-    assert batch_job.Job(f"{elsewhere}/in", f"{elsewhere}/out", model).done
+    assert batch_job.Job(f"{elsewhere}/in", f"{elsewhere}/out", model).earlier_report

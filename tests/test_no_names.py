@@ -186,7 +186,7 @@ def test_a_whole_run_leaves_no_trace_of_a_name(run, films, tmp_path):
     assert done.code == 0, summary["reason"]
     assert summary["status"] == "pushed"
     assert summary["examples"]["rejected"] == len(odd) + 1
-    assert {"patients", "near_identical"} <= {item["kind"] for item in summary["findings"]}
+    assert {"patients", "near_identical"} <= {item["kind"] for item in summary["data_issues"]}
     assert "warn: leakage: 1 patients are in two splits" in done.err
     # The exception: a person must find what was set aside.
     rejects = next((tmp_path / "out").rglob("rejects.csv")).read_text(errors="surrogateescape")

@@ -24,8 +24,8 @@ def list_folder(folder: str) -> list[str]:
 
 def record_dataset(paths: Sequence[str]) -> tf.data.Dataset:
     """The records that a node wrote, all of its files alike: compressed where they end in `.gz`."""
-    zipped = any(path.endswith(".gz") for path in paths)
-    return tf.data.TFRecordDataset(list(paths), "GZIP" if zipped else "")
+    compressed = any(path.endswith(".gz") for path in paths)
+    return tf.data.TFRecordDataset(list(paths), "GZIP" if compressed else "")
 
 
 @contextlib.contextmanager
@@ -66,8 +66,8 @@ def read_training_file(uris: Mapping[str, str], name: str) -> dict[str, Any]:
         name: The file's, such as `filenames.METRICS`.
     """
     folder = uris.get("Trainer.model_run", "")
-    for known in filter(None, (name, filenames.FORMER.get(name))):
-        path = os.path.join(folder, known)
+    for filename in filter(None, (name, filenames.FORMER.get(name))):
+        path = os.path.join(folder, filename)
         if folder and fileio.exists(path):
             content: dict[str, Any] = json.loads(io_utils.read_string_file(path))
             return content

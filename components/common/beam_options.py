@@ -9,17 +9,18 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from tfxray.components.common import compat
 from tfxray.components.common.errors import UserError
 
-_SWITCHING = ("direct", "switchingdirect")
-_DIRECT = (*_SWITCHING, "bundlebaseddirect", "fnapi")
+_SWITCHING_RUNNERS = ("direct", "switchingdirect")
+_DIRECT_RUNNERS = (*_SWITCHING_RUNNERS, "bundlebaseddirect", "fnapi")
 # Only these runners' options are all known here: a job server has some of its own.
-_KNOWN = (*_DIRECT, "dataflow")
+_CHECKED_RUNNERS = (*_DIRECT_RUNNERS, "dataflow")
 
 
 def complete(options: Sequence[str]) -> list[str]:
-    """Options as TFX is given them, and Beam.
+    """Adds what TFX and Beam need besides a user's options.
 
-    Told anything at all, TFX packs itself up for far workers, two seconds for each job, unless they
-    have an image. Workers of this machine look at none, and are said to have one.
+    If there are any options, TFX packs itself up for workers elsewhere, unless these have an image.
+    That takes two seconds for each job. Workers of this machine look at no image, so the options
+    name `none`.
 
     Args:
         options: As in `parse`.
@@ -27,9 +28,13 @@ def complete(options: Sequence[str]) -> list[str]:
     Raises:
         UserError: As `parse` does.
     """
-    named = runner(parse(options))
-    found = [*options, *(compat.in_process() if named in _SWITCHING else ())]
-    return [*found, "--sdk_container_image=none"] if found and named in _DIRECT else found
+    name = runner(parse(options))
+    arguments = [*options, *(compat.in_process() if name in _SWITCHING_RUNNERS else ())]
+    return (
+        [*arguments, "--sdk_container_image=none"]
+        if arguments and name in _DIRECT_RUNNERS
+        else arguments
+    )
 
 
 def parse(options: Sequence[str]) -> PipelineOptions:
@@ -41,30 +46,30 @@ def parse(options: Sequence[str]) -> PipelineOptions:
     Raises:
         UserError: Beam cannot read one, or would leave it out without a word.
     """
-    parsed, said = PipelineOptions(list(options)), io.StringIO()
+    pipeline_options, messages = PipelineOptions(list(options)), io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
-            known = parsed.get_all_options()
-            every = parsed.get_all_options(retain_unknown_options=True)
+        with contextlib.redirect_stderr(messages):
+            beam_values = pipeline_options.get_all_options()
+            all_values = pipeline_options.get_all_options(retain_unknown_options=True)
     except SystemExit:  # argparse's way
-        reason = said.getvalue().strip().splitlines()[-1].rpartition("error: ")[2]
+        reason = messages.getvalue().strip().splitlines()[-1].rpartition("error: ")[2]
         raise UserError(f"beam.options: {reason}") from None
-    unknown = sorted(every.keys() - known.keys())
-    if unknown and runner(parsed) in _KNOWN:
+    unknown = sorted(all_values.keys() - beam_values.keys())
+    if unknown and runner(pipeline_options) in _CHECKED_RUNNERS:
         raise UserError(
             f"beam.options: no option of Beam's: {', '.join(f'--{name}' for name in unknown)}. "
             "Write each as one item, `--name=value`"
         )
-    return parsed
+    return pipeline_options
 
 
 def runner(options: PipelineOptions) -> str:
     """The runner's name, as Beam takes it: `direct` for `DirectRunner` and for none."""
-    named = options.view_as(StandardOptions).runner or StandardOptions.DEFAULT_RUNNER
-    return str(named).rpartition(".")[2].lower().removesuffix("runner")
+    name = options.view_as(StandardOptions).runner or StandardOptions.DEFAULT_RUNNER
+    return str(name).rpartition(".")[2].lower().removesuffix("runner")
 
 
 def in_this_process(options: PipelineOptions) -> bool:
     """Whether Beam computes everything in the process that starts the job."""
     mode = options.view_as(DirectOptions).direct_running_mode
-    return runner(options) in _DIRECT and mode == "in_memory"
+    return runner(options) in _DIRECT_RUNNERS and mode == "in_memory"

@@ -55,26 +55,26 @@ def digest(*entries: str) -> str:
 
 def own_modules(*entries: str) -> list[str]:
     """The modules of ours behind some modules, sorted; see `digest`."""
-    reached: set[str] = set()
+    modules: set[str] = set()
     waiting = [entry for entry in entries if _is_own(entry)]
     while waiting:
         module = waiting.pop()
         # To import a module, Python runs the packages around it.
         for name in _with_packages(module):
-            if name not in reached and _source(name):
-                reached.add(name)
-                waiting += [found for found in _imported(name) if _is_own(found)]
-    return sorted(reached)
+            if name not in modules and _source(name):
+                modules.add(name)
+                waiting += filter(_is_own, _list_imports(name))
+    return sorted(modules)
 
 
 def libraries(*entries: str) -> dict[str, str]:
     """The libraries behind some modules, with their versions, sorted; see `digest`."""
     own = own_modules(*entries)
     foreign = [entry for entry in entries if not _is_own(entry)]
-    imported = {name for module in (*own, *foreign) for name in _imported(module)}
-    tops = {name.partition(".")[0] for name in (*imported, *foreign)} - {OWN}
+    names = {library for module in (*own, *foreign) for library in _list_imports(module)}
+    tops = {library.partition(".")[0] for library in (*names, *foreign)} - {OWN}
     versions = {_DISTRIBUTIONS.get(top, top): _version(top) for top in tops}
-    return {name: version for name, version in sorted(versions.items()) if version}
+    return {library: version for library, version in sorted(versions.items()) if version}
 
 
 def _is_own(module: str) -> bool:
@@ -89,8 +89,8 @@ def _with_packages(module: str) -> Iterator[str]:
 def _source(module: str) -> Path | None:
     """The file of a module; None where the name is something within a module."""
     if not _is_own(module):
-        loaded = sys.modules.get(module)
-        file = (loaded.__file__ if loaded else None) or ""
+        module_object = sys.modules.get(module)
+        file = (module_object.__file__ if module_object else None) or ""
         return Path(file) if file.endswith(".py") else None
     package, *rest = module.split(".", 2)[1:]
     folder = _FOLDERS.get(f"{OWN}.{package}")
@@ -132,27 +132,27 @@ def _content(file: Path) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _imported(module: str) -> tuple[str, ...]:
+def _list_imports(module: str) -> tuple[str, ...]:
     """All that a module imports, dotted; of `from a import b`, both `a` and `a.b`."""
     source = _source(module)
     if not source:
         return ()
-    found: list[str] = []
-    for node in _run(ast.parse(source.read_bytes())):
+    names: list[str] = []
+    for node in _runtime_nodes(ast.parse(source.read_bytes())):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(found)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
-def _run(tree: ast.AST) -> Iterator[ast.AST]:
+def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """All nodes but those that only a type checker sees."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             continue
         yield node
-        yield from _run(node)
+        yield from _runtime_nodes(node)
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,17 +1,17 @@
 """Where the two stacks of `setup.sh` differ so that no code is right on both.
 
-What is right on both stands where it is used: `evaluator` and `judge` take TFMA's messages from its
-`proto`, and `setup.py` names dill.
+Code that is right on both stands where it is used: the room `evaluator` takes TFMA's messages from
+its `proto`, and `setup.py` names dill.
 """
 
 from typing import Any
 
 
 def in_process() -> list[str]:
-    """Options by which Beam works in the process that starts a job, as DirectRunner always did.
+    """Options that keep Beam in the process that starts a job, as DirectRunner always did.
 
     From 2.68 on DirectRunner looks for another runner first, Prism, a program that it downloads.
-    FnApiRunner is what it falls back to.
+    Without it, DirectRunner falls back to FnApiRunner, which these options name.
     """
     from apache_beam import version
 
@@ -31,5 +31,5 @@ class KfpService:
         self._service = service
 
     def __getattr__(self, name: str) -> Any:
-        known = [found for found in dir(self._service) if found.endswith(f"_service_{name}")]
-        return getattr(self._service, *known or [name])
+        methods = [method for method in dir(self._service) if method.endswith(f"_service_{name}")]
+        return getattr(self._service, *methods or [name])

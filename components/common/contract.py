@@ -36,7 +36,7 @@ EMBEDDING = "embedding"
 DISTORTED = "distorted"  # embeddings of distorted copies
 PIXELS = "pixels"
 TARGET = "target"
-KEY = "key"  # a hash of the file, by which to find an image again
+KEY = "key"  # a hash of the file, to find an image again
 HOSPITAL = "hospital"  # `study/site`, empty where unknown
 OWNER = "owner"  # a hash of the patient; of the file where the patient is unknown
 

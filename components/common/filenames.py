@@ -1,4 +1,4 @@
-"""Files by which one room finds what another has left."""
+"""Names of the files that one room writes and another reads."""
 
 # What Trainer leaves beside TensorBoard's logs.
 HISTORY = "history.json"

@@ -62,14 +62,14 @@ def list_files(folder: str, limit: int | None = None) -> list[File]:
         )
     base = folder.rstrip("/") + "/"
     try:
-        found = FileSystems.match([f"{base}**"], [limit])[0].metadata_list
+        entries = FileSystems.match([f"{base}**"], [limit])[0].metadata_list
     except Exception as error:  # a missing package, credentials, the network: any of many
         raise UserError(
             f"{folder}: cannot be listed: {(str(error).splitlines() or ['?'])[0]}"
         ) from None
     files = (
-        File(item.path.removeprefix(base), item.size_in_bytes, item.last_updated_in_seconds)
-        for item in found
+        File(entry.path.removeprefix(base), entry.size_in_bytes, entry.last_updated_in_seconds)
+        for entry in entries
     )
     # Some stores keep an empty object in the place of a folder.
     return sorted(file for file in files if file.name and not file.name.endswith("/"))
@@ -111,8 +111,8 @@ def open_file(path: str) -> BinaryIO:
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 
-    opened: BinaryIO = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    return opened
+    stream: BinaryIO = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return stream
 
 
 def write_file(path: str, content: bytes) -> None:
@@ -234,5 +234,5 @@ def create_file(path: str) -> BinaryIO:
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 
-    made: BinaryIO = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    return made
+    stream: BinaryIO = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return stream

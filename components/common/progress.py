@@ -23,17 +23,21 @@ class Count:
             about: Whether what is counted is not exact.
         """
         self._about = "about " if about else ""
-        self._images, self._before, self._done = images, before, 0
-        self._start = self._told = time.monotonic()
+        self._images, self._before, self._count = images, before, 0
+        self._start = self._last_line = time.monotonic()
 
     def add(self, images: int) -> None:
         """So many more are done."""
-        self._done += images
+        self._count += images
         now = time.monotonic()
-        if now - self._told < _INTERVAL or not self._done:
+        if now - self._last_line < _INTERVAL or not self._count:
             return
-        self._told = now
-        done, seconds = self._before + self._done, now - self._start
-        left = datetime.timedelta(seconds=round((self._images - done) * seconds / self._done))
-        rate = self._done / seconds
-        log.info("%s%d of %d images, %.0f/s, %s left", self._about, done, self._images, rate, left)
+        self._last_line = now
+        count, seconds = self._before + self._count, now - self._start
+        time_left = datetime.timedelta(
+            seconds=round((self._images - count) * seconds / self._count)
+        )
+        rate = self._count / seconds
+        log.info(
+            "%s%d of %d images, %.0f/s, %s left", self._about, count, self._images, rate, time_left
+        )

@@ -33,19 +33,21 @@ class Executor(executor.Executor):  # type: ignore[misc]
         exec_properties: dict[str, Any],
     ) -> None:
         """See TFX's `BaseExampleGenExecutor`."""
-        given, wanted = example_gen_pb2.Input(), example_gen_pb2.Output()
-        proto_utils.json_to_proto(exec_properties[standard_component_specs.INPUT_CONFIG_KEY], given)
+        input_config, output_config = example_gen_pb2.Input(), example_gen_pb2.Output()
         proto_utils.json_to_proto(
-            exec_properties[standard_component_specs.OUTPUT_CONFIG_KEY], wanted
+            exec_properties[standard_component_specs.INPUT_CONFIG_KEY], input_config
+        )
+        proto_utils.json_to_proto(
+            exec_properties[standard_component_specs.OUTPUT_CONFIG_KEY], output_config
         )
         examples = artifact_utils.get_single_instance(
             output_dict[standard_component_specs.EXAMPLES_KEY]
         )
-        splits = utils.generate_output_split_names(given, wanted)
+        splits = utils.generate_output_split_names(input_config, output_config)
         examples.split_names = artifact_utils.encode_split_names(splits)
         with self._make_beam_pipeline() as pipeline:
-            found = self.GenerateExamplesByBeam(pipeline, exec_properties)
-            for split, records in found.items():
+            records_by_split = self.GenerateExamplesByBeam(pipeline, exec_properties)
+            for split, records in records_by_split.items():
                 path = os.path.join(artifact_utils.get_split_uri([examples], split), _FILE)
                 (
                     records

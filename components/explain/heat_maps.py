@@ -72,9 +72,11 @@ class Explainer:
             raise ValueError(f"takes {model.input_shape}, gives {model.output_shape}")
         self._model = model
         self._of_pixels = keras.Model(model.inputs, logit)
-        given = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+        signature = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
         # Traced once; eagerly, each layer of each call costs more than the pixels.
-        self._slopes = tf.function(self._compute_slopes, input_signature=[given], autograph=False)
+        self._slopes = tf.function(
+            self._compute_slopes, input_signature=[signature], autograph=False
+        )
 
     @property
     def size(self) -> int:
@@ -120,13 +122,13 @@ class Explainer:
             0 where there is nothing or what lowers it. Each image has a scale of its own; all of
             it is 0 where nothing raises the score.
         """
-        found = self.attributions(pixels, method, background, steps)
+        shares = self.attributions(pixels, method, background, steps)
         if method != GRAD_CAM:
             # Smoothed before what lowers the score is cut off: noise falls out by itself.
-            found = ndimage.gaussian_filter(
-                found, (0, _SMOOTHING * self.size, _SMOOTHING * self.size)
+            shares = ndimage.gaussian_filter(
+                shares, (0, _SMOOTHING * self.size, _SMOOTHING * self.size)
             )
-        raising = np.maximum(found, 0)
+        raising = np.maximum(shares, 0)
         top = np.quantile(raising, 1 if method == GRAD_CAM else _TOP, axis=(1, 2), keepdims=True)
         return np.clip(np.divide(raising, top, where=top > 0, out=np.zeros_like(raising)), 0, 1)
 
@@ -157,8 +159,8 @@ class Explainer:
         if method == GRAD_CAM:
             return self._grad_cam(pixels)
         if method == INTEGRATED_GRADIENTS:
-            tried = _STEPS if steps is None else (steps,)
-            return np.stack([self._integrated(image, tried) for image in pixels])
+            step_counts = _STEPS if steps is None else (steps,)
+            return np.stack([self._integrated(image, step_counts) for image in pixels])
         if method == SHAP and background is not None and len(background):
             return self._shap(pixels, np.asarray(background, np.float32))
         raise ValueError(f"{method!r} is none of {contract.EXPLAIN_METHODS}, or lacks a background")
@@ -176,18 +178,18 @@ class Explainer:
 
         return self._in_batches(pixels, cam)[0][..., 0]
 
-    def _integrated(self, image: np.ndarray, tried: Sequence[int]) -> np.ndarray:
+    def _integrated(self, image: np.ndarray, step_counts: Sequence[int]) -> np.ndarray:
         """Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365."""
         start = self.baseline(image[np.newaxis])[0]
-        for steps in tried:
+        for steps in step_counts:
             between = (np.arange(steps, dtype=np.float32) + 0.5) / steps
             along = np.array([0, 1, *between], np.float32)[:, np.newaxis, np.newaxis]
             slopes, logits = self._in_batches(start + along * (image - start), self._slopes)
-            found = slopes[2:, ..., 0].mean(0) * (image - start)
+            shares = slopes[2:, ..., 0].mean(0) * (image - start)
             low, high = logits[:2, 0]
-            if abs(found.sum() - (high - low)) <= _INCOMPLETE * abs(high - low):
+            if abs(shares.sum() - (high - low)) <= _INCOMPLETE * abs(high - low):
                 break
-        return found
+        return shares
 
     @staticmethod
     def baseline(pixels: np.ndarray) -> np.ndarray:
@@ -204,19 +206,19 @@ class Explainer:
 
         # SHAP knows models of tf.keras only, which is Keras 2 wherever TFX was imported before.
         legacy = tf.keras
-        given = legacy.Input(self._model.input_shape[1:])
+        keras_input = legacy.Input(self._model.input_shape[1:])
         compute = self._of_pixels
 
         class Through(legacy.layers.Layer):  # type: ignore[name-defined,misc]
             def call(self, pixels: tf.Tensor) -> tf.Tensor:
                 return compute(pixels, training=False)
 
-        logit = Through()(given)
-        known = legacy.Model(given, logit)
+        logit = Through()(keras_input)
+        keras_model = legacy.Model(keras_input, logit)
         before = np.random.get_state()  # it seeds NumPy's global generator
         try:
             explainer = shap.GradientExplainer(
-                known, background[..., np.newaxis], batch_size=_BATCH
+                keras_model, background[..., np.newaxis], batch_size=_BATCH
             )
             values = explainer.shap_values(
                 pixels[..., np.newaxis], nsamples=_SHAP_SAMPLES, rseed=_SEED
@@ -237,9 +239,9 @@ class Explainer:
         pixels: np.ndarray, compute: Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
     ) -> list[np.ndarray]:
         """Computes arrays of [n, …] from [n, size, size], some images at a time."""
-        given = pixels[..., np.newaxis]
+        images = pixels[..., np.newaxis]
         parts = [
-            [of_part.numpy() for of_part in compute(tf.constant(given[i : i + _BATCH]))]
-            for i in range(0, len(given), _BATCH)
+            [of_part.numpy() for of_part in compute(tf.constant(images[i : i + _BATCH]))]
+            for i in range(0, len(images), _BATCH)
         ]
         return [np.concatenate(of_all) for of_all in zip(*parts, strict=True)]

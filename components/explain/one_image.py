@@ -20,7 +20,7 @@ from tfxray.components.transform import preprocessing
 
 # Images that SHAP compares with; more change little and take no longer.
 BACKGROUND = 32
-# Files and records that are looked at to find them: what bounds the time, whatever there is.
+# The most files and records that are read to find them, which bounds the time.
 _LOOKED_AT, _READ = 256, 10_000
 _SEED = 0
 # How far the explained score may lie from the served one: it is the same network's.
@@ -70,24 +70,24 @@ def explain_image(
     folder = pushed_model.find_model(model)
     encoded = _read(image)
     explainer = heat_maps.load_explainer(folder)
-    class_name, served = _served(folder, encoded)
+    class_name, served_score = _served_score(folder, encoded)
     pixels = preprocessing.decode_pixels(tf.constant(encoded), explainer.size)[..., 0].numpy()[
         np.newaxis
     ]
     score = float(explainer.score(pixels)[0])
-    if abs(score - served) > _SAME:
+    if abs(score - served_score) > _SAME:
         raise UserError(
             f"{folder}: its {filenames.EXPLAIN} scores this image {score:.4f}, the served model "
-            f"{served:.4f}: it is another model's, and would explain nothing; train it again"
+            f"{served_score:.4f}: it is another model's, and would explain nothing; train it again"
         )
-    compared = None
+    background_images = None
     if method == heat_maps.SHAP:
-        compared = training_images(folder, background, explainer.size)
-    heat = explainer.heat(pixels, method, compared)[0]
-    caption = _caption(class_name, served, method, explainer.cells, bool(heat.any()))
-    _, drawn = decode_grey(encoded)
-    _write(overlay.draw_figure(drawn, heat, caption), out)
-    return Explanation(str(image), folder, method, class_name, served, str(out))
+        background_images = training_images(folder, background, explainer.size)
+    heat = explainer.heat(pixels, method, background_images)[0]
+    caption = _caption(class_name, served_score, method, explainer.cells, bool(heat.any()))
+    _, grey = decode_grey(encoded)
+    _write(overlay.draw_figure(grey, heat, caption), out)
+    return Explanation(str(image), folder, method, class_name, served_score, str(out))
 
 
 def check_target(out: Path) -> None:
@@ -100,12 +100,12 @@ def check_target(out: Path) -> None:
         raise UserError(f"{out}: the heat map is a PNG; give a name that ends in .png (--out)")
     if not os.path.lexists(out):
         return
-    ours = False
+    own = False
     if out.is_file():  # a pipe would keep us waiting
         no_png = contextlib.suppress(OSError, SyntaxError, ValueError)
-        with no_png, Image.open(out, formats=["PNG"]) as there:
-            ours = there.info.get(_MARK[0]) == _MARK[1]
-    if not ours:
+        with no_png, Image.open(out, formats=["PNG"]) as picture:
+            own = picture.info.get(_MARK[0]) == _MARK[1]
+    if not own:
         raise UserError(
             f"{out}: is there, and tfxray explain did not write it; give another name (--out)"
         )
@@ -122,22 +122,24 @@ def _read(image: Path) -> bytes:
         raise UserError(f"{image}: {rejects.as_reject(error)}") from None
 
 
-def _served(folder: str, encoded: bytes) -> tuple[str, float]:
+def _served_score(folder: str, encoded: bytes) -> tuple[str, float]:
     """The positive class's name, and its score by the served model."""
     try:
-        loaded = tf.saved_model.load(folder)
-        given = loaded.signatures[contract.SIGNATURE_BYTES](image_bytes=tf.constant([encoded]))
-        return given[contract.CLASSES].numpy()[0, -1].decode(), float(given[contract.SCORE][0])
+        saved_model = tf.saved_model.load(folder)
+        outputs = saved_model.signatures[contract.SIGNATURE_BYTES](
+            image_bytes=tf.constant([encoded])
+        )
+        return outputs[contract.CLASSES].numpy()[0, -1].decode(), float(outputs[contract.SCORE][0])
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{folder}: is no model of tfxray's: {error}") from None
 
 
-def training_images(folder: str, given: Path | None, size: int) -> np.ndarray:
+def training_images(folder: str, background: Path | None, size: int) -> np.ndarray:
     """Finds images for SHAP to compare with: some of them, and always the same.
 
     Args:
         folder: The SavedModel's. The model itself holds no training images, since it is passed on.
-        given: A folder of images, or None for those of the run whose `--out` the model lies in.
+        background: A folder of images. None takes images of the run whose `--out` holds the model.
         size: Pixels on each side.
 
     Returns:
@@ -147,37 +149,40 @@ def training_images(folder: str, given: Path | None, size: int) -> np.ndarray:
         UserError: There are none.
     """
     rng = np.random.default_rng(_SEED)
-    if given is not None:
-        found = _of_folder(given, rng)
-        if not found:
-            raise UserError(f"{given}: holds no image that can be read (--background)")
+    if background is not None:
+        encoded_images = _of_folder(background, rng)
+        if not encoded_images:
+            raise UserError(f"{background}: holds no image that can be read (--background)")
     else:
-        found = _of_run(folder, rng)
-        if not found:
+        encoded_images = _of_run(folder, rng)
+        if not encoded_images:
             raise UserError(
                 "SHAP compares an image with others, and the model lies in no run's --out that "
                 "keeps its training images: give a folder of X-rays as --background; 32 will do"
             )
     return np.stack(
-        [preprocessing.decode_pixels(tf.constant(one), size)[..., 0].numpy() for one in found]
+        [
+            preprocessing.decode_pixels(tf.constant(encoded), size)[..., 0].numpy()
+            for encoded in encoded_images
+        ]
     )
 
 
-def _of_folder(given: Path, rng: np.random.Generator) -> list[bytes]:
+def _of_folder(background: Path, rng: np.random.Generator) -> list[bytes]:
     paths = sorted(
-        os.path.relpath(os.path.join(parent, name), given)
-        for parent, _, inside in os.walk(given)
+        os.path.relpath(os.path.join(parent, name), background)
+        for parent, _, inside in os.walk(background)
         for name in inside
     )
-    source = loader.Folder(str(given))
-    found: list[bytes] = []
+    source = loader.Folder(str(background))
+    encoded_images: list[bytes] = []
     for place in rng.permutation(len(paths))[:_LOOKED_AT]:
-        if (given / paths[place]).is_file():  # a pipe would keep us waiting
-            loaded = source.load(paths[place])
-            found += [] if isinstance(loaded, rejects.Rejected) else [loaded[0].encoded]
-        if len(found) == BACKGROUND:
+        if (background / paths[place]).is_file():  # a pipe would keep us waiting
+            result = source.load(paths[place])
+            encoded_images += [] if isinstance(result, rejects.Rejected) else [result[0].encoded]
+        if len(encoded_images) == BACKGROUND:
             break
-    return found
+    return encoded_images
 
 
 def _of_run(folder: str, rng: np.random.Generator) -> list[bytes]:
@@ -185,37 +190,37 @@ def _of_run(folder: str, rng: np.random.Generator) -> list[bytes]:
     serving = os.path.dirname(os.path.dirname(filesystem.absolute_path(folder).rstrip("/")))
     if os.path.basename(serving) != "serving":
         return []
-    kept = os.path.join(os.path.dirname(serving), "artifacts", "ExampleGen", "examples")
-    newest = max(filter(str.isdigit, artifacts.list_folder(kept)), key=int, default="")
-    split = os.path.join(kept, newest, "Split-train")
+    examples = os.path.join(os.path.dirname(serving), "artifacts", "ExampleGen", "examples")
+    newest = max(filter(str.isdigit, artifacts.list_folder(examples)), key=int, default="")
+    split = os.path.join(examples, newest, "Split-train")
     shards = [os.path.join(split, name) for name in artifacts.list_folder(split)]
     if not shards:
         return []
-    # They may come class by class: each of what is read is as likely to be drawn.
-    drawn: list[bytes] = []
+    # Records may come class by class, so each of them has the same chance to be drawn.
+    records: list[bytes] = []
     for place, record in enumerate(
         artifacts.record_dataset(shards).take(_READ).as_numpy_iterator()
     ):
         if place < BACKGROUND:
-            drawn.append(record)
-        elif (taken := rng.integers(place + 1)) < BACKGROUND:
-            drawn[taken] = record
+            records.append(record)
+        elif (slot := rng.integers(place + 1)) < BACKGROUND:
+            records[slot] = record
     spec = {contract.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-    return [tf.io.parse_single_example(record, spec)[contract.IMAGE].numpy() for record in drawn]
+    return [tf.io.parse_single_example(record, spec)[contract.IMAGE].numpy() for record in records]
 
 
 def _caption(
     class_name: str, score: float, method: str, cells: tuple[int, int], any_heat: bool
 ) -> str:
     fine = f", in {cells[0]} x {cells[1]} cells" if method == heat_maps.GRAD_CAM else ""
-    told = (
+    legend = (
         "Colour: where the image raises this score; most: the strongest place of this image, "
         "however strong that is; line: half of it."
         if any_heat
         else "No colour: nothing in this image raises this score."
     )
     return (
-        f"{class_name}: {score:.4f}   ({method}{fine})\n{told}\n"
+        f"{class_name}: {score:.4f}   ({method}{fine})\n{legend}\n"
         "What the model goes by, which need not be what is ill. No finding, no measure."
     )
 

@@ -30,14 +30,14 @@ def lay_heat(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
     height, width = pixels.shape
     small = Image.fromarray(heat.astype(np.float32))
     warm = np.clip(np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)), 0, 1)
-    covered = _STRONGEST * warm[..., np.newaxis]
+    cover = _STRONGEST * warm[..., np.newaxis]
     colours = 255 * _COLOURS[np.round(warm * 255).astype(int)]
-    mixed = (1 - covered) * pixels[..., np.newaxis] + covered * colours
+    canvas = (1 - cover) * pixels[..., np.newaxis] + cover * colours
     hot = warm >= _LINE
     # White within, black without: to be seen on any grey.
-    mixed[hot & ~ndimage.binary_erosion(hot, iterations=2, border_value=1)] = 255
-    mixed[~hot & ndimage.binary_dilation(hot, iterations=1)] = 0
-    return Image.fromarray(mixed.astype(np.uint8))
+    canvas[hot & ~ndimage.binary_erosion(hot, iterations=2, border_value=1)] = 255
+    canvas[~hot & ndimage.binary_dilation(hot, iterations=1)] = 0
+    return Image.fromarray(canvas.astype(np.uint8))
 
 
 def draw_figure(pixels: np.ndarray, heat: np.ndarray, caption: str) -> Image.Image:
@@ -45,7 +45,7 @@ def draw_figure(pixels: np.ndarray, heat: np.ndarray, caption: str) -> Image.Ima
 
     Args:
         pixels: Grey, uint8 of shape [height, width].
-        heat: See `overlay`.
+        heat: See `lay_heat`.
         caption: Lines of text.
 
     Returns:
@@ -54,22 +54,22 @@ def draw_figure(pixels: np.ndarray, heat: np.ndarray, caption: str) -> Image.Ima
     scale = _PANEL / max(pixels.shape)
     height, width = pixels.shape
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    fitted = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
+    panel_image = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
     font = ImageFont.load_default(16)
     text = 24 * len(caption.splitlines())
     page = Image.new(
         "RGB", (2 * _PANEL + 4 * _MARGIN + _BAR + 64, _PANEL + 3 * _MARGIN + text), _PAPER
     )
-    for place, panel in enumerate((fitted, lay_heat(np.asarray(fitted), heat))):
-        left = _MARGIN + place * (_PANEL + _MARGIN) + (_PANEL - size[0]) // 2
-        page.paste(panel, (left, _MARGIN + (_PANEL - size[1]) // 2))
-    left = 2 * _PANEL + 3 * _MARGIN
+    for place, panel in enumerate((panel_image, lay_heat(np.asarray(panel_image), heat))):
+        x = _MARGIN + place * (_PANEL + _MARGIN) + (_PANEL - size[0]) // 2
+        page.paste(panel, (x, _MARGIN + (_PANEL - size[1]) // 2))
+    x = 2 * _PANEL + 3 * _MARGIN
     # The colours as they look on middle grey: none of them where there is no heat.
     levels = np.linspace(1, 0, _PANEL)[:, np.newaxis]
-    page.paste(lay_heat(np.full((_PANEL, _BAR), 128, np.uint8), levels), (left, _MARGIN))
+    page.paste(lay_heat(np.full((_PANEL, _BAR), 128, np.uint8), levels), (x, _MARGIN))
     draw = ImageDraw.Draw(page)
     for level, label, anchor in ((1.0, "most", "lt"), (_LINE, "half", "lm"), (0.0, "none", "lb")):
         at = _MARGIN + (1 - level) * (_PANEL - 1)
-        draw.text((left + _BAR + 8, at), label, _INK, font, anchor=anchor)
+        draw.text((x + _BAR + 8, at), label, _INK, font, anchor=anchor)
     draw.multiline_text((_MARGIN, _PANEL + 2 * _MARGIN), caption, _INK, font, spacing=6)
     return page

@@ -72,23 +72,23 @@ def _syntax(dataset: pydicom.Dataset) -> str:
 
 
 def _pixels(dataset: pydicom.Dataset) -> np.ndarray:
-    stored = dataset.pixel_array
-    if stored.ndim == 3:
-        return np.asarray(Image.fromarray(stored.astype(np.uint8)).convert("L"))
-    values = apply_modality_lut(stored, dataset)
+    raw = dataset.pixel_array
+    if raw.ndim == 3:
+        return np.asarray(Image.fromarray(raw.astype(np.uint8)).convert("L"))
+    values = apply_modality_lut(raw, dataset)
     if "VOILUTSequence" in dataset or dataset.get("WindowWidth") not in (None, ""):
-        shown = apply_voi_lut(values, dataset, index=0).astype(np.float64)
-        low, high = _shown_range(dataset)
+        grey = apply_voi_lut(values, dataset, index=0).astype(np.float64)
+        low, high = _window_range(dataset)
     else:
-        shown = values.astype(np.float64)
-        low, high = shown.min(), shown.max()
-    scaled = (shown - low) / max(high - low, 1e-9)
+        grey = values.astype(np.float64)
+        low, high = grey.min(), grey.max()
+    share = (grey - low) / max(high - low, 1e-9)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        scaled = 1 - scaled
-    return (np.clip(scaled, 0, 1) * 255 + 0.5).astype(np.uint8)
+        share = 1 - share
+    return (np.clip(share, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _shown_range(dataset: pydicom.Dataset) -> tuple[float, float]:
+def _window_range(dataset: pydicom.Dataset) -> tuple[float, float]:
     """The range that pydicom's windowing gives out: PS3.3 C.11.2, in the stored bits' terms."""
     if "VOILUTSequence" in dataset:
         bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
@@ -105,12 +105,12 @@ def _shown_range(dataset: pydicom.Dataset) -> tuple[float, float]:
 
 
 def _metadata(dataset: pydicom.Dataset) -> dict[str, str]:
-    found = {tag: str(dataset.get(tag) or "").strip() for tag in WHITELIST}
-    age = re.fullmatch(r"(\d{1,3})([YMWD])", found["PatientAge"])
+    tags = {tag: str(dataset.get(tag) or "").strip() for tag in WHITELIST}
+    age = re.fullmatch(r"(\d{1,3})([YMWD])", tags["PatientAge"])
     values = {
-        "patient": found["PatientID"],
+        "patient": tags["PatientID"],
         "age": f"{int(age[1]) * _YEARS[age[2]]:.2f}" if age else "",
-        "sex": found["PatientSex"],
-        "view": _VIEWS.get(found["ViewPosition"].upper(), ""),
+        "sex": tags["PatientSex"],
+        "view": _VIEWS.get(tags["ViewPosition"].upper(), ""),
     }
     return {key: value for key, value in values.items() if value}

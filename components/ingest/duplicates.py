@@ -11,8 +11,8 @@ import tensorflow as tf
 from tfxray.components.common import contract, filesystem
 
 _BATCH = 128
-# Of two copies in given splits, the one that is judged on stays.
-_KEPT_FIRST = {"test": 0, "eval": 1, "train": 2}
+# Of two copies in given splits, the one that held-out scores need stays: that of the lower rank.
+_SPLIT_RANK = {"test": 0, "eval": 1, "train": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,8 @@ def find_duplicates(
     """Finds the copies to set aside.
 
     Images of two classes with the same pixels: all of them go, since none of the labels can be
-    trusted. Of two given splits, or two patients: one stays, in the split that is judged on. The
-    same patient may have the same image twice.
+    trusted. Of two given splits, or two patients: one stays, that of `test` before that of `eval`
+    and `train`. The same patient may have the same image twice.
 
     Args:
         index: All examples.
@@ -54,19 +54,20 @@ def find_duplicates(
     groups: dict[str, list[Entry]] = defaultdict(list)
     for entry in index:
         groups[entry.sha256].append(entry)
-    found: list[tuple[Entry, str]] = []
+    copies: list[tuple[Entry, str]] = []
     for digest in sorted(d for d, group in groups.items() if len(group) > 1):
-        group = sorted(groups[digest], key=lambda e: (_KEPT_FIRST.get(e.split, 0), e.name))
+        group = sorted(groups[digest], key=lambda e: (_SPLIT_RANK.get(e.split, 0), e.name))
         if len({e.label for e in group}) > 1:
-            found += [(e, _other(e, group, paths)) for e in group]
+            copies += [(e, _other(e, group, paths)) for e in group]
         else:
-            kept = group[0]
-            found += [
-                (e, f"same pixels as {paths.get(kept.name, kept.name)} ({_why(e, kept)})")
+            original = group[0]
+            name = paths.get(original.name, original.name)
+            copies += [
+                (e, f"same pixels as {name} ({_why(e, original)})")
                 for e in group[1:]
-                if e.split != kept.split or e.patient != kept.patient
+                if e.split != original.split or e.patient != original.patient
             ]
-    return found
+    return copies
 
 
 def _other(entry: Entry, group: list[Entry], paths: Mapping[str, str]) -> str:
@@ -74,27 +75,27 @@ def _other(entry: Entry, group: list[Entry], paths: Mapping[str, str]) -> str:
     return f"same pixels as {paths.get(other.name, other.name)}, which is {other.label}"
 
 
-def _why(entry: Entry, kept: Entry) -> str:
-    return f"in {kept.split}" if entry.split != kept.split else "another patient"
+def _why(entry: Entry, original: Entry) -> str:
+    return f"in {original.split}" if entry.split != original.split else "another patient"
 
 
-def drop_records(folder: str, dropped: set[str]) -> None:
+def drop_records(folder: str, names: set[str]) -> None:
     """Writes a folder's TFRecords again without some of their examples.
 
     Args:
         folder: Holds `*.tfrecord`, at its top or one level below.
-        dropped: File names, as in `image/filename`.
+        names: File names, as in `image/filename`.
     """
-    wanted = {name.encode("utf-8", "surrogateescape") for name in dropped}
+    encoded_names = {name.encode("utf-8", "surrogateescape") for name in names}
     for path in (os.path.join(folder, name) for name in filesystem.list_names(folder)):
         if not path.endswith(".tfrecord"):
             continue
         with tempfile.TemporaryDirectory() as scratch, filesystem.local_copy(path) as whole:
-            kept = os.path.join(scratch, "kept")
-            with tf.io.TFRecordWriter(kept) as writer:
+            path_of_rest = os.path.join(scratch, "kept")
+            with tf.io.TFRecordWriter(path_of_rest) as writer:
                 for batch in tf.data.TFRecordDataset(whole).batch(_BATCH).as_numpy_iterator():
                     for record in batch:
                         features = tf.train.Example.FromString(record).features.feature
-                        if features[contract.FILENAME].bytes_list.value[0] not in wanted:
+                        if features[contract.FILENAME].bytes_list.value[0] not in encoded_names:
                             writer.write(record)
-            filesystem.put_file(kept, path)
+            filesystem.put_file(path_of_rest, path)

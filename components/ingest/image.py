@@ -29,7 +29,7 @@ _HASHED_SIZE = 64  # pixels on each side that imagehash.phash looks at, for 256 
 _ORIENTATION = 0x0112  # EXIF
 # Modes whose pixels TensorFlow's decoder sees as we do.
 _PLAIN_MODES = ("L", "LA", "RGB", "RGBA", "P", "1")
-# The beginnings of chunks by which a PNG may say that it is to be turned, be it behind its pixels.
+# Beginnings of the chunks of a PNG that may ask a viewer to turn it, also behind its pixels.
 _MAY_TURN = (b"eXIf", *(k + t for k in (b"tEXt", b"zTXt", b"iTXt") for t in (b"Raw ", b"XML:")))
 _SIXTEEN_BITS = 2**14  # a grey level that only an image of 16 bits holds
 
@@ -78,23 +78,23 @@ def read_image(encoded: bytes, max_pixels: int = MAX_PIXELS) -> XRay:
 
 
 def decodable(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
-    """An image as TensorFlow's decoder takes it, with the pixels that `read` sees.
+    """An image as TensorFlow's decoder takes it, with the pixels that `read_image` sees.
 
     What can be kept is not decoded, so that damage within is not found: TensorFlow finds it.
 
     Args:
-        encoded: As of `read`.
+        encoded: As of `read_image`.
         max_pixels: Larger images are rejected undecoded.
 
     Returns:
         The file as found, or a PNG.
 
     Raises:
-        Rejected: See `read`.
+        Rejected: See `read_image`.
     """
     if not encoded:
         raise Rejected("empty")
-    with _opened(encoded, max_pixels) as image:
+    with _open_image(encoded, max_pixels) as image:
         if _is_plain(image, encoded):
             return encoded
         kind, pixels = _upright(image)
@@ -179,14 +179,14 @@ def decode_grey(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[str, np.n
         uint8 pixels of shape [height, width].
 
     Raises:
-        Rejected: See `read`.
+        Rejected: See `read_image`.
     """
-    with _opened(encoded, max_pixels) as image:
+    with _open_image(encoded, max_pixels) as image:
         return _upright(image)
 
 
 @contextlib.contextmanager
-def _opened(encoded: bytes, max_pixels: int) -> Iterator[Image.Image]:
+def _open_image(encoded: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """An image, not decoded yet; what is raised meanwhile becomes a reject."""
     try:
         with Image.open(io.BytesIO(encoded), formats=READ_FORMATS) as image:

@@ -21,7 +21,7 @@ from tfxray.components.ingest import duplicates, labelling, pseudonym, tfrecords
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
 # own read ahead within one.
 _CHUNK, _LONG_CHUNK = 32, 512
-_WORTH_PROCESSES = 500  # images from which on it pays to start some
+_WORTH_PROCESSES = 500  # with fewer images, the start of processes costs more than it saves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +94,8 @@ def ingest(
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None
     try:
-        secret = pseudonym.find_key(parent, pseudonym_key)
-        report = _run(source, partial, rules, features, shards, options, secret, processes)
+        key = pseudonym.find_key(parent, pseudonym_key)
+        report = _run(source, partial, rules, features, shards, options, key, processes)
         filesystem.move_folder(partial, out, last=filenames.INGEST_REPORT)
     finally:
         filesystem.remove_folder(partial)
@@ -128,9 +128,9 @@ def _run(
         rows, classes = labelling.label_images(source, rules)
         splits = sorted({row.split or worker.UNSPLIT for row in rows})
     reader = worker.Reader(tuple(classes), rules.max_pixels, secret)
-    parsed = beam_options.parse(beam_options.complete(options))
-    few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(parsed)
-    with beam.Pipeline(options=parsed) as pipeline:
+    pipeline_options = beam_options.parse(beam_options.complete(options))
+    few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(pipeline_options)
+    with beam.Pipeline(options=pipeline_options) as pipeline:
         if features:
             results = _from_records(pipeline, layout, splits, dict(features), reader)
         else:
@@ -142,54 +142,54 @@ def _run(
                 num_shards=shards,
             )
         for tag in (worker.REJECTED, worker.INDEX):
-            _ = results[tag] | f"Write_{tag}" >> _written(out, tag)
-        seen = results[worker.SEEN] | beam.combiners.Count.Globally()
-        _ = seen | beam.Map(json.dumps) | _written(out, worker.SEEN)
+            _ = results[tag] | f"Write_{tag}" >> _write_lines(out, tag)
+        record_count = results[worker.SEEN] | beam.combiners.Count.Globally()
+        _ = record_count | beam.Map(json.dumps) | _write_lines(out, worker.SEEN)
     index = [duplicates.Entry(*line) for line in _drain(out, worker.INDEX)]
-    rejected = [tuple(line) for line in _drain(out, worker.REJECTED)]
-    # Rejects go by the names that a person finds them by.
+    rejects = [tuple(line) for line in _drain(out, worker.REJECTED)]
+    # Rejects are listed under the names of the files in the source.
     paths = {pseudonym.file_name(secret, row.path): row.path for row in rows}
-    twice = duplicates.find_duplicates(index, paths)
-    if twice:
-        duplicates.drop_records(out, {entry.name for entry, _ in twice})
-        rejected += [(paths.get(e.name, e.name), "duplicate", detail) for e, detail in twice]
-        gone = {entry for entry, _ in twice}
-        index = [entry for entry in index if entry not in gone]
-    seen = list(_drain(out, worker.SEEN))
+    copies = duplicates.find_duplicates(index, paths)
+    if copies:
+        duplicates.drop_records(out, {entry.name for entry, _ in copies})
+        rejects += [(paths.get(e.name, e.name), "duplicate", detail) for e, detail in copies]
+        removed_entries = {entry for entry, _ in copies}
+        index = [entry for entry in index if entry not in removed_entries]
+    record_count = list(_drain(out, worker.SEEN))
     with filesystem.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as table:
-        table.writerows(sorted(rejected))
-    written, labels = Counter(e.split for e in index), Counter(e.label for e in index)
+        table.writerows(sorted(rejects))
+    split_counts, labels = Counter(e.split for e in index), Counter(e.label for e in index)
     report = Report(
         classes=tuple(classes),
-        images=len(rows) if rows else seen[0],
-        written={split: written[split] for split in splits},
+        images=len(rows) if rows else record_count[0],
+        written={split: split_counts[split] for split in splits},
         labels={name: labels[name] for name in classes},
-        rejected=len(rejected),
-        reasons=dict(Counter(code for _, code, _ in rejected)),
+        rejected=len(rejects),
+        reasons=dict(Counter(code for _, code, _ in rejects)),
         patients_known=all(entry.patient for entry in index),
     )
-    _check(source, report, rejected, [row.path for row in rows])
+    _check(source, report, rejects, [row.path for row in rows])
     content = json.dumps(dataclasses.asdict(report), indent=1)
     filesystem.write_file(os.path.join(out, filenames.INGEST_REPORT), content.encode())
     return report
 
 
 def _check(
-    source: str, report: Report, rejected: list[tuple[str, str, str]], paths: list[str]
+    source: str, report: Report, rejects: list[tuple[str, str, str]], paths: list[str]
 ) -> None:
-    written = sum(report.written.values())
-    if written + report.rejected != report.images:
+    record_count = sum(report.written.values())
+    if record_count + report.rejected != report.images:
         raise RuntimeError(
-            f"{report.images} images in, but {written} written and {report.rejected} rejected"
+            f"{report.images} images in, but {record_count} written and {report.rejected} rejected"
         )
     empty = [name for name, count in report.labels.items() if not count]
     if not empty:
         return
-    first = rejected[:3]
+    first = rejects[:3]
     reasons = "; ".join(f"{name}: {code} {detail}".strip() for name, code, detail in first)
     if privacy.names_withheld(source, [*(name for name, _, _ in first), *paths]):
         reasons = "; ".join(f"{code}: {count}" for code, count in sorted(report.reasons.items()))
-    if not written:
+    if not record_count:
         raise UserError(f"{source}: none of {report.images} images could be read ({reasons})")
     raise UserError(
         f"{source}: no image of {', '.join(empty)} could be used; {report.rejected} of "
@@ -197,7 +197,7 @@ def _check(
     )
 
 
-def _written(out: str, tag: str) -> beam.PTransform:
+def _write_lines(out: str, tag: str) -> beam.PTransform:
     """Writes lines of JSON for `_drain`."""
     return beam.io.WriteToText(os.path.join(out, f".{tag}"))
 

@@ -83,22 +83,22 @@ def label_images(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, .
     """
     source = os.fspath(source)
     files = list_images(source)
-    given = _given_splits(files, rules)
+    splits_given = _given_splits(files, rules)
     manifest = _read_manifest(source, rules, files)
-    known = set(rules.classes) | set(rules.labels)
+    class_names = set(rules.classes) | set(rules.labels)
     try:
         pattern = re.compile(rules.pattern) if rules.pattern else None
     except re.error as error:
         raise UserError(f"pattern {rules.pattern!r}: is no regular expression: {error}") from None
-    rows = [_row(path, given, manifest, pattern, known, rules) for path in files]
+    rows = [_row(path, splits_given, manifest, pattern, class_names, rules) for path in files]
     if manifest is not None:
         rows = [row for row in rows if row.path in manifest]
-        found = {row.path for row in rows}
+        paths_in_folder = {row.path for row in rows}
         # A file that the manifest lists and the folder lacks becomes a reject, not a silence.
         rows += [
-            _row(path, given, manifest, pattern, known, rules)
+            _row(path, splits_given, manifest, pattern, class_names, rules)
             for path in manifest
-            if path not in found
+            if path not in paths_in_folder
         ]
     if not rows:
         raise UserError(f"{source}: holds no images (PNG or JPEG, in class folders or with a CSV)")
@@ -155,9 +155,9 @@ def _read_manifest(source: str, rules: Rules, files: list[str]) -> dict[str, dic
             columns = reader.fieldnames or []
             if "path" not in columns:
                 # Without a line of headings, the first image's stand in their place.
-                shown = _WITHHELD if names_withheld(source, files) else ", ".join(columns)
+                column_names = _WITHHELD if names_withheld(source, files) else ", ".join(columns)
                 raise UserError(
-                    f"{path}: needs a column `path`; has: {shown}. Further columns "
+                    f"{path}: needs a column `path`; has: {column_names}. Further columns "
                     f"that are read: label, split, {', '.join(METADATA)} (or patient_id)"
                 )
             rows = {}
@@ -174,35 +174,35 @@ def _read_manifest(source: str, rules: Rules, files: list[str]) -> dict[str, dic
 
 def _row(
     path: str,
-    given: bool,
+    splits_given: bool,
     manifest: dict[str, dict[str, str]] | None,
     pattern: re.Pattern[str] | None,
-    known: set[str],
+    class_names: set[str],
     rules: Rules,
 ) -> Row:
-    listed = (manifest or {}).get(path, {})
-    named = _named(pattern, path)
+    manifest_row = (manifest or {}).get(path, {})
+    groups = _match_groups(pattern, path)
     folders = path.split("/")[:-1]
     split = None
-    if given:
+    if splits_given:
         split = SPLIT_FOLDERS[folders.pop(0).lower()]
-    elif not rules.ignore_given and listed.get("split", "").lower() in SPLIT_FOLDERS:
-        split = SPLIT_FOLDERS[listed["split"].lower()]
+    elif not rules.ignore_given and manifest_row.get("split", "").lower() in SPLIT_FOLDERS:
+        split = SPLIT_FOLDERS[manifest_row["split"].lower()]
     # The folder that names a class. Where none does, the nearest, for the error's sake; where no
     # classes are known, the topmost.
-    nearest = folders[-1 if known else 0] if folders else None
-    folder = next((f for f in folders if f in known), nearest)
-    label = listed.get("label") or named.get("label") or folder
-    metadata = {key: listed.get(key) or named.get(key, "") for key in METADATA}
-    if named.get("kind") and metadata["patient"] == named.get("patient"):
-        metadata["patient"] = f"{named['kind']}-{metadata['patient']}"
+    nearest = folders[-1 if class_names else 0] if folders else None
+    folder = next((f for f in folders if f in class_names), nearest)
+    label = manifest_row.get("label") or groups.get("label") or folder
+    metadata = {key: manifest_row.get(key) or groups.get(key, "") for key in METADATA}
+    if groups.get("kind") and metadata["patient"] == groups.get("patient"):
+        metadata["patient"] = f"{groups['kind']}-{metadata['patient']}"
     metadata = {key: value for key, value in metadata.items() if value}
     if rules.eval_from_train is not None:
-        split = _drawn(split, metadata.get("patient", path), rules.eval_from_train)
+        split = _draw_split(split, metadata.get("patient", path), rules.eval_from_train)
     return Row(path, rules.labels.get(label, label) if label else None, split, metadata)
 
 
-def _named(pattern: re.Pattern[str] | None, path: str) -> dict[str, str]:
+def _match_groups(pattern: re.Pattern[str] | None, path: str) -> dict[str, str]:
     """A pattern's groups; `patient2` counts as `patient` where the latter did not match."""
     match = pattern.search(path) if pattern else None
     groups: dict[str, str] = {}
@@ -212,7 +212,7 @@ def _named(pattern: re.Pattern[str] | None, path: str) -> dict[str, str]:
     return groups
 
 
-def _drawn(split: str | None, patient: str, share: float) -> str | None:
+def _draw_split(split: str | None, patient: str, share: float) -> str | None:
     """Draws `eval` by patient out of `train`; a given `eval` joins `train` first."""
     if split not in ("train", "eval"):
         return split
@@ -240,10 +240,10 @@ def _check(source: str, rows: list[Row], rules: Rules) -> tuple[str, ...]:
         )
     missing = [name for name in classes if not labels[name]]
     if missing or len(classes) < 2:
-        shown = classes if names_withheld(source, paths) else sorted(labels)
+        class_names = classes if names_withheld(source, paths) else sorted(labels)
         raise UserError(
             f"{source}: a classifier needs images of two classes or more; found "
-            + ", ".join(f"{name}: {labels[name]}" for name in shown if labels[name])
+            + ", ".join(f"{name}: {labels[name]}" for name in class_names if labels[name])
             + (f"; none of {', '.join(missing)}" if missing else "")
         )
     splits = {row.split for row in rows} - {None}

@@ -20,10 +20,10 @@ _AHEAD = 3  # tasks per process that may be under way: what bounds the memory
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEPT_ALLOCATION, _KEPT_MEMORY = 2**25, 2**28
 
-Loaded = tuple[image.XRay, dict[str, str] | None]  # an image; a DICOM file's tags
+LoadedImage = tuple[image.XRay, dict[str, str] | None]  # an image; a DICOM file's tags
 
 
-def read_file(encoded: bytes, max_pixels: int = image.MAX_PIXELS) -> Loaded:
+def read_file(encoded: bytes, max_pixels: int = image.MAX_PIXELS) -> LoadedImage:
     """Reads a file of any kind.
 
     Args:
@@ -69,8 +69,8 @@ class Folder:
     path: str
     max_pixels: int = image.MAX_PIXELS
 
-    def load(self, name: str) -> Loaded | rejects.Rejected:
-        """Reads one file; whatever that makes a library raise, the others go on.
+    def load(self, name: str) -> LoadedImage | rejects.Rejected:
+        """Reads one file. Any error of a library becomes a reject, and the other files go on.
 
         Args:
             name: Below the folder.
@@ -92,10 +92,10 @@ class Folder:
         if not filesystem.is_local(self.path):
             return self._elsewhere(name)
         parent, base = os.path.split(name)
-        full = os.path.join(_resolved(os.path.join(self.path, parent)), base)
+        full = os.path.join(_real_path(os.path.join(self.path, parent)), base)
         if os.path.islink(full):
             full = os.path.realpath(full)
-        root = _resolved(self.path)
+        root = _real_path(self.path)
         if os.path.commonpath([full, root]) != root:
             raise rejects.Rejected("outside")
         try:
@@ -105,7 +105,7 @@ class Folder:
             raise rejects.Rejected("unreadable", error.strerror or "") from None
 
     def _elsewhere(self, name: str) -> bytes:
-        """The same, of a folder on another file system of Beam's, none of which knows links."""
+        """As `content`, on another file system of Beam's. These have no links."""
         if name.startswith("/") or ".." in name.split("/"):
             raise rejects.Rejected("outside")
         try:
@@ -114,7 +114,7 @@ class Folder:
         except OSError as error:
             raise rejects.Rejected("unreadable", error.strerror or "") from None
 
-    def load_all(self, names: Sequence[str]) -> list[Loaded | rejects.Rejected]:
+    def load_all(self, names: Sequence[str]) -> list[LoadedImage | rejects.Rejected]:
         """Reads several."""
         return [self.load(name) for name in names]
 
@@ -132,12 +132,12 @@ def _keep_memory() -> None:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Opens a pipe to which nobody writes as one that holds nothing."""
+    """Opens a file. A pipe without a writer then reads as empty."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 # Folders only: a set has few of them, and many files.
-_resolved = functools.lru_cache(maxsize=1024)(os.path.realpath)
+_real_path = functools.lru_cache(maxsize=1024)(os.path.realpath)
 
 
 class Loader:
@@ -163,7 +163,7 @@ class Loader:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(processes, context, initializer=_keep_memory)
 
-    def load(self, names: Sequence[str]) -> Iterator[Loaded | rejects.Rejected]:
+    def load(self, names: Sequence[str]) -> Iterator[LoadedImage | rejects.Rejected]:
         """Reads files, a few ahead of who takes them.
 
         Args:
@@ -176,7 +176,7 @@ class Loader:
             yield from map(self._folder.load, names)
             return
         tasks = iter([names[i : i + _TASK] for i in range(0, len(names), _TASK)])
-        ahead: deque[Future[list[Loaded | rejects.Rejected]]] = deque()
+        ahead: deque[Future[list[LoadedImage | rejects.Rejected]]] = deque()
         for task in itertools.chain(tasks, itertools.repeat(None)):
             if task is not None:
                 ahead.append(self._pool.submit(self._folder.load_all, task))

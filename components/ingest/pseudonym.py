@@ -38,8 +38,8 @@ def find_key(beside: str, file: str | None = None) -> bytes:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return _checked(_read(path), str(path))
-    with os.fdopen(descriptor, "w") as made:
-        made.write(secrets.token_hex(32))
+    with os.fdopen(descriptor, "w") as key_file:
+        key_file.write(secrets.token_hex(32))
     return _read(path)
 
 

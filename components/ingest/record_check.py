@@ -17,24 +17,24 @@ from tfxray.components.ingest.tfrecords import Layout
 def read_values(record: bytes, mapping: Mapping[str, str]) -> dict[str, bytes | int | float | str]:
     """A record's first values under the contract's names; what is missing is left out."""
     features = tf.train.Example.FromString(record).features.feature
-    found: dict[str, bytes | int | float | str] = {}
+    values: dict[str, bytes | int | float | str] = {}
     for name in contract.FEATURES:
         feature = features.get(mapping.get(name, name))
         kind = feature.WhichOneof("kind") if feature is not None else None
         if kind and (content := getattr(feature, kind).value):
-            value = content[0]
-            is_text = isinstance(value, bytes) and name != contract.IMAGE
-            found[name] = value.decode("utf-8", "replace") if is_text else value
-    return found
+            first = content[0]
+            is_text = isinstance(first, bytes) and name != contract.IMAGE
+            values[name] = first.decode("utf-8", "replace") if is_text else first
+    return values
 
 
-def class_of(found: Mapping[str, object], classes: Sequence[str]) -> str:
+def class_of(values: Mapping[str, object], classes: Sequence[str]) -> str:
     """The class of a record, by its text or its number.
 
     Raises:
         Rejected: Neither is there, or it is none of the classes.
     """
-    text, number = found.get(contract.TEXT), found.get(contract.LABEL)
+    text, number = values.get(contract.TEXT), values.get(contract.LABEL)
     if text in classes:
         return str(text)
     if isinstance(number, str) and number in classes:
@@ -81,11 +81,11 @@ def check_records(layout: Layout, classes: Sequence[str]) -> Scan:
                     raise UserError(f"{where}: is no tf.train.Example") from None
                 _check_record(features, where, classes)
                 counts[features[contract.LABEL].int64_list.value[0]] += 1
-                groups -= {g for g in groups if not features[g].bytes_list.value}
+                groups -= {name for name in groups if not features[name].bytes_list.value}
     labels = {name: counts[i] for i, name in enumerate(classes)}
     if min(labels.values(), default=0) == 0:
         raise UserError(f"{layout.base}: needs records of every class; found {labels}")
-    group = next((g for g in (contract.PATIENT, contract.FILENAME) if g in groups), None)
+    group = next((name for name in (contract.PATIENT, contract.FILENAME) if name in groups), None)
     return Scan(counts.total(), labels, group)
 
 
@@ -117,9 +117,9 @@ def _check_record(
 ) -> None:
     for name in (contract.IMAGE, contract.LABEL):
         if name not in features:
-            held = ", ".join(sorted(features)) or "nothing"
+            names = ", ".join(sorted(features)) or "nothing"
             raise UserError(
-                f"{where}: has no {name!r}; it has {held}. If it is there under another name, say "
+                f"{where}: has no {name!r}; it has {names}. If it is there under another name, say "
                 f"so in the config: ingest.features: {{{name}: THAT_NAME}}"
             )
     if not features[contract.IMAGE].bytes_list.value:

@@ -21,7 +21,7 @@ class Rejected(Exception):
 def as_reject(error: Exception) -> Rejected:
     """Whatever a library raised on an image, as a reject: one odd file never costs the others.
 
-    Of what was not foreseen, only the type is told: its message may quote names.
+    Of an error that nobody foresaw, only the type is told: its message may quote names.
     """
     return error if isinstance(error, Rejected) else Rejected("damaged", type(error).__name__)
 

@@ -53,8 +53,8 @@ def list_records(folder: StrPath) -> list[str]:
     return _records(_candidates(folder))
 
 
-def _records(found: Iterable[str]) -> list[str]:
-    return sorted(name for name in found if is_record(os.path.basename(name)))
+def _records(names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if is_record(os.path.basename(name)))
 
 
 def _candidates(folder: StrPath) -> Iterator[str]:
@@ -63,8 +63,8 @@ def _candidates(folder: StrPath) -> Iterator[str]:
         yield from (name for name in every if name.count("/") <= 1)
         return
     for pattern in ("*", "*/*"):
-        found = (path for path in Path(folder).glob(pattern) if path.is_file())
-        yield from (str(path.relative_to(folder)) for path in found)
+        paths = (path for path in Path(folder).glob(pattern) if path.is_file())
+        yield from (str(path.relative_to(folder)) for path in paths)
 
 
 def find_layout(folder: StrPath, ignore_given: bool = False) -> Layout:
@@ -118,8 +118,8 @@ def _glob(folder: str, files: list[str], everything: list[str]) -> str:
     for glob in candidates:
         # fnmatch's * crosses folders and Beam's does not: same depth, same match.
         depth = glob.count("/")
-        matched = [f for f in everything if f.count("/") == depth and fnmatch.fnmatch(f, glob)]
-        if sorted(matched) == sorted(files):
+        matches = [f for f in everything if f.count("/") == depth and fnmatch.fnmatch(f, glob)]
+        if sorted(matches) == sorted(files):
             return glob
     raise UserError(
         f"{folder}: no pattern tells its TFRecords from its other files; keep each split's "

@@ -22,7 +22,7 @@ from tfxray.components.ingest import (
 )
 
 UNSPLIT = "all"
-# Besides the splits, what comes out: rejects, one line per example, one per record in.
+# The outputs besides the splits: rejects, one line per example, one line per record of the input.
 REJECTED = "rejected"
 INDEX = "index"
 SEEN = "seen"
@@ -43,7 +43,7 @@ class Reader:
     max_pixels: int
     secret: bytes = dataclasses.field(repr=False)
 
-    def known(self, label: str | None) -> str:
+    def check_label(self, label: str | None) -> str:
         """The label.
 
         Raises:
@@ -56,18 +56,25 @@ class Reader:
         return label
 
     def emit(
-        self, loaded: loader.Loaded, name: str, label: str, split: str, known: Mapping[str, str]
+        self,
+        loaded_image: loader.LoadedImage,
+        name: str,
+        label: str,
+        split: str,
+        metadata: Mapping[str, str],
     ) -> list[beam.pvalue.TaggedOutput]:
         """One image, as an example for its split and an entry of the index: both or neither."""
-        (xray, tags), shown, metadata = loaded, name, dict(known)
+        (xray, tags), record_name = loaded_image, name
         if tags is not None:
             metadata = {**tags, **metadata}
             # Neither a name nor a number of the hospital's leaves a DICOM file.
-            shown = pseudonym.file_name(self.secret, name)
+            record_name = pseudonym.file_name(self.secret, name)
             if "patient" in metadata:
                 metadata["patient"] = pseudonym.pseudonym(self.secret, metadata["patient"])
-        message = make_example(xray, shown, label, self.classes, metadata)
-        entry = duplicates.Entry(xray.sha256, shown, label, split, metadata.get("patient", ""))
+        message = make_example(xray, record_name, label, self.classes, metadata)
+        entry = duplicates.Entry(
+            xray.sha256, record_name, label, split, metadata.get("patient", "")
+        )
         return [
             beam.pvalue.TaggedOutput(split, message.SerializeToString()),
             beam.pvalue.TaggedOutput(INDEX, json.dumps(dataclasses.astuple(entry))),
@@ -75,9 +82,9 @@ class Reader:
 
 
 def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:
-    rejected = rejects.as_reject(error)
+    reject = rejects.as_reject(error)
     # As JSON, which is ASCII: Beam takes no name that is not UTF-8.
-    return beam.pvalue.TaggedOutput(REJECTED, json.dumps((name, rejected.code, rejected.detail)))
+    return beam.pvalue.TaggedOutput(REJECTED, json.dumps((name, reject.code, reject.detail)))
 
 
 def pack_rows(rows: Sequence[labelling.Row]) -> bytes:
@@ -104,15 +111,15 @@ class ReadFiles(beam.DoFn):
         self._loader.close()
 
     def process(self, chunk: bytes) -> Iterator[beam.pvalue.TaggedOutput]:
-        """Rows as `packed` to examples, rejects and lines of the index, in their order."""
+        """Rows as of `pack_rows` to examples, rejects and lines of the index, in their order."""
         rows = [labelling.Row(*row) for row in json.loads(zlib.decompress(chunk))]
         usable = []
         for row in rows:
             try:
-                self._reader.known(row.label)
+                self._reader.check_label(row.label)
                 usable.append(row)
-            except rejects.Rejected as rejected:
-                yield _set_aside(row.path, rejected)
+            except rejects.Rejected as reject:
+                yield _set_aside(row.path, reject)
         self._progress.add(len(rows) - len(usable))
         results = self._loader.load([row.path for row in usable])
         for row, result in zip(usable, results, strict=True):
@@ -138,16 +145,16 @@ class ConvertRecords(beam.DoFn):
         """A split and a record of it, likewise."""
         split, record = element
         yield beam.pvalue.TaggedOutput(SEEN, 1)
-        found = record_check.read_values(record, self._features)
-        name = str(found.get(contract.FILENAME) or hashlib.sha256(record).hexdigest()[:16])
+        values = record_check.read_values(record, self._features)
+        name = str(values.get(contract.FILENAME) or hashlib.sha256(record).hexdigest()[:16])
         try:
-            encoded = found.get(contract.IMAGE)
+            encoded = values.get(contract.IMAGE)
             if not isinstance(encoded, bytes):
                 raise rejects.Rejected("empty", "the record holds no image")
-            metadata = {k: str(found[f]) for k, f in contract.METADATA.items() if f in found}
-            label = self._reader.known(record_check.class_of(found, self._reader.classes))
-            loaded = loader.read_file(encoded, self._reader.max_pixels)
-            yield from self._reader.emit(loaded, name, label, split, metadata)
+            metadata = {k: str(values[f]) for k, f in contract.METADATA.items() if f in values}
+            label = self._reader.check_label(record_check.class_of(values, self._reader.classes))
+            loaded_image = loader.read_file(encoded, self._reader.max_pixels)
+            yield from self._reader.emit(loaded_image, name, label, split, metadata)
         except Exception as error:
             yield _set_aside(name, error)
 

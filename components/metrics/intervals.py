@@ -54,14 +54,14 @@ def auc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> Estimat
 
 
 def auc_difference(
-    labels: np.ndarray, scores: np.ndarray, others: np.ndarray, patients: np.ndarray
+    labels: np.ndarray, scores: np.ndarray, baseline_scores: np.ndarray, patients: np.ndarray
 ) -> Estimate | None:
-    """AUC of `scores` less that of `others`, on the same examples, paired.
+    """AUC of `scores` less that of `baseline_scores`, on the same examples, paired.
 
     Args:
         labels: 0 or 1, [n].
         scores: One model's, [n].
-        others: The other's, [n].
+        baseline_scores: The other's, [n].
         patients: Whose image each is, [n].
 
     Returns:
@@ -70,10 +70,12 @@ def auc_difference(
     labels = np.asarray(labels, bool)
     if labels.all() or not labels.any():
         return None
-    one, influence = _auc(labels, np.asarray(scores, float))
-    two, other = _auc(labels, np.asarray(others, float))
-    width = _Z * _deviation(influence - other, patients)
-    return Estimate(one - two, one - two - width, one - two + width)
+    value, influence = _auc(labels, np.asarray(scores, float))
+    baseline_value, baseline_influence = _auc(labels, np.asarray(baseline_scores, float))
+    width = _Z * _deviation(influence - baseline_influence, patients)
+    return Estimate(
+        value - baseline_value, value - baseline_value - width, value - baseline_value + width
+    )
 
 
 def share(hits: np.ndarray, patients: np.ndarray) -> Estimate | None:
@@ -92,9 +94,9 @@ def share(hits: np.ndarray, patients: np.ndarray) -> Estimate | None:
         return None
     value = float(hits.mean())
     variance = _deviation((hits - value) / hits.size, patients) ** 2
-    known = len(np.unique(patients))
+    patient_count = len(np.unique(patients))
     worth = value * (1 - value) / variance if variance else 0.0
-    return Estimate(value, *_wilson(value, min(max(worth, known), hits.size)))
+    return Estimate(value, *_wilson(value, min(max(worth, patient_count), hits.size)))
 
 
 def mean(values: np.ndarray, patients: np.ndarray) -> Estimate | None:
@@ -123,9 +125,9 @@ def _auc(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
     own[labels] = stats.rankdata(scores[labels])
     own[~labels] = stats.rankdata(scores[~labels])
     # The share of the other class that lies on the right side of each image.
-    placed = np.where(labels, (ranks - own) / negatives, 1 - (ranks - own) / positives)
-    value = float(placed[labels].mean())
-    return value, (placed - value) / np.where(labels, positives, negatives)
+    placements = np.where(labels, (ranks - own) / negatives, 1 - (ranks - own) / positives)
+    value = float(placements[labels].mean())
+    return value, (placements - value) / np.where(labels, positives, negatives)
 
 
 def _deviation(influence: np.ndarray, patients: np.ndarray) -> float:

@@ -38,13 +38,13 @@ class BackboneSpec:
 
 def list_backbones() -> dict[str, ModuleType]:
     """The names of all backbones, and the module of each, which holds its scaling."""
-    found = {"cnn_150": cnn_150}
+    modules = {"cnn_150": cnn_150}
     for module in vars(keras.applications).values():
         if inspect.ismodule(module) and hasattr(module, "preprocess_input"):
             for name, item in vars(module).items():
                 if callable(item) and name[0].isupper():
-                    found[name] = module
-    return dict(sorted(found.items()))
+                    modules[name] = module
+    return dict(sorted(modules.items()))
 
 
 def build_backbone(spec: BackboneSpec) -> keras.Model:
@@ -74,19 +74,19 @@ def build_backbone(spec: BackboneSpec) -> keras.Model:
 
 
 def shared_backbone(spec: BackboneSpec) -> keras.Model:
-    """The `backbone` that this process built last, where it is the one: that takes seconds.
+    """The same as `build_backbone`, from a cache of one: to build a backbone takes seconds.
 
-    For who does not change it. Nodes that run in one process share it.
+    All nodes of one process share the model. Nobody may change it.
 
     Raises:
-        UserError: See `backbone`.
+        UserError: See `build_backbone`.
     """
-    return _built(json.dumps(dataclasses.asdict(spec), sort_keys=True))
+    return _cached_backbone(json.dumps(dataclasses.asdict(spec), sort_keys=True))
 
 
 @functools.lru_cache(maxsize=1)
-def _built(described: str) -> keras.Model:
-    return build_backbone(BackboneSpec(**json.loads(described)))
+def _cached_backbone(spec_json: str) -> keras.Model:
+    return build_backbone(BackboneSpec(**json.loads(spec_json)))
 
 
 def scale_pixels(spec: BackboneSpec, pixels: Any) -> Any:
@@ -101,9 +101,9 @@ def scale_pixels(spec: BackboneSpec, pixels: Any) -> Any:
     """
     module = list_backbones()[spec.name]
     channels = getattr(module, "CHANNELS", 3)
-    # Some of the scalings work in place; what they are given must be theirs.
-    own = keras.ops.repeat(pixels, channels, axis=-1) if channels > 1 else pixels + 0.0
-    return module.preprocess_input(own)
+    # Some of the scalings work in place, so they get a copy.
+    copies = keras.ops.repeat(pixels, channels, axis=-1) if channels > 1 else pixels + 0.0
+    return module.preprocess_input(copies)
 
 
 def _network(spec: BackboneSpec, channels: int) -> keras.Model:
@@ -176,5 +176,7 @@ def _load(network: keras.Model, spec: BackboneSpec) -> None:
 
 def count_channels(spec: BackboneSpec) -> int:
     """Of a backbone's last feature map."""
-    body = shared_backbone(spec)
-    return int(next(x for x in body.layers if isinstance(x, keras.Model)).output_shape[-1])
+    model = shared_backbone(spec)
+    return int(
+        next(layer for layer in model.layers if isinstance(layer, keras.Model)).output_shape[-1]
+    )

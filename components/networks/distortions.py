@@ -1,49 +1,18 @@
-"""Random changes to training images. Keras operations only: the draws are given, not made here.
+"""Random changes to training images. Keras operations only; the caller draws the random numbers.
 
-Who draws decides how: tf.data draws by seed, pass and image, so that a training that was stopped
-goes on with the very images that it would have seen.
+tf.data draws them by seed, pass and image. A training that was stopped then goes on with the very
+images that it would have seen.
 """
 
-import dataclasses
 import math
 from typing import Any
 
 from keras import ops
 
+from tfxray.components.networks.distortion_ranges import Distortions
+
 # Uniform in -1..1, per image: rotation, shear, two zooms, two shifts, flip, brightness, contrast.
 DRAWS = 9
-
-
-@dataclasses.dataclass(frozen=True)
-class Distortions:
-    """How far each change may go; nothing changes by default.
-
-    Attributes:
-        rotation: Degrees, either way.
-        width_shift: Share of the width, either way.
-        height_shift: Share of the height, either way.
-        shear: Degrees, either way.
-        zoom: Share by which height and width grow or shrink, each by itself.
-        flip: Mirror half of the images, left to right.
-        brightness: Share of the full range, added or taken.
-        contrast: Share by which the distance to the image's mean grows or shrinks.
-        noise: Standard deviation, in grey levels.
-    """
-
-    rotation: float = 0
-    width_shift: float = 0
-    height_shift: float = 0
-    shear: float = 0
-    zoom: float = 0
-    flip: bool = False
-    brightness: float = 0
-    contrast: float = 0
-    noise: float = 0
-
-    @property
-    def any(self) -> bool:
-        """Whether anything changes."""
-        return self != Distortions()
 
 
 def distort(images: Any, draws: Any, how: Distortions, noise: Any = None) -> Any:

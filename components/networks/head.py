@@ -47,23 +47,23 @@ def build_classifier(spec: BackboneSpec, head_spec: HeadSpec) -> keras.Model:
     """Builds backbone and head as one.
 
     Returns:
-        A model from pixels (see `backbone`) to the score of the positive class, [n, 1]; the
+        A model from pixels (see `build_backbone`) to the score of the positive class, [n, 1]; the
         backbone frozen, see `unfreeze`.
 
     Raises:
-        UserError: See `backbone`.
+        UserError: See `build_backbone`.
     """
-    body = build_backbone(spec)
-    top = build_head(head_spec, body.output_shape[-1])
-    pixels = keras.Input(body.input_shape[1:], name="pixels")
-    return keras.Model(pixels, top(body(pixels)), name="classifier")
+    backbone = build_backbone(spec)
+    head = build_head(head_spec, backbone.output_shape[-1])
+    pixels = keras.Input(backbone.input_shape[1:], name="pixels")
+    return keras.Model(pixels, head(backbone(pixels)), name="classifier")
 
 
-def with_features(model: keras.Model, channels: int | None = None) -> keras.Model:
-    """A classifier or a head that also tells by which features it judges.
+def with_embedding(model: keras.Model, channels: int | None = None) -> keras.Model:
+    """A classifier or a head with a second output: the embedding.
 
     Args:
-        model: See `classifier` and `head`.
+        model: See `build_classifier` and `build_head`.
         channels: Of a head whose embedding is a whole feature map: those of the map.
 
     Returns:
@@ -71,25 +71,27 @@ def with_features(model: keras.Model, channels: int | None = None) -> keras.Mode
         embedding, [n, d]; of a whole feature map, its mean.
     """
     if "backbone" not in [layer.name for layer in model.layers]:
-        features = model.input
+        embedding_output = model.input
         if channels:
-            features = keras.layers.Reshape((-1, channels))(features)
-            features = keras.layers.GlobalAveragePooling1D()(features)
-        return keras.Model(model.input, [model.output, keras.layers.Identity()(features)])
-    body, top = model.get_layer("backbone"), model.get_layer("head")
-    features, last = body.output, body.layers[-1]
+            embedding_output = keras.layers.Reshape((-1, channels))(embedding_output)
+            embedding_output = keras.layers.GlobalAveragePooling1D()(embedding_output)
+        return keras.Model(model.input, [model.output, keras.layers.Identity()(embedding_output)])
+    backbone, head = model.get_layer("backbone"), model.get_layer("head")
+    embedding_output, last = backbone.output, backbone.layers[-1]
     if isinstance(last, keras.layers.Flatten):
-        features = keras.layers.GlobalAveragePooling2D()(last.input)
-    pixels = keras.Input(body.input_shape[1:], name="pixels")
-    embedding, features = keras.Model(body.input, [body.output, features])(pixels)
-    return keras.Model(pixels, [top(embedding), features])
+        embedding_output = keras.layers.GlobalAveragePooling2D()(last.input)
+    pixels = keras.Input(backbone.input_shape[1:], name="pixels")
+    embedding, embedding_output = keras.Model(backbone.input, [backbone.output, embedding_output])(
+        pixels
+    )
+    return keras.Model(pixels, [head(embedding), embedding_output])
 
 
 def unfreeze(model: keras.Model, layers: str | int | Sequence[str], batch_norm: bool) -> None:
     """Says which of a classifier's layers learn; its head always does.
 
     Args:
-        model: See `classifier`.
+        model: See `build_classifier`.
         layers: Of the backbone's network: `all`, `none`, how many of the last ones, or the
             beginnings of their names (`block5`).
         batch_norm: Whether batch normalisation learns too. Where it does not, it keeps the mean
@@ -99,32 +101,36 @@ def unfreeze(model: keras.Model, layers: str | int | Sequence[str], batch_norm: 
     Raises:
         UserError: No layer's name begins so, or there are not so many.
     """
-    body = model.get_layer("backbone")
-    network = next(layer for layer in body.layers if isinstance(layer, keras.Model))
-    known = [layer.name for layer in network.layers]
-    chosen = _chosen(known, layers)
-    body.trainable = network.trainable = True
+    backbone = model.get_layer("backbone")
+    network = next(layer for layer in backbone.layers if isinstance(layer, keras.Model))
+    names = [layer.name for layer in network.layers]
+    names_to_train = _choose_layers(names, layers)
+    backbone.trainable = network.trainable = True
     for layer in network.layers:
         normalises = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = layer.name in chosen and (batch_norm or not normalises)
+        layer.trainable = layer.name in names_to_train and (batch_norm or not normalises)
         if normalises and layer.trainable:
             layer.momentum = min(layer.momentum, _MOMENTUM)
 
 
-def _chosen(known: list[str], layers: str | int | Sequence[str]) -> set[str]:
+def _choose_layers(names: list[str], layers: str | int | Sequence[str]) -> set[str]:
     if layers == "all":
-        return set(known)
+        return set(names)
     if layers == "none":
         return set()
     if isinstance(layers, int):
-        if layers > len(known):
-            raise UserError(f"train.unfreeze = {layers}: the network has {len(known)} layers")
-        return set(known[len(known) - layers :])
+        if layers > len(names):
+            raise UserError(f"train.unfreeze = {layers}: the network has {len(names)} layers")
+        return set(names[len(names) - layers :])
     beginnings = [layers] if isinstance(layers, str) else list(layers)
-    missing = [b for b in beginnings if not any(name.startswith(b) for name in known)]
+    missing = [
+        beginning
+        for beginning in beginnings
+        if not any(name.startswith(beginning) for name in names)
+    ]
     if missing:
         raise UserError(
             f"train.unfreeze: no layer's name begins with {', '.join(missing)}; allowed: all, "
-            f"none, a number, or beginnings of: {', '.join(known)}"
+            f"none, a number, or beginnings of: {', '.join(names)}"
         )
-    return {name for name in known if name.startswith(tuple(beginnings))}
+    return {name for name in names if name.startswith(tuple(beginnings))}

@@ -26,10 +26,10 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """The whole of it.
+    """Backbone and head.
 
     Attributes:
-        parts: Backbone and layers of the head: what there is at a glance.
+        parts: The backbone and the layers of the head, for a glance.
         layers: All of the backbone's layers.
         parameters: How many in all.
         learnt: How many of them training moved.
@@ -41,25 +41,27 @@ class Network:
     learnt: int
 
 
-def describe_network(body: keras.Model, top: keras.Model, name: str) -> Network:
+def describe_network(backbone: keras.Model, head: keras.Model, name: str) -> Network:
     """Describes backbone and head.
 
     Args:
-        body: See `backbone.build_backbone`; what of it does not learn is frozen.
-        top: See `head.build_head`.
+        backbone: See `backbone.build_backbone`; layers that do not learn are frozen.
+        head: See `head.build_head`.
         name: The backbone's.
     """
-    inner = next(layer for layer in body.layers if isinstance(layer, keras.Model))
-    after = body.layers[body.layers.index(inner) + 1 :]
-    parts = [dataclasses.replace(_layer(inner), name=name, kind="backbone")]
+    network = next(layer for layer in backbone.layers if isinstance(layer, keras.Model))
+    layers_behind = backbone.layers[backbone.layers.index(network) + 1 :]
+    parts = [dataclasses.replace(_layer(network), name=name, kind="backbone")]
     parts += [
         _layer(layer)
-        for layer in (*after, *top.layers)
+        for layer in (*layers_behind, *head.layers)
         if not isinstance(layer, keras.layers.InputLayer)
     ]
-    learnt = sum(int(keras.ops.size(v)) for part in (body, top) for v in part.trainable_variables)
-    parameters = body.count_params() + top.count_params()
-    return Network(parts, [_layer(x) for x in inner.layers], parameters, learnt)
+    learnt = sum(
+        int(keras.ops.size(v)) for part in (backbone, head) for v in part.trainable_variables
+    )
+    parameters = backbone.count_params() + head.count_params()
+    return Network(parts, [_layer(x) for x in network.layers], parameters, learnt)
 
 
 def _layer(layer: keras.layers.Layer) -> Layer:

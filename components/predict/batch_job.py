@@ -42,7 +42,7 @@ class Report:
         predictions: The file of scores.
         model: The version's folder.
         classes: In the order of their labels; scores are the last one's.
-        threshold: The score from which on the label is the last class.
+        threshold: A score that reaches it makes the last class the label.
         images: Found.
         scored: With a score.
         withheld: Unlike the training data, and therefore without.
@@ -74,7 +74,7 @@ class Job:
 
     Attributes:
         images: How many were found.
-        done: What an earlier call came to, where that leaves nothing to do; else None.
+        earlier_report: What an earlier call came to, where that leaves nothing to do; else None.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Job:
             UserError: No input, no model, or `out` holds something else.
         """
         self._start = time.monotonic()
-        self._out = _checked(os.fspath(out).rstrip("/"))
+        self._out = _check_out(os.fspath(out).rstrip("/"))
         self._model, self._force = find_model(model), force
         self._source = batch_parts.Source(os.fspath(source), max_pixels, dict(features or {}))
         code = code_digest.digest(__name__)
@@ -109,7 +109,7 @@ class Job:
         self.images = sum(part.images for part in self._parts)
         if not self.images:
             raise UserError(f"{source}: holds neither images nor TFRecords with any (--input)")
-        self.done = self._report()
+        self.earlier_report = self._report()
 
     def _report(self) -> Report | None:
         path = os.path.join(self._out, filenames.PREDICT_REPORT)
@@ -134,15 +134,15 @@ class Job:
         classes, threshold = _operating_point(model)
         parent, name = os.path.split(self._out)
         partial = os.path.join(parent, filenames.PARTIAL.format(name))
-        with _locked(partial, self._out):
+        with _lock_folder(partial, self._out):
             results = batch_worker.Results(partial)
-            left = [part for part in self._parts if results.read(part) is None]
-            before = self.images - sum(part.images for part in left)
+            parts_to_score = [part for part in self._parts if results.read(part) is None]
+            before = self.images - sum(part.images for part in parts_to_score)
             work = batch_worker.Work(
                 self._source, results, self._model, classes[-1], self._force,
                 self.images, before, shared,
             )  # fmt: skip
-            _score(left, work, options)
+            _score(parts_to_score, work, options)
             folder = os.path.join(partial, _RESULT)
             report = Report(
                 predictions=os.path.join(self._out, filenames.PREDICTIONS),
@@ -169,45 +169,49 @@ class Job:
         predictions = os.path.join(folder, filenames.PREDICTIONS)
         rejects = os.path.join(folder, filenames.REJECTS)
         with (
-            filesystem.write_table(predictions, batch_worker.COLUMNS) as told,
-            filesystem.write_table(rejects, filenames.REJECT_COLUMNS) as rejected,
+            filesystem.write_table(predictions, batch_worker.COLUMNS) as prediction_table,
+            filesystem.write_table(rejects, filenames.REJECT_COLUMNS) as reject_table,
         ):
             for part in self._parts:
                 for kind, *row in results.read(part) or ():
                     counts[kind] += 1
                     if kind == batch_worker.REJECTED:
                         reasons[row[1]] += 1
-                        rejected.writerow(row)
+                        reject_table.writerow(row)
                     else:
                         labels[row[1]] += kind == batch_worker.SCORED
-                        told.writerow(row)
+                        prediction_table.writerow(row)
         if counts.total() != self.images:
             raise RuntimeError(f"{self.images} images in, but {counts.total()} out: {counts}")
         kinds = (batch_worker.SCORED, batch_worker.WITHHELD, batch_worker.REJECTED)
-        told_labels = {label: count for label, count in sorted(labels.items()) if label}
+        label_counts = {label: count for label, count in sorted(labels.items()) if label}
         return {
             **{kind: counts[kind] for kind in kinds},
-            "labels": told_labels,
+            "labels": label_counts,
             "reasons": dict(sorted(reasons.items())),
         }
 
 
-def _score(left: list[batch_parts.Part], work: batch_worker.Work, options: Sequence[str]) -> None:
-    parsed = beam_options.parse(beam_options.complete(options))
-    if not left:
+def _score(parts: list[batch_parts.Part], work: batch_worker.Work, options: Sequence[str]) -> None:
+    pipeline_options = beam_options.parse(beam_options.complete(options))
+    if not parts:
         return
     if work.before:
         progress.log.info("%d of %d images are done already", work.before, work.images)
-    with beam.Pipeline(options=parsed) as pipeline:
-        groups = beam.Create(batch_parts.group_parts(left), reshuffle=True)
+    with beam.Pipeline(options=pipeline_options) as pipeline:
+        groups = beam.Create(batch_parts.group_parts(parts), reshuffle=True)
         _ = pipeline | "Parts" >> groups | "Score" >> beam.ParDo(batch_worker.Score(work))
 
 
-def _checked(out: str) -> str:
+def _check_out(out: str) -> str:
     out = os.path.abspath(out) if filesystem.is_local(out) else out
-    ours = {filenames.PREDICTIONS, filenames.REJECTS, filenames.PREDICT_REPORT}
-    held = set(filesystem.list_names(out))
-    if os.path.isfile(out) or held - ours or (held and filenames.PREDICT_REPORT not in held):
+    own_files = {filenames.PREDICTIONS, filenames.REJECTS, filenames.PREDICT_REPORT}
+    names = set(filesystem.list_names(out))
+    if (
+        os.path.isfile(out)
+        or names - own_files
+        or (names and filenames.PREDICT_REPORT not in names)
+    ):
         raise UserError(
             f"{out}: holds something else than predictions; it would be lost. Name a folder that "
             "is new, empty, or was written by tfxray predict (--output)"
@@ -224,14 +228,14 @@ def _fingerprint(model: str) -> str:
 
 def _operating_point(model: Model) -> tuple[list[str], float]:
     """Classes and threshold, which are told with any image, such as a black one."""
-    found = model.outputs([image.encode_png(np.zeros((64, 64), np.uint8))])
-    return [name.decode() for name in found[contract.CLASSES][0]], float(
-        found[contract.THRESHOLD][0]
+    outputs = model.outputs([image.encode_png(np.zeros((64, 64), np.uint8))])
+    return [name.decode() for name in outputs[contract.CLASSES][0]], float(
+        outputs[contract.THRESHOLD][0]
     )
 
 
 @contextlib.contextmanager
-def _locked(partial: str, out: str) -> Iterator[None]:
+def _lock_folder(partial: str, out: str) -> Iterator[None]:
     """Keeps a second call out, on this machine; elsewhere both do the same work."""
     if not filesystem.is_local(partial):
         yield

@@ -1,7 +1,7 @@
 """What there is to score: a folder's images or records, in parts.
 
-A part's key is a digest of all that its result depends on. Where there is a result under the key,
-it need not be computed again.
+A part's key is a digest of the model, the images and the settings that make its result. A result
+that lies under the key already is not computed again.
 """
 
 import concurrent.futures
@@ -23,8 +23,8 @@ BATCH = 64  # what the served graph computes at once
 _TASK = 8
 _READERS = 8  # threads: of a file elsewhere, most of reading is waiting
 
-Item = tuple[str, bytes]  # an image file's name, or a record's place and content
-Read = tuple[str, bytes | rejects.Rejected]
+NamedRecord = tuple[str, bytes]  # a record's place, and its content
+NamedImage = tuple[str, bytes | rejects.Rejected]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,34 +69,34 @@ class Source:
         Raises:
             UserError: No folder, or a damaged file of records.
         """
-        given = [*settings, self.max_pixels, sorted(self.features.items())]
-        if held := tfrecords.list_records(self.folder):
-            return list(self._of_records(held, given))
-        listed = labelling.list_images(self.folder)
+        settings_key = [*settings, self.max_pixels, sorted(self.features.items())]
+        if record_files := tfrecords.list_records(self.folder):
+            return list(self._of_records(record_files, settings_key))
+        images = labelling.list_images(self.folder)
         stamp = _stamps(self.folder)
-        chunks = (listed[i : i + SIZE] for i in range(0, len(listed), SIZE))
+        chunks = (images[i : i + SIZE] for i in range(0, len(images), SIZE))
         return [
             Part(
-                digest_keys([given, [(name, stamp(name)) for name in chunk]]),
+                digest_keys([settings_key, [(name, stamp(name)) for name in chunk]]),
                 len(chunk),
                 tuple(chunk),
             )
             for chunk in chunks
         ]
 
-    def _of_records(self, held: list[str], given: list[Any]) -> Iterator[Part]:
+    def _of_records(self, record_files: list[str], settings_key: list[Any]) -> Iterator[Part]:
         stamp = _stamps(self.folder)
-        for file in held:
+        for file in record_files:
             path = os.path.join(self.folder, file)
             with filesystem.local_copy(path) as local:
                 count = sum(1 for _ in record_check.number_records(local, path))
             for start in range(0, count, SIZE):
-                key = digest_keys([given, file, stamp(file), start])
+                key = digest_keys([settings_key, file, stamp(file), start])
                 yield Part(key, min(SIZE, count - start), file=file, start=start)
 
     def batches(
         self, parts: Sequence[Part]
-    ) -> Generator[tuple[Part, Iterator[list[Read]]], None, None]:
+    ) -> Generator[tuple[Part, Iterator[list[NamedImage]]], None, None]:
         """Reads parts, one batch ahead of who takes them.
 
         Args:
@@ -108,8 +108,8 @@ class Source:
         """
         folder = loader.Folder(self.folder, self.max_pixels)
 
-        def of_file(name: str) -> Read:
-            return name, _tried(
+        def of_file(name: str) -> NamedImage:
+            return name, _read_or_reject(
                 lambda: loader.decodable_file(folder.content(name), self.max_pixels)
             )
 
@@ -120,24 +120,24 @@ class Source:
                 return
             path = os.path.join(self.folder, parts[0].file)
             with filesystem.local_copy(path) as local:
-                numbered = record_check.number_records(local, path)
+                records = record_check.number_records(local, path)
                 position = 0
                 for part in parts:
-                    skipped, position = part.start - position, part.start + part.images
-                    own = itertools.islice(numbered, skipped, skipped + part.images)
+                    gap, position = part.start - position, part.start + part.images
+                    own = itertools.islice(records, gap, gap + part.images)
                     items = ((f"{part.file}#{place}", record) for place, record in own)
                     yield part, _ahead(pool, self._of_record, items)
 
-    def _of_record(self, item: Item) -> Read:
+    def _of_record(self, item: NamedRecord) -> NamedImage:
         name, record = item
         try:
-            found = record_check.read_values(record, self.features)
+            values = record_check.read_values(record, self.features)
         except Exception as error:
             return name, rejects.as_reject(error)
-        name, encoded = str(found.get(contract.FILENAME) or name), found.get(contract.IMAGE)
+        name, encoded = str(values.get(contract.FILENAME) or name), values.get(contract.IMAGE)
         if not isinstance(encoded, bytes):
             return name, rejects.Rejected("empty", "the record holds no image")
-        return name, _tried(lambda: loader.decodable_file(encoded, self.max_pixels))
+        return name, _read_or_reject(lambda: loader.decodable_file(encoded, self.max_pixels))
 
 
 def group_parts(parts: Sequence[Part]) -> list[list[Part]]:
@@ -151,7 +151,7 @@ def digest_keys(content: Any) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _tried(read: Callable[[], bytes]) -> bytes | rejects.Rejected:
+def _read_or_reject(read: Callable[[], bytes]) -> bytes | rejects.Rejected:
     try:
         return read()
     except Exception as error:
@@ -159,34 +159,34 @@ def _tried(read: Callable[[], bytes]) -> bytes | rejects.Rejected:
 
 
 def _ahead(
-    pool: concurrent.futures.Executor, read: Callable[[Any], Read], items: Iterator[Any]
-) -> Iterator[list[Read]]:
-    coming: Iterator[list[Read]] = iter(())
+    pool: concurrent.futures.Executor, read: Callable[[Any], NamedImage], items: Iterator[Any]
+) -> Iterator[list[NamedImage]]:
+    pending: Iterator[list[NamedImage]] = iter(())
     while batch := list(itertools.islice(items, BATCH)):
         # Several at a time: to hand one over costs as much as to read it.
         tasks = [batch[i : i + _TASK] for i in range(0, len(batch), _TASK)]
-        following = pool.map(lambda task: [read(item) for item in task], tasks)
-        if done := [item for task in coming for item in task]:
-            yield done
-        coming = following
-    if done := [item for task in coming for item in task]:
-        yield done
+        following = pool.map(lambda task: [read(entry) for entry in task], tasks)
+        if images := [entry for task in pending for entry in task]:
+            yield images
+        pending = following
+    if images := [entry for task in pending for entry in task]:
+        yield images
 
 
 def _stamps(folder: StrPath) -> Callable[[str], tuple[float, ...]]:
     """Sizes and times of a folder's files, by name."""
     if not filesystem.is_local(folder):
-        held = {
+        stamps = {
             file.name: (file.size, file.updated)
             for file in filesystem.list_files(os.fspath(folder))
         }
-        return lambda name: held.get(name, ())
+        return lambda name: stamps.get(name, ())
 
     def stamp(name: str) -> tuple[float, ...]:
         try:
-            found = os.lstat(os.path.join(folder, name))
+            stat = os.lstat(os.path.join(folder, name))
         except OSError:  # gone meanwhile
             return ()
-        return found.st_size, found.st_mtime_ns
+        return stat.st_size, stat.st_mtime_ns
 
     return stamp

@@ -2,8 +2,8 @@
 
 All in one stage, so that no image passes a shuffle, behind which Beam would keep them all, and what
 is done is on disk at once. RunInference of Beam's gives its results to a later stage, and ends the
-job with one damaged image; that of TFX, BulkInferrer's too, finds no variables in what Keras 3
-exports.
+job with one damaged image; that of TFX, BulkInferrer's too, finds no variables in an export of
+Keras 3.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from tfxray.components.predict.pushed_model import Model, Prediction
 
 COLUMNS = ("name", "label", "score", "threshold", "distance", "unlike")
 
-# What a line of a result begins with.
+# The first entry of each line of a result.
 SCORED, WITHHELD, REJECTED = "scored", "withheld", "rejected"
 
 
@@ -108,7 +108,7 @@ class Score(beam.DoFn):
                 work.results.write(part, lines)
                 yield part.images
 
-    def _lines(self, batch: list[batch_parts.Read]) -> Iterator[Sequence[Any]]:
+    def _lines(self, batch: list[batch_parts.NamedImage]) -> Iterator[Sequence[Any]]:
         usable = []
         for name, encoded in batch:
             if isinstance(encoded, rejects.Rejected):
@@ -116,24 +116,24 @@ class Score(beam.DoFn):
             else:
                 usable.append((name, encoded))
         if usable:
-            yield from self._scored(usable)
+            yield from self._score_images(usable)
 
-    def _scored(self, usable: list[tuple[str, bytes]]) -> Iterator[Sequence[Any]]:
-        found = self._model.predict(usable, self._work.force)
-        for (name, _), told in zip(usable, found, strict=True):
-            if isinstance(told, rejects.Rejected):
-                yield _reject(name, told)
+    def _score_images(self, usable: list[tuple[str, bytes]]) -> Iterator[Sequence[Any]]:
+        predictions = self._model.predict(usable, self._work.force)
+        for (name, _), prediction in zip(usable, predictions, strict=True):
+            if isinstance(prediction, rejects.Rejected):
+                yield _reject(name, prediction)
             else:
-                yield _row(told, self._work.positive)
+                yield _row(prediction, self._work.positive)
 
 
-def _row(found: Prediction, positive: str) -> Sequence[Any]:
-    unlike = "true" if found.unlike else "false"
-    score = f"{found.scores[positive]:.7g}" if found.scores else ""
-    kind = SCORED if found.scores else WITHHELD
-    measured = (f"{found.threshold:.7g}", f"{found.distance:.4g}")
-    return kind, found.path, found.label or "", score, *measured, unlike
+def _row(prediction: Prediction, positive: str) -> Sequence[Any]:
+    unlike = "true" if prediction.unlike else "false"
+    score = f"{prediction.scores[positive]:.7g}" if prediction.scores else ""
+    kind = SCORED if prediction.scores else WITHHELD
+    figures = (f"{prediction.threshold:.7g}", f"{prediction.distance:.4g}")
+    return kind, prediction.path, prediction.label or "", score, *figures, unlike
 
 
-def _reject(name: str, rejected: rejects.Rejected) -> Sequence[Any]:
-    return REJECTED, name, rejected.code, rejected.detail
+def _reject(name: str, reject: rejects.Rejected) -> Sequence[Any]:
+    return REJECTED, name, reject.code, reject.detail

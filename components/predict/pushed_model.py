@@ -26,7 +26,7 @@ class Prediction:
         label: The class, by the model's operating point; None where no score is given.
         scores: By class name, highest first; empty where the image could not be read, or is
             withheld.
-        threshold: The positive class's score from which on it is the label.
+        threshold: A score of the positive class that reaches it makes that class the label.
         distance: To the training images; 1 is usual.
         unlike: Whether that is further than almost all of validation: the scores then mean
             nothing, and are withheld unless forced.
@@ -96,8 +96,8 @@ class Model:
         self.folder = find_model(model)
         try:
             # Kept: what it holds goes when it goes.
-            self._loaded = tf.saved_model.load(self.folder)
-            self._score = self._loaded.signatures[contract.SIGNATURE_BYTES]
+            self._saved_model = tf.saved_model.load(self.folder)
+            self._score = self._saved_model.signatures[contract.SIGNATURE_BYTES]
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
             raise UserError(f"{self.folder}: is no model of tfxray's: {error}") from None
         if contract.UNLIKE not in self._score.structured_outputs:
@@ -112,26 +112,28 @@ class Model:
         return {name: values.numpy() for name, values in result.items()}
 
     def predict(
-        self, read: Sequence[tuple[str, bytes]], force: bool
+        self, images: Sequence[tuple[str, bytes]], force: bool
     ) -> list[Prediction | rejects.Rejected]:
         """Scores images.
 
         Args:
-            read: Paths, and JPEG or PNG as `image.decodable` gives it.
-            force: See `predict`.
+            images: Paths, and JPEG or PNG as `image.decodable` gives it.
+            force: See `predict_images`.
 
         Returns:
             Of each, what the model says; or why TensorFlow cannot decode it.
         """
         try:
-            columns = self.outputs([encoded for _, encoded in read])
+            columns = self.outputs([encoded for _, encoded in images])
         except tf.errors.InvalidArgumentError as error:  # an image is damaged within: which?
-            if len(read) > 1:
-                return [found for one in read for found in self.predict([one], force)]
-            return [_damage(read[0][1], error)]
+            if len(images) > 1:
+                return [
+                    prediction for single in images for prediction in self.predict([single], force)
+                ]
+            return [_damage(images[0][1], error)]
         return [
             _prediction(path, {name: values[place] for name, values in columns.items()}, force)
-            for place, (path, _) in enumerate(read)
+            for place, (path, _) in enumerate(images)
         ]
 
 
@@ -146,30 +148,32 @@ def predict_images(paths: Sequence[str], model: StrPath, force: bool = False) ->
     Raises:
         UserError: The model cannot be loaded.
     """
-    loaded = Model(model)
+    scorer = Model(model)
     results: list[Prediction] = []
     for start in range(0, len(paths), _BATCH):
-        results += _batch(paths[start : start + _BATCH], loaded, force)
+        results += _batch(paths[start : start + _BATCH], scorer, force)
     return results
 
 
 def _batch(paths: Sequence[str], model: Model, force: bool) -> list[Prediction]:
-    read: dict[str, bytes] = {}
-    done: dict[str, Prediction] = {}
+    encoded_images: dict[str, bytes] = {}
+    predictions: dict[str, Prediction] = {}
     for path in paths:
         try:
             with filesystem.open_file(path) as file:
-                read[path] = loader.read_file(file.read())[0].encoded
+                encoded_images[path] = loader.read_file(file.read())[0].encoded
         except OSError as error:
-            done[path] = Prediction(path, error=error.strerror or str(error))
+            predictions[path] = Prediction(path, error=error.strerror or str(error))
         except Exception as error:
-            done[path] = Prediction(path, error=str(rejects.as_reject(error)))
-    if read:
-        for path, found in zip(read, model.predict(list(read.items()), force), strict=True):
-            if isinstance(found, rejects.Rejected):
-                found = Prediction(path, error=str(found))
-            done[path] = found
-    return [done[path] for path in paths]
+            predictions[path] = Prediction(path, error=str(rejects.as_reject(error)))
+    if encoded_images:
+        for path, result in zip(
+            encoded_images, model.predict(list(encoded_images.items()), force), strict=True
+        ):
+            if isinstance(result, rejects.Rejected):
+                result = Prediction(path, error=str(result))
+            predictions[path] = result
+    return [predictions[path] for path in paths]
 
 
 def _prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Prediction:
@@ -177,17 +181,17 @@ def _prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Predictio
         bool(outputs[contract.UNLIKE]),
         [c.decode() for c in outputs[contract.CLASSES]],
     )
-    found = Prediction(
+    prediction = Prediction(
         path,
         threshold=float(outputs[contract.THRESHOLD]),
         distance=float(outputs[contract.DISTANCE]),
         unlike=unlike,
     )
     if unlike and not force:
-        return found
+        return prediction
     pairs = zip(classes, (float(value) for value in outputs[contract.SCORES]), strict=True)
     return dataclasses.replace(
-        found,
+        prediction,
         label=classes[int(outputs[contract.POSITIVE])],
         scores=dict(sorted(pairs, key=lambda pair: -pair[1])),
     )
@@ -197,6 +201,6 @@ def _damage(encoded: bytes, error: Exception) -> rejects.Rejected:
     """Why TensorFlow could not decode an image, in ingest's words where ingest would see it."""
     try:
         image.decode_grey(encoded)
-    except rejects.Rejected as rejected:
-        return rejected
+    except rejects.Rejected as reject:
+        return reject
     return rejects.as_reject(error)

@@ -40,7 +40,7 @@ CARD = "MODEL_CARD.md"
 
 # What a run that ended early may lack.
 _PLAIN: dict[str, Any] = {
-    "reason": None, "pushed_model": None, "examples": {}, "findings": [], "metrics": {},
+    "reason": None, "pushed_model": None, "examples": {}, "data_issues": [], "metrics": {},
     "seconds": {}, "cached": [],
 }  # fmt: skip
 

@@ -297,8 +297,8 @@ def _pneumothorax(
 ) -> np.ndarray:
     which = int(rng.integers(2))
     cx = (-1, 1)[which] * (patient.lung_width + 0.05)
-    collapsed = _ellipse(x, y, cx, 0.05, patient.lung_width * 0.9, rng.uniform(0.5, 0.62))
-    return 0.12 * lungs[which] * (1 - _edge(collapsed - 1, 0.06))
+    collapsed_lung = _ellipse(x, y, cx, 0.05, patient.lung_width * 0.9, rng.uniform(0.5, 0.62))
+    return 0.12 * lungs[which] * (1 - _edge(collapsed_lung - 1, 0.06))
 
 
 def _expose(rng: np.random.Generator, image: np.ndarray, site: Site, size: int) -> np.ndarray:

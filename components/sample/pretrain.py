@@ -39,10 +39,8 @@ def draw_set(images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         findings = Findings(
             opacity=opacity, strength=float(np.clip(rng.lognormal(-1.6, 0.5), 0.05, 0.5)), **present
         )
-        drawn, _ = draw_xray(
-            rng, draw_patient(rng, i), str(rng.choice(["PA", "AP"])), findings, 160
-        )
-        pixels[i, ..., 0] = Image.fromarray(drawn).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        xray, _ = draw_xray(rng, draw_patient(rng, i), str(rng.choice(["PA", "AP"])), findings, 160)
+        pixels[i, ..., 0] = Image.fromarray(xray).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
         labels[i] = [present.get(name, name == opacity) for name in FINDINGS]
     return pixels, labels
 
@@ -61,11 +59,11 @@ class _Batches(keras.utils.PyDataset):
         return len(self.pixels) // self.batch
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = self.order[index * self.batch : (index + 1) * self.batch]
-        pixels = self.pixels[chosen].astype(np.float32) / 127.5 - 1
+        places = self.order[index * self.batch : (index + 1) * self.batch]
+        pixels = self.pixels[places].astype(np.float32) / 127.5 - 1
         if self.training and self.rng.random() < 0.5:
             pixels = pixels[:, :, ::-1]
-        return np.repeat(pixels, 3, axis=-1), self.labels[chosen]
+        return np.repeat(pixels, 3, axis=-1), self.labels[places]
 
     def on_epoch_end(self) -> None:
         if self.training:

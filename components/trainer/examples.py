@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxray.components.common import contract
-from tfxray.components.networks.distortions import DRAWS, Distortions, distort
+from tfxray.components.networks.distortion_ranges import Distortions
+from tfxray.components.networks.distortions import DRAWS, distort
 from tfxray.components.trainer.distributed.in_step import Share
 
 

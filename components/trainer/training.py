@@ -14,7 +14,7 @@ from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.networks import backbone, head, summary
-from tfxray.components.networks.distortions import Distortions
+from tfxray.components.networks.distortion_ranges import Distortions
 from tfxray.components.trainer import (
     examples,
     loop,
@@ -123,7 +123,7 @@ class Training:
         channels = None
         if not self._of_pixels and settings["backbone"]["pooling"] == "flatten":
             channels = backbone.count_channels(self._body)
-        scorer = head.with_features(model, channels)
+        scorer = head.with_embedding(model, channels)
         seed = self._train["seed"]
         chosen = unlikeness.draw_examples(len(splits.training), seed)
         drawn, training = scorer.predict(splits.training.plain(batch, chosen), verbose=0)
@@ -197,7 +197,7 @@ class Concluded:
     """A trained model, and what is served with it.
 
     Attributes:
-        scorer: See `head.with_features`.
+        scorer: See `head.with_embedding`.
         decided: Temperature and threshold.
         known: The distance to the training images.
         training: The training split's scores, calibrated, [n].

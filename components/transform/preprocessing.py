@@ -1,4 +1,4 @@
-"""Transform's user function: images to what Trainer learns from, by the graph served later."""
+"""Transform's user function: images to Trainer's inputs, by a graph that is served later."""
 
 import dataclasses
 import functools
@@ -13,7 +13,8 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from tfxray.components.common import contract
 from tfxray.components.networks import backbone
-from tfxray.components.networks.distortions import DRAWS, Distortions, distort
+from tfxray.components.networks.distortion_ranges import Distortions
+from tfxray.components.networks.distortions import DRAWS, distort
 
 # Beam decides how many examples make a batch; so many images at a time bound the memory, and two
 # such chunks side by side keep the cores busy. Their feature maps then fit a core's cache: a fifth
@@ -32,10 +33,10 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             (`tensor_representation_group`), `study/site` and `patient/id`, sparse.
         custom_config: `mode`, the config's `train.mode`; `backbone`, the fields of a
             `backbone.BackboneSpec`; `copies`, `distortions` (the fields of a
-            `distortions.Distortions`) and `seed`, of the distorted embeddings.
+            `distortion_ranges.Distortions`) and `seed`, of the distorted embeddings.
 
     Returns:
-        `target`, int64 [n, 1]; `key`, int64 [n, 1], by which to find an image again; and in mode
+        `target`, int64 [n, 1]; `key`, int64 [n, 1], to find an image again; and in mode
         `frozen` `embedding`, float32 [n, d], `hospital`, strings [n, 1], and `owner`, int64 [n, 1],
         where the schema has them, and, where copies are asked for, `distorted`, float32
         [n, copies, d]; in mode `fine_tune` `pixels`, strings of shape [n]: PNGs, grey, of the
@@ -59,9 +60,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             :, tf.newaxis
         ]
     if custom_config["copies"]:
-        how = Distortions(**custom_config["distortions"])
+        distortions = Distortions(**custom_config["distortions"])
         outputs[contract.DISTORTED] = embedder.embed_distorted(
-            encoded, how, custom_config["copies"], custom_config["seed"]
+            encoded, distortions, custom_config["copies"], custom_config["seed"]
         )
     return outputs
 
@@ -77,25 +78,25 @@ def first_values(values: tf.SparseTensor, count: tf.Tensor) -> tf.Tensor:
 def shrink_pixels(encoded: tf.Tensor, size: int) -> tf.Tensor:
     """JPEG or PNG, strings of shape [n], to grey PNGs of `size` x `size` pixels."""
 
-    def one(item: tf.Tensor) -> tf.Tensor:
-        pixels = tf.cast(tf.round(tf.clip_by_value(decode_pixels(item, size), 0, 255)), tf.uint8)
+    def one(image: tf.Tensor) -> tf.Tensor:
+        pixels = tf.cast(tf.round(tf.clip_by_value(decode_pixels(image, size), 0, 255)), tf.uint8)
         return tf.io.encode_png(pixels, compression=1)
 
     return tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec([], tf.string))
 
 
 def shared_embedder(spec: backbone.BackboneSpec) -> "Embedder":
-    """The embedder that this process made last, where it is the one.
+    """The embedder of a backbone, from a cache of one.
 
     TFT traces preprocessing_fn half a dozen times. A backbone takes seconds to build and to trace;
     this way each is done once.
     """
-    return _made(json.dumps(dataclasses.asdict(spec), sort_keys=True))
+    return _cached_embedder(json.dumps(dataclasses.asdict(spec), sort_keys=True))
 
 
 @functools.lru_cache(maxsize=1)
-def _made(described: str) -> "Embedder":
-    spec = backbone.BackboneSpec(**json.loads(described))
+def _cached_embedder(spec_json: str) -> "Embedder":
+    spec = backbone.BackboneSpec(**json.loads(spec_json))
     with tf.init_scope():
         return Embedder(backbone.shared_backbone(spec), spec.image_size)
 
@@ -103,27 +104,27 @@ def _made(described: str) -> "Embedder":
 class Embedder(tf.Module):
     """Images to embeddings, CHUNK images at a time."""
 
-    def __init__(self, backbone: keras.Model, size: int):
+    def __init__(self, network: keras.Model, size: int):
         """Wraps a backbone.
 
         Args:
-            backbone: See `backbone.build_backbone`.
+            network: See `backbone.build_backbone`.
             size: Pixels on each side that it takes.
         """
         super().__init__()
         self._size = size
-        self._width = backbone.output_shape[-1]
+        self._width = network.output_shape[-1]
         pixels = tf.TensorSpec([None, size, size, 1], tf.float32)
         call = tf.function(
-            lambda x: backbone(x, training=False), autograph=False
+            lambda x: network(x, training=False), autograph=False
         ).get_concrete_function(pixels)
-        if backbone.count_params() <= _MAX_CONSTANTS:
+        if network.count_params() <= _MAX_CONSTANTS:
             # Constants, not variables: a SavedModel is written and read in a fraction of the time,
             # and TensorFlow can merge batch normalisation into the convolutions.
             frozen = convert_variables_to_constants_v2(call)
             self._call = lambda x: frozen(x)[0]
         else:
-            self._variables = backbone.variables  # a tf.Module does not see into a Keras 3 model
+            self._variables = network.variables  # a tf.Module does not see into a Keras 3 model
             self._call = call
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
@@ -132,13 +133,13 @@ class Embedder(tf.Module):
         return _in_chunks(encoded, lambda part: self._call(self._decode(part)), [self._width])
 
     def embed_distorted(
-        self, encoded: tf.Tensor, how: Distortions, copies: int, seed: int
+        self, encoded: tf.Tensor, distortions: Distortions, copies: int, seed: int
     ) -> tf.Tensor:
         """Embeds distorted images; an image is always distorted in the same ways.
 
         Args:
             encoded: JPEG or PNG, strings of shape [n].
-            how: How far.
+            distortions: How far.
             copies: How many per image.
             seed: Of the draws, besides the image itself.
 
@@ -148,16 +149,20 @@ class Embedder(tf.Module):
 
         def embed(part: tf.Tensor) -> tf.Tensor:
             pixels = self._decode(part)
-            draws, noise = _drawn(part, pixels, copies, seed)
+            draws, noise = _draw_changes(part, pixels, copies, seed)
             return tf.stack(
-                [self._call(distort(pixels, draws[:, k], how, noise[k])) for k in range(copies)], 1
+                [
+                    self._call(distort(pixels, draws[:, k], distortions, noise[k]))
+                    for k in range(copies)
+                ],
+                1,
             )
 
         return _in_chunks(encoded, embed, [copies, self._width])
 
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
-            lambda item: decode_pixels(item, self._size),
+            lambda image: decode_pixels(image, self._size),
             encoded,
             fn_output_signature=tf.TensorSpec([self._size, self._size, 1]),
         )
@@ -170,9 +175,9 @@ def _in_chunks(
     count = tf.shape(encoded)[0]
     chunks = (count + CHUNK - 1) // CHUNK
 
-    def step(index: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+    def step(index: tf.Tensor, results: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         part = encoded[index * CHUNK : (index + 1) * CHUNK]
-        return index + 1, done.write(index, compute(part))
+        return index + 1, results.write(index, compute(part))
 
     parts = tf.TensorArray(tf.float32, size=chunks, infer_shape=False, element_shape=[None, *shape])
     _, parts = tf.while_loop(
@@ -182,7 +187,7 @@ def _in_chunks(
     return tf.ensure_shape(whole, [None, *shape])
 
 
-def _drawn(
+def _draw_changes(
     encoded: tf.Tensor, pixels: tf.Tensor, copies: int, seed: int
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Draws by the image's own bytes: [n, copies, DRAWS] and, per copy, noise of [n, s, s, 1]."""

@@ -101,16 +101,22 @@ def submit_command(
     from tfxray.pipeline.kubeflow import auth, submit
     from tfxray.pipeline.kubeflow.server import Server
 
-    given = _values(params, data, root)
+    values = _values(params, data, root)
     cron = submit.check_cron(cron) if cron else None
     token = auth.Token.find(token_env, token_file)
     server = Server(host, token, namespace, ca, plain_http)
     # Before a package is made, which takes its time.
     server.check()
     with _package(config, file) as package:
-        named = pipeline or (config.name if config else package.name)
+        pipeline_name = pipeline or (config.name if config else package.name)
         order = submit.Order(
-            package, package.arguments(given), named, experiment or named, version, name, cron
+            package,
+            package.arguments(values),
+            pipeline_name,
+            experiment or pipeline_name,
+            version,
+            name,
+            cron,
         )
         submission = submit.submit_package(server, order)
     click.echo(submission.url, err=as_json)
@@ -183,24 +189,24 @@ def _follow(server: Any, submission: Any, package: Any, timeout: float | None) -
     from tfxray.pipeline.terminal.screen import Screen
 
     screen = Screen()
-    goes_on = f"the run goes on: {submission.url}"
+    hint = f"the run goes on: {submission.url}"
     try:
         submit.wait_for_run(server, submission, package, screen.say, timeout)
     except KeyboardInterrupt:
-        screen.say(f"stopped waiting; {goes_on}")
+        screen.say(f"stopped waiting; {hint}")
         return _INTERRUPTED
     except UserError as error:
-        screen.say(f"error: {error}; {goes_on}", style="bold red")
+        screen.say(f"error: {error}; {hint}", style="bold red")
         return 2
     code = submit.EXIT_CODES[submission.status]
     if submission.status == "running":
-        screen.say(f"not done within {timeout:g} s; {goes_on}", style="bold red")
+        screen.say(f"not done within {timeout:g} s; {hint}", style="bold red")
     elif submission.status == "succeeded":
         screen.say(
             f"succeeded; this server does not tell whether a model was pushed: {submission.url}",
             style="bold green",
         )
     else:
-        said = submission.status.replace("_", " ")
-        screen.say(f"{said}: {submission.url}", style="bold red" if code else "bold green")
+        status = submission.status.replace("_", " ")
+        screen.say(f"{status}: {submission.url}", style="bold red" if code else "bold green")
     return code

@@ -19,7 +19,7 @@ def find_folder(run: str, out: Path | None) -> Path:
 
     Args:
         run: Its id, or its folder.
-        out: The `--out` that ids are looked for in.
+        out: The `--out` that has runs of these ids.
 
     Raises:
         UserError: There is no such run.
@@ -28,10 +28,10 @@ def find_folder(run: str, out: Path | None) -> Path:
     for path in choices:
         if (path / run_summary.SUMMARY).is_file():
             return path.resolve()
-    known = sorted(
+    run_ids = sorted(
         path.parent.name for path in (out or Path()).glob(f"runs/*/{run_summary.SUMMARY}")
     )
-    hint = f"; there are: {', '.join(known[-5:])}" if out and known else ""
+    hint = f"; there are: {', '.join(run_ids[-5:])}" if out and run_ids else ""
     raise UserError(
         f"--compare {run}: no such run{hint or '; give its folder, or its id and --out'}"
     )
@@ -43,10 +43,10 @@ def compare_folders(first: Path, second: Path) -> Comparison:
     Raises:
         UserError: See `comparison.compare_runs`.
     """
-    return comparison.compare_runs(_judged(first), _judged(second))
+    return comparison.compare_runs(_read_scored_run(first), _read_scored_run(second))
 
 
-def _judged(run: Path) -> ScoredRun:
+def _read_scored_run(run: Path) -> ScoredRun:
     from tfxray.components.common import artifacts
 
     out = run.parent.parent
@@ -54,32 +54,33 @@ def _judged(run: Path) -> ScoredRun:
     if "Evaluator.evaluation" not in uris:
         summary = json.loads((run / run_summary.SUMMARY).read_text(encoding="utf-8"))
         raise UserError(f"run {run.name}: {summary['status']}, no model was judged")
-    # A run of before there was an operating point has no scores either, and is refused for that.
+    # A run of a version without operating points has no scores either; `read_run` refuses it.
     threshold = artifacts.read_threshold(uris)
     return comparison.read_run(run.name, uris["Evaluator.evaluation"], threshold)
 
 
-def format_comparison(found: Comparison) -> str:
+def format_comparison(result: Comparison) -> str:
     """A comparison as a table of text, for 100 columns."""
-    shown = Table(box=None, pad_edge=False)
-    for heading in ("", *found.runs, "second less first"):
-        shown.add_column(Text(heading), justify="left" if not heading else "right")
-    for line in found.lines:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", *result.runs, "second less first"):
+        table.add_column(Text(heading), justify="left" if not heading else "right")
+    for line in result.lines:
         values = (line.first, line.second)
-        shown.add_row(
+        table.add_row(
             line.figure, *(_text(value, "") for value in values), _text(line.difference, "+")
         )
     console = Console(width=100, color_system=None)
-    with console.capture() as captured:
-        console.print(shown)
-    left = " and ".join(str(count) for count in found.left_out)
+    with console.capture() as capture:
+        console.print(table)
+    left_out = " and ".join(str(count) for count in result.left_out)
     lines = [
-        captured.get().rstrip(),
-        f"On the {found.images} held-out images of {found.patients} patients that both judged, "
-        f"paired, with 95 % intervals by patient; {left} images of the one and the other left out.",
+        capture.get().rstrip(),
+        f"On the {result.images} held-out images of {result.patients} patients that both judged, "
+        f"paired, with 95 % intervals by patient; {left_out} images of the one and the other left "
+        "out.",
     ]
-    if found.relabelled:
-        lines.append(f"{found.relabelled} images were left out since their label differs.")
+    if result.relabelled:
+        lines.append(f"{result.relabelled} images were left out since their label differs.")
     return "\n".join(lines)
 
 

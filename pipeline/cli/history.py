@@ -37,11 +37,11 @@ def clean(out: Path, keep: int, dry_run: bool) -> None:
     from tfxray.pipeline.runs.clean import plan_removal
 
     with plan_removal(out, keep) as cleaning:
-        for run, reason in sorted(cleaning.kept.items()):
+        for run, reason in sorted(cleaning.reasons_to_stay.items()):
             click.echo(f"stays  {run}  {reason}")
         for removal in cleaning.removals:
             click.echo(f"goes   {removal.name}  {removal.size / _MEGABYTE:.1f} MB")
         if not dry_run:
             cleaning()
-    freed = sum(removal.size for removal in cleaning.removals) / _MEGABYTE
-    click.echo(f"{'would free' if dry_run else 'freed'} {freed:.1f} MB")
+    megabytes = sum(removal.size for removal in cleaning.removals) / _MEGABYTE
+    click.echo(f"{'would free' if dry_run else 'freed'} {megabytes:.1f} MB")

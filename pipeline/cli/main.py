@@ -85,22 +85,22 @@ def ingest(
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
     rules = inputs.label_rules(config) if config else labelling.Rules()
-    given = {"manifest": manifest, "pattern": pattern}
+    options = {"manifest": manifest, "pattern": pattern}
     if classes:
-        given["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]
-    rules = dataclasses.replace(rules, **{k: v for k, v in given.items() if v})  # type: ignore[arg-type]
+        options["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]
+    rules = dataclasses.replace(rules, **{k: v for k, v in options.items() if v})  # type: ignore[arg-type]
     with progress_on(Screen()), output_to(log or Path(os.devnull)):
         with process.without_keras():
             from tfxray.components.ingest import job
 
-        foreign = (
+        feature_names = (
             dict(config.ingest.features) if config and tfrecords.holds_records(source) else None
         )
         report = job.ingest(
             source,
             out,
             rules,
-            foreign,
+            feature_names,
             config.ingest.shards if config else 0,
             config.beam.options if config else (),
             config.ingest.pseudonym_key if config else None,
@@ -205,16 +205,16 @@ def tune_command(
         _verdict(screen, run, run.summary)
         sys.exit(run_summary.EXIT_CODES[run.summary.status])
     try:
-        found = tune.run_search(config, spaces, run, screen)
+        result = tune.run_search(config, spaces, run, screen)
     except UserError:
         raise
     except Exception as error:
         screen.say(f"failed: {error}", style="bold red")
         screen.say(f"log: {run.folder / run_summary.LOG}")
         sys.exit(1)
-    target = write or found.folder / "config.yaml"
-    tune.write_config(source, found, target, f"{'--data DIR ' if data else ''}--out {out}")
-    click.echo(f"{found.table}\n{found.verdict}\n{target}")
+    target = write or result.folder / "config.yaml"
+    tune.write_config(source, result, target, f"{'--data DIR ' if data else ''}--out {out}")
+    click.echo(f"{result.table}\n{result.verdict}\n{target}")
 
 
 @main.command("predict")
@@ -255,7 +255,7 @@ def predict_command(
         report = predict.score_folder(source, out, model, force, config)
         click.echo(json.dumps(dataclasses.asdict(report)) if as_json else report.predictions)
         return
-    with process.hushed(), process.without_keras():
+    with process.silence_stderr(), process.without_keras():
         from tfxray.components.predict import pushed_model
     results = pushed_model.predict_images(images, model, force)
     for result in results:
@@ -297,39 +297,39 @@ def explain(
     """Draw where an image raises the positive class's score: a heat map over the X-ray."""
     if background and method != "shap":
         raise click.UsageError("--background goes with --method shap")
-    with process.hushed():
+    with process.silence_stderr():
         from tfxray.components.explain import one_image
 
-    done = one_image.explain_image(image, model, out, method, background)
+    explanation = one_image.explain_image(image, model, out, method, background)
     if as_json:
-        told = dataclasses.asdict(done)
-        click.echo(json.dumps({"class" if k == "class_name" else k: v for k, v in told.items()}))
+        content = dataclasses.asdict(explanation)
+        click.echo(json.dumps({"class" if k == "class_name" else k: v for k, v in content.items()}))
     else:
-        click.echo(f"{done.class_name} {done.score:.4f}: {done.out}")
+        click.echo(f"{explanation.class_name} {explanation.score:.4f}: {explanation.out}")
 
 
 @main.command()
 @click.option("--out", type=PATH, help="The --out of a run.")
 @click.option(
-    "--compare", "runs", nargs=2, metavar="RUN RUN",
+    "--compare", "run_names", nargs=2, metavar="RUN RUN",
     help="Compare two runs instead: their ids below --out, or their folders.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="With --compare: print it as JSON.")
-def review(out: Path | None, runs: tuple[str, str] | None, as_json: bool) -> None:
+def review(out: Path | None, run_names: tuple[str, str] | None, as_json: bool) -> None:
     """Write the page of the latest run again, and print its path; or compare two runs."""
-    if not runs and not out:
+    if not run_names and not out:
         raise click.UsageError("give --out, or --compare")
-    if as_json and not runs:
+    if as_json and not run_names:
         raise click.UsageError("--json goes with --compare")
     from tfxray.pipeline.runs import latest_run, run_summary
     from tfxray.pipeline.terminal.screen import output_to
 
-    if runs:
+    if run_names:
         from tfxray.pipeline.cli import compare
 
-        found = compare.compare_folders(*(compare.find_folder(run, out) for run in runs))
+        result = compare.compare_folders(*(compare.find_folder(run, out) for run in run_names))
         click.echo(
-            json.dumps(dataclasses.asdict(found)) if as_json else compare.format_comparison(found)
+            json.dumps(dataclasses.asdict(result)) if as_json else compare.format_comparison(result)
         )
         return
     assert out  # checked above

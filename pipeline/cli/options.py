@@ -72,7 +72,7 @@ def config_options(required: bool = True, origin: bool = False) -> Callable[[Any
 
     def decorate(command: Any) -> Any:
         @functools.wraps(command)
-        def wrapped(config_path: Path | None, overrides: tuple[str, ...], **rest: Any) -> Any:
+        def wrapper(config_path: Path | None, overrides: tuple[str, ...], **rest: Any) -> Any:
             if overrides and not config_path:
                 raise click.UsageError("--set goes with --config")
             config = None
@@ -84,12 +84,12 @@ def config_options(required: bool = True, origin: bool = False) -> Callable[[Any
                 rest |= {"config_path": config_path, "overrides": overrides}
             return command(config=config, **rest)
 
-        wrapped = click.option(
+        wrapper = click.option(
             "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a key."
-        )(wrapped)
+        )(wrapper)
         return click.option(
             "--config", "config_path", type=CONFIG, required=required, metavar="FILE|NAME",
             help="The experiment's YAML file, or the name of a config that comes with tfxray.",
-        )(wrapped)  # fmt: skip
+        )(wrapper)  # fmt: skip
 
     return decorate

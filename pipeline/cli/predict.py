@@ -31,8 +31,8 @@ def score_folder(source: str, out: str, model: str, force: bool, config: Any) ->
             from tfxray.components.predict import batch_job
         limits = (config.ingest.max_pixels, config.ingest.features) if config else ()
         job = batch_job.Job(source, out, model, force, *limits)
-        report = job.done or job.run(config.beam.options if config else ())
-    if job.done:
+        report = job.earlier_report or job.run(config.beam.options if config else ())
+    if job.earlier_report:
         screen.say(f"nothing to do: {out} holds the scores of these images by this model")
     if report.withheld:
         screen.say(

@@ -77,15 +77,17 @@ class LatestRun:
             UserError: There is no run, it came to no statistics, or the schema cannot be read.
         """
         self.folder = latest_run.find_latest(out.resolve())
-        ran, uris = latest_run.read_artifacts(out.resolve(), self.folder)
-        self.config = config or ran
+        run_config, uris = latest_run.read_artifacts(out.resolve(), self.folder)
+        self.config = config or run_config
         self.file = file or Path(self.config.validation.schema_file or schema.DEFAULT)
         self._text = schema.read_schema_text(self.file)
         self.curated = schema.parse_schema(self._text, self.file)
-        self._inferred = self._found(uris, "SchemaGen.schema", "schema.pbtxt")[0]
-        self._statistics = self._found(uris, "StatisticsGen.statistics", "Split-*/FeatureStats.pb")
+        self._inferred = self._find_output(uris, "SchemaGen.schema", "schema.pbtxt")[0]
+        self._statistics = self._find_output(
+            uris, "StatisticsGen.statistics", "Split-*/FeatureStats.pb"
+        )
 
-    def _found(self, uris: dict[str, str], key: str, pattern: str) -> list[Path]:
+    def _find_output(self, uris: dict[str, str], key: str, pattern: str) -> list[Path]:
         files = sorted(Path(uris[key]).glob(pattern)) if key in uris else []
         if not files:
             node = key.split(".")[0]
@@ -106,17 +108,17 @@ class LatestRun:
         """The least change to the schema's file by which the run's data keeps it."""
         config = self.config
         statistics = [_statistics(path) for path in self._statistics]
-        relaxed = schema.relax_schema(self.curated, statistics)
-        text, lost = self._text, False
-        if relaxed != self.curated:
-            text, lost = schema_text.rewrite_schema(text, relaxed)
-        now = schema.resolve_schema(relaxed, config.classes)
+        relaxed_schema = schema.relax_schema(self.curated, statistics)
+        text, comments_lost = self._text, False
+        if relaxed_schema != self.curated:
+            text, comments_lost = schema_text.rewrite_schema(text, relaxed_schema)
+        resolved_schema = schema.resolve_schema(relaxed_schema, config.classes)
         return Proposal(
             self.file,
             _diff(self._text, text, str(self.file), f"{self.file} (proposed)"),
             text,
-            lost,
-            schema.find_anomalies(now, statistics),
+            comments_lost,
+            schema.find_anomalies(resolved_schema, statistics),
         )
 
 
@@ -134,9 +136,16 @@ def _diff(before: str, after: str, name: str, new_name: str) -> str:
 def format_differences(differences: Sequence[schema.Difference]) -> str:
     """Differences in aligned columns, a feature's name in its first line only."""
     rows = [("feature", "", "curated", "inferred")]
-    for previous, item in zip([None, *differences], differences, strict=False):
-        again = previous is not None and previous.feature == item.feature
-        rows.append(("" if again else item.feature, item.aspect, item.curated, item.inferred))
+    for previous, difference in zip([None, *differences], differences, strict=False):
+        repeated = previous is not None and previous.feature == difference.feature
+        rows.append(
+            (
+                "" if repeated else difference.feature,
+                difference.aspect,
+                difference.curated,
+                difference.inferred,
+            )
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]]).rstrip()

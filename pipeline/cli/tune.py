@@ -24,7 +24,7 @@ from tfxray.pipeline.terminal.screen import Screen, output_to
 if TYPE_CHECKING:
     from tfxray.components.tuner.search import Trial
 
-_SHOWN = 5
+_TABLE_TRIALS = 5
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ class SearchResult:
 
     Attributes:
         trials: From the best on; those that failed are left out.
-        tried: How many there were, with those that failed.
-        monitor: What they were judged by.
-        images: Of the validation split, on which they were judged.
+        trial_count: How many there were, with those that failed.
+        monitor: The metric that ranks them.
+        images: How many the validation split has, which gives the metric.
         folder: Of the search.
     """
 
     trials: list["Trial"]
-    tried: int
+    trial_count: int
     monitor: str
     images: int
     folder: Path
@@ -65,9 +65,9 @@ class SearchResult:
         """The best trials, a line each."""
         keys = list(self.trials[0].settings)
         rows = [["trial", self.monitor, *(key.rpartition(".")[2] for key in keys)]]
-        for trial in self.trials[:_SHOWN]:
-            shown = [_short(trial.settings[key]) for key in keys]
-            rows.append([str(trial.number), f"{trial.figure:.4f}", *shown])
+        for trial in self.trials[:_TABLE_TRIALS]:
+            values = [_short(trial.settings[key]) for key in keys]
+            rows.append([str(trial.number), f"{trial.figure:.4f}", *values])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -77,16 +77,16 @@ class SearchResult:
     @property
     def verdict(self) -> str:
         """Whether the search found better than there was."""
-        judged = f"on {self.images} validation images"
+        basis = f"on {self.images} validation images"
         first = self.trials[0]
-        untuned = next((trial for trial in self.trials if trial.number == 0), None)
+        baseline = next((trial for trial in self.trials if trial.number == 0), None)
         figure = f"{self.monitor} {first.figure:.4f}"
-        if untuned is None:
-            return f"{figure} {judged}; the config as it stands (trial 0) could not be trained"
-        if first is untuned:
-            return f"nothing beat the config as it stands: {figure} {judged}"
+        if baseline is None:
+            return f"{figure} {basis}; the config as it stands (trial 0) could not be trained"
+        if first is baseline:
+            return f"nothing beat the config as it stands: {figure} {basis}"
         return (
-            f"tuning beat the config as it stands: {figure} against {untuned.figure:.4f} {judged}"
+            f"tuning beat the config as it stands: {figure} against {baseline.figure:.4f} {basis}"
         )
 
 
@@ -101,7 +101,7 @@ def read_spaces(config: Config) -> list[Space]:
             f"train.mode = {config.train.mode!r}: tune trains heads on embeddings, which only "
             "mode frozen has; tune it in that mode, or set train by hand"
         )
-    return [_space(config, key, found) for key, found in config.tune.ranges.items()]
+    return [_space(config, key, range_) for key, range_ in config.tune.ranges.items()]
 
 
 def with_values(config: Config, values: Mapping[str, Any], origin: str) -> Config:
@@ -121,22 +121,22 @@ def with_values(config: Config, values: Mapping[str, Any], origin: str) -> Confi
     return validate_keys(raw, origin)
 
 
-def _space(config: Config, key: str, found: Range) -> Space:
-    def taken(value: Any) -> Any:
+def _space(config: Config, key: str, range_: Range) -> Space:
+    def config_value(value: Any) -> Any:
         """The value as the config has it: a number for a YAML text such as 1e-4."""
         return _value(with_values(config, {key: value}, f"tune.ranges.{key}"), key)
 
     own = _value(config, key)
-    if found.choices is not None:
-        return Space(key, own, tuple(as_json(taken(choice)) for choice in found.choices))
-    least, most = taken(found.min), taken(found.max)
+    if range_.choices is not None:
+        return Space(key, own, tuple(as_json(config_value(choice)) for choice in range_.choices))
+    least, most = config_value(range_.min), config_value(range_.max)
     if isinstance(least, bool) or not isinstance(least, int | float):
         raise UserError(f"tune.ranges.{key}: takes no numbers; give a list of choices")
     whole = isinstance(least, int)
-    if whole and found.step is not None and found.step != int(found.step):
-        raise UserError(f"tune.ranges.{key}.step = {found.step}: {key} takes whole numbers")
-    step = int(found.step) if whole and found.step is not None else found.step
-    return Space(key, own, (), least, most, found.log, step, whole)
+    if whole and range_.step is not None and range_.step != int(range_.step):
+        raise UserError(f"tune.ranges.{key}.step = {range_.step}: {key} takes whole numbers")
+    step = int(range_.step) if whole and range_.step is not None else range_.step
+    return Space(key, own, (), least, most, range_.log, step, whole)
 
 
 def _value(config: Config, key: str) -> Any:
@@ -161,12 +161,12 @@ def run_to_transform(config: Config, data: str | None, out: Path, screen: Screen
 
 
 def run_search(config: Config, keys: list[Space], run: local.Run, screen: Screen) -> SearchResult:
-    """Searches on what a run prepared.
+    """Searches on the embeddings of a run.
 
     Args:
         config: The experiment.
-        keys: See `spaces`.
-        run: See `prepared`.
+        keys: See `read_spaces`.
+        run: See `run_to_transform`.
         screen: Told of every trial.
 
     Raises:
@@ -191,24 +191,24 @@ def _search(config: Config, keys: list[Space], run: local.Run, screen: Screen) -
 
     plan, uris = config.tune, run.uris
     graph, examples = uris["Transform.transform_graph"], uris["Transform.transformed_examples"]
-    told = node_settings.trainer_settings(config, None)
+    settings = node_settings.trainer_settings(config, None)
 
     def resolve(values: Mapping[str, Any]) -> dict[str, object]:
-        changed = with_values(config, values, "these settings do not go together")
+        new_config = with_values(config, values, "these settings do not go together")
         sections = {
-            "train": changed.train.model_dump(),
-            "head": changed.model.head.model_dump(),
+            "train": new_config.train.model_dump(),
+            "head": new_config.model.head.model_dump(),
         }
-        return told | sections
+        return settings | sections
 
     def tell(trial: search.Trial) -> None:
         figure = f"{plan.monitor} {trial.figure:.4f}" if trial.reason is None else trial.reason
-        shown = "  ".join(f"{k.rpartition('.')[2]} {_short(v)}" for k, v in trial.settings.items())
+        values = "  ".join(f"{k.rpartition('.')[2]} {_short(v)}" for k, v in trial.settings.items())
         as_it_stands = "  (the config as it stands)" if trial.number == 0 else ""
-        screen.say(f"    trial {trial.number} of {plan.trials}: {figure}  {shown}{as_it_stands}")
+        screen.say(f"    trial {trial.number} of {plan.trials}: {figure}  {values}{as_it_stands}")
 
     splits = training.find_examples(
-        told,
+        settings,
         tft.TFTransformOutput(graph),
         [f"{examples}/Split-train/*"],
         [f"{examples}/Split-eval/*"],
@@ -217,7 +217,7 @@ def _search(config: Config, keys: list[Space], run: local.Run, screen: Screen) -
     files = [(str(path), path.stat()) for path in sorted(Path(examples).rglob("*.gz"))]
     stamps = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
     code = code_digest.digest(search.__name__)
-    identity = [told, code, stamps, plan.model_dump(mode="json", exclude={"trials"})]
+    identity = [settings, code, stamps, plan.model_dump(mode="json", exclude={"trials"})]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = run.out / "tune" / digest
     trials = search.search_settings(
@@ -246,12 +246,12 @@ def check_target(source: ConfigSource, write: Path | None) -> None:
         raise UserError(f"{write}: must be a file in a folder that is there (--write)")
 
 
-def write_config(source: ConfigSource, found: SearchResult, target: Path, rest: str) -> None:
+def write_config(source: ConfigSource, result: SearchResult, target: Path, rest: str) -> None:
     """Writes the author's config with the best trial's values.
 
     Args:
         source: The config.
-        found: The search.
+        result: The search.
         target: The file.
         rest: Of the command that runs it, what follows `--config FILE`.
 
@@ -259,12 +259,12 @@ def write_config(source: ConfigSource, found: SearchResult, target: Path, rest: 
         UserError: The file cannot be written.
     """
     raw = read_keys(source.file, source.overrides)
-    for key, value in found.trials[0].settings.items():
+    for key, value in result.trials[0].settings.items():
         set_key(raw, key, value)
     header = [
-        f"Found by `tfxray tune` from {source.file.name}: trial {found.trials[0].number} of "
-        f"{found.tried};",
-        f"{found.verdict}.",
+        f"Found by `tfxray tune` from {source.file.name}: trial {result.trials[0].number} of "
+        f"{result.trial_count};",
+        f"{result.verdict}.",
         "",
         f"Command:   tfxray run --config {target} {rest}",
     ]

@@ -1,4 +1,4 @@
-"""What all sections of the config are made of."""
+"""The base of all sections of the config."""
 
 from collections.abc import Iterable
 from typing import Annotated

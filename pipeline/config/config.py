@@ -1,4 +1,4 @@
-"""The configuration's sections and keys, with their defaults; `config_file` reads them."""
+"""The configuration's sections and keys, with their defaults; `loader` reads them."""
 
 from typing import Annotated, Literal
 

@@ -84,11 +84,11 @@ class Ingest(Section):
             groups = re.compile(value).groupindex
         except re.error as error:
             raise ValueError(f"is no regular expression: {error}") from None
-        allowed = {"label", "kind", *METADATA}
-        unknown = sorted(g for g in groups if re.sub(r"\d+$", "", g) not in allowed)
+        names = {"label", "kind", *METADATA}
+        unknown = sorted(g for g in groups if re.sub(r"\d+$", "", g) not in names)
         if unknown or not groups:
             raise ValueError(
-                f"named groups {unknown or 'are missing'}; allowed: {', '.join(sorted(allowed))}"
+                f"named groups {unknown or 'are missing'}; allowed: {', '.join(sorted(names))}"
             )
         return value
 

@@ -139,8 +139,8 @@ class Kubeflow(Section):
     def of(self, node: str) -> Container:
         """What a node's container gets."""
         own = self.nodes.get(node)
-        given = {key: getattr(own, key) for key in own.model_fields_set} if own else {}
-        return self.container.model_copy(update=given)
+        values = {key: getattr(own, key) for key in own.model_fields_set} if own else {}
+        return self.container.model_copy(update=values)
 
 
 def resource_name(text: str) -> str:

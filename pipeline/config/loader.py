@@ -61,7 +61,7 @@ def validate_keys(raw: dict[str, Any], origin: str) -> Config:
     """Makes a configuration of keys and values.
 
     Args:
-        raw: As `read` returns them.
+        raw: As `read_keys` returns them.
         origin: Put before what is wrong: the file's name, or what else they come from.
 
     Raises:
@@ -78,7 +78,7 @@ def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
     """Sets a key such as `train.epochs`, making its sections.
 
     Args:
-        raw: As `read` returns it; changed.
+        raw: As `read_keys` returns it; changed.
         key: The key.
         value: Its value.
 
@@ -88,12 +88,12 @@ def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     section = raw
     for parent in parents:
-        nested = section.setdefault(parent, {})
-        if nested is None:
-            nested = section[parent] = {}
-        if not isinstance(nested, dict):
+        subsection = section.setdefault(parent, {})
+        if subsection is None:
+            subsection = section[parent] = {}
+        if not isinstance(subsection, dict):
             raise UserError(f"{parent!r} is a value, not a section")
-        section = nested
+        section = subsection
     section[last] = value
 
 
@@ -125,8 +125,8 @@ def _explain(item: Any) -> str:
     location = [str(part) for part in item["loc"] if part != "[key]"]
     key = ".".join(location) or "(the whole)"
     if item["type"] == "extra_forbidden":
-        allowed = ", ".join(_fields(location[:-1]))
-        return f"{key}: no such key; allowed here: {allowed}"
+        keys = ", ".join(_fields(location[:-1]))
+        return f"{key}: no such key; allowed here: {keys}"
     if item["type"] == "missing":
         return f"{key}: is missing"
     message = item["msg"].removeprefix("Value error, ")
@@ -139,8 +139,8 @@ def _fields(location: list[str]) -> list[str]:
         by_alias = {f.alias or name: f for name, f in model.model_fields.items()}
         annotation = by_alias[part].annotation if part in by_alias else None
         candidates = [annotation, *getattr(annotation, "__args__", ())]
-        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not nested:
+        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not models:
             return []
-        model = nested[0]
+        model = models[0]
     return [f.alias or name for name, f in model.model_fields.items()]

@@ -4,7 +4,7 @@ import dataclasses
 
 from tfxray.components.common.errors import UserError
 
-# Of the graph, in its order; a test holds them equal to what create_pipeline wires.
+# All nodes of the graph, in its order; a test compares them with those of create_pipeline.
 NODES = (
     "ExampleGen", "CuratedSchema", "StatisticsGen", "SchemaGen", "ExampleValidator",
     "BaselineStatistics", "DistributionValidator", "DataGate", "Transform", "Trainer",
@@ -17,7 +17,7 @@ class Part:
     """A part of the graph.
 
     Attributes:
-        start: The node from which on nodes are run; what comes before is taken from earlier runs.
+        start: The first node that is run; the outputs of those before it come from earlier runs.
             None begins at the beginning.
         end: The node after which the run ends; None runs to the end.
     """
@@ -31,8 +31,8 @@ class Part:
 
     def __str__(self) -> str:
         """As on the command line."""
-        given = (("--from", self.start), ("--to", self.end))
-        return " ".join(f"{option} {node}" for option, node in given if node)
+        options = (("--from", self.start), ("--to", self.end))
+        return " ".join(f"{option} {node}" for option, node in options if node)
 
     def check(self) -> None:
         """Sees that the end does not come before the start.

@@ -15,8 +15,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from tfxray.pipeline.config.config import Config
 
 _HEADER = """\
-<!-- Made by `tfxray config --reference`. The texts are in pipeline/config/; after a change there,
-run `make format`. -->
+<!-- Made by `tfxray config --reference`. The texts are in pipeline/config/, those of
+`train.distortions` in components/networks/; after a change there, run `make format`. -->
 
 # The keys of a config
 
@@ -84,7 +84,7 @@ class _Page:
         """The page, line by line."""
         required = [key for key in self._tops.keys if key in self._tops.required]
         yield _HEADER
-        yield f"Every config needs {_listed(required, 'and')}. All other keys have defaults."
+        yield f"Every config needs {_join_names(required, 'and')}. All other keys have defaults."
         yield "\n| Section | What it is for |\n|---|---|"
         for key, schema in self._tops.keys.items():
             yield f"| {_link(key, f'`{key}`')} | {_cell(self._text(schema))} |"
@@ -120,7 +120,7 @@ class _Page:
             cells = (f"`{key}`", self._value(schema), default, self._text(schema))
             yield f"| {' | '.join(map(_cell, cells))} |"
             for names in _long_choices(schema):
-                below.append(f"Names for `{key}`: {_listed(names, 'and')}.")
+                below.append(f"Names for `{key}`: {_join_names(names, 'and')}.")
         for paragraph in dict.fromkeys(below):
             yield f"\n{paragraph}"
 
@@ -137,9 +137,9 @@ class _Page:
             return "see there"
         if schema.get("type") == "number":
             default = float(default)  # as the models read it
-        shown = _yaml(default, default_flow_style=True)
-        if not isinstance(default, dict | list) or len(shown) <= _LONGEST_DEFAULT:
-            return f"`{shown}`"
+        text = _yaml(default, default_flow_style=True)
+        if not isinstance(default, dict | list) or len(text) <= _LONGEST_DEFAULT:
+            return f"`{text}`"
         for part in reversed(key.split(".")):
             default = {part: default}
         block = _yaml(default)
@@ -165,7 +165,7 @@ class _Page:
         if "enum" in schema:
             names = schema["enum"]
             short = len(names) <= _MOST_CHOICES
-            return _listed(names, "or") if short else f"{_noun('name', many)} as listed below"
+            return _join_names(names, "or") if short else f"{_noun('name', many)} as listed below"
         kind = schema.get("type")
         if kind == "array":
             return f"{_noun('list', many)} of {self._value(schema['items'], True)}"
@@ -199,7 +199,7 @@ def _models(schema: Schema, path: str) -> list[tuple[str, str]]:
         inner.append((schema["items"], f"{path}[]"))
     if isinstance(schema.get("additionalProperties"), dict):
         inner.append((schema["additionalProperties"], f"{path}.*"))
-    return [found for option, place in inner for found in _models(option, place)]
+    return [model for option, place in inner for model in _models(option, place)]
 
 
 def _long_choices(schema: Any) -> Iterator[Sequence[str]]:
@@ -237,9 +237,9 @@ def _noun(noun: str, many: bool) -> str:
     return f"{noun}s" if many else noun
 
 
-def _listed(names: Sequence[Any], last: str) -> str:
-    shown = [f"`{name}`" for name in names]
-    return f" {last} ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+def _join_names(names: Sequence[Any], last: str) -> str:
+    quoted = [f"`{name}`" for name in names]
+    return f" {last} ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
 
 
 def _link(path: str, text: str) -> str:

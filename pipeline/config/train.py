@@ -4,32 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tfxray.pipeline.config.base import Section, Share
+from tfxray.components.networks.distortion_ranges import Distortions
+from tfxray.pipeline.config.base import Section
 
 Monitor = Literal["auc", "accuracy", "cross_entropy"]
-
-
-class Distortions(Section):
-    """Random changes to the training images. Each image gets new ones in each epoch."""
-
-    rotation: float = Field(0, ge=0, le=180)
-    """The greatest rotation to either side in degrees."""
-    width_shift: Share = 0
-    """The greatest shift to the left or right, as a share of the width."""
-    height_shift: Share = 0
-    """The greatest shift up or down, as a share of the height."""
-    shear: float = Field(0, ge=0, le=60)
-    """The greatest shear to either side in degrees."""
-    zoom: float = Field(0, ge=0, lt=1)
-    """The greatest share by which the height and the width grow or shrink, each by itself."""
-    flip: bool = False
-    """Mirror half of the images, left to right."""
-    brightness: Share = 0
-    """The greatest change of the brightness up or down, as a share of the full range."""
-    contrast: Share = 0
-    """The greatest share by which the contrast grows or shrinks."""
-    noise: float = Field(0, ge=0, le=255)
-    """The standard deviation of the noise in grey levels of 0 to 255."""
 
 
 class WarmUp(Section):
@@ -143,18 +121,18 @@ class Train(Section):
                 f"batch_size {self.batch_size} is smaller than replicas {self.replicas}: each "
                 "replica needs an image"
             )
-        distorted = self.distortions != Distortions()
+        distorts = self.distortions.any
         if self.mode == "frozen":
             if self.warm_up:
                 raise ValueError("warm_up needs mode fine_tune; in mode frozen only a head learns")
-            if distorted and not self.copies:
+            if distorts and not self.copies:
                 raise ValueError(
                     "distortions in mode frozen need copies: how many distorted embeddings "
                     "Transform computes per image"
                 )
         elif self.copies:
             raise ValueError("copies need mode frozen; mode fine_tune distorts in every epoch")
-        if self.copies and not distorted:
+        if self.copies and not distorts:
             raise ValueError("copies need distortions; without, all of them are the same")
         if self.distribution == "multi_worker":
             for key in ("replicas", "xla"):

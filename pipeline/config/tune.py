@@ -51,10 +51,10 @@ class Range(Section):
 
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> Any:
-        found = handler(self)
+        fields = handler(self)
         if self.choices is not None:
-            return found["choices"]
-        return {key: value for key, value in found.items() if key in self.model_fields_set}
+            return fields["choices"]
+        return {key: value for key, value in fields.items() if key in self.model_fields_set}
 
     @model_validator(mode="after")
     def _fits(self) -> "Range":

@@ -29,7 +29,7 @@ def compile_run(pipeline: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
 
 
 def list_nodes(ir: pipeline_pb2.Pipeline) -> Iterator[pipeline_pb2.PipelineNode]:
-    """The nodes, in an order in which they can run."""
+    """The nodes, in an order that can run."""
     for node in ir.nodes:
         yield node.pipeline_node
 
@@ -65,16 +65,16 @@ def run_node(
         model = lineage.node_runs(connection, pipeline, run_id)["Trainer"].outputs["model"]
         places = lineage.pushed_to(connection, model.id)
         if places and not fileio.exists(places[-1]):
-            # Somebody removed it. From the cache, nothing would stand where it is said to.
+            # Somebody removed it: with the cached output, Pusher would name a folder that is gone.
             node.execution_options.caching_options.enable_cache = False
     _launch(ir, node, connection, _only_cached if only_cached else fence and _fenced(fence))
-    done = lineage.node_runs(connection, pipeline, run_id).get(name)
-    if done is None or not done.complete:
+    node_run = lineage.node_runs(connection, pipeline, run_id).get(name)
+    if node_run is None or not node_run.complete:
         if only_cached:  # as little there as its inputs
             raise NotCached(name)
         # TFX's launcher notes a node whose inputs are missing as failed, and goes on.
         raise RuntimeError(f"{name} did not run: its inputs could not be resolved")
-    return done
+    return node_run
 
 
 def abandon_node(
@@ -106,7 +106,7 @@ def _launch(
     ir: pipeline_pb2.Pipeline,
     node: pipeline_pb2.PipelineNode,
     connection: mlmd.ConnectionConfig,
-    changed: Callable[[Any], Any] | None,
+    change: Callable[[Any], Any] | None,
 ) -> None:
     """Runs TFX's launcher, its executor operators as they are or changed."""
     operators = launcher.DEFAULT_EXECUTOR_OPERATORS.items()
@@ -119,8 +119,8 @@ def _launch(
         pipeline_runtime_spec=ir.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node.node_info.id),
         custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node.node_info.id),
-        custom_executor_operators={spec: changed(operator) for spec, operator in operators}
-        if changed
+        custom_executor_operators={spec: change(operator) for spec, operator in operators}
+        if change
         else None,
     ).launch()
 
@@ -128,7 +128,7 @@ def _launch(
 def _fenced(fence: Callable[[], None]) -> Callable[[Any], Any]:
     """Puts the fence behind an executor operator, whether it succeeded or failed."""
 
-    def fenced(operator: Any) -> Any:
+    def add_fence(operator: Any) -> Any:
         class Fenced(operator):
             def run_executor(self, execution_info: Any) -> Any:
                 try:
@@ -138,7 +138,7 @@ def _fenced(fence: Callable[[], None]) -> Callable[[Any], Any]:
 
         return Fenced
 
-    return fenced
+    return add_fence
 
 
 def _only_cached(operator: Any) -> Any:

@@ -45,7 +45,7 @@ class Run:
             out: The folder of all runs.
             screen: Where progress is told.
             part: Of the graph, which is run.
-            page: Whether a run that ends early, as it was to, gets a page.
+            page: Whether a run of a part gets a page.
 
         Raises:
             UserError: `out` cannot be written.
@@ -80,9 +80,13 @@ class Run:
         """
         # Who asked for reports wants all of them; else a line now and then will do.
         interval = 0.0 if self.config.train.report_every else 5.0
-        shown = progress_on(self.screen, interval)
+        node_progress = progress_on(self.screen, interval)
         try:
-            with locks.mark_running(self.folder), shown, output_to(self.folder / run_summary.LOG):
+            with (
+                locks.mark_running(self.folder),
+                node_progress,
+                output_to(self.folder / run_summary.LOG),
+            ):
                 self._run(data)
         except UserError as error:
             self.summary.reason = str(error)
@@ -111,9 +115,9 @@ class Run:
         listing.write_source(self.folder, source.folder)
         ingest = None
         if source.kind != "records":
-            resolved = self.folder / run_summary.RESOLVED
+            config_file = self.folder / run_summary.RESOLVED
             ingest = inputs.Ingest(
-                source, self.config, resolved, self.out, self.folder / run_summary.LOG
+                source, self.config, config_file, self.out, self.folder / run_summary.LOG
             )
         try:
             if ingest and not ingest.cached and self.part.start not in (None, "ExampleGen"):
@@ -130,12 +134,14 @@ class Run:
                 )  # a store of another version: told before anything is done
             with self._step("ingest") as step:
                 if ingest:
-                    prepared = prepare.finish_ingest(ingest, self.screen.say)
+                    data_for_run = prepare.finish_ingest(ingest, self.screen.say)
                     step.note = "cached" if ingest.cached else ""
                 else:
-                    prepared = prepare.check_records(source.folder, self.config, self.screen.say)
-                self.summary.examples["rejected"] = prepared.rejected
-                self._images = prepared.images
+                    data_for_run = prepare.prepare_records(
+                        source.folder, self.config, self.screen.say
+                    )
+                self.summary.examples["rejected"] = data_for_run.rejected
+                self._images = data_for_run.images
         finally:
             if ingest:
                 ingest.stop()
@@ -144,7 +150,7 @@ class Run:
         connection = metadata.sqlite_metadata_connection_config(str(self.out / lineage.DATABASE))
         schema = write_schema(self.config, str(self.out / "schema"))
         places = Places.below(str(self.out), self.config.model_name, schema)
-        graph = pipeline.create_pipeline(self.config, prepared.records, places, connection)
+        graph = pipeline.create_pipeline(self.config, data_for_run.records, places, connection)
         ir = launch.compile_run(graph, self.id)
         try:
             for node, role in partial.choose_nodes(ir, self.part):
@@ -169,21 +175,21 @@ class Run:
         from tfxray.pipeline.engines.partial import Role
 
         name = node.node_info.id
-        with self._step(name) as step, self._watched(name):
+        with self._step(name) as step, self._watch(name):
             try:
-                done = launch.run_node(ir, node, connection, only_cached=role is not Role.RUN)
+                node_run = launch.run_node(ir, node, connection, only_cached=role is not Role.RUN)
             except launch.NotCached:
                 if role is Role.TAKE:
                     raise self.part.nothing_from(name) from None
                 step.note = "left out"
                 return
-            if done.cached:
+            if node_run.cached:
                 step.note = "cached"
                 self.summary.cached.append(name)
             if name == "ExampleGen":
-                self._examples = done.outputs["examples"].uri
+                self._examples = node_run.outputs["examples"].uri
 
-    def _watched(self, name: str) -> contextlib.AbstractContextManager[None]:
+    def _watch(self, name: str) -> contextlib.AbstractContextManager[None]:
         """Tells how far a node is that reads all examples of a split."""
         if name not in watch.SPLITS:
             return contextlib.nullcontext()
@@ -191,17 +197,17 @@ class Run:
         return watch.watch_reading(files, round(share * self._images))
 
     def _conclude(self, connection: Any) -> None:
-        """Draws the verdict from what the nodes wrote, and writes the page."""
+        """Draws the verdict from the outputs of the nodes, and writes the page."""
         from tfxray.pipeline.runs import lineage
 
-        done = lineage.node_runs(connection, self.config.name, self.id)
-        uris = self.uris = run_summary.conclude_run(self.summary, done, str(self.folder))
+        node_runs = lineage.node_runs(connection, self.config.name, self.id)
+        uris = self.uris = run_summary.conclude_run(self.summary, node_runs, str(self.folder))
         if self.summary.status == "prepared":
             self.summary.reason = f"only a part was to be run: {self.part}"
-        for finding in self.summary.findings:
-            if finding["action"] != "fail":
-                style = "yellow" if finding["action"] == "warn" else None
-                self.screen.say(f"  {finding['action']}: {finding['message']}", style=style)
+        for issue in self.summary.data_issues:
+            if issue["action"] != "fail":
+                style = "yellow" if issue["action"] == "warn" else None
+                self.screen.say(f"  {issue['action']}: {issue['message']}", style=style)
         if "Trainer.model_run" in uris:
             # For `tensorboard --logdir`; a link, since the cache may give several runs the same.
             (self.folder / TENSORBOARD).symlink_to(uris["Trainer.model_run"])

@@ -1,8 +1,8 @@
-"""Partial runs: TFX's marks say which nodes run; what comes before them is TFX's cache's.
+"""Partial runs: TFX's marks say which nodes run; the outputs of those before come from its cache.
 
-TFX's own snapshot would take what the latest run left, whatever its data and settings were: a model
-that another gate blessed could be pushed, and data trained on that this config's DataGate refuses.
-The cache holds what the same data and settings came to, and nothing else.
+TFX's own snapshot would take the outputs of the latest run, whatever its data and settings were. It
+could push a model that another gate blessed, or train on data that this config's DataGate refuses.
+The cache gives only outputs of the same data and settings.
 """
 
 import enum
@@ -37,7 +37,7 @@ _ROLES = {_Skip.REQUIRED: Role.TAKE, _Skip.OPTIONAL: Role.TAKE_IF_THERE}
 def choose_nodes(
     ir: pipeline_pb2.Pipeline, part: Part
 ) -> Iterator[tuple[pipeline_pb2.PipelineNode, Role]]:
-    """The nodes that a run has to do with, in an order in which they can run.
+    """The nodes that a run runs or takes, in an order that can run.
 
     Args:
         ir: The compiled run; gets TFX's marks.
@@ -52,10 +52,10 @@ def choose_nodes(
     partial_run_utils.mark_pipeline(
         ir, from_nodes=[part.start] if part.start else None, to_nodes=_ends(ir, part.end)
     )
-    marked = {node.node_info.id: node for node in launch.list_nodes(ir)}
-    if not marked[part.end or part.start or ""].execution_options.HasField("run"):
+    nodes = {node.node_info.id: node for node in launch.list_nodes(ir)}
+    if not nodes[part.end or part.start or ""].execution_options.HasField("run"):
         raise part.empty()
-    for node in marked.values():
+    for node in nodes.values():
         options = node.execution_options
         if options.HasField("run"):
             if node.node_info.id == part.start:
@@ -66,7 +66,7 @@ def choose_nodes(
 
 
 def _ends(ir: pipeline_pb2.Pipeline, end: str | None) -> list[str] | None:
-    """The last node, and those before it that lead nowhere: SchemaGen, which a person looks at."""
+    """The last node, and those before it that no node follows: SchemaGen, which people read."""
     if end is None:
         return None
     leaves = {node.node_info.id for node in launch.list_nodes(ir) if not node.downstream_nodes}

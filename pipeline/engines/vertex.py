@@ -38,7 +38,7 @@ def write_vertex_package(config: Config, output: Path) -> None:
         raise UserError(
             "kubeflow.data: is missing; Vertex runs on TFRecords that `tfxray ingest` wrote"
         )
-    records = prepare.check_records(settings.data, config, lambda text, style=None: None).records
+    records = prepare.prepare_records(settings.data, config, lambda text, style=None: None).records
     try:
         schema = write_schema(config, f"{settings.root}/schema")
     except Exception as error:  # as many kinds as there are file systems

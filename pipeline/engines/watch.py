@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tfxray.components.common import progress
 
-# The splits that a node reads; what it reads else is not to speak of.
+# The splits that a node reads; anything else that it reads is small.
 SPLITS = {
     "StatisticsGen": ("train", "eval", "test"),
     "Transform": ("train", "eval"),
@@ -37,11 +37,11 @@ def split_share(examples: str, splits: tuple[str, ...]) -> tuple[dict[str, int],
         split.name: {str(path.resolve()): path.stat().st_size for path in split.glob("*")}
         for split in Path(examples).glob("Split-*")
     }
-    wanted = {
+    files_of_splits = {
         path: size for name in splits for path, size in sizes.get(f"Split-{name}", {}).items()
     }
-    every = sum(sum(files.values()) for files in sizes.values())
-    return wanted, sum(wanted.values()) / every if every else 0.0
+    total = sum(sum(files.values()) for files in sizes.values())
+    return files_of_splits, sum(files_of_splits.values()) / total if total else 0.0
 
 
 @contextlib.contextmanager
@@ -56,39 +56,39 @@ def watch_reading(files: Mapping[str, int], images: int) -> Iterator[None]:
     if not total or not images or not _OPEN.is_dir():
         yield
         return
-    ended = threading.Event()
+    stop = threading.Event()
 
     def watch() -> None:
-        count, told = None, 0
-        read: dict[str, int] = {}
-        while not ended.wait(_EVERY):
-            before = sum(read.values())
+        counter, count_before = None, 0
+        places: dict[str, int] = {}
+        while not stop.wait(_EVERY):
+            before = sum(places.values())
             # What was open and is no more was read to its end.
-            read = {path: files[path] for path in read} | _places(files)
-            if sum(read.values()) > before:
-                # The clock starts when the first is read. What is read goes on to be worked on:
-                # when reading goes on, that is done.
-                count = count or progress.Count(images, about=True)
-                done = round(images * before / total)
-                count.add(done - told)
-                told = done
+            places = {path: files[path] for path in places} | _places(files)
+            if sum(places.values()) > before:
+                # The clock starts when the first bytes are read. A node works on what it has read
+                # before it reads on: the images before this look are done.
+                counter = counter or progress.Count(images, about=True)
+                images_done = round(images * before / total)
+                counter.add(images_done - count_before)
+                count_before = images_done
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        ended.set()
+        stop.set()
         thread.join()
 
 
 def _places(files: Mapping[str, int]) -> dict[str, int]:
     """Of those that are open in this process, how far they are read."""
-    found: dict[str, int] = {}
+    places: dict[str, int] = {}
     for name in os.listdir(_OPEN):
         with contextlib.suppress(OSError):  # closed meanwhile
             path = os.readlink(_OPEN / name)
             if path in files:
-                told = (Path("/proc/self/fdinfo") / name).read_text()
-                found[path] = max(found.get(path, 0), int(told.split("pos:")[1].split()[0]))
-    return found
+                descriptor = (Path("/proc/self/fdinfo") / name).read_text()
+                places[path] = max(places.get(path, 0), int(descriptor.split("pos:")[1].split()[0]))
+    return places

@@ -39,18 +39,18 @@ def main(wait: float) -> None:
 
 
 def _train(wait: float) -> None:
-    together = tf_config.read_cluster()
-    if together.chief:
+    cluster = tf_config.read_cluster()
+    if cluster.chief:
         raise UserError(
             f"{tf_config.VARIABLE}: this host is the chief, on which the pipeline itself runs"
         )
-    address = together.addresses[0]
+    address = cluster.addresses[0]
     if not tf_config.wait_for(address, 60 * wait):
         raise UserError(
             f"{address}: no chief there within {wait:g} minutes (--wait); it is there while "
             "Trainer runs, not where its outputs come from the cache"
         )
-    processes.train_together(WORK, together, None, 60 * wait)
+    processes.train_together(WORK, cluster, None, 60 * wait)
 
 
 if __name__ == "__main__":

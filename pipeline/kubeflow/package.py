@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp import compiler, dsl, kubernetes
-from tfx.orchestration import metadata
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
 from tfxray.components.common import contract
 from tfxray.pipeline import pipeline
@@ -64,21 +64,21 @@ def write_workers(config: Config, package: Path) -> Path | None:
 
 
 def list_upstream(config: Config) -> dict[str, list[str]]:
-    """The nodes of the graph in an order in which they can run, and what each waits for."""
+    """The nodes of the graph in an order that can run, and what each waits for."""
     # Places and data are not known yet; how the nodes hang together does not depend on them.
     records = Records("", tuple(f"{split}-*" for split in contract.SPLITS))
     graph = pipeline.create_pipeline(
         config,
         records,
         Places.below("", config.model_name, "schema.pbtxt"),
-        metadata.sqlite_metadata_connection_config("none.db"),
+        sqlite_metadata_connection_config("none.db"),
     )
-    compiled = launch.list_nodes(launch.compile_run(graph, "none"))
-    return {node.node_info.id: list(node.upstream_nodes) for node in compiled}
+    nodes = launch.list_nodes(launch.compile_run(graph, "none"))
+    return {node.node_info.id: list(node.upstream_nodes) for node in nodes}
 
 
 def _pipeline(config: Config) -> Any:
-    wired = list_upstream(config)
+    upstream = list_upstream(config)
     settings = config.kubeflow
 
     @dsl.pipeline(name=resource_name(config.name), description=_description(config))
@@ -88,10 +88,10 @@ def _pipeline(config: Config) -> Any:
         metadata: str = settings.metadata,
         image: str = settings.image,
     ) -> None:
-        shared = {"root": root, "metadata": metadata, "image": image}
+        addresses = {"root": root, "metadata": metadata, "image": image}
 
         def add(node: str, component: Callable[..., Any], **more: Any) -> Any:
-            task = component(**shared, **more)
+            task = component(**addresses, **more)
             task.set_display_name(node)
             task.set_caching_options(False)  # TFX's cache knows what a node depends on
             _equip(task, config, node)
@@ -101,9 +101,9 @@ def _pipeline(config: Config) -> Any:
         with dsl.ExitHandler(review, name="pipeline"):
             start = add(START, _start(settings.of(START), config.to_yaml()), data=data)
             tasks: dict[str, Any] = {}
-            for node, before in wired.items():
+            for node, upstream_nodes in upstream.items():
                 tasks[node] = add(node, _node(node, settings.of(node)))
-                tasks[node].after(*([tasks[name] for name in before] or [start]))
+                tasks[node].after(*([tasks[name] for name in upstream_nodes] or [start]))
 
     return tfxray
 
@@ -155,7 +155,7 @@ def _spec(container: Container, image: Any, arguments: list[Any]) -> Any:
 
 
 def _equip(task: Any, config: Config, node: str) -> None:
-    """Resources, volumes, secrets, retries: what Kubernetes is asked for."""
+    """Resources, volumes, secrets, retries: the demands on Kubernetes."""
     container = config.kubeflow.of(node)
     task.set_cpu_request(container.cpu).set_cpu_limit(container.cpu)
     task.set_memory_request(container.memory).set_memory_limit(container.memory)
@@ -181,5 +181,5 @@ def _equip(task: Any, config: Config, node: str) -> None:
 
 
 def _toleration(toleration: Toleration) -> Mapping[str, str]:
-    given = toleration.model_dump(exclude_none=True)
-    return {key: value for key, value in given.items() if value}
+    fields = toleration.model_dump(exclude_none=True)
+    return {key: value for key, value in fields.items() if value}

@@ -87,26 +87,26 @@ class Package:
             ),
         )
 
-    def arguments(self, given: Mapping[str, str]) -> dict[str, Any]:
+    def arguments(self, values: Mapping[str, str]) -> dict[str, Any]:
         """The values of parameters, in their types.
 
         Args:
-            given: As written on the command line.
+            values: As written on the command line.
 
         Raises:
             UserError: The package has no such parameter, the value is not of its type, or one
                 without a default is missing.
         """
-        unknown = sorted(set(given) - set(self.parameters))
+        unknown = sorted(set(values) - set(self.parameters))
         if unknown:
             has = ", ".join(sorted(self.parameters)) or "none"
             raise UserError(
                 f"{', '.join(unknown)}: no parameter of {self.path.name}; it has: {has}"
             )
-        missing = sorted(self.required - set(given))
+        missing = sorted(self.required - set(values))
         if missing:
             raise UserError(f"{', '.join(missing)}: {self.path.name} has no default; give --param")
-        return {name: self._value(name, text) for name, text in given.items()}
+        return {name: self._value(name, text) for name, text in values.items()}
 
     def _value(self, name: str, text: str) -> Any:
         kind = self.parameters[name]

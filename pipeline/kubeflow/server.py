@@ -1,8 +1,8 @@
 """A Kubeflow Pipelines server, spoken to in its API v2beta1 through kfp's generated client.
 
 `kfp.Client` wraps that same generated client. It is left out because it sets no time limit, prints
-to stdout, tries a refused token for 25 seconds, and takes cookies from a file in the home folder,
-whichever server they are of.
+to stdout, tries a refused token for 25 seconds, and sends any server the cookies of a file in the
+home folder.
 """
 
 import json
@@ -67,7 +67,7 @@ class Server:
         """Connects with the first request.
 
         Args:
-            host: Its address; see `address`.
+            host: Its address; see `auth.check_host`.
             token: Sent with every request.
             namespace: Of Kubernetes.
             ca: Certificates to trust, in PEM; default: those of Mozilla.
@@ -141,14 +141,14 @@ class Server:
         """
         api = self._service("Pipeline")
         # Made empty: `upload` would give the first version the pipeline's own name.
-        found = self._found_or_made(
+        pipeline = self._find_or_make(
             name,
             api.list_pipelines,
             api.create_pipeline,
             kfp_server_api.V2beta1Pipeline,
             "pipelines",
         )
-        return self._id(found, "pipeline_id")
+        return self._id(pipeline, "pipeline_id")
 
     def versions(self, pipeline: str, name: str, operation: int = EQUALS) -> dict[str, str]:
         """Versions of a pipeline whose name is the given one, or contains it.
@@ -162,12 +162,12 @@ class Server:
             Their descriptions, by id.
         """
         api = self._service("Pipeline")
-        found = self._ask(
-            api.list_pipeline_versions, pipeline, filter=_named(name, operation)
+        versions = self._ask(
+            api.list_pipeline_versions, pipeline, filter=_name_filter(name, operation)
         ).pipeline_versions
         return {
             self._id(version, "pipeline_version_id"): version.description or ""
-            for version in found or []
+            for version in versions or []
         }
 
     def upload(self, pipeline: str, package: Path, name: str, description: str) -> str:
@@ -183,14 +183,14 @@ class Server:
             Its id.
         """
         api = kfp_server_api.PipelineUploadServiceApi(self._client)
-        made = self._ask(
+        version = self._ask(
             api.upload_pipeline_version,
             str(package),
             name=name,
             pipelineid=pipeline,
             description=description,
         )
-        return self._id(made, "pipeline_version_id")
+        return self._id(version, "pipeline_version_id")
 
     def experiment(self, name: str) -> str:
         """The experiment of that name, made where there is none.
@@ -199,25 +199,25 @@ class Server:
             Its id.
         """
         api = self._service("Experiment")
-        made = kfp_server_api.V2beta1Experiment
-        found = self._found_or_made(
-            name, api.list_experiments, api.create_experiment, made, "experiments"
+        kind = kfp_server_api.V2beta1Experiment
+        experiment = self._find_or_make(
+            name, api.list_experiments, api.create_experiment, kind, "experiments"
         )
-        return self._id(found, "experiment_id")
+        return self._id(experiment, "experiment_id")
 
-    def _found_or_made(
+    def _find_or_make(
         self,
         name: str,
         find: Callable[..., Any],
         make: Callable[..., Any],
         kind: Callable[..., Any],
-        listed: str,
+        field: str,
     ) -> Any:
         """The thing of that name, in the namespace; one that is new where there is none."""
-        which = {"filter": _named(name)} | self._where()
-        found = getattr(self._ask(find, **which), listed)
-        if found:
-            return found[0]
+        which = {"filter": _name_filter(name)} | self._where()
+        things = getattr(self._ask(find, **which), field)
+        if things:
+            return things[0]
         return self._ask(make, kind(display_name=name, namespace=self.namespace))
 
     def start(self, run: dict[str, Any]) -> str:
@@ -236,10 +236,10 @@ class Server:
     def run(self, run_id: str) -> dict[str, Any]:
         """A run as it stands now, with its tasks, in the API's own JSON.
 
-        The generated models know nothing of what later servers tell: from 3.0 on, and on demand
-        only, tasks with their output parameters.
+        The generated models lack what later servers tell. From version 3.0 on, and on demand only,
+        these tell tasks with their output parameters.
         """
-        found: dict[str, Any] = self._ask(
+        run: dict[str, Any] = self._ask(
             self._client.call_api,
             "/apis/v2beta1/runs/{run_id}",
             "GET",
@@ -250,15 +250,15 @@ class Server:
             auth_settings=["Bearer"],
             _return_http_data_only=True,
         )
-        return found
+        return run
 
     def recurring(self, experiment: str, name: str) -> str | None:
         """The id of the experiment's recurring run of that name, if there is one."""
         api = self._service("RecurringRun")
-        found = self._ask(
-            api.list_recurring_runs, experiment_id=experiment, filter=_named(name)
+        runs = self._ask(
+            api.list_recurring_runs, experiment_id=experiment, filter=_name_filter(name)
         ).recurring_runs
-        return self._id(found[0], "recurring_run_id") if found else None
+        return self._id(runs[0], "recurring_run_id") if runs else None
 
     def schedule(self, run: dict[str, Any], cron: str) -> str:
         """Makes a recurring run; one at a time, and what was missed is not caught up.
@@ -289,10 +289,10 @@ class Server:
         return {"namespace": self.namespace} if self.namespace else {}
 
     def _id(self, thing: Any, field: str) -> str:
-        found = getattr(thing, field)
-        if not isinstance(found, str) or not found:
+        id_ = getattr(thing, field)
+        if not isinstance(id_, str) or not id_:
             raise self._strange()
-        return found
+        return id_
 
     def _ask(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
@@ -318,10 +318,10 @@ class Server:
         )
 
     def _refusal(self, error: Any) -> ServerError:
-        status, said = error.status or None, _message(error.body)
+        status, message = error.status or None, _message(error.body)
         if self._token:
-            said = said.replace(self._token.read(), "***")
-        why = f": {said}" if said else ""
+            message = message.replace(self._token.read(), "***")
+        why = f": {message}" if message else ""
         if status == 401:
             origin = self._token.origin if self._token else ""
             because = f"the token of {origin} is wrong or has expired" if origin else _NO_TOKEN
@@ -343,7 +343,7 @@ class Server:
 _NO_TOKEN = f"no token was given: set {TOKEN_VARIABLE}, or give --token-env or --token-file"
 
 
-def _named(name: str, operation: int = EQUALS) -> str:
+def _name_filter(name: str, operation: int = EQUALS) -> str:
     predicate = {"operation": operation, "key": "display_name", "stringValue": name}
     return json.dumps({"predicates": [predicate]})
 
@@ -351,15 +351,17 @@ def _named(name: str, operation: int = EQUALS) -> str:
 def _message(body: Any) -> str:
     """What the server says, if it is the API that speaks."""
     try:
-        told = json.loads(body)
-        return one_line(told.get("message") or told.get("error_message") or told.get("error"))
+        content = json.loads(body)
+        return one_line(
+            content.get("message") or content.get("error_message") or content.get("error")
+        )
     except (ValueError, TypeError, AttributeError):
         return ""
 
 
-def one_line(told: Any) -> str:
+def one_line(message: Any) -> str:
     """What a server tells, fit for a terminal: one line, not too long, nothing but text."""
-    text = str(told or "")
+    text = str(message or "")
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= 300 else f"{line[:300]} …"
 

@@ -33,7 +33,7 @@ from tfxray.pipeline.terminal import process  # noqa: F401  first, as it says
 
 STEPS = (START, *NODES, REVIEW)
 GRAPH = "graph.json"
-_STARTED, _FAILED = "started.json", "failed-{}.json"
+_START_FILE, _FAILURE_FILE = "started.json", "failed-{}.json"
 
 
 class Terminated(Exception):
@@ -86,24 +86,24 @@ class Step:
         prepare.check_model(config)
         source = inputs.find_data(config, data, self.root, say)
         if source.kind == "records":
-            prepared = prepare.check_records(source.folder, config, say)
+            data_for_run = prepare.prepare_records(source.folder, config, say)
         else:
             with tempfile.TemporaryDirectory() as scratch:
-                resolved = Path(scratch) / run_summary.RESOLVED
-                resolved.write_text(config.to_yaml(), encoding="utf-8")
-                ingest = inputs.Ingest(source, config, resolved, self.root, Path(os.devnull))
+                config_file = Path(scratch) / run_summary.RESOLVED
+                config_file.write_text(config.to_yaml(), encoding="utf-8")
+                ingest = inputs.Ingest(source, config, config_file, self.root, Path(os.devnull))
                 try:
-                    prepared = prepare.finish_ingest(ingest, say)
+                    data_for_run = prepare.finish_ingest(ingest, say)
                 finally:
                     ingest.stop()
         schema = write_schema(config, os.path.join(self.root, "schema"))
         places = Places.below(self.root, config.model_name, schema)
         graph = pipeline.create_pipeline(
-            config, prepared.records, places, _without_password(self.connection)
+            config, data_for_run.records, places, _without_password(self.connection)
         )
         fence()
         self._forget_failure()
-        self._write(_STARTED, json.dumps({"rejected": prepared.rejected, "at": time.time()}))
+        self._write(_START_FILE, json.dumps({"rejected": data_for_run.rejected, "at": time.time()}))
         # Written last: what follows needs it.
         self._write(GRAPH, json_format.MessageToJson(launch.compile_run(graph, self.run_id)))
 
@@ -121,7 +121,7 @@ class Step:
         from tfxray.pipeline.runs import lineage
 
         graph = self._graph()
-        known = {node.node_info.id: node for node in launch.list_nodes(graph)}
+        nodes = {node.node_info.id: node for node in launch.list_nodes(graph)}
         work = f"{self.root} {self.run_id} {self.name}"
         with store.hold_work(self.connection, work, say) as fence:
             pipeline = graph.pipeline_info.id
@@ -130,10 +130,10 @@ class Step:
                 say(f"{self.name}: done by an earlier try")
                 return before.state
             if before:
-                launch.abandon_node(graph, known[self.name], self.connection, before)
-            done = launch.run_node(graph, known[self.name], self.connection, fence)
+                launch.abandon_node(graph, nodes[self.name], self.connection, before)
+            node_run = launch.run_node(graph, nodes[self.name], self.connection, fence)
         self._forget_failure()
-        return done.state
+        return node_run.state
 
     def review(self, executor_input: str | None) -> run_summary.Summary:
         """Writes summary and page, of a finished run or of one that broke off.
@@ -151,50 +151,52 @@ class Step:
 
         config = parse_config(self._read(run_summary.RESOLVED) or "", "the run's config")
         summary = run_summary.Summary(self.run_id, config.gate.auc.threshold)
-        done = lineage.node_runs(self.connection, config.name, self.run_id)
-        for name, node in done.items():
+        node_runs = lineage.node_runs(self.connection, config.name, self.run_id)
+        for name, node in node_runs.items():
             if node.state in ("NEW", "RUNNING"):  # killed, and not tried again
                 lineage.publish_failed(self.connection, node)
             summary.seconds[name] = round(node.seconds, 2)
             if node.cached:
                 summary.cached.append(name)
-        started = json.loads(self._read(_STARTED) or "{}")
-        summary.examples["rejected"] = started.get("rejected", 0)
-        summary.seconds["total"] = round(time.time() - started.get("at", time.time()), 2)
+        start = json.loads(self._read(_START_FILE) or "{}")
+        summary.examples["rejected"] = start.get("rejected", 0)
+        summary.seconds["total"] = round(time.time() - start.get("at", time.time()), 2)
         for name in (START, *NODES):
-            failure = json.loads(self._read(_FAILED.format(name)) or "{}")
+            failure = json.loads(self._read(_FAILURE_FILE.format(name)) or "{}")
             if failure.get("code") == 4:
                 summary.status, summary.reason = "data_rejected", failure["reason"]
             elif failure:
                 summary.reason = f"{name}: {failure['reason']}"
-        uris = run_summary.conclude_run(summary, done, self.folder)
+        uris = run_summary.conclude_run(summary, node_runs, self.folder)
         if summary.status == "failed" and not summary.reason:
-            lacking = next((n for n, node in done.items() if not node.complete), "a node")
-            summary.reason = f"{lacking} was ended from outside"
+            unfinished = next((n for n, node in node_runs.items() if not node.complete), "a node")
+            summary.reason = f"{unfinished} was ended from outside"
         run_summary.write_review(summary, config, uris, self.folder)
         self._write(run_summary.SUMMARY, summary.to_json())
         if executor_input:
             with fileio.open(str(summary.review), "rb") as page:
-                publish(json.loads(executor_input), summary, page.read())
+                publish_outputs(json.loads(executor_input), summary, page.read())
         return summary
 
-    def failed(self, code: int, reason: str) -> None:
+    def note_failure(self, code: int, reason: str) -> None:
         """Leaves word for `Review`."""
         with contextlib.suppress(Exception):  # what went wrong may be the file system itself
-            self._write(_FAILED.format(self.name), json.dumps({"code": code, "reason": reason}))
+            self._write(
+                _FAILURE_FILE.format(self.name), json.dumps({"code": code, "reason": reason})
+            )
 
     def _forget_failure(self) -> None:
         """Of an earlier try."""
         from tfx.dsl.io import fileio
 
-        path = os.path.join(self.folder, _FAILED.format(self.name))
+        path = os.path.join(self.folder, _FAILURE_FILE.format(self.name))
         if fileio.exists(path):
             fileio.remove(path)
 
-    def rejected(self, error: DataRejected) -> None:
+    def note_rejection(self, error: DataRejected) -> None:
         """Leaves DataGate's verdict for `Review`."""
         self._write(run_summary.VERDICT, error.verdict)
-        self.failed(4, str(error))
+        self.note_failure(4, str(error))
 
     def _graph(self) -> Any:
         from google.protobuf import json_format
@@ -222,18 +224,20 @@ class Step:
             file.write(text)
 
 
-def publish(wanted: Mapping[str, Any], summary: run_summary.Summary, page: bytes) -> None:
+def publish_outputs(
+    executor_input: Mapping[str, Any], summary: run_summary.Summary, page: bytes
+) -> None:
     """Hands Kubeflow Pipelines the outputs of the task `review`.
 
     Args:
-        wanted: KFP's `ExecutorInput`: where it looks for each output.
+        executor_input: KFP's `ExecutorInput`: where it looks for each output.
         summary: What the run came to.
         page: The review page.
     """
-    outputs = wanted["outputs"]
+    outputs = executor_input["outputs"]
     uri = outputs["artifacts"]["page"]["artifacts"][0]["uri"]
     status = outputs["parameters"]["status"]["outputFile"]
-    for path, content in ((_mounted(uri), page), (status, summary.status.encode())):
+    for path, content in ((_mount_path(uri), page), (status, summary.status.encode())):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         Path(path).write_bytes(content)
     figures: dict[str, Any] = {
@@ -245,12 +249,12 @@ def publish(wanted: Mapping[str, Any], summary: run_summary.Summary, page: bytes
     }
     name = outputs["artifacts"]["metrics"]["artifacts"][0]["name"]
     metadata = {key: value for key, value in figures.items() if value is not None}
-    told = {"artifacts": {"metrics": {"artifacts": [{"name": name, "metadata": metadata}]}}}
+    output = {"artifacts": {"metrics": {"artifacts": [{"name": name, "metadata": metadata}]}}}
     os.makedirs(os.path.dirname(outputs["outputFile"]), exist_ok=True)
-    Path(outputs["outputFile"]).write_text(json.dumps(told), encoding="utf-8")
+    Path(outputs["outputFile"]).write_text(json.dumps(output), encoding="utf-8")
 
 
-def _mounted(uri: str) -> str:
+def _mount_path(uri: str) -> str:
     """Where KFP's launcher looks for an artifact, which it then uploads to its address."""
     for scheme in ("gs", "minio", "s3"):
         if uri.startswith(f"{scheme}://"):
@@ -298,14 +302,14 @@ def main(
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     logging.getLogger(progress.LOGGER).setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
-    begun = time.monotonic()
+    start = time.monotonic()
     try:
         step = Step(name, run_id, root, metadata)
     except UserError as error:
         say(f"error: {error}")
         sys.exit(2)
-    code, came_to = _carried_out(lambda: _work(step, text, data, executor_input), step)
-    say(f"{name}: {came_to} ({time.monotonic() - begun:.1f} s)")
+    code, came_to = _run_work(lambda: _work(step, text, data, executor_input), step)
+    say(f"{name}: {came_to} ({time.monotonic() - start:.1f} s)")
     sys.exit(code)
 
 
@@ -317,8 +321,8 @@ def _work(step: Step, text: str | None, data: str | None, executor_input: str | 
             raise UserError(f"{START} needs --config")
         config = parse_config(text, "--config")
         # Two runs over the same data would ingest them to the same place.
-        work = f"{step.root} {START} {data}"
-        with store.hold_work(step.connection, work, say) as fence:
+        lock_name = f"{step.root} {START} {data}"
+        with store.hold_work(step.connection, lock_name, say) as fence:
             step.start(config, data or None, fence)
         return "COMPLETE"
     if step.name == REVIEW:
@@ -328,20 +332,20 @@ def _work(step: Step, text: str | None, data: str | None, executor_input: str | 
     return step.run()
 
 
-def _carried_out(work: Callable[[], str], step: Step) -> tuple[int, str]:
+def _run_work(work: Callable[[], str], step: Step) -> tuple[int, str]:
     """Exit code, and what it came to, in a line."""
     try:
         return 0, work()
     except UserError as error:
-        step.failed(2, str(error))
+        step.note_failure(2, str(error))
         return 2, f"FAILED: {error}"
     except DataRejected as error:
-        step.rejected(error)
+        step.note_rejection(error)
         return 4, f"data refused: {error}"
     except Exception as error:
         logging.exception("%s failed", step.name)
         first = (str(error).splitlines() or [""])[0][:500]
-        step.failed(1, f"{type(error).__name__}: {first}")
+        step.note_failure(1, f"{type(error).__name__}: {first}")
         return 1, f"FAILED: {type(error).__name__}: {first}"
 
 

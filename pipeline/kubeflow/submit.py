@@ -29,13 +29,13 @@ _NOT_YET = {"", "PENDING", "RUNTIME_STATE_UNSPECIFIED"}
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """What the server is asked for.
+    """A request to the server.
 
     Attributes:
         package: To be uploaded, unless the server has it.
         arguments: Values of the pipeline's parameters.
         pipeline: The name that it goes by on the server.
-        experiment: The name of the experiment that the run belongs to.
+        experiment: The name of the run's experiment.
         version: The name of the version; default: the time and the package's digest.
         run: The name of the run; default: the pipeline's, with the time; without it in the case
             of a recurring one.
@@ -117,10 +117,10 @@ def submit_package(server: Server, order: Order) -> Submission:
         "runtime_config": {"parameters": dict(order.arguments)},
     }
     if order.cron:
-        scheduled = _written(server, "recurringruns", server.schedule, fields, order.cron)
-        url = server.page("recurringrun", scheduled)
-        return Submission(None, url, "scheduled", pipeline, version, scheduled)
-    run = _written(server, "runs", server.start, fields)
+        recurring_run = _write_once(server, "recurringruns", server.schedule, fields, order.cron)
+        url = server.page("recurringrun", recurring_run)
+        return Submission(None, url, "scheduled", pipeline, version, recurring_run)
+    run = _write_once(server, "runs", server.start, fields)
     return Submission(run, server.page("runs", run), "submitted", pipeline, version, None)
 
 
@@ -136,7 +136,7 @@ def wait_for_run(
     Args:
         server: Where it runs.
         submission: Its status changes.
-        package: Whose tasks are told of; what else the server lists are its own.
+        package: Its tasks are told of; other tasks are the server's own.
         say: Gets a line for each state that a task enters.
         limit: Seconds to wait at most; default: until the end.
 
@@ -144,12 +144,12 @@ def wait_for_run(
         ServerError: The server refuses, or stays silent for too long. The run goes on.
     """
     submission.status = "running"
-    start, told = time.monotonic(), set[tuple[str, str]]()
-    for run in _looks(server, submission.run_id or "", say):
+    start, reports = time.monotonic(), set[tuple[str, str]]()
+    for run in _poll_run(server, submission.run_id or "", say):
         if run is None:
             submission.status = "deleted"
             return
-        for line in _news(run, package.tasks, told):
+        for line in _news(run, package.tasks, reports):
             say(line)
         state = str(run.get("state", "")).upper()
         if state in _ENDS:
@@ -167,11 +167,11 @@ def _run_name(order: Order) -> str:
 def _check_unscheduled(server: Server, experiment: str, order: Order) -> None:
     """The server would run two of the same name side by side."""
     name = order.run or _run_name(order)
-    known = server.recurring(experiment, name)
-    if known:
+    recurring_run = server.recurring(experiment, name)
+    if recurring_run:
         raise UserError(
             f"there is a recurring run {name!r} in the experiment {order.experiment!r} already: "
-            f"{server.page('recurringrun', known)}; delete it there, or give another --name"
+            f"{server.page('recurringrun', recurring_run)}; delete it there, or give another --name"
         )
 
 
@@ -181,29 +181,29 @@ def _version(server: Server, pipeline: str, order: Order) -> str:
     mark = f"sha256:{package.digest}"
     short = package.digest[:12]
     if order.version:
-        known = server.versions(pipeline, order.version)
+        versions = server.versions(pipeline, order.version)
     else:
-        known = server.versions(pipeline, short, IS_SUBSTRING)
-    for version, description in known.items():
+        versions = server.versions(pipeline, short, IS_SUBSTRING)
+    for version, description in versions.items():
         if description == mark:
             return version
-    taken = (
+    name_taken = (
         f"the pipeline {order.pipeline!r} has a version {order.version!r} already, of another "
         "package; give another --version, or none"
     )
-    if order.version and known:
-        raise UserError(taken)
+    if order.version and versions:
+        raise UserError(name_taken)
     now = datetime.datetime.now(datetime.timezone.utc)
     name = order.version or f"{now:%Y%m%d-%H%M%S}-{short}"
     try:
         return server.upload(pipeline, package.path, name, mark)
     except ServerError as error:
         if order.version and error.status == 409:
-            raise UserError(taken) from None
+            raise UserError(name_taken) from None
         raise
 
 
-def _written(server: Server, kind: str, write: Callable[..., str], *args: Any) -> str:
+def _write_once(server: Server, kind: str, write: Callable[..., str], *args: Any) -> str:
     """Writes what must not be written twice: after a failure, the user has to look."""
     try:
         return write(*args)
@@ -217,7 +217,7 @@ def _written(server: Server, kind: str, write: Callable[..., str], *args: Any) -
         ) from None
 
 
-def _looks(
+def _poll_run(
     server: Server, run_id: str, say: Callable[[str], None]
 ) -> Iterator[dict[str, Any] | None]:
     """The run, again and again: empty while there is no contact, `None` once it is deleted."""
@@ -246,28 +246,30 @@ def _looks(
 
 def _tasks(run: dict[str, Any]) -> list[dict[str, Any]]:
     """The tasks: below `run_details`, from version 3.0 of the server on beside it."""
-    found = run.get("tasks") or (run.get("run_details") or {}).get("task_details") or []
-    return [task for task in found if isinstance(task, dict)]
+    tasks = run.get("tasks") or (run.get("run_details") or {}).get("task_details") or []
+    return [task for task in tasks if isinstance(task, dict)]
 
 
 def _name(task: dict[str, Any]) -> str:
     return str(task.get("name") or task.get("display_name") or "")
 
 
-def _news(run: dict[str, Any], names: frozenset[str], told: set[tuple[str, str]]) -> Iterator[str]:
+def _news(
+    run: dict[str, Any], names: frozenset[str], reports: set[tuple[str, str]]
+) -> Iterator[str]:
     """A line for each task of ours that has entered another state."""
     for task in _tasks(run):
         name, state = _name(task), str(task.get("state", "")).upper()
-        known = (str(task.get("task_id") or name), state)
-        if name not in names or state in _NOT_YET or known in told:
+        report = (str(task.get("task_id") or name), state)
+        if name not in names or state in _NOT_YET or report in reports:
             continue
-        told.add(known)
+        reports.add(report)
         seconds = _seconds(task)
         took = f"{seconds:7.1f} s" if seconds is not None else " " * 9
         yield f"  {name:<22}{took}  {state.lower()}"
     error = one_line((run.get("error") or {}).get("message"))
-    if error and ("", error) not in told:
-        told.add(("", error))
+    if error and ("", error) not in reports:
+        reports.add(("", error))
         yield f"  {error}"
 
 

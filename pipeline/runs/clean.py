@@ -1,8 +1,8 @@
 """`tfxray clean`: removes what old runs left, and nothing that is still needed.
 
-What goes is marked in the metadata store as deleted: TFX's cache and resolvers, who take what is
-marked as live alone, then look no further for it. What stays is whole runs: with what a run's nodes
-wrote stays what they took, from the cache or through a resolver, whichever run wrote it.
+Removed artifacts are marked as deleted in the metadata store: TFX's cache and resolvers take only
+live ones. A run stays as a whole: its own outputs stay, and so do outputs of other runs that its
+nodes took from the cache or through a resolver.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _BASELINES = 2  # of a model that is the latest blessed one itself, the baseline
 
 @dataclass(frozen=True)
 class Removal:
-    """What is removed of one run, or one folder of others.
+    """What is removed of one run, or one folder outside the runs.
 
     Attributes:
         name: The run's id, or the folder below `--out`.
@@ -58,10 +58,10 @@ class Clean:
         """
         self._out, self._store = out.resolve(), store
         self._lineage = _Lineage(store)
-        there = listing.list_folders(self._out)
-        newest = [folder.name for folder in there[max(len(there) - keep, 0) :]]
-        self.kept = dict.fromkeys(newest, _NEWEST) | self._needed()
-        self.removals = [*self._runs(there), *self._others(newest)]
+        folders = listing.list_folders(self._out)
+        newest = [folder.name for folder in folders[max(len(folders) - keep, 0) :]]
+        self.reasons_to_stay = dict.fromkeys(newest, _NEWEST) | self._needed()
+        self.removals = [*self._runs(folders), *self._unused_folders(newest)]
 
     def __call__(self) -> None:
         """Removes it; broken off, the next one goes on.
@@ -70,7 +70,7 @@ class Clean:
             UserError: A folder cannot be removed.
         """
         for removal in self.removals:
-            # Before the files go: nobody may take for there what is half gone.
+            # Before the files go: no run may take an artifact that is half removed.
             self._mark(removal.artifacts, mlmd.Artifact.MARKED_FOR_DELETION)
             for path in removal.paths:
                 try:
@@ -99,52 +99,56 @@ class Clean:
                 needed[pushing] = f"pushed: {place.relative_to(self._out)}"
         return needed
 
-    def _runs(self, there: list[Path]) -> Iterator[Removal]:
-        lineage = self._lineage
-        stay = lineage.needed_by(self.kept)
-        folders = self._written()
-        gone = [folder.name for folder in there] + list(lineage.executions)
-        for run in sorted(set(gone) - set(self.kept)):
+    def _runs(self, folders: list[Path]) -> Iterator[Removal]:
+        store_lineage = self._lineage
+        stay = store_lineage.needed_by(self.reasons_to_stay)
+        folders_by_execution = self._node_folders()
+        candidates = [folder.name for folder in folders] + list(store_lineage.executions)
+        for run in sorted(set(candidates) - set(self.reasons_to_stay)):
             paths, artifacts = [], []
-            for execution in lineage.executions.get(run, set()) - stay:
-                paths += folders.get((lineage.nodes.get(execution, ""), execution), [])
+            for execution in store_lineage.executions.get(run, set()) - stay:
+                paths += folders_by_execution.get(
+                    (store_lineage.nodes.get(execution, ""), execution), []
+                )
                 artifacts += [
                     artifact
-                    for artifact in lineage.made_by(execution)
+                    for artifact in store_lineage.made_by(execution)
                     if artifact.state != mlmd.Artifact.DELETED and self._own(Path(artifact.uri))
                 ]
-            paths += [folder for folder in there if folder.name == run and self._own(folder)]
+            paths += [folder for folder in folders if folder.name == run and self._own(folder)]
             if paths or artifacts:
                 yield Removal(run, sorted(paths), sum(map(measure_size, paths)), artifacts)
 
-    def _written(self) -> dict[tuple[str, int], list[Path]]:
+    def _node_folders(self) -> dict[tuple[str, int], list[Path]]:
         """Every node's folders by the execution that wrote them: artifacts, and TFX's own."""
-        found = defaultdict(list)
+        folders = defaultdict(list)
         for pattern in ("*/*/*", "*/.system/*/*"):
             for path in (self._out / "artifacts").glob(pattern):
                 if path.name.isdecimal() and path.is_dir() and self._own(path):
                     node = path.relative_to(self._out / "artifacts").parts[0]
-                    found[node, int(path.name)].append(path)
-        return found
+                    folders[node, int(path.name)].append(path)
+        return folders
 
-    def _others(self, newest: list[str]) -> Iterator[Removal]:
-        """Ingested records that no run takes, and states of trainings that none has gone on with.
+    def _unused_folders(self, newest: list[str]) -> Iterator[Removal]:
+        """Ingested records that no run takes, and states of trainings that no run goes on with.
 
-        What was written since the oldest of the newest runs began may be theirs all the same: of
-        one that did not come to its first node, or was killed.
+        A folder that changed after the oldest of the newest runs began stays: it may belong to a
+        run that was killed, or that did not come to its first node.
         """
         starts = [start for start in map(listing.start_of, newest) if start]
         since = min(starts).timestamp() if starts else float("inf")
-        # By their names, which tell their content: `out` may have been moved.
-        taken = {part for path in self._lineage.records(self.kept) for part in path.parts}
+        # By name, which depends on the content: `out` may have been moved.
+        names_in_use = {
+            part for path in self._lineage.records(self.reasons_to_stay) for part in path.parts
+        }
         for path in sorted((*self._out.glob("data/records-*"), *self._out.glob("state/*"))):
-            if path.name in taken or not path.is_dir() or not self._own(path):
+            if path.name in names_in_use or not path.is_dir() or not self._own(path):
                 continue
             if max(item.lstat().st_mtime for item in (path, *path.rglob("*"))) < since:
                 yield Removal(str(path.relative_to(self._out)), [path], measure_size(path))
 
     def _own(self, path: Path) -> bool:
-        """Whether it lies below `out`, on no way over a link."""
+        """Whether it lies below `out`, and no link leads to it."""
         return path.is_relative_to(self._out) and path.resolve() == path != self._out
 
 
@@ -193,60 +197,62 @@ class _Lineage:
             self.nodes |= {execution.id: node for execution in ran}
         self._runs = {e: run for run, executions in self.executions.items() for e in executions}
         self._properties = {e.id: e.custom_properties for e in store.get_executions()}
-        self._touched, self._maker = defaultdict(set), dict[int, int]()
+        self._artifacts_of, self._writer = defaultdict(set), dict[int, int]()
         ids = sorted(self._runs)
         for event in store.get_events_by_execution_ids(ids) if ids else ():
-            self._touched[event.execution_id].add(event.artifact_id)
+            self._artifacts_of[event.execution_id].add(event.artifact_id)
             if event.type in _OUTPUTS:
                 # The first: later ones took it from the cache.
-                known = self._maker.get(event.artifact_id, event.execution_id)
-                self._maker[event.artifact_id] = min(known, event.execution_id)
-        self._made = defaultdict(list)
+                first = self._writer.get(event.artifact_id, event.execution_id)
+                self._writer[event.artifact_id] = min(first, event.execution_id)
+        self._written_artifacts = defaultdict(list)
         for artifact in store.get_artifacts():
-            if artifact.id in self._maker:
-                self._made[self._maker[artifact.id]].append(artifact)
+            if artifact.id in self._writer:
+                self._written_artifacts[self._writer[artifact.id]].append(artifact)
 
     def run_of(self, artifact: int) -> str | None:
         """The run that wrote an artifact."""
-        return self._runs.get(self._maker.get(artifact, 0))
+        return self._runs.get(self._writer.get(artifact, 0))
 
     def made_by(self, execution: int) -> list[mlmd.Artifact]:
         """What an execution wrote."""
-        return self._made[execution]
+        return self._written_artifacts[execution]
 
-    def needed_by(self, kept: Mapping[str, str]) -> set[int]:
+    def needed_by(self, runs: Mapping[str, str]) -> set[int]:
         """The executions of runs, and those that wrote what these took."""
-        own = {e for run in kept for e in self.executions.get(run, ())}
-        return own | {self._maker[a] for e in own for a in self._touched[e] if a in self._maker}
+        own = {e for run in runs for e in self.executions.get(run, ())}
+        return own | {
+            self._writer[a] for e in own for a in self._artifacts_of[e] if a in self._writer
+        }
 
-    def records(self, kept: Mapping[str, str]) -> Iterator[Path]:
+    def records(self, runs: Mapping[str, str]) -> Iterator[Path]:
         """Where runs read their examples."""
-        for run in kept:
+        for run in runs:
             for execution in self.executions.get(run, ()):
                 if self.nodes.get(execution) == "ExampleGen":
                     yield Path(self._properties[execution]["input_base"].string_value)
 
 
 def _baselines(
-    store: metadata_store.MetadataStore, lineage: _Lineage, pipeline: str
+    store: metadata_store.MetadataStore, store_lineage: _Lineage, pipeline: str
 ) -> Iterator[str]:
-    """The runs whose statistics or models the next run of a pipeline may be compared with.
+    """The runs whose statistics or models may be the baseline of a pipeline's next run.
 
-    The latest blessing's, with all that run took: to a run of the same data, the statistics that it
-    was compared with itself are the baseline. See `drift.LatestBlessedStatistics`,
+    The run of the latest blessing is one, with all that it took: a next run of the same data has
+    the same baseline statistics. See `drift.LatestBlessedStatistics`,
     `resolver.LatestOtherBlessedModel`.
     """
     live = {
         artifact.id: artifact.custom_properties
         for artifact in store.get_artifacts()
         if artifact.state == mlmd.Artifact.LIVE
-        and lineage.pipelines.get(lineage.run_of(artifact.id) or "") == pipeline
+        and store_lineage.pipelines.get(store_lineage.run_of(artifact.id) or "") == pipeline
     }
-    blessed = {i: p for i, p in live.items() if "blessed" in p and p["blessed"].int_value == 1}
-    models = {p["current_model_id"].int_value: i for i, p in sorted(blessed.items())}
+    blessings = {i: p for i, p in live.items() if "blessed" in p and p["blessed"].int_value == 1}
+    models = {p["current_model_id"].int_value: i for i, p in sorted(blessings.items())}
     latest = sorted(set(models) & set(live))[-_BASELINES:]
-    for blessing in {*sorted(blessed)[-1:], *(models[model] for model in latest)}:
-        if run := lineage.run_of(blessing):
+    for blessing in {*sorted(blessings)[-1:], *(models[model] for model in latest)}:
+        if run := store_lineage.run_of(blessing):
             yield run
 
 

@@ -63,10 +63,10 @@ def local_connection(out: Path) -> mlmd.ConnectionConfig | None:
     """
     if not (out / DATABASE).is_file():
         return None
-    found = mlmd.ConnectionConfig()
-    found.sqlite.filename_uri = str(out / DATABASE)
-    found.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE
-    return found
+    connection = mlmd.ConnectionConfig()
+    connection.sqlite.filename_uri = str(out / DATABASE)
+    connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE
+    return connection
 
 
 def open_local(out: Path) -> metadata_store.MetadataStore | None:
@@ -78,9 +78,9 @@ def open_local(out: Path) -> metadata_store.MetadataStore | None:
     Raises:
         UserError: It is none, damaged, or of another version.
     """
-    found = local_connection(out)
+    connection = local_connection(out)
     try:
-        return open_store(found) if found else None
+        return open_store(connection) if connection else None
     except RuntimeError as error:  # MLMD's own, of many lines
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"{out / DATABASE}: cannot be read: {reason}") from None
@@ -153,7 +153,7 @@ def node_runs(
     context = store.get_context_by_type_and_name("pipeline_run", run_id)
     if context is None:
         return {}
-    found = {}
+    runs = {}
     executions = store.get_executions_by_context(context.id)
     for execution in sorted(executions, key=lambda e: e.id):
         node = next(
@@ -163,8 +163,8 @@ def node_runs(
         )
         state = mlmd.Execution.State.Name(execution.last_known_state)
         took = execution.last_update_time_since_epoch - execution.create_time_since_epoch
-        found[node] = NodeRun(state, _outputs(store, execution.id), took / 1000, execution.id)
-    return found
+        runs[node] = NodeRun(state, _outputs(store, execution.id), took / 1000, execution.id)
+    return runs
 
 
 def publish_failed(connection: mlmd.ConnectionConfig, run: NodeRun) -> None:
@@ -193,8 +193,8 @@ def pushed_to(connection: mlmd.ConnectionConfig, model: int) -> list[str]:
         for event in store.get_events_by_artifact_ids([model])
         if event.type in (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT)
     }
-    found = [_outputs(store, execution).get("pushed_model") for execution in sorted(executions)]
-    places = [output.properties.get("pushed_destination") for output in found if output]
+    outputs = [_outputs(store, execution).get("pushed_model") for execution in sorted(executions)]
+    places = [output.properties.get("pushed_destination") for output in outputs if output]
     return [str(place) for place in places if place]
 
 

@@ -19,12 +19,12 @@ from tfxray.pipeline.runs import locks, run_summary
 
 # Beside the summary, not in it, nor on the page: both are handed on, and a path may tell too much.
 SOURCE = "source.json"
-_SAID = {
+_STATUS_TEXTS = {
     "not_blessed": "not blessed",
     "data_rejected": "data refused",
     "prepared": "done, nothing pushed",
 }
-_SHOWN = 72  # characters of a reason
+_REASON_LENGTH = 72  # characters of a reason
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def list_folders(out: Path) -> list[Path]:
     Args:
         out: The `--out` of the runs.
     """
-    found = (out / "runs").glob("*")
-    return sorted(p for p in found if start_of(p.name) and p.is_dir() and not p.is_symlink())
+    paths = (out / "runs").glob("*")
+    return sorted(p for p in paths if start_of(p.name) and p.is_dir() and not p.is_symlink())
 
 
 def start_of(run_id: str) -> datetime.datetime | None:
@@ -106,8 +106,10 @@ def list_runs(out: Path) -> list[PastRun]:
     Raises:
         UserError: There is none.
     """
-    known = _Known(out)
-    ids = {folder.name for folder in list_folders(out)} | set(filter(start_of, known.pipelines))
+    stored_runs = _StoredRuns(out)
+    ids = {folder.name for folder in list_folders(out)} | set(
+        filter(start_of, stored_runs.pipelines)
+    )
     if not ids:
         raise UserError(f"{out}: holds no run of tfxray (--out)")
     past = []
@@ -115,17 +117,17 @@ def list_runs(out: Path) -> list[PastRun]:
     for run_id in sorted(ids):
         folder = out / "runs" / run_id
         config = _keys(folder / run_summary.RESOLVED)
-        name = config.get("name") or known.pipelines.get(run_id)
-        changed = _differences(before.get(name) or config, config) if config else {}
+        name = config.get("name") or stored_runs.pipelines.get(run_id)
+        changes = _differences(before.get(name) or config, config) if config else {}
         before[name] = config or before.get(name, {})
-        told = _judged(out, folder) or known.unfinished(folder, name)
+        outcome = _from_summary(out, folder) or stored_runs.unfinished(folder, name)
         data = str(_keys(folder / SOURCE).get("data") or "") or None
         when = str(start_of(run_id))[:19]
-        past.append(PastRun(run_id, when, name, changed, data, **told))
+        past.append(PastRun(run_id, when, name, changes, data, **outcome))
     return past
 
 
-def _judged(out: Path, folder: Path) -> dict[str, Any]:
+def _from_summary(out: Path, folder: Path) -> dict[str, Any]:
     summary = run_summary.read_summary(folder)
     if not summary:
         return {}
@@ -140,7 +142,7 @@ def _judged(out: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-class _Known:
+class _StoredRuns:
     """What the metadata store knows of the runs in a folder; nothing where there is no store."""
 
     def __init__(self, out: Path):
@@ -163,12 +165,12 @@ class _Known:
     def _last(self, run_id: str, name: str | None) -> tuple[str, str | None]:
         from tfxray.pipeline.runs import lineage
 
-        done = {}
+        node_runs = {}
         if self._connection and name and run_id in self.pipelines:
-            done = lineage.node_runs(self._connection, name, run_id)
-        if not done:
+            node_runs = lineage.node_runs(self._connection, name, run_id)
+        if not node_runs:
             return "before its first node", None
-        node, last = list(done.items())[-1]
+        node, last = list(node_runs.items())[-1]
         return f"{'after' if last.complete else 'in'} {node}", last.state
 
 
@@ -200,10 +202,10 @@ def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def format_runs(past: Sequence[PastRun]) -> str:
     """Runs as a table of text, as wide as the terminal."""
-    shown = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for heading in ("run", "config", "data", "AUC", "verdict", "time", "changed"):
         narrow = heading in ("run", "AUC", "time")
-        shown.add_column(heading, no_wrap=narrow, overflow="fold")
+        table.add_column(heading, no_wrap=narrow, overflow="fold")
     for run in past:
         low_high = ", ".join(f"{value:.4f}" for value in run.auc_interval or ())
         cells = (
@@ -217,16 +219,16 @@ def format_runs(past: Sequence[PastRun]) -> str:
                 f"{key}={json.dumps(value, default=str)}" for key, value in run.changed.items()
             ),
         )
-        shown.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(cell) for cell in cells))
     console = Console(width=shutil.get_terminal_size((160, 24)).columns, color_system=None)
-    with console.capture() as captured:
-        console.print(shown)
-    return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
 
 
 def _verdict(run: PastRun) -> str:
     if run.status == "pushed":
         return f"pushed: {Path(run.pushed_model).name}" if run.pushed_model else "pushed, removed"
-    said = _SAID.get(run.status, run.status)
-    return textwrap.shorten(f"{said}: {run.reason}" if run.reason else said, _SHOWN,
+    status = _STATUS_TEXTS.get(run.status, run.status)
+    return textwrap.shorten(f"{status}: {run.reason}" if run.reason else status, _REASON_LENGTH,
                             placeholder=" …")  # fmt: skip

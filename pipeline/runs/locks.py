@@ -14,7 +14,7 @@ _LOCK = ".lock"
 
 @contextlib.contextmanager
 def share_out(out: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Keeps others from removing anything, while runs go on side by side.
+    """Keeps `tfxray clean` out. Several runs may share the folder.
 
     Args:
         out: The folder of all runs; made if it is not there.

@@ -5,9 +5,9 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import AliasChoices, Field, TypeAdapter
 
 from tfxray.pipeline.config.config import Config
 
@@ -19,6 +19,7 @@ SUMMARY = "summary.json"
 REVIEW = "review.html"
 VERDICT = "verdict.json"
 RESOLVED = "config.yaml"
+_FORMER_ISSUES = "findings"  # what tfxray 0.1.0 called `data_issues`; its runs are still read
 EXIT_CODES = {"pushed": 0, "prepared": 0, "failed": 1, "not_blessed": 3, "data_rejected": 4}
 
 
@@ -38,7 +39,7 @@ class Summary:
         patients: Per split.
         rules: The gate's, each with figure, limit and verdict; see `gate.Rule`.
         metrics: Figures of `train`, `eval` and `test` at the end of training: AUC and the like.
-        findings: What DataGate found wrong with the data; see `data_gate.DataIssue`.
+        data_issues: What DataGate found wrong with the data; see `data_gate.DataIssue`.
         pushed_model: The version's folder.
         review: The page.
         seconds: `total`, and per step and node.
@@ -55,7 +56,9 @@ class Summary:
     patients: dict[str, int] = dataclasses.field(default_factory=dict)
     rules: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
-    findings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    data_issues: Annotated[
+        list[dict[str, Any]], Field(validation_alias=AliasChoices("data_issues", _FORMER_ISSUES))
+    ] = dataclasses.field(default_factory=list)
     pushed_model: str | None = None
     review: str | None = None
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -78,12 +81,12 @@ def read_summary(folder: Path) -> Summary | None:
         return None
 
 
-def conclude_run(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> dict[str, str]:
-    """Draws the verdict from what the nodes wrote.
+def conclude_run(summary: Summary, node_runs: "dict[str, NodeRun]", folder: str) -> dict[str, str]:
+    """Draws the verdict from the outputs of the nodes.
 
     Args:
-        summary: Filled in; its status stays what it is where no model was judged.
-        done: What each node did; see `lineage.node_runs`.
+        summary: Filled in. Without an evaluation, its status stays as it is.
+        node_runs: What each node did; see `lineage.node_runs`.
         folder: The run's; gets DataGate's verdict.
 
     Returns:
@@ -96,35 +99,37 @@ def conclude_run(summary: Summary, done: "dict[str, NodeRun]", folder: str) -> d
     from tfxray.components.validation import statistics
     from tfxray.pipeline.runs import lineage
 
-    uris = lineage.output_uris(done)
+    uris = lineage.output_uris(node_runs)
     if "StatisticsGen.statistics" in uris:
         for split, count in statistics.count_splits(uris["StatisticsGen.statistics"]).items():
             summary.examples[split] = count.images
             if count.patients is not None:
                 summary.patients[split] = count.patients
     summary.metrics = artifacts.read_training_file(uris, filenames.METRICS)
-    found = None
+    results_of_test = None
     if "Evaluator.evaluation" in uris:
-        found = results.read_results(uris["Evaluator.evaluation"])
-        summary.rules = found.rules
-        if found.of_test:
-            summary.metrics["test"] = found.of_test
-        if found.auc:
-            summary.auc = found.auc.value
-            if found.auc.low is not None and found.auc.high is not None:
-                summary.auc_interval = [found.auc.low, found.auc.high]
-    pushed = done["Pusher"].outputs.get("pushed_model") if "Pusher" in done else None
-    if pushed and pushed.properties.get("pushed") == 1:
+        results_of_test = results.read_results(uris["Evaluator.evaluation"])
+        summary.rules = results_of_test.rules
+        if results_of_test.of_test:
+            summary.metrics["test"] = results_of_test.of_test
+        if results_of_test.auc:
+            summary.auc = results_of_test.auc.value
+            if results_of_test.auc.low is not None and results_of_test.auc.high is not None:
+                summary.auc_interval = [results_of_test.auc.low, results_of_test.auc.high]
+    push = node_runs["Pusher"].outputs.get("pushed_model") if "Pusher" in node_runs else None
+    if push and push.properties.get("pushed") == 1:
         summary.status = "pushed"
-        summary.pushed_model = str(pushed.properties["pushed_destination"])
-    elif found and (pushed or (summary.status == "prepared" and not found.blessed)):
-        summary.status, summary.reason = "not_blessed", "; ".join(found.reasons)
+        summary.pushed_model = str(push.properties["pushed_destination"])
+    elif results_of_test and (
+        push or (summary.status == "prepared" and not results_of_test.blessed)
+    ):
+        summary.status, summary.reason = "not_blessed", "; ".join(results_of_test.reasons)
     verdict = os.path.join(folder, VERDICT)
     if "DataGate.verdict" in uris:
         fileio.copy(os.path.join(uris["DataGate.verdict"], VERDICT), verdict, overwrite=True)
     if fileio.exists(verdict):
         with fileio.open(verdict) as file:
-            summary.findings = json.loads(file.read())
+            summary.data_issues = json.loads(file.read())
     return uris
 
 
@@ -148,13 +153,13 @@ def tell_verdict(summary: Summary, say: Callable[..., None]) -> None:
     if summary.status == "pushed":
         say(f"pushed: {summary.pushed_model}", style="bold green")
     else:
-        said = {
+        texts = {
             "prepared": "done, nothing pushed",
             "not_blessed": "not blessed, nothing pushed",
             "data_rejected": "data refused, nothing trained",
         }
         style = "bold green" if summary.status == "prepared" else "bold red"
-        say(f"{said.get(summary.status, 'failed')}: {summary.reason}", style=style)
+        say(f"{texts.get(summary.status, 'failed')}: {summary.reason}", style=style)
 
 
 def write_review(summary: Summary, config: Config, uris: Mapping[str, str], folder: str) -> None:
@@ -163,7 +168,7 @@ def write_review(summary: Summary, config: Config, uris: Mapping[str, str], fold
     Args:
         summary: What the run came to.
         config: What it was configured with.
-        uris: See `conclude`.
+        uris: See `conclude_run`.
         folder: Where to.
     """
     from tfxray.components.review.page import write_page

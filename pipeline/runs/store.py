@@ -155,13 +155,13 @@ class _ServerLock:
     def demand(self) -> None:
         """Ends the process unless the lock is this one's, or can be had again."""
         with self._one_at_a_time:
-            if self._over.is_set() or self._held():
+            if self._over.is_set() or self._is_held():
                 return
             print(f"{self._work}: the lock was lost; ending, nothing published", file=sys.stderr)
             sys.stderr.flush()
             os._exit(1)  # at once, from any thread: nothing more may be published
 
-    def _held(self) -> bool:
+    def _is_held(self) -> bool:
         import pymysql
 
         query = "SELECT IS_USED_LOCK(%s) = CONNECTION_ID()"

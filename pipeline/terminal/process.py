@@ -36,17 +36,17 @@ def without_keras() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Drops what is written to stderr, by C++ libraries too, such as while they are imported.
 
     TensorFlow 2.21's start-up notes come before its own setting for them is heeded.
     """
     sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    stderr_copy, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
     try:
         yield
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        os.dup2(stderr_copy, 2)
+        os.close(stderr_copy)

@@ -85,12 +85,12 @@ def progress_on(screen: Screen, interval: float = 0.0) -> Iterator[None]:
         screen: Where to.
         interval: See `ProgressHandler`.
     """
-    handler, told = ProgressHandler(screen, interval), logging.getLogger(progress.LOGGER)
-    told.addHandler(handler)
+    handler, logger = ProgressHandler(screen, interval), logging.getLogger(progress.LOGGER)
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        told.removeHandler(handler)
+        logger.removeHandler(handler)
 
 
 @contextlib.contextmanager
@@ -98,7 +98,7 @@ def output_to(file: Path) -> Iterator[None]:
     """Sends everything that is written to stdout and stderr, by C++ libraries too, to a file."""
     sys.stdout.flush()
     sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
+    copies = os.dup(1), os.dup(2)
     root = logging.getLogger()
     level = root.level
     with file.open("ab") as log:
@@ -115,6 +115,6 @@ def output_to(file: Path) -> Iterator[None]:
         root.setLevel(level)
         sys.stdout.flush()
         sys.stderr.flush()
-        for number, copy in zip((1, 2), saved, strict=True):
+        for number, copy in zip((1, 2), copies, strict=True):
             os.dup2(copy, number)
             os.close(copy)

@@ -47,11 +47,11 @@ def keys(tmp_path) -> dict[str, str]:
 
 
 def test_every_node_that_is_cached_has_its_code_in_its_key(tmp_path):
-    found = keys(tmp_path)
-    nodes = set(found.pop("nodes").split())
-    assert nodes - UNCACHED == set(found)
+    digests = keys(tmp_path)
+    nodes = set(digests.pop("nodes").split())
+    assert nodes - UNCACHED == set(digests)
     for node, entries in ENTRIES.items():
-        assert found[node] == code_digest.digest(*entries), node
+        assert digests[node] == code_digest.digest(*entries), node
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_an_upgrade_of_a_library_runs_what_computes_by_it_again(
         code_digest, "_version", lambda top: "0.0" if top == library else version(top)
     )
     after = keys(tmp_path)
-    changed = {node for node in before if before[node] != after[node]}
-    assert nodes <= changed
-    assert not changed & {"ExampleGen", "Pusher"}
+    nodes_with_new_key = {node for node in before if before[node] != after[node]}
+    assert nodes <= nodes_with_new_key
+    assert not nodes_with_new_key & {"ExampleGen", "Pusher"}
 
 
 def test_a_training_that_was_killed_goes_by_the_code_too(monkeypatch):

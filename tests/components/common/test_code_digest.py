@@ -64,8 +64,10 @@ def test_an_edit_of_any_module_changes_the_digests_of_those_that_import_it_alone
     behind = {entry: code_digest.own_modules(entry) for entry in ENTRIES}
     for module in sorted({module for modules in behind.values() for module in modules}):
         after = edited(source(copy, module))
-        changed = {entry for entry in ENTRIES if after[entry] != as_they_are[entry]}
-        assert changed == {entry for entry in ENTRIES if module in behind[entry]}, module
+        names_with_new_digest = {entry for entry in ENTRIES if after[entry] != as_they_are[entry]}
+        assert names_with_new_digest == {entry for entry in ENTRIES if module in behind[entry]}, (
+            module
+        )
     assert edited(source(copy, UNRELATED)) == as_they_are
     assert {entry: code_digest.digest(entry) for entry in ENTRIES} == as_they_are
 
@@ -78,9 +80,9 @@ def test_nothing_that_python_imports_is_missed(entry):
     """Python itself tells what an import loads; what is imported later is more, not less."""
     script = f"import sys, {entry}\nprint(*(m for m in sys.modules if m.startswith('tfxray.')))"
     command = [sys.executable, "-c", script]
-    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    modules = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     own = {"tfxray.pipeline", "tfxray.schema"}  # the digest's own imports
-    assert set(loaded) - own <= set(code_digest.own_modules(entry))
+    assert set(modules) - own <= set(code_digest.own_modules(entry))
 
 
 def test_files_beside_the_modules_count(copy):
@@ -109,12 +111,17 @@ def test_another_version_of_a_library_changes_the_digests_of_those_that_import_i
     version = code_digest._version
     other = lambda top: "0.0" if top == "tensorflow_transform" else version(top)  # noqa: E731
     monkeypatch.setattr(code_digest, "_version", other)
-    changed = {entry for entry in ENTRIES if code_digest.digest(entry) != before[entry]}
-    assert changed == {
+    names_with_new_digest = {
+        entry for entry in ENTRIES if code_digest.digest(entry) != before[entry]
+    }
+    assert names_with_new_digest == {
         entry for entry in ENTRIES if "tensorflow_transform" in code_digest.libraries(entry)
     }
-    assert {"tfxray.components.transform.preprocessing", "tfxray.components.trainer.run"} <= changed
-    assert "tfxray.components.ingest.job" not in changed
+    assert {
+        "tfxray.components.transform.preprocessing",
+        "tfxray.components.trainer.run",
+    } <= names_with_new_digest
+    assert "tfxray.components.ingest.job" not in names_with_new_digest
 
 
 def test_every_library_that_the_package_imports_has_a_version():

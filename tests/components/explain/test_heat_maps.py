@@ -25,10 +25,10 @@ def drawn(count, seed, strength=None):
     rows = []
     for number in range(count):
         patient, label = draw.draw_patient(rng, number), number % 2
-        found = draw.draw_findings(rng, (draw.NORMAL, draw.PNEUMONIA)[label])
+        findings = draw.draw_findings(rng, (draw.NORMAL, draw.PNEUMONIA)[label])
         if strength and label:
-            found = draw.Findings("lobar", strength=strength)
-        pixels, mask = draw.draw_xray(rng, patient, "PA", found, SIZE)
+            findings = draw.Findings("lobar", strength=strength)
+        pixels, mask = draw.draw_xray(rng, patient, "PA", findings, SIZE)
         rows.append((pixels.astype(np.float32), label, mask > 0.3))
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
@@ -143,10 +143,10 @@ def test_any_classifier_is_loaded_in_safe_mode_and_scores_the_same(
     pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size)).astype(np.float32)
     export_explainable.write_explainable(classifier, spec, 1.0, str(tmp_path))
     explainer = heat_maps.load_explainer(tmp_path)
-    served = classifier(np.round(pixels)[..., np.newaxis], training=False)[:, 0]
+    served_scores = classifier(np.round(pixels)[..., np.newaxis], training=False)[:, 0]
     assert explainer.cells == cells
     assert explainer.size == size
-    assert explainer.score(pixels) == pytest.approx(np.asarray(served), abs=1e-5)
+    assert explainer.score(pixels) == pytest.approx(np.asarray(served_scores), abs=1e-5)
 
 
 def test_keras_alone_loads_it(tmp_path, model):
@@ -154,11 +154,11 @@ def test_keras_alone_loads_it(tmp_path, model):
     model.save(explainable_path)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE)).astype(np.float32)
     np.save(tmp_path / "pixels.npy", pixels)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", ALONE, explainable_path, tmp_path / "pixels.npy"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    alone = [float(x) for x in done.stdout.splitlines()[-1].split()]
+    alone = [float(x) for x in process.stdout.splitlines()[-1].split()]
     assert alone == pytest.approx(np.ravel(model(pixels[..., np.newaxis])[1]), abs=1e-4)
 
 

@@ -48,8 +48,8 @@ def test_pixels_are_as_a_radiologist_sees_them(options, expected):
     [("045Y", "45.00"), ("018M", "1.50"), ("026W", "0.50"), ("", None), ("old", None)],
 )
 def test_ages_come_in_four_units(age, years):
-    _, found = reader.read_dicom(dicom(RAMP, PatientAge=age))
-    assert found.get("age") == years
+    _, tags = reader.read_dicom(dicom(RAMP, PatientAge=age))
+    assert tags.get("age") == years
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_ages_come_in_four_units(age, years):
     [("PA", "PA"), ("AP", "AP"), ("RL", "LL"), ("LATERAL", "LL"), ("", None), ("DOE JANE", None)],
 )
 def test_a_view_is_one_that_the_schema_knows(view, expected):
-    _, found = reader.read_dicom(dicom(RAMP, ViewPosition=view))
-    assert found.get("view") == expected
+    _, tags = reader.read_dicom(dicom(RAMP, ViewPosition=view))
+    assert tags.get("view") == expected
 
 
 @pytest.mark.parametrize(

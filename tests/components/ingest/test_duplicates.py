@@ -33,12 +33,12 @@ def test_copies_are_taken_out_of_the_records_and_counted(drawn, tmp_path):
     assert (report.images, report.written, report.rejected) == (301, {"all": 299}, 2)
     assert report.reasons == {"duplicate": 2}
     files = [str(p) for p in (tmp_path / "out").rglob("*.tfrecord")]
-    found = [
+    names = [
         tf.train.Example.FromString(r)
         .features.feature[contract.FILENAME]
         .bytes_list.value[0]
         .decode()
         for r in tf.data.TFRecordDataset(files).as_numpy_iterator()
     ]
-    assert len(found) == 299
-    assert not {"PNEUMONIA/copy.png", f"NORMAL/{original.name}"} & set(found)
+    assert len(names) == 299
+    assert not {"PNEUMONIA/copy.png", f"NORMAL/{original.name}"} & set(names)

@@ -43,11 +43,11 @@ READABLE = {
 def test_pixels_are_read_as_they_are_and_tensorflow_sees_the_same(name):
     xray = image.read_image(READABLE[name])
     _, pixels = image.decode_grey(READABLE[name])
-    seen = preprocessing.decode_pixels(tf.constant(xray.encoded), 40).numpy()
+    pixels_of_tensorflow = preprocessing.decode_pixels(tf.constant(xray.encoded), 40).numpy()
     expected = tf.image.resize(gradient()[..., None], [40, 40], antialias=True).numpy()
     assert (xray.height, xray.width) == (40, 60)
     assert np.abs(pixels.astype(int) - gradient()).max() <= 6  # a palette or JPEG may be coarse
-    assert np.abs(seen - expected).mean() < 3
+    assert np.abs(pixels_of_tensorflow - expected).mean() < 3
     assert xray.mean == pytest.approx(gradient().mean(), abs=1.5)
     assert xray.format in ("jpeg", "png")
 
@@ -61,21 +61,21 @@ def test_jpeg_and_png_are_kept_byte_for_byte():
 def test_an_image_to_be_turned_is_handed_on_turned(kind, behind):
     tags = GREY.getexif()
     tags[0x0112] = 6
-    given = encode(GREY, kind, exif=tags)
+    encoded = encode(GREY, kind, exif=tags)
     if behind:  # the pixels, where a header tells nothing of it
-        start = given.index(b"eXIf") - 4
-        chunk = given[start : start + 12 + int.from_bytes(given[start : start + 4], "big")]
-        given = given.replace(chunk, b"").replace(given[-12:], chunk + given[-12:])
-    taken = tf.io.decode_image(image.decodable(given), channels=1, expand_animations=False)
-    assert np.array_equal(taken[..., 0], image.decode_grey(given)[1])
-    assert taken.shape[:2] == (60, 40)
+        start = encoded.index(b"eXIf") - 4
+        chunk = encoded[start : start + 12 + int.from_bytes(encoded[start : start + 4], "big")]
+        encoded = encoded.replace(chunk, b"").replace(encoded[-12:], chunk + encoded[-12:])
+    pixels = tf.io.decode_image(image.decodable(encoded), channels=1, expand_animations=False)
+    assert np.array_equal(pixels[..., 0], image.decode_grey(encoded)[1])
+    assert pixels.shape[:2] == (60, 40)
 
 
 @pytest.mark.parametrize("name", READABLE)
 def test_what_is_handed_on_has_the_pixels_that_are_read(name):
-    taken = image.decodable(READABLE[name])
-    assert taken == image.read_image(READABLE[name]).encoded or name in ("bmp", "tiff", "webp")
-    assert np.array_equal(image.decode_grey(taken)[1], image.decode_grey(READABLE[name])[1])
+    encoded = image.decodable(READABLE[name])
+    assert encoded == image.read_image(READABLE[name]).encoded or name in ("bmp", "tiff", "webp")
+    assert np.array_equal(image.decode_grey(encoded)[1], image.decode_grey(READABLE[name])[1])
 
 
 def test_the_digest_is_of_the_pixels_not_of_the_file():
@@ -88,8 +88,8 @@ def test_blur_lowers_sharpness():
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 255, (64, 64)).astype(np.uint8))
     smooth = noise.resize((16, 16)).resize((64, 64))
-    sharp, blurred = (image.read_image(encode(i, "PNG")).sharpness for i in (noise, smooth))
-    assert sharp > 10 * blurred
+    sharp, blurred_image = (image.read_image(encode(i, "PNG")).sharpness for i in (noise, smooth))
+    assert sharp > 10 * blurred_image
 
 
 @pytest.mark.parametrize(

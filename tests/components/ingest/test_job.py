@@ -44,10 +44,10 @@ def test_images_become_records_by_the_contract_and_the_unreadable_are_set_aside(
         "PNEUMONIA/letter.png": "not_an_image",
         "NORMAL/gone.png": "unreadable",
     }
-    written = list(examples(tmp_path / "out"))
+    records = list(examples(tmp_path / "out"))
     row = next(csv.DictReader((drawn / "manifest.csv").open()))
     first = next(
-        e for e in written if e[contract.FILENAME].bytes_list.value[0].decode() == row["path"]
+        e for e in records if e[contract.FILENAME].bytes_list.value[0].decode() == row["path"]
     )
     xray = image.read_image((drawn / row["path"]).read_bytes())
     assert set(first) == set(contract.FEATURES)
@@ -73,8 +73,8 @@ def test_records_under_other_names_are_mapped(drawn, tmp_path):
     report = job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES), mapping)
     assert (report.images, report.written, report.rejected) == (30, {"all": 29}, 1)
     assert report.patients_known
-    found = record_check.check_records(tfrecords.find_layout(tmp_path / "out"), CLASSES)
-    assert (found.examples, found.group) == (29, contract.PATIENT)
+    scan = record_check.check_records(tfrecords.find_layout(tmp_path / "out"), CLASSES)
+    assert (scan.examples, scan.group) == (29, contract.PATIENT)
 
 
 def test_nothing_readable_is_refused_and_leaves_no_output(tmp_path):

@@ -73,9 +73,9 @@ def test_eval_can_be_drawn_out_of_train_and_keeps_patients_whole(tmp_path):
     splits = {}
     for row in rows:
         splits.setdefault(row.metadata.get("patient"), set()).add(row.split)
-    drawn = [next(iter(s)) for p, s in splits.items() if p]
+    splits_of_draw = [next(iter(s)) for p, s in splits.items() if p]
     assert all(len(s) == 1 for s in splits.values())
-    assert 5 <= drawn.count("eval") <= 25
+    assert 5 <= splits_of_draw.count("eval") <= 25
 
 
 @pytest.mark.parametrize(

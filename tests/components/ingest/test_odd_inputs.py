@@ -186,23 +186,25 @@ def test_everything_is_accounted_for(outcome):
 @pytest.mark.parametrize("name", [n for n in READ if "dcm" not in n and "dicom" not in n])
 def test_it_is_read_with_the_expected_pixels(outcome, name):
     _, _, written = outcome
-    found = next(
+    features = next(
         f for f in written if f[contract.FILENAME].bytes_list.value[0].decode() == f"NORMAL/{name}"
     )
-    assert ramp_error(found) < 3
+    assert ramp_error(features) < 3
 
 
 def test_dicom_files_are_read_with_the_expected_pixels(outcome):
     _, _, written = outcome
-    found = [f for f in written if f[contract.FILENAME].bytes_list.value[0].endswith(b".dcm")]
-    assert len(found) == 7
-    assert max(ramp_error(f, FALL) for f in found) < 3
+    dicom_records = [
+        f for f in written if f[contract.FILENAME].bytes_list.value[0].endswith(b".dcm")
+    ]
+    assert len(dicom_records) == 7
+    assert max(ramp_error(f, FALL) for f in dicom_records) < 3
 
 
 def ramp_error(feature, expected=RAMP):
     image = tf.constant(feature[contract.IMAGE].bytes_list.value[0])
-    seen = preprocessing.decode_pixels(image, SIZE).numpy()[..., 0]
-    return np.abs(seen - expected).mean()
+    pixels = preprocessing.decode_pixels(image, SIZE).numpy()[..., 0]
+    return np.abs(pixels - expected).mean()
 
 
 @pytest.mark.parametrize("name", REJECTED)

@@ -20,17 +20,17 @@ def drawn(rng, patients=80, gap=1.8):
 def test_auc_is_scikit_learns_ties_included():
     labels, scores, owners = drawn(np.random.default_rng(0))
     for values in (scores, scores.round(0)):
-        found = intervals.auc(labels, values, owners)
-        assert found.value == pytest.approx(metrics.roc_auc_score(labels, values), abs=1e-12)
-        assert found.low < found.value < found.high
+        estimate = intervals.auc(labels, values, owners)
+        assert estimate.value == pytest.approx(metrics.roc_auc_score(labels, values), abs=1e-12)
+        assert estimate.low < estimate.value < estimate.high
 
 
 def test_the_interval_covers_what_it_should():
     rng = np.random.default_rng(1)
     true = stats.norm.cdf(1.8 / np.sqrt(2 * 1.25))
-    found = [intervals.auc(*drawn(rng)) for _ in range(300)]
-    covered = np.mean([e.low <= true <= e.high for e in found])
-    assert 0.92 <= covered <= 0.98
+    estimates = [intervals.auc(*drawn(rng)) for _ in range(300)]
+    coverage = np.mean([e.low <= true <= e.high for e in estimates])
+    assert 0.92 <= coverage <= 0.98
 
 
 def test_copies_of_a_patients_image_are_no_evidence():
@@ -43,9 +43,9 @@ def test_copies_of_a_patients_image_are_no_evidence():
 
 
 def test_all_in_order_is_not_certain():
-    found = intervals.auc(np.array([0] * 9 + [1] * 9), np.arange(18), np.arange(18))
-    assert found.value == found.high == 1
-    assert 0.6 < found.low < 0.8
+    estimate = intervals.auc(np.array([0] * 9 + [1] * 9), np.arange(18), np.arange(18))
+    assert estimate.value == estimate.high == 1
+    assert 0.6 < estimate.low < 0.8
 
 
 def test_one_class_has_no_auc():

@@ -82,11 +82,13 @@ def test_the_vgg16_recipe_has_the_published_parameters():
     model = head.build_classifier(spec, dense)
     head.unfreeze(model, ["block5"], batch_norm=False)
     assert counts(model) == (27_593_153, 19_957_889, 7_635_264)
-    told = summary.describe_network(model.get_layer("backbone"), model.get_layer("head"), "VGG16")
-    assert (told.parameters, told.learnt) == (27_593_153, 19_957_889)
-    assert sum(part.parameters for part in told.parts) == told.parameters
-    assert {x.name for x in told.layers if x.learns} == {f"block5_conv{i}" for i in (1, 2, 3)}
-    assert next(x for x in told.layers if x.name == "block1_pool").shape == "112 × 112 × 64"
+    network = summary.describe_network(
+        model.get_layer("backbone"), model.get_layer("head"), "VGG16"
+    )
+    assert (network.parameters, network.learnt) == (27_593_153, 19_957_889)
+    assert sum(part.parameters for part in network.parts) == network.parameters
+    assert {x.name for x in network.layers if x.learns} == {f"block5_conv{i}" for i in (1, 2, 3)}
+    assert next(x for x in network.layers if x.name == "block1_pool").shape == "112 × 112 × 64"
 
 
 def test_the_cnn_150_is_the_published_stack():
@@ -144,12 +146,21 @@ def test_layers_that_are_not_there_are_named(layers, message):
         head.unfreeze(model, layers, batch_norm=False)
 
 
+def imports(name):
+    """What a module of the room imports at its top, besides what Python has."""
+    source = (backbone.BUNDLED.parent.parent / f"{name}.py").read_text()
+    modules = re.findall(r"^(?:import|from) (\S+)", source, re.MULTILINE)
+    return {module.removesuffix(".abc") for module in modules} - sys.stdlib_module_names
+
+
 @pytest.mark.parametrize("name", ["backbone", "head", "cnn_150", "distortions"])
 def test_what_builds_networks_needs_no_tensorflow_of_its_own(name):
     """So that it runs on any of Keras's backends."""
-    source = (backbone.BUNDLED.parent.parent / f"{name}.py").read_text()
-    imported = re.findall(r"^(?:import|from) (\S+)", source, re.MULTILINE)
-    ours = {"tfxray.components.common.errors", "tfxray.components.networks"}
-    ours |= {"tfxray.components.networks.backbone"}
-    allowed = {"keras"} | ours | sys.stdlib_module_names
-    assert {module.removesuffix(".abc") for module in imported} <= allowed
+    room = "tfxray.components.networks"
+    own = {"tfxray.components.common.errors", room, f"{room}.backbone"}
+    assert imports(name) <= {"keras", f"{room}.distortion_ranges"} | own
+
+
+def test_the_ranges_of_distortions_need_not_even_keras():
+    """So that a config is read without it."""
+    assert imports("distortion_ranges") == {"pydantic"}

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tfxray.components.networks.distortions import DRAWS, Distortions, distort
+from tfxray.components.networks.distortion_ranges import Distortions
+from tfxray.components.networks.distortions import DRAWS, distort
 
 
 def image(size=40):
@@ -25,15 +26,15 @@ def draws(**values):
 
 
 def test_nothing_asked_for_changes_nothing():
-    changed = distort(image(), np.ones((1, DRAWS), np.float32), Distortions())
-    assert np.array_equal(np.asarray(changed), image())
+    result = distort(image(), np.ones((1, DRAWS), np.float32), Distortions())
+    assert np.array_equal(np.asarray(result), image())
 
 
 def test_draws_of_nought_change_nothing():
     how = Distortions(rotation=30, width_shift=0.2, height_shift=0.2, shear=20, zoom=0.3,
                       brightness=0.2, contrast=0.3)  # fmt: skip
-    changed = distort(image(), draws(), how)
-    assert np.allclose(np.asarray(changed), image(), atol=1e-2)
+    result = distort(image(), draws(), how)
+    assert np.allclose(np.asarray(result), image(), atol=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +49,8 @@ def test_draws_of_nought_change_nothing():
     ],
 )
 def test_what_is_bright_goes_where_it_should(how, drawn, expected):
-    found = place(distort(image(), draws(flip=drawn.pop("flip", 1.0), **drawn), how))
-    assert found == pytest.approx(expected, abs=0.2)
+    centre = place(distort(image(), draws(flip=drawn.pop("flip", 1.0), **drawn), how))
+    assert centre == pytest.approx(expected, abs=0.2)
 
 
 def test_grey_levels_change_within_their_range():

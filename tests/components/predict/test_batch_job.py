@@ -63,10 +63,10 @@ def run(*arguments, **options):
 def test_images_are_scored_as_one_by_one_and_set_aside_as_by_ingest(tmp_path, model):
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
-    given = {**READ, **{name: content for name, (content, _) in REJECTED.items()}}
-    given['=1+1,\n"quoted".png'] = READ["grey.png"]
-    given[os.fsdecode(b"caf\xe9.png")] = READ["grey.png"]
-    for name, content in given.items():
+    contents = {**READ, **{name: content for name, (content, _) in REJECTED.items()}}
+    contents['=1+1,\n"quoted".png'] = READ["grey.png"]
+    contents[os.fsdecode(b"caf\xe9.png")] = READ["grey.png"]
+    for name, content in contents.items():
         (source / name).write_bytes(content)
     (source / "notes.csv").write_text("none of the images")
     (tmp_path / "secret.png").write_bytes(READ["grey.png"])
@@ -77,11 +77,11 @@ def test_images_are_scored_as_one_by_one_and_set_aside_as_by_ingest(tmp_path, mo
 
     expected = {name: reason for name, (_, reason) in REJECTED.items()}
     expected |= {"link.png": "outside", "pipe.png": "empty"}
-    found = {row["name"]: row["reason"] for row in rows(out, filenames.REJECTS)}
-    assert found == expected
+    reasons = {row["name"]: row["reason"] for row in rows(out, filenames.REJECTS)}
+    assert reasons == expected
     scored = rows(out)
-    assert [row["name"] for row in scored] == sorted(given.keys() - expected.keys())
-    assert (report.images, report.scored) == (len(given) + 2, len(scored))
+    assert [row["name"] for row in scored] == sorted(contents.keys() - expected.keys())
+    assert (report.images, report.scored) == (len(contents) + 2, len(scored))
     assert json.loads((out / filenames.PREDICT_REPORT).read_text())["rejected"] == len(expected)
     singly = pushed_model.predict_images(
         [str(source / row["name"]) for row in scored], model, force=True
@@ -119,8 +119,8 @@ def test_a_call_goes_on_where_another_was_killed(tmp_path, greys, model, counted
 
 def test_what_is_done_is_not_done_again_unless_something_changed(tmp_path, greys, model, counted):
     first, out = run(greys, tmp_path / "out", model), tmp_path / "out"
-    assert batch_job.Job(greys, out, model).done == first
-    assert batch_job.Job(greys, out, model, force=True).done is None
+    assert batch_job.Job(greys, out, model).earlier_report == first
+    assert batch_job.Job(greys, out, model, force=True).earlier_report is None
     other = export(tmp_path / "2", threshold=0.1)
     assert run(greys, out, other).labels == {"NORMAL": 2, "PNEUMONIA": 10}
     assert first.labels == {"NORMAL": 7, "PNEUMONIA": 5}
@@ -214,8 +214,8 @@ def test_what_tensorflow_cannot_decode_is_told_of_that_image_alone(tmp_path, mod
     contents = {"good.png": READ["grey.png"], "half.png": READ["grey.png"][:-40]}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    taken = loader.read_file(READ["grey.png"])[0]
-    as_it_is = lambda content: (dataclasses.replace(taken, encoded=content), None)  # noqa: E731
+    loaded_image = loader.read_file(READ["grey.png"])[0]
+    as_it_is = lambda content: (dataclasses.replace(loaded_image, encoded=content), None)  # noqa: E731
     monkeypatch.setattr(loader, "read_file", as_it_is)
     paths = [str(tmp_path / name) for name in ("good.png", "half.png", "good.png")]
     good, half, again = pushed_model.predict_images(paths, model, force=True)

@@ -33,8 +33,8 @@ def test_an_opacity_brightens_the_lung_where_its_mask_says():
     rng = np.random.default_rng(0)
     patient = draw.draw_patient(rng, 0)
     for kind in draw.OPACITIES:
-        found = draw.Findings(opacity=kind, strength=0.4)
-        with_it, mask = draw.draw_xray(np.random.default_rng(5), patient, "PA", found, 128)
+        findings = draw.Findings(opacity=kind, strength=0.4)
+        with_it, mask = draw.draw_xray(np.random.default_rng(5), patient, "PA", findings, 128)
         without, none = draw.draw_xray(
             np.random.default_rng(5), patient, "PA", draw.Findings(), 128
         )

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tfxray.components.common import contract
-from tfxray.components.networks.distortions import Distortions
+from tfxray.components.networks.distortion_ranges import Distortions
 from tfxray.components.trainer import examples
 
 SIZE = 8

@@ -25,7 +25,7 @@ from pathlib import Path
 from tfxray.components.trainer import examples, loop
 from tfxray.components.trainer.distributed import strategy
 from tfxray.components.common import contract
-from tfxray.components.networks.distortions import Distortions
+from tfxray.components.networks.distortion_ranges import Distortions
 
 given = json.loads(sys.argv[1])
 strategy.prepare_devices(given["replicas"], 7)

@@ -11,41 +11,43 @@ import tensorflow as tf
 from tests.conftest import DEMO
 
 
-def test_help_and_config_errors_need_no_tensorflow(tmp_path):
+def test_help_and_configs_need_neither_tensorflow_nor_keras(tmp_path):
     code = (
         "import sys; from click.testing import CliRunner\n"
         "from tfxray.pipeline.cli.main import main\n"
         f"r = CliRunner().invoke(main, ['config', '--config', {str(DEMO)!r}, '--set', 'a=1'])\n"
         "h = CliRunner().invoke(main, ['--help'])\n"
+        f"c = CliRunner().invoke(main, ['config', '--config', {str(DEMO)!r}])\n"
+        "k = CliRunner().invoke(main, ['config', '--reference'])\n"
         "heavy = {'tensorflow', 'tfx', 'apache_beam', 'keras', 'kfp', 'kfp_server_api'}\n"
         "heavy &= set(sys.modules)\n"
-        "print(r.exit_code, h.exit_code, sorted(heavy))"
+        "print(r.exit_code, h.exit_code, c.exit_code, k.exit_code, sorted(heavy))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
-    assert done.stdout.split("\n")[0] == "2 0 []", done.stderr
+    assert process.stdout.split("\n")[0] == "2 0 0 0 []", process.stderr
 
 
 def test_config_prints_all_defaults(tfxray):
-    shown = tfxray("config", "--config", DEMO, "--set", "gate.auc.threshold=0.77")
-    assert shown.code == 0
-    assert "threshold: 0.77" in shown.out
-    assert "image_size: 96" in shown.out
+    result = tfxray("config", "--config", DEMO, "--set", "gate.auc.threshold=0.77")
+    assert result.code == 0
+    assert "threshold: 0.77" in result.out
+    assert "image_size: 96" in result.out
 
 
 def test_sample_and_ingest(tfxray, tmp_path):
     assert tfxray("sample", "--out", tmp_path / "s", "--images", 24, "--size", 64).code == 0
-    done = tfxray("ingest", tmp_path / "s", "--out", tmp_path / "r")
-    assert done.code == 0
-    assert "24 examples (all)" in done.out
-    assert "PNEUMONIA" in done.out
+    result = tfxray("ingest", tmp_path / "s", "--out", tmp_path / "r")
+    assert result.code == 0
+    assert "24 examples (all)" in result.out
+    assert "PNEUMONIA" in result.out
     odd = tfxray("ingest", tmp_path / "s", "--out", tmp_path / "q", "--pattern", "(")
     assert odd.code == 2
     assert "no regular expression" in odd.err
-    refused = tfxray("ingest", tmp_path / "nowhere", "--out", tmp_path / "q")
-    assert refused.code == 2
-    assert "no such folder" in refused.err
+    refusal = tfxray("ingest", tmp_path / "nowhere", "--out", tmp_path / "q")
+    assert refusal.code == 2
+    assert "no such folder" in refusal.err
 
 
 def only_normal(folder):
@@ -92,13 +94,13 @@ def records(label, truncate=False):
 def test_bad_data_is_refused_before_any_training(tfxray, small_config, tmp_path, make, message):
     make(tmp_path / "data")
     out = tmp_path / "out"
-    done = tfxray(
+    result = tfxray(
         "run", "--config", small_config, "--data", tmp_path / "data", "--out", out, "--json"
     )
-    summary = json.loads(done.out.strip().splitlines()[-1])
-    assert done.code == 2
-    assert message in done.err
-    assert "Traceback" not in done.err + done.out
+    summary = json.loads(result.out.strip().splitlines()[-1])
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err + result.out
     assert (summary["status"], summary["pushed_model"]) == ("failed", None)
     assert message in summary["reason"]
     assert not (out / "artifacts").exists()
@@ -115,7 +117,7 @@ def test_bad_data_is_refused_before_any_training(tfxray, small_config, tmp_path,
 def test_a_model_that_cannot_be_built_is_refused(
     tfxray, drawn, small_config, tmp_path, override, message
 ):
-    done = tfxray(
+    result = tfxray(
         "run",
         "--config",
         small_config,
@@ -126,9 +128,9 @@ def test_a_model_that_cannot_be_built_is_refused(
         "--set",
         override,
     )
-    assert done.code == 2
-    assert message in done.err
-    assert "Traceback" not in done.err
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
 
 
 def test_weights_of_another_network_are_refused(tfxray, drawn, small_config, tmp_path):
@@ -136,34 +138,34 @@ def test_weights_of_another_network_are_refused(tfxray, drawn, small_config, tmp
 
     other = tmp_path / "other.weights.h5"
     keras.applications.MobileNetV2(alpha=0.5, include_top=False, weights=None).save_weights(other)
-    done = tfxray(
+    result = tfxray(
         "run", "--config", small_config, "--data", drawn, "--out", tmp_path / "out",
         "--set", f"model.weights={other}",
     )  # fmt: skip
-    assert done.code == 2
-    assert "these are not the weights of MobileNetV2" in done.err
+    assert result.code == 2
+    assert "these are not the weights of MobileNetV2" in result.err
 
 
 def test_an_output_that_cannot_be_written_is_refused(tfxray, drawn, small_config, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    done = tfxray(
+    result = tfxray(
         "run", "--config", small_config, "--data", drawn, "--out", tmp_path / "file" / "out"
     )
-    assert done.code == 2
-    assert "cannot be written" in done.err
+    assert result.code == 2
+    assert "cannot be written" in result.err
 
 
 def test_the_metadata_store_needs_a_folder_of_this_machine(tfxray, small_config):
-    done = tfxray("run", "--config", small_config, "--out", "gs://bucket/runs")
-    assert done.code == 2
-    assert "gs://bucket/runs: must be a path of this machine" in done.err
+    result = tfxray("run", "--config", small_config, "--out", "gs://bucket/runs")
+    assert result.code == 2
+    assert "gs://bucket/runs: must be a path of this machine" in result.err
 
 
 def test_review_and_predict_without_a_run_are_refused(tfxray, tmp_path):
     assert tfxray("review", "--out", tmp_path).code == 2
-    done = tfxray("predict", __file__, "--model", tmp_path)
-    assert done.code == 2
-    assert "holds no model" in done.err
+    result = tfxray("predict", __file__, "--model", tmp_path)
+    assert result.code == 2
+    assert "holds no model" in result.err
 
 
 @pytest.mark.parametrize(
@@ -192,9 +194,9 @@ def test_what_cannot_be_explained_is_refused(tfxray, tmp_path, monkeypatch, argu
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"")
     before = (tmp_path / "xray.png").read_bytes()
-    done = tfxray("explain", *arguments, "--model", "model")
-    assert done.code == 2
-    assert message in done.err
-    assert "Traceback" not in done.err
+    result = tfxray("explain", *arguments, "--model", "model")
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
     assert (tmp_path / "xray.png").read_bytes() == before
     assert not (tmp_path / "map.png").exists()

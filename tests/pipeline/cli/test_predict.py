@@ -21,23 +21,23 @@ def xrays(tmp_path):
 def test_a_folder_is_scored_once(tfxray, xrays, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "_INTERVAL", 0.0)
     model, out = export(tmp_path / "model" / "1"), tmp_path / "out"
-    told = ("predict", "--input", xrays, "--output", out, "--model", model.parent)
-    done = tfxray(*told)
-    assert done.code == 0, done.err
-    assert done.out.strip() == str(out / "predictions.csv")
-    assert "4 of 4 images" in done.err
-    assert f"1 of 4 rejected: {out / 'rejects.csv'}" in done.err
-    again = tfxray(*told, "--json")
+    command = ("predict", "--input", xrays, "--output", out, "--model", model.parent)
+    result = tfxray(*command)
+    assert result.code == 0, result.err
+    assert result.out.strip() == str(out / "predictions.csv")
+    assert "4 of 4 images" in result.err
+    assert f"1 of 4 rejected: {out / 'rejects.csv'}" in result.err
+    again = tfxray(*command, "--json")
     assert again.code == 0
     assert "nothing to do" in again.err
     report = json.loads(again.out.strip().splitlines()[-1])
     assert report == json.loads((out / "predict.json").read_text())
     assert (report["images"], report["scored"], report["reasons"]) == (4, 3, {"not_an_image": 1})
     assert (report["model"], report["classes"][-1]) == (str(model), "PNEUMONIA")
-    refused = tfxray(*told[:3], "--output", xrays, *told[5:])
-    assert refused.code == 2
-    assert "it would be lost" in refused.err
-    assert "Traceback" not in refused.err
+    refusal = tfxray(*command[:3], "--output", xrays, *command[5:])
+    assert refusal.code == 2
+    assert "it would be lost" in refusal.err
+    assert "Traceback" not in refusal.err
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_neither_or_both_are_refused(tfxray, arguments):
 
 def test_limits_come_from_a_config(tfxray, small_config, xrays, tmp_path):
     Image.new("L", (99, 99)).save(xrays / "large.png")
-    done = tfxray(
+    result = tfxray(
         "predict", "--input", xrays, "--output", tmp_path / "out", "--model",
         export(tmp_path / "model"), "--config", small_config, "--set", "ingest.max_pixels=2000",
         "--json",
     )  # fmt: skip
-    report = json.loads(done.out.strip().splitlines()[-1])
+    report = json.loads(result.out.strip().splitlines()[-1])
     assert report["reasons"] == {"not_an_image": 1, "too_large": 1}

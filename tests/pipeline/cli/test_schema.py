@@ -30,23 +30,23 @@ def test_what_cannot_be_shown_is_refused(tfxray, stopped, tmp_path):
         (["--out", stopped, "--file", tmp_path / "none.pbtxt", "--update"], "cannot be read"),
         (["--out", stopped, "--write"], "--write goes with --update"),
     ):
-        done = tfxray("schema", *arguments)
-        assert done.code == 2
-        assert message in done.err
-        assert "Traceback" not in done.err
-        assert done.out == ""
+        result = tfxray("schema", *arguments)
+        assert result.code == 2
+        assert message in result.err
+        assert "Traceback" not in result.err
+        assert result.out == ""
     assert not (stopped / "metadata.db").exists()
 
 
 def test_a_run_whose_schema_is_none_is_refused(tfxray, small_config, tmp_path):
     draw.write_sample(tmp_path / "data", images=24, size=64, seed=3)
     (tmp_path / "odd.pbtxt").write_text("feature {")
-    done = tfxray(
+    result = tfxray(
         "run", "--config", small_config, "--data", tmp_path / "data", "--out", tmp_path / "out",
         "--set", f"validation.schema={tmp_path / 'odd.pbtxt'}",
     )  # fmt: skip
-    assert done.code == 2
-    assert "odd.pbtxt: is no schema in protobuf's text format" in done.err
+    assert result.code == 2
+    assert "odd.pbtxt: is no schema in protobuf's text format" in result.err
 
 
 def test_data_that_was_refused_is_looked_at_and_accepted(tfxray, small_config, tmp_path):
@@ -70,10 +70,10 @@ def test_data_that_was_refused_is_looked_at_and_accepted(tfxray, small_config, t
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(config))
 
     def run():
-        done = tfxray(
+        result = tfxray(
             "run", "--config", tmp_path / "my.yaml", "--data", data, "--out", out, "--json"
         )
-        return done.code, json.loads(done.out.strip().splitlines()[-1])
+        return result.code, json.loads(result.out.strip().splitlines()[-1])
 
     code, summary = run()
     assert code == 4
@@ -81,26 +81,26 @@ def test_data_that_was_refused_is_looked_at_and_accepted(tfxray, small_config, t
     with open(summary["review"]) as page:
         assert "also XX" in page.read()
 
-    shown = tfxray("schema", "--out", out)
-    assert shown.code == 0
-    assert shown.err == ""
-    lines = shown.out.splitlines()
+    comparison = tfxray("schema", "--out", out)
+    assert comparison.code == 0
+    assert comparison.err == ""
+    lines = comparison.out.splitlines()
     assert lines[0].split() == ["feature", "curated", "inferred"]
     assert ["values", "also", "AP,", "LL", "also", "XX"] in [line.split() for line in lines]
 
     before = curated.read_text()
-    proposed = tfxray("schema", "--out", out, "--update")
-    assert proposed.code == 0
-    changes = [line for line in proposed.out.splitlines() if line[:1] in ("+", "-")][2:]
+    proposal = tfxray("schema", "--out", out, "--update")
+    assert proposal.code == 0
+    changes = [line for line in proposal.out.splitlines() if line[:1] in ("+", "-")][2:]
     assert changes == [
         '-string_domain { name: "study_view" value: "PA" value: "AP" value: "LL" }',
         '+string_domain { name: "study_view" value: "PA" value: "AP" value: "LL" value: "XX" }',
     ]
-    assert "nothing written; to accept the data, add --write" in proposed.err
+    assert "nothing written; to accept the data, add --write" in proposal.err
     assert curated.read_text() == before
 
-    written = tfxray("schema", "--out", out, "--update", "--write")
-    assert written.out.endswith(f"written: {curated}\n")
+    update = tfxray("schema", "--out", out, "--update", "--write")
+    assert update.out.endswith(f"written: {curated}\n")
     assert curated.read_text() == before.replace('"LL"', '"LL" value: "XX"')
     assert [p.name for p in tmp_path.iterdir() if "pbtxt" in p.name] == ["my.pbtxt"]
     assert "asks for no change" in tfxray("schema", "--out", out, "--update").out

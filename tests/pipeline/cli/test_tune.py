@@ -48,18 +48,18 @@ from tfxray.pipeline.config.tune import Range
 def test_what_cannot_be_searched_is_refused_before_any_data_is_processed(
     tfxray, tmp_path, override, message
 ):
-    done = tfxray("tune", "--config", DEMO, "--out", tmp_path / "out", "--set", override)
-    assert done.code == 2
-    assert message in done.err
-    assert "Traceback" not in done.err
+    outcome = tfxray("tune", "--config", DEMO, "--out", tmp_path / "out", "--set", override)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
     assert not (tmp_path / "out").exists()
 
 
 def test_a_target_that_cannot_be_written_is_refused_at_once(tfxray, tmp_path):
     for target, message in ((DEMO, "is the config itself"), (tmp_path / "no" / "c", "a folder")):
-        done = tfxray("tune", "--config", DEMO, "--out", tmp_path / "out", "--write", target)
-        assert done.code == 2
-        assert message in done.err
+        outcome = tfxray("tune", "--config", DEMO, "--out", tmp_path / "out", "--write", target)
+        assert outcome.code == 2
+        assert message in outcome.err
     assert not (tmp_path / "out").exists()
 
 
@@ -79,9 +79,9 @@ def test_ranges_are_taken_as_the_config_takes_their_values(tmp_path):
     assert Range(min=0, max=1).model_dump() == {"min": 0, "max": 1}
 
 
-def result(done):
+def result(outcome):
     """The table and what follows; in this process, libraries' output stands before it."""
-    return done.out[done.out.rindex("trial  ") :].strip()
+    return outcome.out[outcome.out.rindex("trial  ") :].strip()
 
 
 def test_it_finds_writes_and_goes_on(tfxray, drawn, small_config, tmp_path, monkeypatch):
@@ -101,37 +101,37 @@ def test_it_finds_writes_and_goes_on(tfxray, drawn, small_config, tmp_path, monk
         arguments = ("--config", source, "--data", drawn, "--out", out, "--set", "train.epochs=4")
         return tfxray("tune", *arguments, *more)
 
-    done = search()
-    assert done.code == 0, done.err
-    *rows, verdict, path = result(done).splitlines()
+    outcome = search()
+    assert outcome.code == 0, outcome.err
+    *rows, verdict, path = result(outcome).splitlines()
     rows = [row.split() for row in rows]
     figures = [float(row[1]) for row in rows[1:]]
     assert rows[0] == ["trial", "auc", "learning_rate", "hidden"]
     assert len(figures) == 3
     assert figures == sorted(figures, reverse=True)
-    assert sum("trial " in line for line in done.err.splitlines()) == 3
+    assert sum("trial " in line for line in outcome.err.splitlines()) == 3
     assert ["0", "0.001", "[]"] in [[row[0], *row[2:]] for row in rows]
     assert ("nothing beat" in verdict) == (rows[1][0] == "0")
-    (prepared,) = out.glob("runs/*/summary.json")
-    assert json.loads(prepared.read_text())["status"] == "prepared"
+    (summary_file,) = out.glob("runs/*/summary.json")
+    assert json.loads(summary_file.read_text())["status"] == "prepared"
     assert tfxray("review", "--out", out).code == 2  # there is no run to write the page of
 
-    found = loader.load_config(Path(path))
+    config = loader.load_config(Path(path))
     mine = loader.load_config(source, ("train.epochs=4",))
     best = {"train.learning_rate": float(rows[1][2]), "model.head.hidden": json.loads(rows[1][3])}
-    assert found == tune.with_values(mine, best, "test")
+    assert config == tune.with_values(mine, best, "test")
     text = Path(path).read_text()
     assert "from mine.yaml" in text
     assert f"tfxray run --config {path} --data DIR --out {out}" in text
     assert set(yaml.safe_load(text)) == set(raw)
 
-    fit, fitted = training.Training.fit, []
-    monkeypatch.setattr(training.Training, "fit", lambda *a: fitted.append(1) or fit(*a))
-    assert result(search()) == result(done)
-    assert not fitted
+    fit, fits = training.Training.fit, []
+    monkeypatch.setattr(training.Training, "fit", lambda *a: fits.append(1) or fit(*a))
+    assert result(search()) == result(outcome)
+    assert not fits
     more = search("--trials", 4, "--write", tmp_path / "found.yaml")
     assert result(more).endswith("found.yaml")
-    assert len(fitted) == 1
+    assert len(fits) == 1
 
 
 def test_refused_data_ends_it_as_it_ends_a_run(tfxray, drawn, small_config, tmp_path):
@@ -139,8 +139,8 @@ def test_refused_data_ends_it_as_it_ends_a_run(tfxray, drawn, small_config, tmp_
     for path in sorted((tmp_path / "data").rglob("*.png"))[::12]:
         path.write_bytes(path.read_bytes()[:200])
     out = tmp_path / "out"
-    done = tfxray("tune", "--config", small_config, "--data", tmp_path / "data", "--out", out)
-    assert done.code == 4, done.err
-    assert "25 of 300 images were rejected" in done.err
+    outcome = tfxray("tune", "--config", small_config, "--data", tmp_path / "data", "--out", out)
+    assert outcome.code == 4, outcome.err
+    assert "25 of 300 images were rejected" in outcome.err
     assert len(list(out.glob("runs/*/summary.json"))) == 1
     assert not (out / "tune").exists()

@@ -7,10 +7,10 @@ from tfxray.pipeline.config import loader
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_every_config_of_the_repository_is_valid_and_round_trips(path, tmp_path):
-    loaded = loader.load_config(path)
+    config = loader.load_config(path)
     again = tmp_path / "again.yaml"
-    again.write_text(loaded.to_yaml())
-    assert loader.load_config(again) == loaded
+    again.write_text(config.to_yaml())
+    assert loader.load_config(again) == config
 
 
 @pytest.mark.parametrize(

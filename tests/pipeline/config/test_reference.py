@@ -29,19 +29,19 @@ def sections(annotation, path):
         return [(annotation, path)]
     origin = getattr(annotation, "__origin__", None)
     inner = f"{path}[]" if origin is list else f"{path}.*" if origin is dict else path
-    return [found for part in get_args(annotation) for found in sections(part, inner)]
+    return [section for part in get_args(annotation) for section in sections(part, inner)]
 
 
-def walk(model, path, seen):
+def walk(model, path, sections_so_far):
     """Yields each key of the models: its path, its field, whether it is a section."""
     for name, field in model.model_fields.items():
         key = f"{path}.{field.alias or name}".lstrip(".")
         nested = sections(field.annotation, key)
         yield key, model, name, field, bool(nested)
         for section, place in nested:
-            if section not in seen:
-                seen.add(section)
-                yield from walk(section, place, seen)
+            if section not in sections_so_far:
+                sections_so_far.add(section)
+                yield from walk(section, place, sections_so_far)
 
 
 KEYS = list(walk(Config, "", set()))
@@ -50,11 +50,11 @@ KEYS = list(walk(Config, "", set()))
 def test_every_key_of_the_models_appears_once_and_no_other():
     leaves = [key for key, *_, is_section in KEYS if not is_section]
     assert len(leaves) > 100
-    shown = [row[0].strip("`") for row in ROWS]
+    keys = [row[0].strip("`") for row in ROWS]
     top = list(Config.model_fields)
     below_a_section = [key for key, *_ in KEYS if key not in top or key in ("name", "classes")]
-    assert sorted(shown) == sorted(below_a_section)
-    assert set(leaves) <= set(shown)
+    assert sorted(keys) == sorted(below_a_section)
+    assert set(leaves) <= set(keys)
 
 
 def test_the_sections_stand_in_the_order_of_the_config():
@@ -63,14 +63,14 @@ def test_the_sections_stand_in_the_order_of_the_config():
 
 def shown_default(key):
     """What a row says: `required`, `see there`, or the default as YAML reads it."""
-    shown = CELLS[key][1]
-    if shown == "see below":
+    cell = CELLS[key][1]
+    if cell == "see below":
         block = re.search(rf"The default of `{re.escape(key)}`:\n\n```yaml\n(.*?)```", PAGE, re.S)
-        found = yaml.safe_load(block[1])
+        value = yaml.safe_load(block[1])
         for part in key.split("."):
-            found = found[part]
-        return found
-    return yaml.safe_load(shown[1:-1]) if shown.startswith("`") else shown
+            value = value[part]
+        return value
+    return yaml.safe_load(cell[1:-1]) if cell.startswith("`") else cell
 
 
 def test_the_defaults_are_those_that_config_prints():
@@ -91,7 +91,7 @@ def test_the_defaults_are_those_that_config_prints():
 
 @pytest.mark.parametrize("key", [key for key in CELLS if key.count(".") > 1 or "[]" in key])
 def test_the_defaults_of_every_section_are_those_of_its_model(key):
-    (model, name, field) = next(found[1:4] for found in KEYS if found[0] == key)
+    (model, name, field) = next(entry[1:4] for entry in KEYS if entry[0] == key)
     default = shown_default(key)
     if field.is_required():
         assert default == "required"
@@ -164,8 +164,8 @@ def test_the_committed_page_is_current():
 
 
 def test_the_command_prints_the_page_without_a_config(tfxray):
-    done = tfxray("config", "--reference")
-    assert (done.code, done.out) == (0, PAGE)
+    result = tfxray("config", "--reference")
+    assert (result.code, result.out) == (0, PAGE)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,6 @@ def test_the_command_prints_the_page_without_a_config(tfxray):
     ],
 )
 def test_the_command_refuses_what_does_not_go_together(tfxray, arguments, message):
-    done = tfxray("config", *arguments)
-    assert (done.code, done.out) == (2, "")
-    assert message in done.err
+    result = tfxray("config", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err

@@ -47,18 +47,18 @@ def test_every_runner_has_a_snippet():
 
 @pytest.mark.parametrize("options", SNIPPETS)
 def test_no_option_of_the_documentation_is_dropped_on_its_way_to_beam(options):
-    parsed = beam_options.parse(options)
-    known = parsed.get_all_options(drop_default=True)
-    assert parsed.get_all_options(retain_unknown_options=True).keys() == (
-        parsed.get_all_options().keys()
+    pipeline_options = beam_options.parse(options)
+    values = pipeline_options.get_all_options(drop_default=True)
+    assert pipeline_options.get_all_options(retain_unknown_options=True).keys() == (
+        pipeline_options.get_all_options().keys()
     )
-    assert len(known) >= len(options) - 1  # DirectRunner is the default
-    view, expected = VIEWS[beam_options.runner(parsed)]
-    assert expected.items() <= parsed.view_as(view).get_all_options().items()
+    assert len(values) >= len(options) - 1  # DirectRunner is the default
+    view, expected = VIEWS[beam_options.runner(pipeline_options)]
+    assert expected.items() <= pipeline_options.view_as(view).get_all_options().items()
     if image := [o.partition("=")[2] for o in options if "tfxray-beam" in o]:
         environments = (
-            parsed.view_as(beam.PortableOptions).environment_config,
-            parsed.view_as(beam.WorkerOptions).sdk_container_image,
+            pipeline_options.view_as(beam.PortableOptions).environment_config,
+            pipeline_options.view_as(beam.WorkerOptions).sdk_container_image,
         )
         assert image[0] in environments
 
@@ -69,37 +69,39 @@ def test_the_options_reach_every_job(options, small_config, tmp_path, tfxray, mo
     records = Records("gs://b/records", ("*.tfrecord",))
     places = Places("gs://b/root", "gs://b/serving", "gs://b/schema.pbtxt", "gs://b/state")
     graph = pipeline.create_pipeline(loader.load_config(path), records, places, None)
-    found = beam_arguments(launch.compile_run(graph, "one"))
-    assert found.keys() == JOBS
-    assert all(arguments == beam_options.complete(options) for arguments in found.values()), found
+    arguments_by_node = beam_arguments(launch.compile_run(graph, "one"))
+    assert arguments_by_node.keys() == JOBS
+    assert all(
+        arguments == beam_options.complete(options) for arguments in arguments_by_node.values()
+    ), arguments_by_node
     direct = "--direct_running_mode=multi_processing" in options
-    named = [*compat.in_process(), "--sdk_container_image=none"] if direct else []
-    assert beam_options.complete(options) == [*options, *named]
+    further = [*compat.in_process(), "--sdk_container_image=none"] if direct else []
+    assert beam_options.complete(options) == [*options, *further]
     assert bool(beam_options.complete([])) == bool(compat.in_process())
 
-    given = {}
+    ingest_arguments = {}
 
     def remember(source, out, rules, features, shards, options, *_):
-        given["options"] = list(options)
+        ingest_arguments["options"] = list(options)
         raise UserError("stop here")
 
     monkeypatch.setattr(job, "ingest", remember)
     (tmp_path / "in").mkdir()
     tfxray("ingest", tmp_path / "in", "--out", tmp_path / "out", "--config", path)
-    assert given["options"] == options
+    assert ingest_arguments["options"] == options
 
 
 def beam_arguments(ir):
     """What each Beam node of a compiled pipeline is told."""
     deployment = pipeline_pb2.IntermediateDeploymentConfig()
     ir.deployment_config.Unpack(deployment)
-    found = {}
+    arguments_by_node = {}
     for node, packed in deployment.executor_specs.items():
         if packed.Is(executable_spec_pb2.BeamExecutableSpec.DESCRIPTOR):
             spec = executable_spec_pb2.BeamExecutableSpec()
             packed.Unpack(spec)
-            found[node] = list(spec.beam_pipeline_args)
-    return found
+            arguments_by_node[node] = list(spec.beam_pipeline_args)
+    return arguments_by_node
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ import pytest
 def refused(tfxray, small_config, tmp_path):
     def call(data, *arguments):
         out = tmp_path / "out"
-        done = tfxray(
+        result = tfxray(
             "run", "--config", small_config, "--data", data, "--out", out, "--json", *arguments
         )
-        summary = json.loads(done.out.strip().splitlines()[-1])
-        assert done.code == 4, done.err
+        summary = json.loads(result.out.strip().splitlines()[-1])
+        assert result.code == 4, result.err
         assert summary["status"] == "data_rejected"
         assert summary["pushed_model"] is None
-        assert "Traceback" not in done.err
+        assert "Traceback" not in result.err
         assert not (out / "artifacts" / "Transform").exists()
         return summary
 
@@ -34,10 +34,10 @@ def split(drawn, folder, leak):
         file.write("path,label,patient\n")
         for row in rows:
             place = patients.index(row["patient"]) % 5
-            given = {3: "val", 4: "test"}.get(place, "train")
-            if leak and given == "test" and row["path"].endswith("_1.png"):
-                given = "train"
-            path = f"{given}/{row['path']}"
+            split_folder = {3: "val", 4: "test"}.get(place, "train")
+            if leak and split_folder == "test" and row["path"].endswith("_1.png"):
+                split_folder = "train"
+            path = f"{split_folder}/{row['path']}"
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(drawn / row["path"], folder / path)
             file.write(f"{path},{row['label']},{row['patient']}\n")
@@ -47,13 +47,13 @@ def test_a_patient_in_two_given_splits_is_refused_and_named(refused, drawn, tmp_
     (tmp_path / "data").mkdir()
     split(drawn, tmp_path / "data", leak=True)
     summary = refused(tmp_path / "data")
-    finding = next(f for f in summary["findings"] if f["kind"] == "patients")
-    assert finding["total"] > 5
-    assert f"leakage: {finding['total']} patients are in two splits" in summary["reason"]
-    assert finding["items"][0].startswith("P000")
+    issue = next(i for i in summary["data_issues"] if i["kind"] == "patients")
+    assert issue["total"] > 5
+    assert f"leakage: {issue['total']} patients are in two splits" in summary["reason"]
+    assert issue["items"][0].startswith("P000")
     page = Path(summary["review"]).read_text()
     assert "Data refused, nothing trained" in page
-    assert finding["items"][1] in page
+    assert issue["items"][1] in page
 
 
 def test_too_many_rejects_are_refused_with_their_reasons(
@@ -65,36 +65,36 @@ def test_too_many_rejects_are_refused_with_their_reasons(
     summary = refused(tmp_path / "data")
     assert summary["examples"]["rejected"] == 25
     assert "25 of 300 images were rejected, 8.3%; at most 5.0% are allowed" in summary["reason"]
-    assert summary["findings"][0]["items"] == ["truncated: 25"]
+    assert summary["data_issues"][0]["items"] == ["truncated: 25"]
 
     # Nor from behind DataGate.
-    done = tfxray(
+    result = tfxray(
         "run", "--config", small_config, "--data", tmp_path / "data", "--out", tmp_path / "out",
         "--from", "Transform",
     )  # fmt: skip
-    assert done.code == 2
-    assert "--from Transform: DataGate would have to run" in done.err
+    assert result.code == 2
+    assert "--from Transform: DataGate would have to run" in result.err
     assert not list((tmp_path / "out" / "artifacts").glob("Transform/*/*"))
 
 
 def test_what_only_warns_is_said_and_does_not_stop(tfxray, drawn, small_config, tmp_path):
     (tmp_path / "data").mkdir()
     split(drawn, tmp_path / "data", leak=True)
-    done = tfxray(
+    result = tfxray(
         "run", "--config", small_config, "--data", tmp_path / "data", "--out", tmp_path / "out",
         "--set", "validation.gate.leakage=warn", "--json",
         "--set", "gate.min_positives=1", "--set", "gate.min_negatives=1",
     )  # fmt: skip
-    summary = json.loads(done.out.strip().splitlines()[-1])
-    assert done.code == 0
-    assert "warn: leakage:" in done.err
-    assert summary["findings"][0]["action"] == "warn"
+    summary = json.loads(result.out.strip().splitlines()[-1])
+    assert result.code == 0
+    assert "warn: leakage:" in result.err
+    assert summary["data_issues"][0]["action"] == "warn"
 
 
 def test_a_split_without_a_class_is_refused_before_training(tfxray, small_config, tmp_path):
     tfxray("sample", "--out", tmp_path / "few", "--images", 12, "--size", 64)
-    done = tfxray("run", "--config", small_config, "--data", tmp_path / "few", "--out", tmp_path)
-    assert done.code == 2
-    assert "split holds" in done.err
-    assert "it needs both" in done.err
+    result = tfxray("run", "--config", small_config, "--data", tmp_path / "few", "--out", tmp_path)
+    assert result.code == 2
+    assert "split holds" in result.err
+    assert "it needs both" in result.err
     assert not (tmp_path / "artifacts" / "Transform").exists()

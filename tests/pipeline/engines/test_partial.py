@@ -26,46 +26,46 @@ def graph(small_config, tmp_path_factory):
 def roles(graph):
     def call(start=None, end=None):
         ir = launch.compile_run(graph, "run")
-        found = {role: set() for role in Role}
+        nodes = {role: set() for role in Role}
         for node, role in partial.choose_nodes(ir, Part(start, end)):
-            found[role].add(node.node_info.id)
+            nodes[role].add(node.node_info.id)
             uncached = not node.execution_options.caching_options.enable_cache
             assert uncached == (node.node_info.id == start)
-        return found[Role.RUN], found[Role.TAKE], found[Role.TAKE_IF_THERE]
+        return nodes[Role.RUN], nodes[Role.TAKE], nodes[Role.TAKE_IF_THERE]
 
     return call
 
 
 def test_from_runs_a_node_and_what_depends_on_it_and_takes_the_rest(roles):
-    run, taken, perhaps = roles("Trainer")
+    run, take, perhaps = roles("Trainer")
     assert run == {"Trainer", "BaselineModel", "Evaluator", "Pusher"}
-    assert "DataGate" in taken
+    assert "DataGate" in take
     assert perhaps == {"SchemaGen"}
-    assert run | taken | perhaps == set(NODES)
+    assert run | take | perhaps == set(NODES)
     assert roles() == (set(NODES), set(), set())
 
 
 def test_to_ends_after_a_node_and_leaves_out_what_it_does_not_need(roles):
-    run, *others = roles(end="Transform")
+    run, *rest = roles(end="Transform")
     assert run == set(NODES) - {"Trainer", "BaselineModel", "Evaluator", "Pusher"}
-    assert others == [set(), set()]
+    assert rest == [set(), set()]
     assert roles("Trainer", "Trainer")[0] == {"Trainer"}
 
 
 def test_a_push_is_never_without_its_judgement(roles):
     for start in NODES:
-        run, taken, perhaps = roles(start)
-        assert "Pusher" in perhaps or {"Evaluator", "DataGate"} <= run | taken
+        run, take, perhaps = roles(start)
+        assert "Pusher" in perhaps or {"Evaluator", "DataGate"} <= run | take
 
 
 def test_a_part_without_nodes_is_refused(roles, tfxray, small_config, tmp_path):
     with pytest.raises(UserError, match="Trainer does not depend on SchemaGen; nothing would run"):
         roles("SchemaGen", "Trainer")
     command = ("run", "--config", small_config, "--out", tmp_path / "out")
-    done = tfxray(*command, "--from", "Evaluator", "--to", "Trainer")
-    assert done.code == 2
-    assert "Trainer does not depend on Evaluator" in done.err
-    done = tfxray(*command, "--from", "Train")
-    assert done.code == 2
-    assert "'Train' is not one of 'ExampleGen'" in done.err
+    result = tfxray(*command, "--from", "Evaluator", "--to", "Trainer")
+    assert result.code == 2
+    assert "Trainer does not depend on Evaluator" in result.err
+    result = tfxray(*command, "--from", "Train")
+    assert result.code == 2
+    assert "'Train' is not one of 'ExampleGen'" in result.err
     assert not (tmp_path / "out").exists()

@@ -30,7 +30,7 @@ def submitted(tfxray, server: Fake, package: Path):
     """Submits the package."""
 
     def call(*arguments: object, data: str | None = "s3://xrays"):
-        given = ["--data", data] if data else []
-        return tfxray("submit", "--host", server.url, "--package", package, *given, *arguments)
+        options = ["--data", data] if data else []
+        return tfxray("submit", "--host", server.url, "--package", package, *options, *arguments)
 
     return call

@@ -55,10 +55,10 @@ def test_kfps_own_loader_and_schema_take_it(package, documents):
 
 
 def test_a_task_waits_for_what_its_node_waits_for_and_no_more(tasks, small_config):
-    wired = list_upstream(load_config(small_config))
-    assert set(wired) == set(NODES)
-    names = {node: resource_name(node) for node in wired}
-    for node, before in wired.items():
+    upstream = list_upstream(load_config(small_config))
+    assert set(upstream) == set(NODES)
+    names = {node: resource_name(node) for node in upstream}
+    for node, before in upstream.items():
         expected = sorted(names[other] for other in before) or ["start"]
         assert sorted(tasks[names[node]]["dependentTasks"]) == expected
     # Side by side, as the graph allows.
@@ -78,7 +78,7 @@ def test_the_page_is_written_whatever_happened(spec):
 def test_one_package_serves_many_runs(spec, small_config):
     settings = load_config(small_config).kubeflow
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    assert {name: known["defaultValue"] for name, known in parameters.items()} == {
+    assert {name: parameter["defaultValue"] for name, parameter in parameters.items()} == {
         "data": "", "image": settings.image, "metadata": settings.metadata, "root": settings.root,
     }  # fmt: skip
     for label, executor in spec["deploymentSpec"]["executors"].items():
@@ -92,8 +92,8 @@ def test_one_package_serves_many_runs(spec, small_config):
 
 def test_the_config_travels_in_the_package_and_no_secret(spec, small_config, tmp_path, monkeypatch):
     arguments = spec["deploymentSpec"]["executors"]["exec-start"]["container"]["args"]
-    told = yaml.safe_load(arguments[arguments.index("--config") + 1])
-    assert told["train"]["epochs"] == load_config(small_config).train.epochs
+    config = yaml.safe_load(arguments[arguments.index("--config") + 1])
+    assert config["train"]["epochs"] == load_config(small_config).train.epochs
     monkeypatch.setenv(metadata_address.PASSWORD, "my-own-password")
     monkeypatch.setenv("KF_PIPELINES_TOKEN", "my-own-token")
     write_package(load_config(small_config), tmp_path / "package.yaml")
@@ -133,10 +133,10 @@ def test_every_container_has_volume_and_secret(platform):
             {"secretKey": "password", "envVar": "TFXRAY_METADATA_PASSWORD"}
         ]
         # What the SDK in the lock knows; the rest is of later versions.
-        known = {
+        fields = {
             k: v for k, v in executor.items() if k not in ("activeDeadlineSeconds", "tolerations")
         }
-        json_format.ParseDict(known, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+        json_format.ParseDict(fields, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
 
 
 @pytest.mark.parametrize(
@@ -150,16 +150,16 @@ def test_every_container_has_volume_and_secret(platform):
     ],
 )
 def test_what_kubernetes_would_refuse_is_refused_at_once(tfxray, small_config, override, message):
-    done = tfxray("config", "--config", small_config, "--set", override)
-    assert done.code == 2
-    assert message in done.err
-    assert "Traceback" not in done.err
+    result = tfxray("config", "--config", small_config, "--set", override)
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
 
 
 def test_compile_writes_it(tfxray, small_config, tmp_path):
-    done = tfxray("compile", "--config", small_config, "--output", tmp_path / "p.yaml")
-    assert done.code == 0
-    assert done.out.strip() == str(tmp_path / "p.yaml")
+    result = tfxray("compile", "--config", small_config, "--output", tmp_path / "p.yaml")
+    assert result.code == 0
+    assert result.out.strip() == str(tmp_path / "p.yaml")
     assert (tmp_path / "p.yaml").read_text().startswith("# PIPELINE DEFINITION")
     wrong = tfxray("compile", "--config", small_config, "--output", tmp_path / "p.txt")
     assert (wrong.code, "must end with .yaml" in wrong.err) == (2, True)
@@ -171,13 +171,13 @@ def test_vertex_gets_tfxs_own_package(tfxray, small_config, tmp_path):
     draw.write_sample(tmp_path / "images", images=40, size=64, seed=1)
     rules = labelling.Rules(classes=("NORMAL", "PNEUMONIA"))
     job.ingest(tmp_path / "images", tmp_path / "records", rules)
-    done = tfxray(
+    result = tfxray(
         "compile", "--engine", "vertex", "--config", small_config, "--output", tmp_path / "p.json",
         "--set", f"kubeflow.root={tmp_path / 'root'}",
         "--set", f"kubeflow.data={tmp_path / 'records'}",
         "--set", "kubeflow.nodes.Trainer.image=gpu:1",
     )  # fmt: skip
-    assert done.code == 0, done.err
+    assert result.code == 0, result.err
     package = json.loads((tmp_path / "p.json").read_text())
     tasks = package["pipelineSpec"]["root"]["dag"]["tasks"]
     assert {"ExampleGen", "DataGate", "Trainer", "Evaluator", "Pusher"} <= set(tasks)
@@ -193,8 +193,8 @@ def test_vertex_gets_tfxs_own_package(tfxray, small_config, tmp_path):
         ("kubeflow.data=null", "kubeflow.data: is missing"),
         ("train.distribution=multi_worker", "this package starts one host"),
     ):
-        refused = tfxray(
+        refusal = tfxray(
             "compile", "--engine", "vertex", "--config", small_config,
             "--output", tmp_path / "q.json", "--set", override,
         )  # fmt: skip
-        assert (refused.code, message in refused.err) == (2, True)
+        assert (refusal.code, message in refusal.err) == (2, True)

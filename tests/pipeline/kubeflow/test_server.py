@@ -44,43 +44,43 @@ TOKEN = "s3cret-t0ken"
 )
 def test_a_server_that_refuses_is_told_of_plainly(submitted, server, faults, message):
     server.faults = faults
-    done = submitted("--json")
-    assert (done.code, done.out) == (2, "")
-    assert message in done.err
-    assert server.url in done.err
-    assert "Traceback" not in done.err
-    assert "<" not in done.err
+    result = submitted("--json")
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert server.url in result.err
+    assert "Traceback" not in result.err
+    assert "<" not in result.err
     assert not server.made("runs")
 
 
 def test_what_passes_by_itself_is_tried_again(submitted, server):
     server.faults = [Fault("GET .*", 500, 2), Fault("GET pipelines", "drop", 1)]
-    done = submitted()
-    assert (done.code, done.err, len(server.made("runs"))) == (0, "", 1)
+    result = submitted()
+    assert (result.code, result.err, len(server.made("runs"))) == (0, "", 1)
 
 
 @pytest.mark.parametrize("kind", ["runs", "recurringruns"])
 def test_what_may_have_been_started_is_not_started_again(submitted, server, kind):
     server.faults = [Fault(f"POST {kind}", "drop")]
-    done = submitted(*(["--cron", "0 0 3 * * 1"] if kind == "recurringruns" else []))
-    assert done.code == 2
-    assert f"may have been started all the same: look at {server.url}/#/{kind}" in done.err
+    result = submitted(*(["--cron", "0 0 3 * * 1"] if kind == "recurringruns" else []))
+    assert result.code == 2
+    assert f"may have been started all the same: look at {server.url}/#/{kind}" in result.err
     assert server.counted(f"POST {kind}") == 1
 
 
 def test_a_server_that_is_not_there(tfxray, server, package, monkeypatch):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     for host, message in {
         f"http://127.0.0.1:{port}": "cannot be reached: Connection refused",
         "http://no-such-host.invalid": "no-such-host.invalid: cannot be reached",
         server.url.replace("http:", "https:"): "is it http:// instead?",
     }.items():
-        done = tfxray("submit", "--host", host, "--package", package, "--data", "s3://x")
-        assert done.code == 2
-        assert message in done.err
-        assert "Traceback" not in done.err
+        result = tfxray("submit", "--host", host, "--package", package, "--data", "s3://x")
+        assert result.code == 2
+        assert message in result.err
+        assert "Traceback" not in result.err
 
 
 def test_a_certificate_of_one_s_own_is_trusted_if_named(tfxray, package, tmp_path):
@@ -89,10 +89,10 @@ def test_a_certificate_of_one_s_own_is_trusted_if_named(tfxray, package, tmp_pat
     tls.load_cert_chain(certificate)
     with serving(tls) as fake:
         call = ("submit", "--host", fake.url, "--package", package, "--data", "s3://x")
-        refused = tfxray(*call)
-        assert refused.code == 2
-        assert "TLS fails" in refused.err
-        assert "--ca" in refused.err
+        refusal = tfxray(*call)
+        assert refusal.code == 2
+        assert "TLS fails" in refusal.err
+        assert "--ca" in refusal.err
         assert tfxray(*call, "--ca", certificate).code == 0
         assert len(fake.made("runs")) == 1
 
@@ -108,7 +108,7 @@ def self_signed(folder: Path) -> Path:
     here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     now = datetime.datetime.now(datetime.timezone.utc)
     day = datetime.timedelta(days=1)
-    made = (
+    certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
         .add_extension(here, critical=False)
         .sign(key, hashes.SHA256())
@@ -117,7 +117,7 @@ def self_signed(folder: Path) -> Path:
     path = folder / "test.pem"
     path.write_bytes(
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + made.public_bytes(pem)
+        + certificate.public_bytes(pem)
     )
     return path
 
@@ -164,9 +164,9 @@ def test_a_redirection_takes_no_token_along_to_another_server(submitted, server,
 def test_what_is_no_token_is_refused(submitted, server, content, message, monkeypatch):
     if content is not None:
         monkeypatch.setenv("MINE", content)
-    done = submitted("--token-env", "MINE")
-    assert done.code == 2
-    assert message in done.err
+    result = submitted("--token-env", "MINE")
+    assert result.code == 2
+    assert message in result.err
     assert not server.requests
 
 
@@ -216,17 +216,17 @@ def test_a_token_goes_where_nobody_reads_along(monkeypatch):
     ],
 )
 def test_wrong_usage_changes_nothing(submitted, server, arguments, message):
-    done = submitted(*arguments)
-    assert done.code == 2
-    assert message in done.err
-    assert "Traceback" not in done.err
-    assert TOKEN not in done.err
+    result = submitted(*arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert TOKEN not in result.err
     assert not server.made("pipelines")
     assert not server.uploads
 
 
 def test_a_parameter_without_a_default_is_asked_for(submitted, server):
-    done = submitted(data=None)
-    assert done.code == 2
-    assert "data: xrays.yaml has no default" in done.err
+    result = submitted(data=None)
+    assert result.code == 2
+    assert "data: xrays.yaml has no default" in result.err
     assert not server.made("pipelines")

@@ -20,8 +20,8 @@ def step(tmp_path, small_config, monkeypatch):
         arguments += ["--metadata", metadata or f"sqlite://{tmp_path}/metadata.db"]
         for key, value in options.items():
             arguments += [f"--{key.replace('_', '-')}", value]
-        done = CliRunner().invoke(main, arguments)
-        return done.exit_code, done.stderr.strip()
+        result = CliRunner().invoke(main, arguments)
+        return result.exit_code, result.stderr.strip()
 
     return call
 
@@ -39,21 +39,21 @@ def step(tmp_path, small_config, monkeypatch):
     ],
 )
 def test_what_cannot_be_done_ends_with_code_2_and_a_line(step, arguments, message):
-    code, said = step(**arguments)
+    code, log = step(**arguments)
     assert code == 2
-    assert message in said
-    assert "Traceback" not in said
+    assert message in log
+    assert "Traceback" not in log
 
 
 def test_a_run_that_never_started_has_a_page_that_says_why(step, tmp_path, small_config):
     (tmp_path / "empty").mkdir()
-    code, said = step("Start", config=small_config.read_text(), data=str(tmp_path / "empty"))
+    code, log = step("Start", config=small_config.read_text(), data=str(tmp_path / "empty"))
     assert code == 2
-    last = said.splitlines()[-1]
+    last = log.splitlines()[-1]
     assert last.startswith("Start: FAILED: ")
     assert "holds no images" in last
 
-    wanted = {
+    executor_input = {
         "outputs": {
             "parameters": {"status": {"outputFile": str(tmp_path / "kfp" / "status")}},
             "artifacts": {
@@ -63,14 +63,14 @@ def test_a_run_that_never_started_has_a_page_that_says_why(step, tmp_path, small
             "outputFile": str(tmp_path / "kfp" / "told.json"),
         }
     }
-    assert step("Review", executor_input=json.dumps(wanted))[0] == 0
+    assert step("Review", executor_input=json.dumps(executor_input))[0] == 0
     summary = json.loads((tmp_path / "root" / "runs" / "r1" / "summary.json").read_text())
     assert summary["status"] == "failed"
     assert "holds no images" in summary["reason"]
     assert (tmp_path / "kfp" / "status").read_text() == "failed"
     assert "holds no images" in (tmp_path / "kfp" / "page").read_text()
-    told = json.loads((tmp_path / "kfp" / "told.json").read_text())
-    assert told["artifacts"]["metrics"]["artifacts"][0]["metadata"]["pushed"] == 0.0
+    output = json.loads((tmp_path / "kfp" / "told.json").read_text())
+    assert output["artifacts"]["metrics"]["artifacts"][0]["metadata"]["pushed"] == 0.0
 
 
 def test_who_is_asked_to_end_publishes_that_and_fails():

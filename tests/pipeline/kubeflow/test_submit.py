@@ -53,17 +53,17 @@ def test_the_fake_speaks_what_kfp_speaks(server, package, tmp_path, monkeypatch,
     client.create_recurring_run(experiment, "mine", cron_expression="0 0 3 * * 1", **which)
     assert server.uploads == [package.read_bytes()] * 2
     # and as `tfxray submit` asks for the same
-    ours = Server(server.url)
-    assert ours.pipeline("xrays") == pipeline
-    assert list(ours.versions(pipeline, "v1")) == [version]
-    assert ours.experiment("xrays") == experiment
-    assert ours.recurring(experiment, "mine") == "recurringruns-1"
-    assert ours.run(run.run_id)["state"] == "SUCCEEDED"
+    own = Server(server.url)
+    assert own.pipeline("xrays") == pipeline
+    assert list(own.versions(pipeline, "v1")) == [version]
+    assert own.experiment("xrays") == experiment
+    assert own.recurring(experiment, "mine") == "recurringruns-1"
+    assert own.run(run.run_id)["state"] == "SUCCEEDED"
 
 
 def test_a_package_is_uploaded_and_run(submitted, server, package):
-    done = submitted("--param", "steps=5", "--param", "fast=true", "--root", "s3://out")
-    assert (done.code, done.out.strip()) == (0, f"{server.url}/#/runs/details/runs-1")
+    result = submitted("--param", "steps=5", "--param", "fast=true", "--root", "s3://out")
+    assert (result.code, result.out.strip()) == (0, f"{server.url}/#/runs/details/runs-1")
     (run,) = server.made("runs")
     assert run["runtime_config"]["parameters"] == {
         "data": "s3://xrays", "root": "s3://out", "steps": 5, "fast": True
@@ -82,14 +82,14 @@ def test_a_package_is_uploaded_and_run(submitted, server, package):
 def test_the_same_package_is_uploaded_once_another_as_a_version(submitted, server, tmp_path):
     other = compiled(tmp_path / "xrays.yaml", image="trainer:2")
     first, again = (json.loads(submitted("--json").out) for _ in range(2))
-    changed = json.loads(submitted("--json", "--package", other).out)
+    edit = json.loads(submitted("--json", "--package", other).out)
     assert (first["pipeline_id"], first["version_id"]) == (
         again["pipeline_id"],
         again["version_id"],
     )
-    assert changed["pipeline_id"] == first["pipeline_id"]
-    assert changed["version_id"] != first["version_id"]
-    assert len({first["run_id"], again["run_id"], changed["run_id"]}) == 3
+    assert edit["pipeline_id"] == first["pipeline_id"]
+    assert edit["version_id"] != first["version_id"]
+    assert len({first["run_id"], again["run_id"], edit["run_id"]}) == 3
     assert len(server.uploads) == 2
 
 
@@ -111,8 +111,9 @@ def test_names_are_the_user_s(submitted, server):
     server.multi_user = True
     assert submitted(*names).code == 0
     assert server.made("runs")[0]["display_name"] == "n"
-    made = [server.made(kind)[0] for kind in ("pipelines", "experiments")]
-    assert [(m["display_name"], m["namespace"]) for m in made] == [("lungs", "team"), ("e", "team")]
+    entries = [server.made(kind)[0] for kind in ("pipelines", "experiments")]
+    names = [(entry["display_name"], entry["namespace"]) for entry in entries]
+    assert names == [("lungs", "team"), ("e", "team")]
 
 
 def test_a_config_is_compiled_first(tfxray, server, package, monkeypatch):
@@ -122,26 +123,27 @@ def test_a_config_is_compiled_first(tfxray, server, package, monkeypatch):
 
     module = types.SimpleNamespace(write_package=write_package)
     monkeypatch.setitem(sys.modules, "tfxray.pipeline.kubeflow.package", module)
-    done = tfxray(
+    result = tfxray(
         "submit", "--host", server.url, "--config", DEMO, "--set", "name=mine", "--data", "s3://x"
     )
-    assert done.code == 0
-    assert done.out.strip() == f"{server.url}/#/runs/details/runs-1"
+    assert result.code == 0
+    assert result.out.strip() == f"{server.url}/#/runs/details/runs-1"
     assert server.made("pipelines")[0]["display_name"] == "mine"
 
 
 def test_a_recurring_run_is_made_once(submitted, server):
-    done = submitted("--cron", "0 0  3 * * 1", "--json")
-    told = json.loads(done.out)
-    assert done.code == 0
-    assert told == {
+    result = submitted("--cron", "0 0  3 * * 1", "--json")
+    report = json.loads(result.out)
+    assert result.code == 0
+    assert report == {
         "run_id": None, "url": f"{server.url}/#/recurringrun/details/recurringruns-1",
         "status": "scheduled", "pipeline_id": "pipelines-1", "version_id": "versions-1",
         "recurring_run_id": "recurringruns-1",
     }  # fmt: skip
-    (made,) = server.made("recurringruns")
-    assert made["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * 1"}}
-    assert (made["mode"], made["no_catchup"], made["display_name"]) == ("ENABLE", True, "xrays")
+    (schedule,) = server.made("recurringruns")
+    assert schedule["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * 1"}}
+    assert (schedule["mode"], schedule["no_catchup"]) == ("ENABLE", True)
+    assert schedule["display_name"] == "xrays"
     again = submitted("--cron", "0 0 4 * * 1")
     assert again.code == 2
     assert "there is a recurring run 'xrays' in the experiment 'xrays' already" in again.err
@@ -158,10 +160,10 @@ def test_waiting_tells_of_each_task_once(submitted, server):
         look("RUNNING", task("train", "SUCCEEDED", 42), task("push", "RUNNING")),
         look("SUCCEEDED", task("push", "SUCCEEDED", 3), task("exit-handler-1", "SUCCEEDED", 50)),
     ]
-    done = submitted("--wait")
-    assert done.code == 0
-    assert done.out.strip() == f"{server.url}/#/runs/details/runs-1"
-    lines = [" ".join(line.split()) for line in done.err.splitlines()]
+    result = submitted("--wait")
+    assert result.code == 0
+    assert result.out.strip() == f"{server.url}/#/runs/details/runs-1"
+    lines = [" ".join(line.split()) for line in result.err.splitlines()]
     assert lines[:-1] == [
         "train running", "train 42.5 s succeeded", "push running", "push 3.5 s succeeded"
     ]  # fmt: skip
@@ -184,18 +186,18 @@ def test_waiting_tells_of_each_task_once(submitted, server):
 )
 def test_the_exit_code_tells_how_a_run_ended(submitted, server, end, code, status):
     server.looks = [look("RUNNING"), end]
-    done = submitted("--wait", "--json")
-    told = json.loads(done.out.splitlines()[-1])
-    assert (done.code, told["status"], told["run_id"]) == (code, status, "runs-1")
-    assert done.err.splitlines()[0] == told["url"]
-    assert status.replace("_", " ") in done.err
+    result = submitted("--wait", "--json")
+    report = json.loads(result.out.splitlines()[-1])
+    assert (result.code, report["status"], report["run_id"]) == (code, status, "runs-1")
+    assert result.err.splitlines()[0] == report["url"]
+    assert status.replace("_", " ") in result.err
 
 
 def test_why_a_run_failed_is_told(submitted, server):
     server.looks = [look("FAILED") | {"error": {"code": 13, "message": "no\nsuch \x1b[2Jimage"}}]
-    done = submitted("--wait")
-    assert done.code == 1
-    assert "no such [2Jimage" in done.err
+    result = submitted("--wait")
+    assert result.code == 1
+    assert "no such [2Jimage" in result.err
 
 
 def test_waiting_bridges_what_the_connection_does(submitted, server):
@@ -206,18 +208,18 @@ def test_waiting_bridges_what_the_connection_does(submitted, server):
         Fault("GET runs/.*", 502, 5),
         Fault("GET runs/.*", "page", 1),
     ]
-    done = submitted("--wait")
-    assert (done.code, done.err.count("no contact")) == (0, 1)
-    assert done.err.count("contact again") == 1
+    result = submitted("--wait")
+    assert (result.code, result.err.count("no contact")) == (0, 1)
+    assert result.err.count("contact again") == 1
 
 
 def test_waiting_ends_when_nothing_is_heard_for_long(submitted, server, monkeypatch):
     monkeypatch.setattr(submit, "PATIENCE", 0.05)
     server.faults = [Fault("GET runs/.*", 503)]
-    done = submitted("--wait", "--json")
-    assert (done.code, json.loads(done.out)["status"]) == (2, "running")
-    assert "the server fails (503)" in done.err
-    assert f"the run goes on: {server.url}" in done.err
+    result = submitted("--wait", "--json")
+    assert (result.code, json.loads(result.out)["status"]) == (2, "running")
+    assert "the server fails (503)" in result.err
+    assert f"the run goes on: {server.url}" in result.err
 
 
 def test_waiting_ends_with_the_time_limit_and_with_the_run(submitted, server):

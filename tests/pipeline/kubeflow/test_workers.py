@@ -23,33 +23,33 @@ def config(small_config):
 
 
 @pytest.fixture
-def found(config, tmp_path):
+def manifests(config, tmp_path):
     """What `tfxray compile` writes, by kind and name."""
     path = package.write_workers(config, tmp_path / "package.yaml")
     assert path == tmp_path / "package.workers.yaml"
     return {(o["kind"], o["metadata"]["name"]): o for o in yaml.safe_load_all(path.read_text())}
 
 
-def test_chief_and_workers_are_one_cluster(config, found):
+def test_chief_and_workers_are_one_cluster(config, manifests):
     chief = tf_config.read_cluster(workers.chief_environment(config))
     assert chief.chief
-    job = found["Job", "demo-trainer-worker"]
+    job = manifests["Job", "demo-trainer-worker"]
     pod = job["spec"]["template"]["spec"]
     places = [chief.place]
     for index in range(job["spec"]["completions"]):
         environment = {e["name"]: e.get("value") for e in pod["containers"][0]["env"]}
         # As Kubernetes expands a variable that stands before.
-        told = environment["TF_CONFIG"].replace("$(WORKER_INDEX)", str(index))
-        worker = tf_config.read_cluster({"TF_CONFIG": told})
+        cluster = environment["TF_CONFIG"].replace("$(WORKER_INDEX)", str(index))
+        worker = tf_config.read_cluster({"TF_CONFIG": cluster})
         assert worker.addresses == chief.addresses
         places.append(worker.place)
     assert places == [0, 1, 2]
 
 
-def test_every_address_leads_to_a_pod(config, found):
+def test_every_address_leads_to_a_pod(config, manifests):
     hosts = [a.rpartition(":")[0] for a in tf_config.read_cluster(
         workers.chief_environment(config)).addresses]  # fmt: skip
-    job = found["Job", "demo-trainer-worker"]
+    job = manifests["Job", "demo-trainer-worker"]
     template = job["spec"]["template"]
     subdomain = template["spec"]["subdomain"]
     # A Job of this kind names its pods NAME-INDEX; a headless service makes names of them.
@@ -62,11 +62,11 @@ def test_every_address_leads_to_a_pod(config, found):
         ("demo-trainer-chief", workers.chief_labels(config)),
         (subdomain, template["metadata"]["labels"]),
     ):
-        service = found["Service", name]["spec"]
+        service = manifests["Service", name]["spec"]
         assert service["clusterIP"] == "None"
         assert service["publishNotReadyAddresses"]
         assert service["selector"].items() <= labels.items()
-        policy = found["NetworkPolicy", "demo-trainer"]["spec"]
+        policy = manifests["NetworkPolicy", "demo-trainer"]["spec"]
         assert policy["podSelector"]["matchLabels"].items() <= labels.items()
 
 
@@ -82,8 +82,8 @@ def test_trainers_pod_knows_its_workers(config, tmp_path):
     assert "podMetadata" not in pods["exec-transform"]
 
 
-def test_a_worker_gets_what_trainer_gets_and_no_password(found):
-    pod = found["Job", "demo-trainer-worker"]["spec"]["template"]["spec"]
+def test_a_worker_gets_what_trainer_gets_and_no_password(manifests):
+    pod = manifests["Job", "demo-trainer-worker"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["image"] == "gpu:1"
     assert container["resources"]["limits"] == {
@@ -96,16 +96,16 @@ def test_a_worker_gets_what_trainer_gets_and_no_password(found):
     assert pod["automountServiceAccountToken"] is False
 
 
-def test_kubernetes_own_types_take_it(found):
+def test_kubernetes_own_types_take_it(manifests):
     kinds = {"Job": "V1Job", "Service": "V1Service", "NetworkPolicy": "V1NetworkPolicy"}
-    known = client.ApiClient()
+    api = client.ApiClient()
     # Of this, the client in the lock demands what Kubernetes leaves open.
-    policy = found["Job", "demo-trainer-worker"]["spec"].pop("podFailurePolicy")
+    policy = manifests["Job", "demo-trainer-worker"]["spec"].pop("podFailurePolicy")
     assert policy["rules"][0]["onExitCodes"]["values"] == [2]
-    for (kind, _), given in found.items():
-        response = type("Response", (), {"data": json.dumps(given)})
-        read = known.sanitize_for_serialization(known.deserialize(response, kinds[kind]))
-        assert read == given, kind
+    for (kind, _), resource in manifests.items():
+        response = type("Response", (), {"data": json.dumps(resource)})
+        read = api.sanitize_for_serialization(api.deserialize(response, kinds[kind]))
+        assert read == resource, kind
 
 
 def test_a_name_that_makes_no_pod_is_refused(small_config, tmp_path):

@@ -28,8 +28,8 @@ class Out:
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(json.dumps({"name": self.pipeline, **(config or {})}))
         if summary:
-            known = {"run_id": run_id, "threshold": 0.9, **summary}
-            (folder / "summary.json").write_text(json.dumps(known))
+            content = {"run_id": run_id, "threshold": 0.9, **summary}
+            (folder / "summary.json").write_text(json.dumps(content))
         context = self._context("pipeline_run", run_id)
         parent = mlmd.ParentContext(child_id=context.id, parent_id=self._of_pipeline.id)
         self.store.put_parent_contexts([parent])
@@ -38,20 +38,20 @@ class Out:
 
     def _context(self, kind, name):
         type_id = self.store.put_context_type(mlmd.ContextType(name=kind))
-        known = self.store.get_context_by_type_and_name(kind, name)
-        if not known:
+        context = self.store.get_context_by_type_and_name(kind, name)
+        if not context:
             self.store.put_contexts([mlmd.Context(type_id=type_id, name=name)])
         return self.store.get_context_by_type_and_name(kind, name)
 
-    def _node(self, run, node, written, properties=None, inputs=()):
-        taken = isinstance(written, int)
+    def _node(self, run, node, output, properties=None, inputs=()):
+        reuses = isinstance(output, int)
         type_id = self.store.put_execution_type(mlmd.ExecutionType(name=node))
         execution = mlmd.Execution(type_id=type_id)
-        execution.last_known_state = mlmd.Execution.CACHED if taken else mlmd.Execution.COMPLETE
+        execution.last_known_state = mlmd.Execution.CACHED if reuses else mlmd.Execution.COMPLETE
         for name, value in (properties or {}).items() if node == "ExampleGen" else ():
             execution.custom_properties[name].string_value = value
         (execution_id,) = self.store.put_executions([execution])
-        artifact_id = written if taken else self._artifact(node, execution_id, written, properties)
+        artifact_id = output if reuses else self._artifact(node, execution_id, output, properties)
         events = [(artifact_id, mlmd.Event.OUTPUT), *((i, mlmd.Event.INPUT) for i in inputs)]
         for artifact, kind in events:
             event = mlmd.Event(artifact_id=artifact, execution_id=execution_id, type=kind)
@@ -73,23 +73,23 @@ class Out:
             setattr(artifact.custom_properties[name], key, value)
         return self.store.put_artifacts([artifact])[0]
 
-    def trained(self, **given):
+    def trained(self, **fields):
         """A run that trained a model which was blessed; returns its id and the model's."""
-        run_id, artifacts = self.run(("Trainer", "Model"), **given)
+        run_id, artifacts = self.run(("Trainer", "Model"), **fields)
         (model,) = artifacts
         context = self._context("pipeline_run", run_id)
         blessing = {"blessed": 1, "current_model_id": model}
         self._node(context, "Evaluator", "ModelBlessing", blessing, (model,))
         return run_id, model
 
-    def pushed(self, **given):
+    def pushed(self, **fields):
         """The same, and pushed it; returns the version's folder too."""
-        run_id, model = self.trained(**given)
+        run_id, model = self.trained(**fields)
         place = self.folder / "serving" / "demo" / str(model)
         place.mkdir(parents=True)
         context = self._context("pipeline_run", run_id)
-        told = {"pushed": 1, "pushed_destination": str(place)}
-        self._node(context, "Pusher", "PushedModel", told, (model,))
+        push = {"pushed": 1, "pushed_destination": str(place)}
+        self._node(context, "Pusher", "PushedModel", push, (model,))
         return run_id, model, place
 
     def artifact(self, artifact_id):

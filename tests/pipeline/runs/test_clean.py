@@ -21,9 +21,9 @@ def out(tmp_path):
 @pytest.fixture
 def clean(tfxray, out):
     def call(keep, *arguments):
-        done = tfxray("clean", "--out", out.folder, "--keep", keep, *arguments)
-        assert done.code == 0, done.err
-        return done.out
+        result = tfxray("clean", "--out", out.folder, "--keep", keep, *arguments)
+        assert result.code == 0, result.err
+        return result.out
 
     return call
 
@@ -35,8 +35,8 @@ def remaining(out):
 def test_old_runs_go_and_what_newer_ones_took_of_them_stays(out, clean):
     old, (shared, own) = out.run(("Transform", "TransformGraph"), ("Trainer", "Model"))
     new, _ = out.run(("Transform", shared))
-    told = clean(1, "--dry-run")
-    assert f"goes   {old}" in told
+    text = clean(1, "--dry-run")
+    assert f"goes   {old}" in text
     assert remaining(out) == [old, new]
     clean(1)
     assert remaining(out) == [new]
@@ -65,8 +65,8 @@ def test_the_models_that_are_a_baseline_stay(out, clean):
     runs = [out.trained() for _ in range(4)]
     out.run(("Trainer", "Model"))  # never judged
     clean(0)
-    kept = [model for _, model in runs if out.uri(model).exists()]
-    assert kept == [model for _, model in runs[-2:]]  # of the last one, the other is the baseline
+    models = [model for _, model in runs if out.uri(model).exists()]
+    assert models == [model for _, model in runs[-2:]]  # of the last one, the other is the baseline
 
 
 def test_the_statistics_that_are_the_baseline_of_drift_stay(out, clean):
@@ -96,28 +96,28 @@ def test_baselines_are_those_of_the_resolvers(out, clean):
 
     def live(kind):
         (type_,) = [t for t in out.store.get_artifact_types() if t.name == kind]
-        found = out.store.get_artifacts_by_type(kind)
-        alive = [a for a in found if a.state == mlmd.Artifact.LIVE]
+        artifacts = out.store.get_artifacts_by_type(kind)
+        alive = [a for a in artifacts if a.state == mlmd.Artifact.LIVE]
         return artifact_utils.deserialize_artifacts(type_, alive)
 
     def resolved():
         models, blessings = live("Model"), live("ModelBlessing")
         for model in [None, models[-1], models[-2]]:
-            given = {"candidate": [m for m in models if model and m.id == model.id]}
-            given |= {"model": models, "blessing": blessings}
-            found = LatestOtherBlessedModel().resolve_artifacts(out.store, dict(given))
-            yield [m.id for m in found["model"]]
+            inputs = {"candidate": [m for m in models if model and m.id == model.id]}
+            inputs |= {"model": models, "blessing": blessings}
+            outputs = LatestOtherBlessedModel().resolve_artifacts(out.store, dict(inputs))
+            yield [m.id for m in outputs["model"]]
         for current in [[], live("ExampleStatistics")[-1:]]:
-            given = {"current": current, "statistics": live("ExampleStatistics")}
-            given["blessing"] = blessings
-            found = LatestBlessedStatistics().resolve_artifacts(out.store, given)
-            yield [a.id for a in found["statistics"]]
+            inputs = {"current": current, "statistics": live("ExampleStatistics")}
+            inputs["blessing"] = blessings
+            outputs = LatestBlessedStatistics().resolve_artifacts(out.store, inputs)
+            yield [a.id for a in outputs["statistics"]]
 
     for _ in range(4):
-        trained = ("StatisticsGen", "ExampleStatistics"), ("Trainer", "Model")
-        _, (statistics, model) = out.run(*trained)
-        told = {"blessed": 1, "current_model_id": model}
-        out.run(("StatisticsGen", statistics), ("Evaluator", "ModelBlessing", told, (model,)))
+        nodes = ("StatisticsGen", "ExampleStatistics"), ("Trainer", "Model")
+        _, (statistics, model) = out.run(*nodes)
+        blessing = {"blessed": 1, "current_model_id": model}
+        out.run(("StatisticsGen", statistics), ("Evaluator", "ModelBlessing", blessing, (model,)))
     before = list(resolved())
     clean(0)
     assert len(live("Model")) == 2
@@ -143,7 +143,7 @@ def test_records_and_states_go_when_no_run_can_want_them(out, clean):
     for name in ("data/records-old", "data/records-new", "data/sample-9", "state/a", "state/b"):
         (out.folder / name).mkdir(parents=True)
         (out.folder / name / "file").touch()
-    used = str(out.folder / "data" / "records-old")
+    records = str(out.folder / "data" / "records-old")
     before = time.mktime((2025, 1, 1, 0, 0, 0, 0, 0, -1))
     for name in ("records-old", "sample-9"):
         for path in (out.folder / "data" / name / "file", out.folder / "data" / name):
@@ -152,10 +152,10 @@ def test_records_and_states_go_when_no_run_can_want_them(out, clean):
         os.utime(path, (before, before))
     key = out.folder / "data" / "pseudonym.key"
     key.touch()
-    out.run(("ExampleGen", "Examples", {"input_base": used}))
+    out.run(("ExampleGen", "Examples", {"input_base": records}))
     clean(1)
-    left = {str(p.relative_to(out.folder)) for p in out.folder.glob("[ds]*/*")}
-    assert left == {"data/records-old", "data/records-new", "data/sample-9", "state/b",
+    names = {str(p.relative_to(out.folder)) for p in out.folder.glob("[ds]*/*")}
+    assert names == {"data/records-old", "data/records-new", "data/sample-9", "state/b",
                     "data/pseudonym.key"}  # fmt: skip
     out.run(("Trainer", "Model"))
     clean(1)
@@ -183,23 +183,23 @@ def test_a_clean_that_broke_off_is_ended_by_the_next(out, clean, monkeypatch):
 def test_nothing_is_removed_while_a_run_goes_on(out, tfxray):
     run, _ = out.run(("Trainer", "Model"))
     with locks.share_out(out.folder, print):
-        done = tfxray("clean", "--out", out.folder, "--keep", 0)
-    assert done.code == 2
-    assert "a run, a search or a clean is going on there" in done.err
+        result = tfxray("clean", "--out", out.folder, "--keep", 0)
+    assert result.code == 2
+    assert "a run, a search or a clean is going on there" in result.err
     assert remaining(out) == [run]
 
 
 def test_a_run_waits_for_the_end_of_a_clean(out):
-    told, begun = threading.Event(), threading.Event()
+    waiting, begun = threading.Event(), threading.Event()
 
     def run():
-        with locks.share_out(out.folder, lambda line: told.set()):
+        with locks.share_out(out.folder, lambda line: waiting.set()):
             begun.set()
 
     with locks.hold_out(out.folder):
         thread = threading.Thread(target=run)
         thread.start()
-        assert told.wait(10)
+        assert waiting.wait(10)
         assert not begun.is_set()
     thread.join(10)
     assert begun.is_set()
@@ -207,7 +207,7 @@ def test_a_run_waits_for_the_end_of_a_clean(out):
 
 def test_a_folder_without_a_metadata_store_is_left_alone(tfxray, tmp_path):
     (tmp_path / "runs" / "20260101-000000-000").mkdir(parents=True)
-    done = tfxray("clean", "--out", tmp_path, "--keep", 0)
-    assert done.code == 2
-    assert "holds no metadata.db" in done.err
+    result = tfxray("clean", "--out", tmp_path, "--keep", 0)
+    assert result.code == 2
+    assert "holds no metadata.db" in result.err
     assert len(list(tmp_path.rglob("*"))) == 2

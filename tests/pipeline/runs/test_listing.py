@@ -19,17 +19,17 @@ def out(tmp_path):
 @pytest.fixture
 def listed(tfxray, out):
     def call():
-        done = tfxray("runs", "--out", out.folder, "--json")
-        assert done.code == 0, done.err
-        return [json.loads(line) for line in done.out.splitlines()]
+        result = tfxray("runs", "--out", out.folder, "--json")
+        assert result.code == 0, result.err
+        return [json.loads(line) for line in result.out.splitlines()]
 
     return call
 
 
 def test_what_ran_is_told_with_what_changed(out, listed, tfxray, monkeypatch):
-    judged = {"auc": 0.95, "auc_interval": [0.9, 0.99], "seconds": {"total": 100.4}}
+    figures = {"auc": 0.95, "auc_interval": [0.9, 0.99], "seconds": {"total": 100.4}}
     first, model, place = out.pushed(
-        summary={**judged, "status": "pushed", "pushed_model": "/moved/serving/demo/1"},
+        summary={**figures, "status": "pushed", "pushed_model": "/moved/serving/demo/1"},
         config={"train": {"epochs": 8}},
     )
     listing.write_source(out.folder / "runs" / first, "/xrays/kermany")
@@ -37,20 +37,21 @@ def test_what_ran_is_told_with_what_changed(out, listed, tfxray, monkeypatch):
         summary={"status": "not_blessed", "reason": "AUC 0.9500 is below 0.96"},
         config={"train": {"epochs": 9}},
     )
-    pushed, refused = listed()
-    assert (pushed["config"], pushed["data"], pushed["changed"]) == ("demo", "/xrays/kermany", {})
-    assert (pushed["auc"], pushed["auc_interval"]) == (0.95, [0.9, 0.99])
-    assert pushed["started"] == "2026-01-01 00:00:01"
+    first_row, second_row = listed()
+    assert (first_row["config"], first_row["data"]) == ("demo", "/xrays/kermany")
+    assert first_row["changed"] == {}
+    assert (first_row["auc"], first_row["auc_interval"]) == (0.95, [0.9, 0.99])
+    assert first_row["started"] == "2026-01-01 00:00:01"
     assert place.name == str(model) == "1"
-    assert pushed["pushed_model"] == str(place)
-    assert refused["changed"] == {"train.epochs": 9}
+    assert first_row["pushed_model"] == str(place)
+    assert second_row["changed"] == {"train.epochs": 9}
     place.rmdir()
     assert listed()[0]["pushed_model"] is None
     monkeypatch.setenv("COLUMNS", "160")
     lines = tfxray("runs", "--out", out.folder).out.splitlines()
     assert lines[0].split() == ["run", "config", "data", "AUC", "verdict", "time", "changed"]
-    shown = [first, "demo", "kermany", "0.9500", "[0.9000,", "0.9900]", "pushed,", "removed"]
-    assert lines[1].split() == [*shown, "0:01:40"]
+    cells = [first, "demo", "kermany", "0.9500", "[0.9000,", "0.9900]", "pushed,", "removed"]
+    assert lines[1].split() == [*cells, "0:01:40"]
     assert "not blessed: AUC 0.9500 is below 0.96" in lines[2]
     assert lines[2].endswith("train.epochs=9")
 
@@ -60,8 +61,8 @@ def test_what_left_no_summary_is_told_by_how_far_it_came(out, listed):
     out.run(("Transform", "TransformGraph"))
     going, _ = out.run(("Transform", "TransformGraph"), ("Trainer", "Model"))
     with locks.mark_running(out.folder / "runs" / going):
-        found = [(run["status"], run["reason"]) for run in listed()]
-    assert found == [
+        states = [(run["status"], run["reason"]) for run in listed()]
+    assert states == [
         ("interrupted", "before its first node"),
         ("interrupted", "after Transform"),
         ("running", "after Trainer"),
@@ -80,8 +81,8 @@ def test_what_cannot_be_read_costs_one_line(out, listed, text):
     shutil.rmtree(out.folder / "runs" / gone)
     out.run(summary={"status": "failed", "reason": "interrupted"})
     (out.folder / "runs" / "99999999-notes").mkdir()
-    found = [(run["config"], run["status"], run["reason"]) for run in listed()]
-    assert found == [
+    states = [(run["config"], run["status"], run["reason"]) for run in listed()]
+    assert states == [
         ("demo", "unknown", "summary.json cannot be read"),
         ("demo", "unknown", "its folder is gone"),
         ("demo", "failed", "interrupted"),
@@ -90,20 +91,20 @@ def test_what_cannot_be_read_costs_one_line(out, listed, text):
 
 def test_a_run_that_was_cleaned_away_is_listed_no_more(out, listed, tfxray):
     out.run(("Trainer", "Model"))
-    kept, _ = out.run(("Trainer", "Model"))
+    newest, _ = out.run(("Trainer", "Model"))
     assert tfxray("clean", "--out", out.folder, "--keep", 1).code == 0
-    assert [run["run_id"] for run in listed()] == [kept]
+    assert [run["run_id"] for run in listed()] == [newest]
 
 
 def test_a_folder_without_runs_is_refused(tfxray, tmp_path):
-    done = tfxray("runs", "--out", tmp_path)
-    assert done.code == 2
-    assert "holds no run of tfxray" in done.err
+    result = tfxray("runs", "--out", tmp_path)
+    assert result.code == 2
+    assert "holds no run of tfxray" in result.err
     assert not list(tmp_path.iterdir())
     (tmp_path / "metadata.db").write_text("no database, though it says so")
-    done = tfxray("runs", "--out", tmp_path)
-    assert done.code == 2
-    assert "metadata.db: cannot be read" in done.err
+    result = tfxray("runs", "--out", tmp_path)
+    assert result.code == 2
+    assert "metadata.db: cannot be read" in result.err
 
 
 @pytest.mark.parametrize("command", ["runs", "review", "clean", "run"])
@@ -115,9 +116,9 @@ def test_a_store_of_another_version_is_refused_with_what_to_do(
     with sqlite3.connect(out.folder / "metadata.db") as database:
         database.execute("UPDATE MLMDEnv SET schema_version = 99")
     more = {"clean": ["--keep", 1], "run": ["--config", small_config, "--data", drawn]}
-    done = tfxray(command, "--out", out.folder, *more.get(command, []))
-    assert done.code == 2, done.out
-    assert "metadata.db: MLMD database version 99 is greater than library version" in done.err
-    assert "make setup STACK=" in done.err
-    assert "Traceback" not in done.err
+    result = tfxray(command, "--out", out.folder, *more.get(command, []))
+    assert result.code == 2, result.out
+    assert "metadata.db: MLMD database version 99 is greater than library version" in result.err
+    assert "make setup STACK=" in result.err
+    assert "Traceback" not in result.err
     assert not (out.folder / "artifacts").exists()

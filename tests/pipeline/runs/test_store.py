@@ -41,10 +41,10 @@ def test_an_address_that_is_none_is_refused(address):
 
 def test_the_password_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv(metadata_address.PASSWORD, "p@ss:w/rd")
-    found = store.connection_config("mysql://me@db.example:3307/runs?ca=/etc/ca.pem").mysql
-    assert (found.host, found.port, found.database) == ("db.example", 3307, "runs")
-    assert (found.user, found.password) == ("me", "p@ss:w/rd")
-    assert found.ssl_options.ca == "/etc/ca.pem"
+    address = store.connection_config("mysql://me@db.example:3307/runs?ca=/etc/ca.pem").mysql
+    assert (address.host, address.port, address.database) == ("db.example", 3307, "runs")
+    assert (address.user, address.password) == ("me", "p@ss:w/rd")
+    assert address.ssl_options.ca == "/etc/ca.pem"
     local = store.connection_config("sqlite:///runs/metadata.db")
     assert local.sqlite.filename_uri == "/runs/metadata.db"
 
