@@ -38,6 +38,7 @@ _._variables
 
 # Fields that are read in JSON, or by the page's template.
 _.patients_known
+_.scored
 _.title
 _.question
 _.pipeline_id
