@@ -40,6 +40,7 @@ _._variables
 _.patients_known
 _.scored
 _.title
+_.more_values
 _.question
 _.pipeline_id
 _.version_id
