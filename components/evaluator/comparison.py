@@ -81,7 +81,9 @@ def read_run(name: str, evaluation: str, threshold: float) -> ScoredRun:
     """
     frame = heldout_scores.read_scores(evaluation)
     if frame is None:
-        raise UserError(f"run {name}: judged no image, so that there is nothing to compare")
+        raise UserError(
+            f"run {name}: scored no held-out image, so that there is nothing to compare"
+        )
     return ScoredRun(name, frame, threshold)
 
 

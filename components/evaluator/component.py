@@ -147,10 +147,10 @@ def _baseline(models: list[types.Artifact], records: list[str]) -> Baseline:
                 heldout_scores.digest_image(f): v for f, v in zip(files, values, strict=True)
             }
     except Exception as error:
-        log.exception("the latest blessed model cannot be judged")
-        text = f"the latest blessed model cannot be judged on this data: {type(error).__name__}"
+        log.exception("the latest blessed model cannot score the test split")
+        text = f"the latest blessed model cannot score this data: {type(error).__name__}"
         return Baseline("incompatible", text)
-    return Baseline("compared", "the latest blessed model was judged on the same images", scores)
+    return Baseline("compared", "the latest blessed model scored the same images", scores)
 
 
 _STANDARD = standard_component_specs.EvaluatorSpec

@@ -1,4 +1,4 @@
-"""What Evaluator measures, slice by slice, and the threshold of the blessing."""
+"""The metrics of Evaluator, slice by slice, and the threshold of the blessing."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The rules that a model must keep to be pushed, each with its figure, limit and verdict."""
+"""The rules of the gate, each with its figure, limit and verdict: a model is pushed if all pass."""
 
 import dataclasses
 import json

@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 
 from tfxray.components.common import artifacts, filenames
-from tfxray.components.evaluator import gate
+from tfxray.components.evaluator.gate import read_verdicts
 from tfxray.components.evaluator.heldout_scores import read_scores
 from tfxray.components.evaluator.results import Results, read_results
 from tfxray.components.validation.statistics import SplitCounts, count_splits
@@ -88,7 +88,7 @@ def read_evidence(summary: Mapping[str, Any], config: str, uris: Mapping[str, st
         if evaluation and any(n.startswith("metrics") for n in artifacts.list_folder(evaluation))
         else None,
         heldout_scores=table if table is not None and len(table) else None,
-        gate=gate.read_verdicts(evaluation) if evaluation else {},
+        gate=read_verdicts(evaluation) if evaluation else {},
         operating_point=artifacts.read_training_file(uris, filenames.OPERATING_POINT),
         history=artifacts.read_training_file(uris, filenames.HISTORY),
         network=artifacts.read_training_file(uris, filenames.NETWORK),

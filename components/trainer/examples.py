@@ -20,7 +20,7 @@ class Order:
 
     Attributes:
         batch: Examples per step, over all replicas.
-        seed: Of order and distortions.
+        seed: The seed of order and distortions.
         weights: One per class.
         distortions: Of images; embeddings come distorted from Transform.
     """
@@ -56,7 +56,7 @@ class _Store:
         self._ends.append(self._ends[-1] + len(content))
 
     def seal(self) -> None:
-        """To be called before reading."""
+        """Flushes the file; call it before `read`."""
         self._file.flush()
 
     def read(self, places: np.ndarray) -> np.ndarray:
@@ -101,12 +101,12 @@ class Examples:
 
     @property
     def width(self) -> int:
-        """Of an embedding."""
+        """The length of an embedding."""
         return int(self._spec[contract.EMBEDDING].shape[0])
 
     @property
     def _embeddings(self) -> int:
-        """Per example: the plain one, and distorted copies."""
+        """How many embeddings an example has: the plain one, and those of distorted copies."""
         copies = self._spec.get(contract.DISTORTED)
         return 1 + (int(copies.shape[0]) if copies is not None else 0)
 

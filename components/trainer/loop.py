@@ -1,4 +1,4 @@
-"""Fits a model so that a training that was killed goes on as if it had not been."""
+"""Fits a model; a training that was killed resumes as if it had run through."""
 
 import dataclasses
 import json
@@ -167,11 +167,11 @@ class TrainingState:
             fileio.remove(os.path.join(self._folder, name))
 
     def restore_weights(self, model: keras.Model) -> None:
-        """Gives a model the weights it had."""
+        """Restores the weights of a model."""
         model.set_weights(self._select("weight"))
 
     def restore(self, model: keras.Model) -> None:
-        """Gives a compiled model the weights and the optimizer that it had."""
+        """Restores the weights and the optimizer of a compiled model."""
         self.restore_weights(model)
         optimizer = model.optimizer
         with model.distribute_strategy.scope():
@@ -180,14 +180,14 @@ class TrainingState:
             variable.assign(value)
 
     def remind(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        """Gives callbacks back what they remembered."""
+        """Restores the memory of callbacks."""
         for number, (callback, memory) in enumerate(zip(callbacks, self._memories, strict=False)):
             vars(callback).update(memory)
             if best := self._select(f"best{number}"):
                 callback.best_weights = best
 
     def stopped_early(self, callbacks: Sequence[keras.callbacks.Callback]) -> bool:
-        """Whether it was killed when patience had just run out."""
+        """Whether the training was killed when patience had just run out."""
         return any(
             memory.get("stopped_epoch") and callback.patience <= memory["wait"]
             for callback, memory in zip(callbacks, self._memories, strict=False)

@@ -66,12 +66,12 @@ class Bench:
 
 
 def search_settings(spaces: Sequence[Space], plan: Plan, bench: Bench, folder: Path) -> list[Trial]:
-    """Searches, or goes on with a search that was stopped.
+    """Searches, or resumes a search that was stopped.
 
     Args:
-        spaces: What to set.
-        plan: How.
-        bench: What to try it on.
+        spaces: The keys to set, with their values.
+        plan: How to search.
+        bench: The examples and the settings of the trials.
         folder: Of this search and no other: keras-tuner's projects.
 
     Returns:
@@ -107,7 +107,7 @@ def rank_trials(trials: Sequence[Trial], monitor: str) -> list[Trial]:
 def _require_ranking(splits: training.Splits, monitor: str) -> None:
     targets = splits.validation.targets
     if not len(targets):
-        raise UserError("the validation split holds no example: nothing can judge a trial")
+        raise UserError("the validation split holds no example: nothing can rank a trial")
     if monitor == "auc" and len(set(targets.tolist())) < 2:
         raise UserError(
             "the validation split holds one class alone, which has no AUC: set tune.monitor to "
@@ -244,7 +244,7 @@ class _Tuner(keras_tuner.Tuner):
         except UserError as error:
             raise errors.FailedTrialError(str(error)) from None
         except Exception as error:
-            # No fault of the settings: not to be noted as theirs, but tried again next time.
+            # The settings are not at fault: the trial is not counted, but repeated next time.
             raise errors.FatalRuntimeError(f"{type(error).__name__}: {error}") from error
 
     def on_trial_end(self, trial: Any) -> None:

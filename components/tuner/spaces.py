@@ -1,4 +1,4 @@
-"""What a search may set: one space of values per key."""
+"""The space of a search: the values of each key."""
 
 import dataclasses
 import json

@@ -19,8 +19,8 @@ class Share:
 
     Attributes:
         first: Its first replica.
-        replicas: So many of its own.
-        of: On all hosts.
+        replicas: The number of its replicas.
+        of: The number of replicas on all hosts.
     """
 
     first: int = 0
@@ -38,7 +38,7 @@ class Share:
 
 
 def share_plan(strategy: tf.distribute.Strategy, plan: Plan | None) -> Plan:
-    """Has all hosts know the chief's plan.
+    """Sends the chief's plan to all hosts.
 
     Args:
         strategy: Where a training is computed.

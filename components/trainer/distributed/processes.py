@@ -1,8 +1,8 @@
 """Training on several hosts in step, by TensorFlow's MultiWorkerMirroredStrategy.
 
 Each host trains in a process of its own. A cluster must be joined before TensorFlow computes
-anything, and a host that is lost may end the processes of all others: TFX's, on the chief, goes on
-to tell of it.
+anything, and a host that is lost may end the processes of all others: TFX's
+process, on the chief, survives and reports it.
 """
 
 import ctypes

@@ -54,7 +54,7 @@ def test_nothing_in_common_is_told(tmp_path):
     apart = frame().assign(**{heldout_scores.DIGEST: "x"})
     with pytest.raises(UserError, match=r"0 held-out images .* in common"):
         comparison.compare_runs(ScoredRun("a", frame(), 0.5), ScoredRun("b", apart, 0.5))
-    with pytest.raises(UserError, match="run c: judged no image"):
+    with pytest.raises(UserError, match="run c: scored no held-out image"):
         comparison.read_run("c", tmp_path, 0.5)
 
 
@@ -94,9 +94,9 @@ def test_records_that_name_no_patient_count_one_by_one():
         heldout_scores.make_row(features, predictions),
         heldout_scores.make_row({**features, contract.IMAGE: [b"other"]}, predictions),
     ]
-    frame = heldout_scores.make_table(rows)
-    assert frame[contract.PATIENT].nunique() == 2
-    assert list(frame[contract.FILENAME]) == ["", ""]
-    assert list(frame[contract.SITE]) == ["north", "north"]
-    assert contract.AGE not in frame
+    table = heldout_scores.make_table(rows)
+    assert table[contract.PATIENT].nunique() == 2
+    assert list(table[contract.FILENAME]) == ["", ""]
+    assert list(table[contract.SITE]) == ["north", "north"]
+    assert contract.AGE not in table
     assert len(heldout_scores.make_table([])) == 0

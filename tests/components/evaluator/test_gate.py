@@ -128,7 +128,7 @@ def test_a_slice_with_few_patients_is_not_judged():
 
 
 def test_an_incompatible_old_model_is_told_and_no_reason():
-    rules = apply_gate(baseline=Baseline("incompatible", "cannot be judged: KeyError"))
+    rules = apply_gate(baseline=Baseline("incompatible", "cannot score this data: KeyError"))
     assert failed_rules(rules) == []
     (rule,) = [rule for rule in rules if rule.rule == "baseline"]
     assert rule.passed is None

@@ -44,8 +44,8 @@ def images(tmp_path):
     return examples.Examples([str(tmp_path / "*.gz")], spec, SIZE)
 
 
-def steps(examples, order, first, count):
-    return list(examples.passes(order, first).take(count).as_numpy_iterator())
+def steps(split, order, first, count):
+    return list(split.passes(order, first).take(count).as_numpy_iterator())
 
 
 def levels(batches):

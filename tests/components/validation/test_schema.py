@@ -37,8 +37,8 @@ def curated():
     return schema.read_schema(schema.DEFAULT)
 
 
-def broken(schema, statistics, **options):
-    return set(tfdv.validate_statistics(statistics, schema, **options).anomaly_info)
+def broken(run_schema, statistics, **options):
+    return set(tfdv.validate_statistics(statistics, run_schema, **options).anomaly_info)
 
 
 def comparator(message):

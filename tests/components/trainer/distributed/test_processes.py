@@ -92,17 +92,17 @@ def together(monkeypatch):
         return json.dumps({"cluster": {"worker": ports}, "task": task})
 
     monkeypatch.setenv("TF_CONFIG", config(0))
-    processes = []
+    workers = []
 
     def start(wait="5"):
         command = [sys.executable, "-m", "tfxray.pipeline.worker", "--wait", wait]
         environment = {**os.environ, "TF_CONFIG": config(1)}
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        processes.append(process)
+        workers.append(process)
         return process
 
     yield start
-    for process in processes:
+    for process in workers:
         process.kill()
         process.communicate()
 
