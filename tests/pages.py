@@ -79,14 +79,14 @@ def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
     ]
     gate = {"rules": rules, "baseline": {"state": "none", "text": f"none {TAG}"}}
     (folder / "evaluation" / "gate.json").write_text(json.dumps(gate))
-    decision = {
+    operating_point = {
         "rule": f"Youden's {SCRIPT}",
         "threshold": THRESHOLD,
         "temperature": 1.3,
         "validation": {"sensitivity": 0.8, "specificity": 0.7, "positives": 30, "negatives": 31},
         "unlike": {"limit": 5.0, "share": 0.01},
     }
-    (folder / "model_run" / "operating_point.json").write_text(json.dumps(decision))
+    (folder / "model_run" / "operating_point.json").write_text(json.dumps(operating_point))
     (folder / "model_run" / filenames.SITE_TRANSFER).write_text(json.dumps(_carried()))
     layer = summary.Layer("conv", "Conv2D", "8 × 8 × 4", 40, True)
     described = summary.Network([layer], [layer], 40, 40)

@@ -38,9 +38,9 @@ _._variables
 
 # Fields that are read in JSON, or by the page's template.
 _.patients_known
-_.compared
-_.started
+_.scored
 _.title
+_.more_values
 _.question
 _.pipeline_id
 _.version_id

@@ -1,4 +1,4 @@
-"""Two runs side by side, on the images that both judged."""
+"""Two runs side by side, on the images that both scored."""
 
 import dataclasses
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class Comparison:
         runs: Their names.
         images: In common.
         patients: Likewise.
-        left_out: Held-out images of either run that the other did not judge.
+        left_out: Held-out images of either run that the other did not score.
         relabelled: Images in common whose label differs; left out too.
         lines: The figures.
     """
@@ -81,7 +81,9 @@ def read_run(name: str, evaluation: str, threshold: float) -> ScoredRun:
     """
     frame = heldout_scores.read_scores(evaluation)
     if frame is None:
-        raise UserError(f"run {name}: judged no image, so that there is nothing to compare")
+        raise UserError(
+            f"run {name}: scored no held-out image, so that there is nothing to compare"
+        )
     return ScoredRun(name, frame, threshold)
 
 
@@ -124,8 +126,8 @@ def _lines(
     patients: np.ndarray,
     thresholds: tuple[float, float],
 ) -> list[Line]:
-    said = [value >= threshold for value, threshold in zip(values, thresholds, strict=True)]
-    right = [s == (labels == 1) for s in said]
+    calls = [value >= threshold for value, threshold in zip(values, thresholds, strict=True)]
+    correct = [call == (labels == 1) for call in calls]
     errors = [(value - labels) ** 2 for value in values]
     everywhere = np.ones(len(labels), bool)
     lines = [
@@ -137,7 +139,7 @@ def _lines(
         ("specificity", labels == 0),
         ("accuracy", everywhere),
     ):
-        hits, owners = [r[mask] for r in right], patients[mask]
+        hits, owners = [r[mask] for r in correct], patients[mask]
         gaps = hits[1].astype(float) - hits[0]
         lines.append(
             _line(name, lambda i, h=hits, o=owners: intervals.share(h[i], o),  # type: ignore[misc]

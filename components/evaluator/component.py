@@ -1,7 +1,7 @@
 """Evaluator: TFMA's figures, the held-out scores, and the gate, in one blessing.
 
-TFX's own Evaluator with more inputs and a second look: it blesses by TFMA's thresholds, and what it
-blessed keeps the blessing only if every rule of the gate holds.
+TFX's own Evaluator blesses by TFMA's thresholds. This one has more inputs, and takes the
+blessing back where a rule of the gate fails.
 """
 
 import json
@@ -52,37 +52,37 @@ class Executor(executor.Executor):  # type: ignore[misc]
         examples = input_dict["examples"]
         # Beside the result, where Beam's workers can write, wherever they run.
         scratch = os.path.join(folder, ".scores")
-        checking = _start(input_dict) if settings["gate"]["servable"] else None
-        with heldout_scores.collecting(os.path.join(scratch, "part")):
+        check_process = _start_serving_check(input_dict) if settings["gate"]["servable"] else None
+        with heldout_scores.collect_scores(os.path.join(scratch, "part")):
             # The baseline scores the same images below: TFMA would fail with it.
-            of_candidate = {key: input_dict[key] for key in ("examples", "model")}
-            super().Do(of_candidate, output_dict, exec_properties)
+            candidate_inputs = {key: input_dict[key] for key in ("examples", "model")}
+            super().Do(candidate_inputs, output_dict, exec_properties)
         parts = [io_utils.read_string_file(path) for path in _files(scratch)]
         fileio.rmtree(scratch)
         frame = heldout_scores.make_table(
             [json.loads(line) for part in parts for line in part.splitlines()]
         )
         heldout_scores.write_scores(frame, folder)
-        served = _outcome(checking) if checking else None
+        check = _finish_serving_check(check_process) if check_process else None
         baseline = _baseline(input_dict.get("baseline_model") or [], _records(examples, SPLIT))
         model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
         threshold = artifacts.read_threshold({"Trainer.model_run": model_run})
-        served_from, records = _served_from(input_dict["model"][0]), _records(examples, SPLIT)
-        pictures.draw_pictures(frame, threshold, records, served_from, folder)
-        rules = gate.apply_rules(frame, settings, baseline, served)
+        model_folder, records = _serving_folder(input_dict["model"][0]), _records(examples, SPLIT)
+        pictures.draw_pictures(frame, threshold, records, model_folder, folder)
+        rules = gate.apply_rules(frame, settings, baseline, check)
         gate.write_verdicts(rules, baseline, folder)
         _withdraw_blessing(output_dict["blessing"][0], rules)
 
 
 def _withdraw_blessing(blessing: types.Artifact, rules: list[Rule]) -> None:
     """Takes the blessing back where a rule failed; never gives one."""
-    failed = [rule.text for rule in rules if rule.passed is False]
-    if not failed:
+    failures = [rule.text for rule in rules if rule.passed is False]
+    if not failures:
         return
-    log.info("not blessed: %s", "; ".join(failed))
-    blessed = os.path.join(blessing.uri, constants.BLESSED_FILE_NAME)
-    if fileio.exists(blessed):
-        fileio.remove(blessed)
+    log.info("not blessed: %s", "; ".join(failures))
+    blessed_path = os.path.join(blessing.uri, constants.BLESSED_FILE_NAME)
+    if fileio.exists(blessed_path):
+        fileio.remove(blessed_path)
     io_utils.write_string_file(os.path.join(blessing.uri, constants.NOT_BLESSED_FILE_NAME), "")
     blessing.set_int_custom_property(
         constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.NOT_BLESSED_VALUE
@@ -97,20 +97,25 @@ def _files(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in artifacts.list_folder(folder)]
 
 
-def _served_from(model: types.Artifact) -> str:
+def _serving_folder(model: types.Artifact) -> str:
     return path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
 
 
-def _start(input_dict: dict[str, list[types.Artifact]]) -> subprocess.Popen[str]:
+def _start_serving_check(input_dict: dict[str, list[types.Artifact]]) -> subprocess.Popen[str]:
     """Begins to check the export, in a process of its own, while TFMA works."""
-    scored = os.path.join(
+    scores_path = os.path.join(
         artifact_utils.get_single_uri(input_dict[MODEL_RUN]), filenames.EXPORT_CHECK
     )
     records = _records(input_dict["examples"], "eval")
     # Isolated: it finds installed packages, and neither this folder's modules nor the user's.
-    command = [sys.executable, "-I", serving_check.__file__, _served_from(input_dict["model"][0])]
+    command = [
+        sys.executable,
+        "-I",
+        serving_check.__file__,
+        _serving_folder(input_dict["model"][0]),
+    ]
     return subprocess.Popen(
-        [*command, scored, *records],
+        [*command, scores_path, *records],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -118,7 +123,7 @@ def _start(input_dict: dict[str, list[types.Artifact]]) -> subprocess.Popen[str]
     )
 
 
-def _outcome(process: subprocess.Popen[str]) -> ServingCheck:
+def _finish_serving_check(process: subprocess.Popen[str]) -> ServingCheck:
     out, err = process.communicate()
     if process.returncode:
         log.error("the export cannot be served:\n%s", err)
@@ -127,23 +132,25 @@ def _outcome(process: subprocess.Popen[str]) -> ServingCheck:
 
 
 def _baseline(models: list[types.Artifact], records: list[str]) -> Baseline:
-    """Scores the test split with the latest blessed model; what goes wrong is told, not fatal."""
+    """Scores the test split with the latest blessed model; an error is reported, and not fatal."""
     if not models:
         return Baseline()
     try:
-        loaded = tf.saved_model.load(_served_from(models[0]))
-        signature = loaded.signatures[contract.SIGNATURE_EXAMPLES]
+        model = tf.saved_model.load(_serving_folder(models[0]))
+        signature = model.signatures[contract.SIGNATURE_EXAMPLES]
         spec = {contract.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-        found: dict[str, float] = {}
+        scores: dict[str, float] = {}
         for batch in artifacts.record_dataset(records).batch(_BATCH):
             values = signature(examples=batch)[contract.SCORE].numpy().tolist()
             files = tf.io.parse_example(batch, spec)[contract.IMAGE].numpy()
-            found |= {heldout_scores.digest_image(f): v for f, v in zip(files, values, strict=True)}
+            scores |= {
+                heldout_scores.digest_image(f): v for f, v in zip(files, values, strict=True)
+            }
     except Exception as error:
-        log.exception("the latest blessed model cannot be judged")
-        text = f"the latest blessed model cannot be judged on this data: {type(error).__name__}"
+        log.exception("the latest blessed model cannot score the test split")
+        text = f"the latest blessed model cannot score this data: {type(error).__name__}"
         return Baseline("incompatible", text)
-    return Baseline("compared", "the latest blessed model was judged on the same images", found)
+    return Baseline("compared", "the latest blessed model scored the same images", scores)
 
 
 _STANDARD = standard_component_specs.EvaluatorSpec
@@ -161,10 +168,11 @@ class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
 
 
 class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
-    """Judges a model on the test split.
+    """Evaluates a model on the test split, and applies the gate.
 
-    Its outputs are those of TFX's Evaluator. The evaluation holds besides TFMA's files the scores
-    image by image (`scores.py`) and the rules with their verdicts (`gate.py`).
+    Its outputs are those of TFX's Evaluator. The evaluation holds, besides TFMA's files, the
+    held-out scores image by image (`heldout_scores.py`), the pictures (`pictures.py`) and the
+    rules with their verdicts (`gate.py`).
     """
 
     SPEC_CLASS = _Spec

@@ -1,17 +1,13 @@
-"""What Evaluator measures, slice by slice, and the bar that decides on the blessing."""
+"""The metrics of Evaluator, slice by slice, and the threshold of the blessing."""
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import tensorflow_model_analysis as tfma
 from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue
 from tensorflow_model_analysis.proto import config_pb2  # not all of it is in `tfma` of any version
 
 from tfxray.components.common import contract
-
-if TYPE_CHECKING:
-    pass
 
 AUC = "auc"
 # With 1,000, the area differs from the exact one by less than 1e-3 (tests/test_end_to_end.py);
@@ -24,7 +20,7 @@ def make_eval_config(
 ) -> config_pb2.EvalConfig:
     """TFMA's configuration.
 
-    The bar stands on the whole test split alone: a threshold that TFMA applies to every slice
+    The threshold applies to the whole test split alone. Applied to every slice, it
     would refuse any model for a slice that holds one class, whose AUC TFMA gives as 0.
 
     Args:
@@ -38,7 +34,7 @@ def make_eval_config(
         `accuracy`, `sensitivity`, `specificity`, `precision`, `npv`, `true_positives` and the
         other three counts. The last class is the positive one.
     """
-    of_score = [
+    score_metrics = [
         tfma.metrics.ExampleCount(name="example_count"),
         tfma.metrics.AUC(name=AUC, num_thresholds=AUC_THRESHOLDS),
         tfma.metrics.AUC(name="prauc", curve="PR", num_thresholds=AUC_THRESHOLDS),
@@ -47,7 +43,7 @@ def make_eval_config(
         tfma.metrics.MeanPrediction(name="mean_prediction"),
     ]
     # The model says itself who is positive, by the threshold chosen on validation.
-    of_decision = [
+    operating_point_metrics = [
         tfma.metrics.BinaryAccuracy(name="accuracy"),
         tfma.metrics.Recall(name="sensitivity", thresholds=0.5),
         tfma.metrics.Specificity(name="specificity", thresholds=0.5),
@@ -59,8 +55,8 @@ def make_eval_config(
         tfma.metrics.FalseNegatives(name="false_negatives", thresholds=[0.5]),
     ]
     specs = [
-        *tfma.metrics.specs_from_metrics(of_score, output_names=[contract.SCORE]),
-        *tfma.metrics.specs_from_metrics(of_decision, output_names=[contract.POSITIVE]),
+        *tfma.metrics.specs_from_metrics(score_metrics, output_names=[contract.SCORE]),
+        *tfma.metrics.specs_from_metrics(operating_point_metrics, output_names=[contract.POSITIVE]),
     ]
     bar = config_pb2.MetricThreshold(
         value_threshold=config_pb2.GenericValueThreshold(lower_bound=DoubleValue(value=threshold))

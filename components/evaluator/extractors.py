@@ -1,6 +1,6 @@
 """What TFMA takes from each held-out image besides its own: the score, to be kept; ages, in bands.
 
-A module of its own, since TFX loads it anew each time it is asked for.
+A module of its own, since TFX loads it anew for each evaluation.
 """
 
 import json
@@ -29,7 +29,7 @@ def custom_extractors(
     *before, slicing = stages
     assert slicing.stage_name == "ExtractSliceKeys", slicing
     keep = tfma.extractors.Extractor("KeepScores", _KeepScores(heldout_scores.destination()))
-    bands = tfma.extractors.Extractor("AgeBands", beam.Map(_banded))
+    bands = tfma.extractors.Extractor("AgeBands", beam.Map(_band_age))
     return [*before, keep, bands, slicing]
 
 
@@ -47,13 +47,13 @@ def _line(extracts: dict[str, Any]) -> str:
     return json.dumps(heldout_scores.make_row(extracts["features"], extracts["predictions"]))
 
 
-def _banded(extracts: dict[str, Any]) -> dict[str, Any]:
+def _band_age(extracts: dict[str, Any]) -> dict[str, Any]:
     features = extracts["features"]
     ages = np.ravel(features.get(contract.AGE, []))
     if not ages.size:
         return extracts
-    banded = {
+    banded_features = {
         **features,
         contract.AGE: np.array([heldout_scores.age_band(float(ages[0])).encode()], object),
     }
-    return {**extracts, "features": banded}
+    return {**extracts, "features": banded_features}

@@ -1,4 +1,4 @@
-"""The rules that a model must keep to be pushed, each with its figure, limit and verdict."""
+"""The rules of the gate, each with its figure, limit and verdict: a model is pushed if all pass."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ _TOLERANCE = 1e-4  # between the exported model's scores and the trained one's
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """One rule, judged.
+    """One rule with its verdict.
 
     Attributes:
         rule: `auc`, `slice_auc`, `calibration`, `baseline`, `positives`, `negatives` or
@@ -51,7 +51,7 @@ class Baseline:
 
     Attributes:
         state: `none`, `compared` or `incompatible`.
-        text: Why it could not be judged, where it could not.
+        text: Why it could not be compared, where it could not.
         scores: By an image's digest.
     """
 
@@ -62,7 +62,7 @@ class Baseline:
 
 @dataclasses.dataclass(frozen=True)
 class ServingCheck:
-    """What a process of TensorFlow alone found of the export.
+    """How the export did in a process of TensorFlow alone.
 
     Attributes:
         checked: Images scored through both signatures.
@@ -79,15 +79,15 @@ def apply_rules(
     frame: pd.DataFrame,
     settings: Mapping[str, Any],
     baseline: Baseline,
-    served: ServingCheck | None,
+    check: ServingCheck | None,
 ) -> list[Rule]:
-    """Judges every rule.
+    """Applies every rule.
 
     Args:
         frame: The held-out scores, see `heldout_scores.read_scores`.
         settings: `gate` (the config's), `slices` and `min_patients` (of its `evaluate`).
         baseline: The latest blessed model.
-        served: None where the config does not ask.
+        check: None where the config does not ask.
 
     Returns:
         The rules; the model may be pushed where none has failed.
@@ -96,22 +96,22 @@ def apply_rules(
     labels, values = frame[contract.LABEL].to_numpy(), frame[contract.SCORE].to_numpy(float)
     patients = frame[contract.PATIENT].to_numpy()
     auc = intervals.auc(labels, values, patients)
-    found = [
+    rules = [
         _enough("positives", patients[labels == 1], gate["min_positives"]),
         _enough("negatives", patients[labels == 0], gate["min_negatives"]),
         _auc(auc, gate["auc"]),
         *_slices(frame, settings),
     ]
     if gate["calibration_error"] is not None:
-        found.append(_calibration(labels, values, gate["calibration_error"]))
-    found.append(_against(frame, baseline, gate["auc"]["max_drop"]))
-    if served is not None:
-        found.append(_servable(served))
-    return found
+        rules.append(_calibration(labels, values, gate["calibration_error"]))
+    rules.append(_against(frame, baseline, gate["auc"]["max_drop"]))
+    if check is not None:
+        rules.append(_servable(check))
+    return rules
 
 
 def write_verdicts(rules: list[Rule], baseline: Baseline, folder: str) -> None:
-    """Writes the rules and what they came to; see `read`."""
+    """Writes the rules and their verdicts; see `read_verdicts`."""
     content = {
         "rules": [dataclasses.asdict(rule) for rule in rules],
         "baseline": {"state": baseline.state, "text": baseline.text},
@@ -120,7 +120,7 @@ def write_verdicts(rules: list[Rule], baseline: Baseline, folder: str) -> None:
 
 
 def read_verdicts(folder: str) -> dict[str, Any]:
-    """Reads `rules` and `baseline`; empty where nothing was judged."""
+    """Reads `rules` and `baseline`; empty where no gate was applied."""
     path = os.path.join(folder, FILE)
     if not fileio.exists(path):
         return {}
@@ -151,7 +151,7 @@ def _slices(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Rule]:
     limit, least = settings["gate"]["slice_auc"], settings["min_patients"]
     if limit is None:
         return []
-    found = []
+    rules = []
     for name, mask in heldout_scores.mask_slices(frame, settings["slices"]).items():
         part = frame[mask]
         classes = [part[part[contract.LABEL] == c][contract.PATIENT].nunique() for c in (0, 1)]
@@ -163,8 +163,8 @@ def _slices(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Rule]:
         assert auc is not None  # both classes are there
         passed = bool(auc.value >= limit)
         text = f"{name}: AUC {auc.value:.4f} {'reaches' if passed else 'is below'} {limit:g}"
-        found.append(Rule("slice_auc", name, auc.value, auc.low, auc.high, limit, passed, text))
-    return found
+        rules.append(Rule("slice_auc", name, auc.value, auc.low, auc.high, limit, passed, text))
+    return rules
 
 
 def _calibration(labels: np.ndarray, values: np.ndarray, limit: float) -> Rule:
@@ -185,9 +185,11 @@ def _against(frame: pd.DataFrame, baseline: Baseline, max_drop: float) -> Rule:
     if baseline.state != "compared":
         return Rule("baseline", "all", None, None, None, -max_drop, None, baseline.text)
     both = frame[frame[heldout_scores.DIGEST].isin(list(baseline.scores))]
-    others = both[heldout_scores.DIGEST].map(baseline.scores).to_numpy(float)
-    labels, ours = both[contract.LABEL].to_numpy(), both[contract.SCORE].to_numpy()
-    difference = intervals.auc_difference(labels, ours, others, both[contract.PATIENT].to_numpy())
+    baseline_scores = both[heldout_scores.DIGEST].map(baseline.scores).to_numpy(float)
+    labels, scores = both[contract.LABEL].to_numpy(), both[contract.SCORE].to_numpy()
+    difference = intervals.auc_difference(
+        labels, scores, baseline_scores, both[contract.PATIENT].to_numpy()
+    )
     if difference is None:
         text = "the latest blessed model cannot be compared: the test split holds one class"
         return Rule("baseline", "all", None, None, None, -max_drop, None, text)
@@ -200,13 +202,13 @@ def _against(frame: pd.DataFrame, baseline: Baseline, max_drop: float) -> Rule:
     return Rule("baseline", "all", value, low, high, -max_drop, passed, text)
 
 
-def _servable(served: ServingCheck) -> Rule:
-    if served.error or not served.checked:
-        text = f"the export cannot be served: {served.error or 'no image could be scored'}"
+def _servable(check: ServingCheck) -> Rule:
+    if check.error or not check.checked:
+        text = f"the export cannot be served: {check.error or 'no image could be scored'}"
         return Rule("servable", "all", None, None, None, _TOLERANCE, False, text)
-    passed = bool(served.largest <= _TOLERANCE)
+    passed = bool(check.largest <= _TOLERANCE)
     text = (
-        f"TensorFlow alone scores {served.checked} images within {served.largest:.1e} of the "
+        f"TensorFlow alone scores {check.checked} images within {check.largest:.1e} of the "
         f"trained model, through both signatures; at most {_TOLERANCE:.0e} is allowed"
     )
-    return Rule("servable", "all", served.largest, None, None, _TOLERANCE, passed, text)
+    return Rule("servable", "all", check.largest, None, None, _TOLERANCE, passed, text)

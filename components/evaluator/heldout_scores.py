@@ -32,7 +32,7 @@ _BANDS = ((17, "0-17"), (39, "18-39"), (59, "40-59"), (79, "60-79"), (math.inf, 
 
 
 @contextlib.contextmanager
-def collecting(path: str) -> Iterator[None]:
+def collect_scores(path: str) -> Iterator[None]:
     """Tells `extractors.custom_extractors` where it leaves the rows of `make_row`.
 
     TFX looks that function up by its module's name, loads the module anew, and hands over the
@@ -49,7 +49,7 @@ def collecting(path: str) -> Iterator[None]:
 
 
 def destination() -> str:
-    """The path that `collecting` was given.
+    """The path that `collect_scores` holds.
 
     Raises:
         LookupError: Nobody collects.
@@ -64,17 +64,17 @@ def make_row(features: Mapping[str, Any], predictions: Mapping[str, Any]) -> dic
         features: Arrays of shape [0..1] by the data contract's names.
         predictions: The served model's outputs.
     """
-    found: dict[str, Any] = {}
+    row: dict[str, Any] = {}
     for name in (contract.FILENAME, contract.PATIENT, contract.LABEL, *METADATA):
         values = np.ravel(features.get(name, []))
         if values.size:
             value = values[0]
             is_text = isinstance(value, bytes)
-            found[name] = value.decode("utf-8", "replace") if is_text else float(value)
-    found[DIGEST] = digest_image(np.ravel(features[contract.IMAGE])[0])
+            row[name] = value.decode("utf-8", "replace") if is_text else float(value)
+    row[DIGEST] = digest_image(np.ravel(features[contract.IMAGE])[0])
     for name in (contract.SCORE, contract.DISTANCE, contract.UNLIKE):
-        found[name] = float(np.ravel(predictions[name])[0])
-    return found
+        row[name] = float(np.ravel(predictions[name])[0])
+    return row
 
 
 def digest_image(encoded: bytes) -> str:
@@ -83,20 +83,20 @@ def digest_image(encoded: bytes) -> str:
 
 
 def make_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as `read` gives them."""
+    """The rows as a table; see `read_scores`."""
     frame = pd.DataFrame(list(rows), columns=[*COLUMNS, *METADATA])
-    held = [name for name in METADATA if frame[name].notna().any()]
-    frame = frame[[*COLUMNS, *held]]
+    metadata = [name for name in METADATA if frame[name].notna().any()]
+    frame = frame[[*COLUMNS, *metadata]]
     # Records of another program may name neither file nor patient: each image is then its own.
     frame[contract.FILENAME] = frame[contract.FILENAME].fillna("")
     frame[contract.PATIENT] = frame[contract.PATIENT].fillna("image:" + frame[DIGEST].astype(str))
-    counted = {contract.LABEL: int, contract.UNLIKE: int}
-    frame = frame.astype(counted)
+    types = {contract.LABEL: int, contract.UNLIKE: int}
+    frame = frame.astype(types)
     return frame.sort_values([contract.FILENAME, DIGEST], ignore_index=True)
 
 
 def write_scores(frame: pd.DataFrame, folder: StrPath) -> None:
-    """Writes the scores of the test split; see `read`."""
+    """Writes the scores of the test split; see `read_scores`."""
     io_utils.write_string_file(os.path.join(folder, FILE), frame.to_csv(index=False))
 
 
@@ -110,7 +110,7 @@ def read_scores(folder: StrPath) -> pd.DataFrame | None:
         A row per image: `image/filename`, `patient/id`, `digest`, `image/class/label` (0 or 1),
         `score` (calibrated, of the positive class), `distance` (to the training images), `unlike`
         (0 or 1: further than they are), and those of age, sex, view and site that the data holds
-        (NaN or empty where one image lacks them). None where nothing was judged.
+        (NaN or empty where one image lacks them). None where nothing was scored.
     """
     path = os.path.join(folder, FILE)
     if not fileio.exists(path):
@@ -123,7 +123,7 @@ def read_scores(folder: StrPath) -> pd.DataFrame | None:
 
 def age_band(age: float) -> str:
     """The band of an age in years; empty where it is none."""
-    return next((name for top, name in _BANDS if math.floor(age) <= top), "") if age >= 0 else ""
+    return next((name for end, name in _BANDS if math.floor(age) <= end), "") if age >= 0 else ""
 
 
 def mask_slices(
@@ -132,13 +132,13 @@ def mask_slices(
     """Which rows belong to which slice.
 
     Args:
-        frame: See `read`.
+        frame: See `read_scores`.
         features: As in the config's `evaluate.slices`; those that the data lacks are left out.
 
     Returns:
         bool [n] by the slice's name, such as `study/site: north & patient/sex: F`, as TFMA's.
     """
-    found: dict[str, np.ndarray] = {}
+    masks: dict[str, np.ndarray] = {}
     for item in features:
         keys = [item] if isinstance(item, str) else list(item)
         if any(key not in frame for key in keys):
@@ -151,5 +151,5 @@ def mask_slices(
             mask = np.all([c == v for c, v in zip(columns, values, strict=True)], axis=0)
             if mask.any():
                 parts = (f"{key}: {value}" for key, value in zip(keys, values, strict=True))
-                found[" & ".join(parts)] = mask
-    return found
+                masks[" & ".join(parts)] = mask
+    return masks

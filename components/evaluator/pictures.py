@@ -56,26 +56,26 @@ def pick_images(table: pd.DataFrame, threshold: float) -> dict[str, tuple[int, p
     doubtful = table.loc[(score - threshold).abs().sort_values().index].head(_LISTED)
     off = (score - true).abs().sort_values(ascending=False)
     against = table.loc[off[off > 0.5].index]
-    found = {MISSED: missed, ALARMS: alarms, DOUBTFUL: doubtful, AGAINST: against}
-    return {kind: (len(rows), rows.head(_LISTED)) for kind, rows in found.items()}
+    kinds = {MISSED: missed, ALARMS: alarms, DOUBTFUL: doubtful, AGAINST: against}
+    return {kind: (len(rows), rows.head(_LISTED)) for kind, rows in kinds.items()}
 
 
 def draw_pictures(
     table: pd.DataFrame, threshold: float, records: Sequence[str], model: str, folder: StrPath
 ) -> None:
-    """Draws X-rays and heat maps of all `kinds`, for `read`. What goes wrong is told there.
+    """Draws the X-rays and heat maps of all kinds of `pick_images`, or writes why one fails.
 
     Args:
         table: See `heldout_scores.read_scores`.
-        threshold: See `kinds`.
+        threshold: See `pick_images`.
         records: The test split's files.
         model: Folder of the served model.
         folder: Evaluator's `evaluation`.
     """
-    wanted = pd.concat([rows for _, rows in pick_images(table, threshold).values()])
-    encoded = _encoded(records, set(wanted[contract.FILENAME]), set(wanted[heldout_scores.DIGEST]))
-    drawn = {digest: _thumbnail(data) for digest, data in encoded.items()}
-    thumbnails = {digest: image for digest, image in drawn.items() if image}
+    rows = pd.concat([first for _, first in pick_images(table, threshold).values()])
+    encoded = _read_images(records, set(rows[contract.FILENAME]), set(rows[heldout_scores.DIGEST]))
+    images = {digest: _thumbnail(data) for digest, data in encoded.items()}
+    thumbnails = {digest: image for digest, image in images.items() if image}
     heat, reason = _heat(model, encoded, thumbnails)
     xrays = {digest: _uri(image) for digest, image in thumbnails.items()}
     content = {"xrays": xrays, "heat": heat, "no_heat": reason}
@@ -98,26 +98,26 @@ def read_pictures(folder: StrPath) -> tuple[dict[str, str], dict[str, str], str]
     return content["xrays"], content["heat"], content["no_heat"]
 
 
-def _encoded(records: Sequence[str], files: set[str], digests: set[str]) -> dict[str, bytes]:
-    """The images by digest. The name tells which ones are worth the computing of one."""
+def _read_images(records: Sequence[str], files: set[str], digests: set[str]) -> dict[str, bytes]:
+    """The images by digest. A digest is computed only where the file's name is one of `files`."""
     spec = {
         contract.FILENAME: tf.io.FixedLenFeature([], tf.string, ""),
         contract.IMAGE: tf.io.FixedLenFeature([], tf.string, ""),
     }
-    likely = {name.encode() for name in files} | {b""}
-    found: dict[str, bytes] = {}
+    names = {name.encode() for name in files} | {b""}
+    images: dict[str, bytes] = {}
     try:
-        read = artifacts.record_dataset(records).batch(_BATCH)
-        for batch in read.map(lambda b: tf.io.parse_example(b, spec)):
+        batches = artifacts.record_dataset(records).batch(_BATCH)
+        for batch in batches.map(lambda b: tf.io.parse_example(b, spec)):
             for i, name in enumerate(batch[contract.FILENAME].numpy()):
-                if name in likely:
+                if name in names:
                     encoded = batch[contract.IMAGE][i].numpy()
                     digest = heldout_scores.digest_image(encoded)
                     if digest in digests:
-                        found[digest] = encoded
+                        images[digest] = encoded
     except tf.errors.OpError as error:
         log.warning("the test split's images cannot be read: %s", error)
-    return found
+    return images
 
 
 def _thumbnail(encoded: bytes) -> Image.Image | None:
@@ -131,9 +131,9 @@ def _thumbnail(encoded: bytes) -> Image.Image | None:
 
 
 def _uri(image: Image.Image) -> str:
-    written = io.BytesIO()
-    image.save(written, "JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode()
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _heat(
@@ -142,27 +142,26 @@ def _heat(
     """Heat maps by digest, each of its thumbnail's size; and why there are none."""
     if not thumbnails:
         return {}, "The images are missing."
-    found = {}
-    listed = list(thumbnails)
+    maps_by_digest = {}
+    digests = list(thumbnails)
     try:
         explainer = heat_maps.load_explainer(model)
-        for start in range(0, len(listed), _BATCH):
-            part = listed[start : start + _BATCH]
+        for start in range(0, len(digests), _BATCH):
+            batch = digests[start : start + _BATCH]
+            contents = [tf.constant(encoded[digest]) for digest in batch]
             pixels = np.stack(
-                [
-                    preprocessing.decode_pixels(tf.constant(encoded[n]), explainer.size)[..., 0]
-                    for n in part
-                ]
+                [preprocessing.decode_pixels(c, explainer.size)[..., 0] for c in contents]
             )
             maps = explainer.heat(
                 pixels, heat_maps.INTEGRATED_GRADIENTS, steps=heat_maps.QUICK_STEPS
             )
-            for name, heat in zip(part, maps, strict=True):
-                found[name] = _uri(overlay.lay_heat(np.asarray(thumbnails[name]), heat))
+            for digest, heat in zip(batch, maps, strict=True):
+                xray = np.asarray(thumbnails[digest])
+                maps_by_digest[digest] = _uri(overlay.lay_heat(xray, heat))
     except UserError as error:
         return {}, f"The model gives no heat maps: {error}"
     except Exception as error:
         # A verdict is not lost for a picture.
         log.exception("no heat maps")
         return {}, f"The model gives no heat maps: {type(error).__name__}"
-    return found, ""
+    return maps_by_digest, ""

@@ -1,4 +1,4 @@
-"""The latest blessed model, as the bar for the next."""
+"""The latest blessed model: the baseline of the next."""
 
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,13 @@ class LatestOtherBlessedModel(LatestBlessedModelStrategy):
     ) -> "dict[str, list[Artifact]] | None":
         """See TFX's `ResolverStrategy`; `candidate` holds the model not to resolve."""
         candidates = {model.id for model in input_dict["candidate"]}
-        others = {
+        channels = {
             "model": [m for m in input_dict["model"] if m.id not in candidates],
             "blessing": list(input_dict["blessing"]),
         }
-        resolved = super().resolve_artifacts(store, others) or {}
+        latest = super().resolve_artifacts(store, channels) or {}
         return {
             "candidate": list(input_dict["candidate"]),
-            "model": resolved.get("model", []),
-            "blessing": resolved.get("blessing", []),
+            "model": latest.get("model", []),
+            "blessing": latest.get("blessing", []),
         }

@@ -1,4 +1,4 @@
-"""Reads what TFMA and TFDV wrote: figures per slice, the verdict, counts, anomalies."""
+"""Reads what Evaluator wrote: figures per slice, the blessing, its reasons, the gate's rules."""
 
 import dataclasses
 import math
@@ -51,13 +51,13 @@ class Slice:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What Evaluator found.
+    """Evaluator's results.
 
     Attributes:
         slices: The whole test split first.
         blessed: Whether the model may be pushed.
         reasons: Why not, one line each.
-        compared: Whether the latest blessed model was judged on the same images.
+        compared: Whether the latest blessed model scored the same images.
         rules: The gate's, as `gate.Rule`'s fields.
     """
 
@@ -71,13 +71,13 @@ class Results:
     def of_test(self) -> dict[str, float]:
         """The whole test split's figures, by Trainer's names."""
         figures = self.slices[0].figures if self.slices else {}
-        found = {name: figures.get(theirs) for name, theirs in _SPLIT_FIGURES.items()}
-        told = {name: figure.value for name, figure in found.items() if figure}
-        return told | ({"auc": self.auc.value} if self.auc else {})
+        by_name = {name: figures.get(metric) for name, metric in _SPLIT_FIGURES.items()}
+        values = {name: figure.value for name, figure in by_name.items() if figure}
+        return values | ({"auc": self.auc.value} if self.auc else {})
 
     @property
     def auc(self) -> Figure | None:
-        """The AUC of the whole test split, as the gate found it: exact, its interval by patient.
+        """The AUC of the whole test split, as the gate has it: exact, its interval by patient.
 
         TFMA's is an approximation, as near as its resolution: two figures for one thing.
         """
@@ -95,29 +95,29 @@ def read_results(evaluation: str) -> Results:
     """
     slices = [_slice(metrics) for metrics in tfma.load_metrics(evaluation)]
     result = tfma.load_validation_result(evaluation)
-    found = gate.read_verdicts(evaluation)
-    failed = [rule["text"] for rule in found.get("rules", []) if rule["passed"] is False]
-    if not failed and not result.validation_ok:
-        failed = _reasons(result)
+    verdicts = gate.read_verdicts(evaluation)
+    reasons = [rule["text"] for rule in verdicts.get("rules", []) if rule["passed"] is False]
+    if not reasons and not result.validation_ok:
+        reasons = _reasons(result)
     return Results(
         slices=sorted(slices, key=lambda s: (s.name != OVERALL, s.name)),
-        blessed=not failed,
-        reasons=failed,
-        compared=found.get("baseline", {}).get("state") == "compared",
-        rules=found.get("rules", []),
+        blessed=not reasons,
+        reasons=reasons,
+        compared=verdicts.get("baseline", {}).get("state") == "compared",
+        rules=verdicts.get("rules", []),
     )
 
 
 def _slice(metrics: tfma.proto.metrics_for_slice_pb2.MetricsForSlice) -> Slice:
     parts = [f"{key.column}: {_value(key)}" for key in metrics.slice_key.single_slice_keys]
     raw: dict[str, Figure] = {}
-    for item in metrics.metric_keys_and_values:
-        value = item.value.double_value.value
-        if item.value.WhichOneof("type") == "bounded_value":
-            value = item.value.bounded_value.value.value
-        interval = item.confidence_interval
-        has_interval = item.HasField("confidence_interval")
-        raw[item.key.name] = Figure(
+    for metric in metrics.metric_keys_and_values:
+        value = metric.value.double_value.value
+        if metric.value.WhichOneof("type") == "bounded_value":
+            value = metric.value.bounded_value.value.value
+        interval = metric.confidence_interval
+        has_interval = metric.HasField("confidence_interval")
+        raw[metric.key.name] = Figure(
             value,
             interval.lower_bound.double_value.value if has_interval else None,
             interval.upper_bound.double_value.value if has_interval else None,
@@ -149,8 +149,8 @@ def _defined(name: str, figure: Figure, images: int, positives: int) -> Figure |
     low, high = figure.low, figure.high
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return Figure(figure.value)
-    top = images if name in _COUNTS else math.inf if name == "cross_entropy" else 1.0
-    return Figure(figure.value, max(0.0, low), min(float(top), high))
+    most = images if name in _COUNTS else math.inf if name == "cross_entropy" else 1.0
+    return Figure(figure.value, max(0.0, low), min(float(most), high))
 
 
 def _reasons(result: tfma.ValidationResult) -> list[str]:

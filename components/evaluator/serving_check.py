@@ -1,8 +1,8 @@
 """Scores images with an exported model as a server would: TensorFlow alone, nothing of tfxray.
 
-    python -I servable.py MODEL SCORED EXAMPLES...
+    python -I serving_check.py MODEL SCORES EXAMPLES...
 
-MODEL is a SavedModel, SCORED the trained model's scores (see `filenames.EXPORT_CHECK`), EXAMPLES
+MODEL is a SavedModel, SCORES the trained model's scores (see `filenames.EXPORT_CHECK`), EXAMPLES
 TFRecords that hold those images. Prints one JSON object: how many images were scored through both
 signatures, and the largest difference. A script of its own: to import it as a part of tfxray would
 prove nothing.
@@ -18,34 +18,34 @@ _IMAGE = "image/encoded"
 _SCORE = "score"
 
 
-def main(model: str, scored: str, examples: list[str]) -> dict[str, float]:
+def main(model: str, scores_path: str, examples: list[str]) -> dict[str, float]:
     """Compares the scores."""
     # TensorFlow's files: they may lie in an object store.
-    with tf.io.gfile.GFile(scored, "rb") as file, np.load(file) as kept:
-        wanted = dict(zip(kept["keys"].tolist(), kept["scores"].tolist(), strict=True))
-    records, files, expected = [], [], []
+    with tf.io.gfile.GFile(scores_path, "rb") as file, np.load(file) as arrays:
+        scores_by_key = dict(zip(arrays["keys"].tolist(), arrays["scores"].tolist(), strict=True))
+    records, images, scores = [], [], []
     spec = {_IMAGE: tf.io.FixedLenFeature([], tf.string)}
-    zipped = any(path.endswith(".gz") for path in examples)
-    for record in tf.data.TFRecordDataset(examples, "GZIP" if zipped else ""):
+    compressed = any(path.endswith(".gz") for path in examples)
+    for record in tf.data.TFRecordDataset(examples, "GZIP" if compressed else ""):
         encoded = tf.io.parse_single_example(record, spec)[_IMAGE]
-        score = wanted.pop(int(tf.strings.to_hash_bucket_fast(encoded, 2**62)), None)
+        score = scores_by_key.pop(int(tf.strings.to_hash_bucket_fast(encoded, 2**62)), None)
         if score is not None:
             records.append(record)
-            files.append(encoded)
-            expected.append(score)
-        if not wanted:
+            images.append(encoded)
+            scores.append(score)
+        if not scores_by_key:
             break
     signatures = tf.saved_model.load(model).signatures
     largest = 0.0
-    for start in range(0, len(files), 16):
+    for start in range(0, len(images), 16):
         part = slice(start, start + 16)
         of_records = signatures["serving_default"](examples=tf.stack(records[part]))
-        of_files = signatures["serving_bytes"](image_bytes=tf.stack(files[part]))
-        for found in (of_records, of_files):
-            gaps = np.abs(found[_SCORE].numpy() - np.array(expected[part]))
+        of_images = signatures["serving_bytes"](image_bytes=tf.stack(images[part]))
+        for outputs in (of_records, of_images):
+            gaps = np.abs(outputs[_SCORE].numpy() - np.array(scores[part]))
             largest = max(largest, float(np.where(np.isfinite(gaps), gaps, np.inf).max()))
     assert not any(name.split(".")[0] == "tfxray" for name in sys.modules)
-    return {"checked": len(files), "largest": largest}
+    return {"checked": len(images), "largest": largest}
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The review page: one self-contained HTML file that tells what a run came to."""
+"""The review page: one self-contained HTML file with the results of a run."""

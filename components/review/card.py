@@ -19,7 +19,7 @@ _PACKAGES = (
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """One site: what was learnt from it, and how the model does on it.
+    """One site: its training images, and the model's figures on its test images.
 
     Attributes:
         name: Its name.
@@ -34,47 +34,49 @@ class Site:
     unlike: float | None
 
 
-def sites(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) -> list[Site]:
+def list_sites(
+    evidence: Evidence, rows: Sequence[Row], categories: Sequence[Category]
+) -> list[Site]:
     """Every site that the data names.
 
     Args:
         evidence: Of the run.
         rows: The slices.
-        held: The data's categories.
+        categories: The data's categories.
     """
-    known = next((c.values for c in held if c.feature == contract.SITE), {})
+    counts_by_site = next((c.values for c in categories if c.feature == contract.SITE), {})
     prefix = f"{contract.SITE}: "
-    judged = {
+    rows_by_site = {
         row.name.removeprefix(prefix): row
         for row in rows
         if row.name.startswith(prefix) and row.features == contract.SITE
     }
-    found = []
-    for name in [*known, *(name for name in judged if name not in known)]:
-        row = judged.get(name)
-        training = known.get(name, {}).get("train", 0)
-        found.append(Site(name, training, row, _unlike(evidence, row)))
-    return found
+    rows_of_sites = []
+    for name in [*counts_by_site, *(name for name in rows_by_site if name not in counts_by_site)]:
+        row = rows_by_site.get(name)
+        training = counts_by_site.get(name, {}).get("train", 0)
+        rows_of_sites.append(Site(name, training, row, _unlike(evidence, row)))
+    return rows_of_sites
 
 
 def _unlike(evidence: Evidence, row: Row | None) -> float | None:
     """The share of a slice's images that look unlike the training images."""
-    table = evidence.scores
+    table = evidence.heldout_scores
     if row is None or row.rows is None or table is None or contract.UNLIKE not in table:
         return None
     return float((table[contract.UNLIKE][row.rows] == 1).mean())
 
 
-def population(held: Sequence[Category], measured: Sequence[Number]) -> list[str]:
-    """Whom the model was trained on, a line per feature."""
+def describe_population(categories: Sequence[Category], numbers: Sequence[Number]) -> list[str]:
+    """Describes the patients of the training images, a line per feature."""
     lines = []
-    for number in measured:
+    for number in numbers:
         if number.feature == contract.AGE and number.split == "train":
             lines.append(
                 f"Age {number.least:.0f} to {number.most:.0f} years, median {number.median:.0f}"
                 + (f"; unknown for {number.missing} images" if number.missing else "")
             )
-    for category in held:
+    for category in categories:
         counts = {v: c["train"] for v, c in category.values.items() if c.get("train")}
         total = sum(counts.values())
         if total:
@@ -83,45 +85,49 @@ def population(held: Sequence[Category], measured: Sequence[Number]) -> list[str
     return lines
 
 
-def limits(evidence: Evidence, rows: Sequence[Row], held: Sequence[Category]) -> list[str]:
+def list_limits(
+    evidence: Evidence, rows: Sequence[Row], categories: Sequence[Category]
+) -> list[str]:
     """What the run itself says about where the model is not to be trusted."""
-    found = []
+    lines = []
     small = [row.name for row in rows if row.name != OVERALL and not row.figures.get("auc")]
     if small:
-        found.append(f"Not enough test patients to judge: {', '.join(small)}.")
+        lines.append(f"Not enough test patients to judge: {', '.join(small)}.")
     unknown = [
         name
         for name in (contract.AGE, contract.SEX, contract.VIEW, contract.SITE)
-        if evidence.scores is not None and name not in evidence.scores
+        if evidence.heldout_scores is not None and name not in evidence.heldout_scores
     ]
     if unknown:
-        found.append(
+        lines.append(
             f"The data does not tell {', '.join(unknown)}: how the model does by them is unknown."
         )
-    known = next((c.values for c in held if c.feature == contract.SITE), {})
-    trained = [name for name, counts in known.items() if counts.get("train")]
-    if len(trained) == 1:
-        found.append(f"All training images come from one site, {trained[0]}.")
-    if not any(counts.get("test") and not counts.get("train") for counts in known.values()):
-        found.append(
+    counts_by_site = next((c.values for c in categories if c.feature == contract.SITE), {})
+    training_sites = [name for name, counts in counts_by_site.items() if counts.get("train")]
+    if len(training_sites) == 1:
+        lines.append(f"All training images come from one site, {training_sites[0]}.")
+    if not any(
+        counts.get("test") and not counts.get("train") for counts in counts_by_site.values()
+    ):
+        lines.append(
             "No test image is known to come from a hospital that the model was not trained on: "
             "nothing here tells how it does at another."
         )
-    table = evidence.scores
+    table = evidence.heldout_scores
     if table is not None and table[contract.PATIENT].nunique() == len(table):
-        found.append(
+        lines.append(
             "Every test image counts as a patient of its own: if patients are not known, "
             "intervals are too narrow and a patient may be in two splits."
         )
-    return found
+    return lines
 
 
-def versions() -> dict[str, str]:
-    """Of what the page was written with."""
-    found = {"Python": platform.python_version()}
+def read_versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that wrote the page."""
+    by_name = {"Python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return by_name

@@ -50,16 +50,16 @@ def compute_roc_and_pr(
         return None
     order, last = _order(scores)
     hits, alarms = _counts(np.ones((1, len(labels))), labels[order], order, last)
-    drawn_roc, drawn_pr = [], []
+    roc_draws, pr_draws = [], []
     for weights in _draws(patients, _BANDS):
         for h, a in zip(*_counts(weights, labels[order], order, last), strict=True):
             if h[-1] and a[-1]:
-                drawn_roc.append(_over_grid(a / a[-1], h / h[-1]))
-                drawn_pr.append(_precision_over_grid(h, a))
+                roc_draws.append(_over_grid(a / a[-1], h / h[-1]))
+                pr_draws.append(_precision_over_grid(h, a))
     sensitivity, false = hits[0] / hits[0, -1], alarms[0] / alarms[0, -1]
     precision = hits[0] / (hits[0] + alarms[0])
-    roc = _curve(np.r_[0, false], np.r_[0, sensitivity], drawn_roc)
-    pr = _curve(np.r_[0, sensitivity], np.r_[precision[0], precision], drawn_pr)
+    roc = _curve(np.r_[0, false], np.r_[0, sensitivity], roc_draws)
+    pr = _curve(np.r_[0, sensitivity], np.r_[precision[0], precision], pr_draws)
     return roc, pr
 
 
@@ -74,10 +74,10 @@ def average_precision(labels: np.ndarray, scores: np.ndarray, patients: np.ndarr
     order, last = _order(scores)
     labels = labels[order]
     value = _areas(*_counts(np.ones((1, len(labels))), labels, order, last))[0]
-    drawn = np.concatenate(
+    areas = np.concatenate(
         [_areas(*_counts(w, labels, order, last)) for w in _draws(patients, _FIGURES)]
     )
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    low, high = np.nanpercentile(areas, [2.5, 97.5])
     if low == high:
         return Figure(float(value))  # all in order, in every draw: that tells no spread
     return Figure(float(value), float(min(low, value)), float(max(high, value)))
@@ -87,36 +87,38 @@ def _areas(hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
     total = hits[:, -1]
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.nan_to_num(hits / (hits + alarms))
-        gained = np.diff(hits, axis=1, prepend=0)
-        return np.where(total > 0, (gained * precision).sum(axis=1) / total, np.nan)
+        gains = np.diff(hits, axis=1, prepend=0)
+        return np.where(total > 0, (gains * precision).sum(axis=1) / total, np.nan)
 
 
 def _order(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The scores from high to low, and where each distinct one ends."""
     order = np.argsort(-np.asarray(scores, float), kind="stable")
-    ordered = np.asarray(scores)[order]
-    return order, np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
+    sorted_scores = np.asarray(scores)[order]
+    return order, np.flatnonzero(np.r_[sorted_scores[1:] != sorted_scores[:-1], True])
 
 
 def _counts(
     weights: np.ndarray, labels: np.ndarray, order: np.ndarray, last: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """True and false positives at every distinct score, by draw: [draws, distinct]."""
-    ordered = weights[:, order]
+    sorted_weights = weights[:, order]
     return (
-        np.cumsum(ordered * labels, axis=1)[:, last],
-        np.cumsum(ordered * ~labels, axis=1)[:, last],
+        np.cumsum(sorted_weights * labels, axis=1)[:, last],
+        np.cumsum(sorted_weights * ~labels, axis=1)[:, last],
     )
 
 
 def _draws(patients: np.ndarray, count: int) -> Iterator[np.ndarray]:
     """How often each image is drawn where patients are, with replacement: [some, n] a time."""
     _, own = np.unique(np.asarray(patients).astype(str), return_inverse=True)
-    known, random = own.max() + 1, np.random.default_rng(0)
-    at_once = max(1, _CELLS // max(len(own), known))
+    patient_count, random = own.max() + 1, np.random.default_rng(0)
+    at_once = max(1, _CELLS // max(len(own), patient_count))
     for start in range(0, count, at_once):
         size = min(at_once, count - start)
-        yield random.multinomial(known, np.full(known, 1 / known), size)[:, own].astype(float)
+        yield random.multinomial(patient_count, np.full(patient_count, 1 / patient_count), size)[
+            :, own
+        ].astype(float)
 
 
 def _over_grid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -124,15 +126,15 @@ def _over_grid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _precision_over_grid(hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
-    known = hits + alarms > 0  # the best images may not have been drawn
-    precision = hits[known] / (hits + alarms)[known]
-    return np.interp(GRID, hits[known] / hits[-1], precision)
+    defined = hits + alarms > 0  # the best images may not have been drawn
+    precision = hits[defined] / (hits + alarms)[defined]
+    return np.interp(GRID, hits[defined] / hits[-1], precision)
 
 
-def _curve(x: np.ndarray, y: np.ndarray, drawn: list[np.ndarray]) -> Curve:
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), _POINTS)).round().astype(int))
-    return Curve(x[kept], y[kept], low, high)
+def _curve(x: np.ndarray, y: np.ndarray, draws: list[np.ndarray]) -> Curve:
+    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    places = np.unique(np.linspace(0, len(x) - 1, min(len(x), _POINTS)).round().astype(int))
+    return Curve(x[places], y[places], low, high)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,9 +164,9 @@ def bin_scores(
         bins: How many, at most, of as many images each.
     """
     order = np.argsort(scores, kind="stable")
-    found = []
-    for part in np.array_split(order, min(bins, len(order))):
-        positives = intervals.share(np.asarray(labels)[part] == 1, np.asarray(patients)[part])
+    groups = []
+    for places in np.array_split(order, min(bins, len(order))):
+        positives = intervals.share(np.asarray(labels)[places] == 1, np.asarray(patients)[places])
         if positives is not None:
-            found.append(Bin(float(np.mean(np.asarray(scores)[part])), positives, len(part)))
-    return found
+            groups.append(Bin(float(np.mean(np.asarray(scores)[places])), positives, len(places)))
+    return groups

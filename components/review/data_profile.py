@@ -40,11 +40,11 @@ class Number:
 
 @dataclasses.dataclass(frozen=True)
 class Category:
-    """How often each value of a category is found: by value, then by split."""
+    """How many images have each value of a category: by value, then by split."""
 
     feature: str
     values: dict[str, dict[str, int]]
-    others: int
+    more_values: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Drift:
     Attributes:
         feature: Its name.
         kind: The distance's.
-        value: What was measured; None where the two cannot be compared.
+        value: The distance; None where the two cannot be compared.
         limit: The most allowed, for as many patients as there are.
     """
 
@@ -64,38 +64,38 @@ class Drift:
     limit: float
 
 
-def numbers(evidence: Evidence) -> list[Number]:
+def read_numbers(evidence: Evidence) -> list[Number]:
     """The numbers that the data holds, by feature and split."""
-    found = []
+    rows = []
     for split, (total, features) in _statistics(evidence).items():
         for name in _NUMBERS:
-            held = features.get(name)
-            if held and held.num_stats.common_stats.num_non_missing:
-                s = held.num_stats
+            feature = features.get(name)
+            if feature and feature.num_stats.common_stats.num_non_missing:
+                s = feature.num_stats
                 missing = total - s.common_stats.num_non_missing
                 row = Number(name, split, missing, s.mean, s.std_dev, s.min, s.median, s.max)
-                found.append(row)
-    return sorted(found, key=lambda n: (_NUMBERS.index(n.feature), contract.SPLITS.index(n.split)))
+                rows.append(row)
+    return sorted(rows, key=lambda n: (_NUMBERS.index(n.feature), contract.SPLITS.index(n.split)))
 
 
-def categories(evidence: Evidence) -> list[Category]:
+def read_categories(evidence: Evidence) -> list[Category]:
     """The categories that the data holds."""
-    statistics = _statistics(evidence)
-    found = []
+    splits = _statistics(evidence)
+    rows = []
     for name in _CATEGORIES:
         values: dict[str, dict[str, int]] = {}
-        for split, (_, features) in statistics.items():
+        for split, (_, features) in splits.items():
             if name in features:
                 for bucket in features[name].string_stats.rank_histogram.buckets:
                     values.setdefault(bucket.label, {})[split] = int(bucket.sample_count)
         if values:
             order = sorted(values, key=lambda value: (-sum(values[value].values()), value))
-            kept = {value: values[value] for value in order[:_MOST]}
-            found.append(Category(name, kept, len(values) - len(kept)))
-    return found
+            most_frequent = {value: values[value] for value in order[:_MOST]}
+            rows.append(Category(name, most_frequent, len(values) - len(most_frequent)))
+    return rows
 
 
-def drifts(evidence: Evidence) -> list[Drift] | None:
+def read_drifts(evidence: Evidence) -> list[Drift] | None:
     """How far each feature lies off, the nearest to its limit first.
 
     Returns:
@@ -109,20 +109,25 @@ def drifts(evidence: Evidence) -> list[Drift] | None:
     if not folder or not baseline or "train" not in evidence.counts:
         return None
     thresholds = evidence.config.get("validation", {}).get("drift", {})
-    held, before = _patients(evidence.counts), _patients(statistics.count_splits(baseline))
+    patients, baseline_patients = (
+        _patients(evidence.counts),
+        _patients(statistics.count_splits(baseline)),
+    )
     other = drift.of_other_bins(uris["StatisticsGen.statistics"], baseline)
-    found = []
+    rows = []
     for info in drift.read_measurements(folder).drift_skew_info:
         name = ".".join(info.path.step)
         threshold = thresholds.get(name)
         for measurement in info.drift_measurements if threshold is not None else ():
             kind = "L-infinity" if contract.FEATURES[name] is bytes else "Jensen-Shannon"
             value = None if name in other else measurement.value
-            found.append(Drift(name, kind, value, drift.limit(name, threshold, held, before)))
-    return sorted(found, key=lambda d: -(d.value or 0) / d.limit)
+            rows.append(
+                Drift(name, kind, value, drift.limit(name, threshold, patients, baseline_patients))
+            )
+    return sorted(rows, key=lambda d: -(d.value or 0) / d.limit)
 
 
-def differences(uris: Mapping[str, str]) -> list[schema.Difference]:
+def find_differences(uris: Mapping[str, str]) -> list[schema.Difference]:
     """How what SchemaGen inferred differs from the curated schema, as the run had it."""
     if "SchemaGen.schema" not in uris or "CuratedSchema.schema" not in uris:
         return []
@@ -134,8 +139,8 @@ def differences(uris: Mapping[str, str]) -> list[schema.Difference]:
 
 
 def _patients(counts: Mapping[str, statistics.SplitCounts]) -> int:
-    held = counts.get("train")
-    return (held.patients or held.images) if held else 0
+    size = counts.get("train")
+    return (size.patients or size.images) if size else 0
 
 
 def _statistics(
@@ -143,11 +148,11 @@ def _statistics(
 ) -> dict[str, tuple[int, dict[str, statistics_pb2.FeatureNameStatistics]]]:
     """By split, how many examples it holds and the statistics of each feature."""
     folder = evidence.uris.get("StatisticsGen.statistics")
-    found = {}
+    splits = {}
     for split in contract.SPLITS if folder else ():
         path = os.path.join(str(folder), f"Split-{split}", "FeatureStats.pb")
         if fileio.exists(path):
-            held = tfdv.load_stats_binary(path).datasets[0]
-            features = {f.name or ".".join(f.path.step): f for f in held.features}
-            found[split] = (held.num_examples, features)
-    return found
+            dataset = tfdv.load_stats_binary(path).datasets[0]
+            features = {f.name or ".".join(f.path.step): f for f in dataset.features}
+            splits[split] = (dataset.num_examples, features)
+    return splits

@@ -15,7 +15,7 @@ class ListedImage:
     Attributes:
         file: Its name, as the data contract has it.
         label: Its class.
-        said: The class that the model gives it at the operating point.
+        predicted: The class that the model gives it at the operating point.
         score: Of the positive class.
         unlike: Whether it looks unlike the training images; None where that is not known.
         xray: The image, a data URI; None where it could not be found.
@@ -24,7 +24,7 @@ class ListedImage:
 
     file: str
     label: str
-    said: str
+    predicted: str
     score: float
     unlike: bool | None
     xray: str | None
@@ -33,7 +33,7 @@ class ListedImage:
     @property
     def right(self) -> bool:
         """Whether the model agrees with the label."""
-        return self.said == self.label
+        return self.predicted == self.label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +44,17 @@ class ErrorList:
         title: What they have in common.
         note: What order they are in.
         total: How many there are.
-        shown: The first of them.
+        images: The first of them.
     """
 
     title: str
     note: str
     total: int
-    shown: list[ListedImage]
+    images: list[ListedImage]
 
 
 def list_errors(evidence: Evidence) -> tuple[list[ErrorList], str]:
-    """Finds them, with their pictures.
+    """Lists the images worth a look, with their pictures.
 
     Args:
         evidence: Of the run.
@@ -62,14 +62,16 @@ def list_errors(evidence: Evidence) -> tuple[list[ErrorList], str]:
     Returns:
         The lists; and why there are no heat maps, empty where there are.
     """
-    if evidence.scores is None:
-        return [], "The page was given no scores of single images."
+    if evidence.heldout_scores is None:
+        return [], "The run has no scores of single images."
     xrays, heat, reason = pictures.read_pictures(evidence.uris["Evaluator.evaluation"])
-    found = []
-    for kind, (total, rows) in pictures.pick_images(evidence.scores, evidence.threshold).items():
-        shown = [_case(evidence, row, xrays, heat) for row in rows.to_dict("records")]
-        found.append(ErrorList(*_words(kind, *evidence.classes), total, shown))
-    return found, reason
+    lists = []
+    for kind, (total, rows) in pictures.pick_images(
+        evidence.heldout_scores, evidence.threshold
+    ).items():
+        images = [_image(evidence, row, xrays, heat) for row in rows.to_dict("records")]
+        lists.append(ErrorList(*_words(kind, *evidence.classes), total, images))
+    return lists, reason
 
 
 def _words(kind: str, negative: str, positive: str) -> tuple[str, str]:
@@ -88,18 +90,18 @@ def _words(kind: str, negative: str, positive: str) -> tuple[str, str]:
     }[kind]  # fmt: skip
 
 
-def _case(
+def _image(
     evidence: Evidence,
     row: Mapping[str, object],
     xrays: Mapping[str, str],
     heat: Mapping[str, str],
 ) -> ListedImage:
     digest, score = str(row[heldout_scores.DIGEST]), float(str(row[contract.SCORE]))
-    label, said = row[contract.LABEL] == 1, score >= evidence.threshold
+    label, predicted = row[contract.LABEL] == 1, score >= evidence.threshold
     return ListedImage(
         file=str(row[contract.FILENAME]),
         label=evidence.classes[label],
-        said=evidence.classes[said],
+        predicted=evidence.classes[predicted],
         score=score,
         unlike=row[contract.UNLIKE] == 1 if contract.UNLIKE in row else None,
         xray=xrays.get(digest),

@@ -8,8 +8,9 @@ import pandas as pd
 import yaml
 
 from tfxray.components.common import artifacts, filenames
-from tfxray.components.evaluator import gate, heldout_scores, results
-from tfxray.components.evaluator.results import Results
+from tfxray.components.evaluator.gate import read_verdicts
+from tfxray.components.evaluator.heldout_scores import read_scores
+from tfxray.components.evaluator.results import Results, read_results
 from tfxray.components.validation.statistics import SplitCounts, count_splits
 
 MIN_PATIENTS = 10
@@ -17,44 +18,44 @@ MIN_PATIENTS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What is known of a run.
+    """What a run left behind.
 
     Attributes:
         summary: The fields of its summary.
         config: Its resolved configuration.
         uris: Folders of its artifacts, as `StatisticsGen.statistics`.
-        judgement: TFMA's, where the model was judged.
-        scores: The test split's; see `heldout_scores.read_scores`.
+        results: Evaluator's, where there was an evaluation.
+        heldout_scores: See `heldout_scores.read_scores`.
         gate: `rules` and `baseline`, as Evaluator wrote them.
-        decision: Threshold and temperature, as Trainer wrote them.
+        operating_point: Threshold and temperature, as Trainer wrote them.
         history: The training's, by figure.
         network: The fields of a `summary.Network`.
-        transfer: How sites carry to each other: the fields of a `site_transfer.Table`.
+        site_transfer: How sites carry to each other: the fields of a `site_transfer.Table`.
         counts: How much each split holds.
     """
 
     summary: Mapping[str, Any]
     config: Mapping[str, Any]
     uris: Mapping[str, str]
-    judgement: Results | None
-    scores: pd.DataFrame | None
+    results: Results | None
+    heldout_scores: pd.DataFrame | None
     gate: Mapping[str, Any]
-    decision: Mapping[str, Any]
+    operating_point: Mapping[str, Any]
     history: Mapping[str, list[float]]
     network: Mapping[str, Any]
-    transfer: Mapping[str, Any]
+    site_transfer: Mapping[str, Any]
     counts: Mapping[str, SplitCounts]
 
     @property
     def threshold(self) -> float:
         """The operating point: a score that reaches it is called positive."""
-        return float(self.decision.get("threshold", 0.5))
+        return float(self.operating_point.get("threshold", 0.5))
 
     @property
     def classes(self) -> tuple[str, str]:
         """The negative and the positive class."""
-        named = self.config.get("classes") or ("0", "1")
-        return str(named[0]), str(named[1])
+        names = self.config.get("classes") or ("0", "1")
+        return str(names[0]), str(names[1])
 
     @property
     def slices(self) -> list[str | list[str]]:
@@ -63,12 +64,12 @@ class Evidence:
 
     @property
     def min_patients(self) -> int:
-        """With fewer, a slice tells nothing."""
+        """A slice of fewer patients has no figures."""
         return int(self.config.get("evaluate", {}).get("min_patients", MIN_PATIENTS))
 
 
 def read_evidence(summary: Mapping[str, Any], config: str, uris: Mapping[str, str]) -> Evidence:
-    """Reads what is there.
+    """Reads the artifacts that there are.
 
     Args:
         summary: The fields of a run's summary.
@@ -77,20 +78,20 @@ def read_evidence(summary: Mapping[str, Any], config: str, uris: Mapping[str, st
     """
     evaluation = uris.get("Evaluator.evaluation")
     statistics = uris.get("StatisticsGen.statistics")
-    table = heldout_scores.read_scores(evaluation) if evaluation else None
+    table = read_scores(evaluation) if evaluation else None
     return Evidence(
         summary=summary,
         config=yaml.safe_load(config) or {},
         uris=uris,
         # Of an evaluation that broke off, the scores may be all there is.
-        judgement=results.read_results(evaluation)
+        results=read_results(evaluation)
         if evaluation and any(n.startswith("metrics") for n in artifacts.list_folder(evaluation))
         else None,
-        scores=table if table is not None and len(table) else None,
-        gate=gate.read_verdicts(evaluation) if evaluation else {},
-        decision=artifacts.read_training_file(uris, filenames.OPERATING_POINT),
+        heldout_scores=table if table is not None and len(table) else None,
+        gate=read_verdicts(evaluation) if evaluation else {},
+        operating_point=artifacts.read_training_file(uris, filenames.OPERATING_POINT),
         history=artifacts.read_training_file(uris, filenames.HISTORY),
         network=artifacts.read_training_file(uris, filenames.NETWORK),
-        transfer=artifacts.read_training_file(uris, filenames.SITE_TRANSFER),
+        site_transfer=artifacts.read_training_file(uris, filenames.SITE_TRANSFER),
         counts=count_splits(statistics) if statistics else {},
     )

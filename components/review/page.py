@@ -1,4 +1,4 @@
-"""Puts the page together from what the run left behind."""
+"""Renders the page from a run's artifacts."""
 
 import os
 from collections.abc import Mapping
@@ -16,13 +16,12 @@ from tfxray.components.review import (
     card,
     data_profile,
     error_lists,
-    evidence,
     plots,
     slice_figures,
     threshold,
     verdict,
 )
-from tfxray.components.review.evidence import Evidence
+from tfxray.components.review.evidence import Evidence, read_evidence
 
 # The columns of the table of splits: Trainer's figure, and its heading.
 _COUNTS = {
@@ -57,7 +56,7 @@ def write_page(
         uris: Folders of the run's artifacts, as `StatisticsGen.statistics`; parts whose artifact
             is missing are left out.
     """
-    found = evidence.read_evidence(summary, config, uris)
+    evidence = read_evidence(summary, config, uris)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,  # names of files, sites and classes are text, never markup
@@ -65,28 +64,28 @@ def write_page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["fixed"] = fixed
+    environment.filters["fixed"] = format_number
     environment.filters["cell"] = lambda text: " ".join(text.replace("|", "/").split())
-    categories = data_profile.categories(found)
-    known = {
+    categories = data_profile.read_categories(evidence)
+    values = {
         "summary": {**_PLAIN, **summary},
-        "evidence": found,
+        "evidence": evidence,
         "config": config,
-        **_judged(found, categories),
-        **_data(found, categories),
-        **_training(found),
+        **_evaluation(evidence, categories),
+        **_data_sections(evidence, categories),
+        **_training_section(evidence),
     }
-    html = environment.get_template("review.html").render(plotly_js=get_plotlyjs(), **known)
+    html = environment.get_template("review.html").render(plotly_js=get_plotlyjs(), **values)
     io_utils.write_string_file(os.fspath(path), html)
-    text = environment.get_template(CARD).render(**known)
-    pushed = known["summary"]["pushed_model"]
-    for folder in (os.path.dirname(path), *([pushed] if pushed else [])):
+    text = environment.get_template(CARD).render(**values)
+    model_folder = values["summary"]["pushed_model"]
+    for folder in (os.path.dirname(path), *([model_folder] if model_folder else [])):
         if fileio.isdir(folder):
             io_utils.write_string_file(os.path.join(folder, CARD), text)
 
 
-def fixed(value: float, digits: int = 3) -> str:
-    """A number with so many decimals, a half upwards: as JavaScript's `toFixed` has it.
+def format_number(value: float, digits: int = 3) -> str:
+    """Rounds a number to so many decimals, a half upwards, as JavaScript's `toFixed` does.
 
     Args:
         value: The number.
@@ -95,69 +94,73 @@ def fixed(value: float, digits: int = 3) -> str:
     Returns:
         Such as `0.938`.
     """
-    rounded = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
-    return str(rounded if rounded else abs(rounded))  # no minus before a zero
+    number = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    return str(number if number else abs(number))  # no minus before a zero
 
 
-def _judged(found: Evidence, categories: list[data_profile.Category]) -> dict[str, Any]:
-    """What the test split told."""
-    rows = slice_figures.make_rows(found)
-    gate = verdict.list_rules(found)
-    cases, no_heat = error_lists.list_errors(found)
+def _evaluation(evidence: Evidence, categories: list[data_profile.Category]) -> dict[str, Any]:
+    """The values of the sections on the held-out images."""
+    rows = slice_figures.make_rows(evidence)
+    gate = verdict.list_rules(evidence)
+    errors, no_heat = error_lists.list_errors(evidence)
     return {
         "rows": rows,
         "columns": slice_figures.COLUMNS,
         "gate": gate,
-        "baseline": found.gate.get("baseline"),
-        "answers": verdict.answer_questions(found, rows, gate, heat=not no_heat),
-        "widening": slice_figures.widening(found),
-        "agree": slice_figures.agree(found),
-        "curves": plots.plot_roc_and_pr(found),
-        "forest": plots.plot_forest(rows, found.summary["threshold"]),
-        "reliability": plots.plot_reliability(found),
-        "slider": threshold.payload(found, rows),
-        "confusion": threshold.confusion(found),
-        "cases": cases,
+        "baseline": evidence.gate.get("baseline"),
+        "answers": verdict.answer_questions(evidence, rows, gate, heat=not no_heat),
+        "widening": slice_figures.measure_widening(evidence),
+        "agree": slice_figures.figures_agree(evidence),
+        "curves": plots.plot_roc_and_pr(evidence),
+        "forest": plots.plot_forest(rows, evidence.summary["threshold"]),
+        "reliability": plots.plot_reliability(evidence),
+        "slider": threshold.make_slider_data(evidence, rows),
+        "confusion": threshold.count_confusion(evidence),
+        "error_lists": errors,
         "no_heat": no_heat,
-        "limits": card.limits(found, rows, categories),
-        "sites": card.sites(found, rows, categories),
-        "transfer": {"rows": [], "reason": "", **found.transfer},
+        "limits": card.list_limits(evidence, rows, categories),
+        "sites": card.list_sites(evidence, rows, categories),
+        "site_transfer": {"rows": [], "reason": "", **evidence.site_transfer},
     }
 
 
-def _data(found: Evidence, categories: list[data_profile.Category]) -> dict[str, Any]:
-    """What the data looks like, and what DataGate thought of it."""
-    numbers = data_profile.numbers(found)
+def _data_sections(evidence: Evidence, categories: list[data_profile.Category]) -> dict[str, Any]:
+    """The values of the sections on the data, and on DataGate's verdict."""
+    numbers = data_profile.read_numbers(evidence)
     return {
-        "counts": found.counts,
-        "balance": plots.plot_balance(found.counts, found.classes) if found.counts else None,
+        "counts": evidence.counts,
+        "balance": plots.plot_balance(evidence.counts, evidence.classes)
+        if evidence.counts
+        else None,
         "numbers": numbers,
         "categories": categories,
-        "population": card.population(categories, numbers),
-        "drifts": data_profile.drifts(found),
-        "checked": "ExampleValidator.anomalies" in found.uris,
-        "inferred": "SchemaGen.schema" in found.uris,
-        "differences": data_profile.differences(found.uris),
+        "population": card.describe_population(categories, numbers),
+        "drifts": data_profile.read_drifts(evidence),
+        "checked": "ExampleValidator.anomalies" in evidence.uris,
+        "inferred": "SchemaGen.schema" in evidence.uris,
+        "differences": data_profile.find_differences(evidence.uris),
     }
 
 
-def _training(found: Evidence) -> dict[str, Any]:
-    """How the model came about."""
-    wanted = {"auc": "AUC", "cross_entropy": "cross entropy"}
-    drawn = [plots.plot_training(found.history, key, name) for key, name in wanted.items()]
-    trained = bool(found.history)
+def _training_section(evidence: Evidence) -> dict[str, Any]:
+    """The values of the section on the training."""
+    names = {"auc": "AUC", "cross_entropy": "cross entropy"}
+    plots_by_figure = [
+        plots.plot_training(evidence.history, key, name) for key, name in names.items()
+    ]
+    trained = bool(evidence.history)
     return {
-        "history": [plot for plot in drawn if plot],
-        "epochs": len(found.history.get("loss", [])),
-        "kept": _kept(found.config) if trained else None,
-        "network": found.network if trained else None,
+        "training_plots": [plot for plot in plots_by_figure if plot],
+        "epochs": len(evidence.history.get("loss", [])),
+        "weights": _describe_weights(evidence.config) if trained else None,
+        "network": evidence.network if trained else None,
         "split_columns": SPLIT_COLUMNS,
-        "counted": _COUNTS,
-        "versions": card.versions(),
+        "count_columns": _COUNTS,
+        "versions": card.read_versions(),
     }
 
 
-def _kept(config: Mapping[str, Any]) -> str:
+def _describe_weights(config: Mapping[str, Any]) -> str:
     """Which weights training ended with, in words."""
     train = config.get("train", {})
     if train.get("patience") is None:

@@ -38,7 +38,7 @@ class Plot:
     height: int
 
 
-def plain(text: str, most: int = 1000) -> str:
+def escape_label(text: str, most: int = 1000) -> str:
     """A label that Plotly shows as it is: it reads a few HTML tags and entities."""
     short = text if len(text) <= most else text[: most - 1] + "…"
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -69,34 +69,36 @@ def _band(low: np.ndarray, high: np.ndarray) -> list[go.Scatter]:
 
 def plot_roc_and_pr(evidence: Evidence) -> tuple[Plot, Plot] | None:
     """ROC and precision-recall curves with the operating point marked."""
-    table = evidence.scores
+    table = evidence.heldout_scores
     if table is None:
         return None
     label, score = table[contract.LABEL].to_numpy() == 1, table[contract.SCORE].to_numpy(float)
-    found = curves.compute_roc_and_pr(label, score, table[contract.PATIENT].to_numpy())
-    if found is None:
+    both_curves = curves.compute_roc_and_pr(label, score, table[contract.PATIENT].to_numpy())
+    if both_curves is None:
         return None
-    said = score >= evidence.threshold
-    sensitivity, false = said[label].mean(), said[~label].mean()
-    precision = label[said].mean() if said.any() else None
+    calls = score >= evidence.threshold
+    sensitivity, false = calls[label].mean(), calls[~label].mean()
+    precision = label[calls].mean() if calls.any() else None
     at = f"At the operating point, {evidence.threshold:.3g}"
-    roc = _curve(found[0], (false, sensitivity), "1 − specificity", "sensitivity")
+    roc = _curve(both_curves[0], (false, sensitivity), "1 − specificity", "sensitivity")
     roc.add_trace(
         go.Scatter(x=[0, 1], y=[0, 1], mode="lines", name="chance", hoverinfo="skip",
                    line={"color": GREY, "dash": "dot", "width": 1})
     )  # fmt: skip
-    pr = _curve(found[1], (sensitivity, precision), "sensitivity (recall)", "PPV (precision)")
+    pr = _curve(both_curves[1], (sensitivity, precision), "sensitivity (recall)", "PPV (precision)")
     share = label.mean()
     pr.add_trace(
         go.Scatter(x=[0, 1], y=[share, share], mode="lines", name="share of positives",
                    hoverinfo="skip", line={"color": GREY, "dash": "dot", "width": 1})
     )  # fmt: skip
-    told = f"{precision:.3f}" if precision is not None else "undefined: nothing is called positive"
+    precision_text = (
+        f"{precision:.3f}" if precision is not None else "undefined: nothing is called positive"
+    )
     return (
         _plot(roc, f"ROC curve. {at}, sensitivity is {sensitivity:.3f} and specificity "
               f"{1 - false:.3f}.", 380),
         _plot(pr, f"Precision-recall curve. {at}, sensitivity is {sensitivity:.3f} and PPV "
-              f"{told}; {share:.3f} of the images are positive.", 380),
+              f"{precision_text}; {share:.3f} of the images are positive.", 380),
     )  # fmt: skip
 
 
@@ -124,27 +126,27 @@ def plot_forest(rows: Sequence[Row], limit: float) -> Plot | None:
         rows: The slices.
         limit: The gate's, on the whole test split.
     """
-    shown = [(row, figure) for row in reversed(rows) if (figure := row.figures.get(AUC))]
-    if not shown:
+    points = [(row, figure) for row in reversed(rows) if (figure := row.figures.get(AUC))]
+    if not points:
         return None
-    ends = [_ends(figure) for _, figure in shown]
+    ends = [_ends(figure) for _, figure in points]
     # Labels may repeat once they are cut; positions do not.
-    places = list(range(len(shown)))
+    places = list(range(len(points)))
     figure = go.Figure(
         go.Scatter(
-            x=[f.value for _, f in shown],
+            x=[f.value for _, f in points],
             y=places,
             mode="markers",
             marker={
-                "size": [12 if row.name == OVERALL else 9 for row, _ in shown],
-                "symbol": ["diamond" if row.name == OVERALL else "circle" for row, _ in shown],
+                "size": [12 if row.name == OVERALL else 9 for row, _ in points],
+                "symbol": ["diamond" if row.name == OVERALL else "circle" for row, _ in points],
                 "color": BLUE,
             },
             error_x={"type": "data", "array": [high - f.value for (_, f), (_, high) in
-                                               zip(shown, ends, strict=True)],
+                                               zip(points, ends, strict=True)],
                      "arrayminus": [f.value - low for (_, f), (low, _) in
-                                    zip(shown, ends, strict=True)], "color": BLUE},
-            text=[plain(f"{row.name}") + f"<br>{_held(row)}" for row, _ in shown],
+                                    zip(points, ends, strict=True)], "color": BLUE},
+            text=[escape_label(f"{row.name}") + f"<br>{_describe_size(row)}" for row, _ in points],
             hovertemplate="%{text}<br>AUC %{x:.4f}<extra></extra>",
             showlegend=False,
         )
@@ -155,12 +157,12 @@ def plot_forest(rows: Sequence[Row], limit: float) -> Plot | None:
     )  # fmt: skip
     least = min([limit, *(low for low, _ in ends)])
     figure.update_xaxes(title="AUC with 95 % interval", range=[max(0, least - 0.02), 1.01])
-    labels = [plain(row.name, _NAME) for row, _ in shown]
-    figure.update_yaxes(tickvals=places, ticktext=labels, range=[-0.6, len(shown) - 0.4])
-    worst = min(shown, key=lambda pair: pair[1].value)
-    text = f"AUC of {len(shown)} slices with intervals; the least is {worst[1].value:.3f}, of "
+    labels = [escape_label(row.name, _NAME) for row, _ in points]
+    figure.update_yaxes(tickvals=places, ticktext=labels, range=[-0.6, len(points) - 0.4])
+    worst = min(points, key=lambda pair: pair[1].value)
+    text = f"AUC of {len(points)} slices with intervals; the least is {worst[1].value:.3f}, of "
     return _plot(figure, f"{text}{worst[0].name}. The table below holds all of them.",
-                 110 + 30 * len(shown))  # fmt: skip
+                 110 + 30 * len(points))  # fmt: skip
 
 
 def _ends(figure: Figure) -> tuple[float, float]:
@@ -168,14 +170,14 @@ def _ends(figure: Figure) -> tuple[float, float]:
     return low, figure.value if figure.high is None else max(figure.high, figure.value)
 
 
-def _held(row: Row) -> str:
+def _describe_size(row: Row) -> str:
     patients = f" of {row.patients} patients" if row.patients else ""
     return f"{row.images} images{patients}, {row.positives} positive"
 
 
 def plot_reliability(evidence: Evidence) -> tuple[Plot, Plot] | None:
     """How often images of like scores are positive; and how many there are of each score."""
-    table = evidence.scores
+    table = evidence.heldout_scores
     if table is None:
         return None
     score = table[contract.SCORE].to_numpy(float)
@@ -212,7 +214,7 @@ def _histogram(evidence: Evidence, table: pd.DataFrame) -> Plot:
         counts, edges = np.histogram(part, bins=20, range=(0, 1))
         figure.add_trace(
             go.Bar(x=(edges[:-1] + edges[1:]) / 2, y=counts, width=0.05,
-                   name=plain(evidence.classes[value], _NAME),
+                   name=escape_label(evidence.classes[value], _NAME),
                    marker={"color": colour, "pattern": {"shape": shape}},
                    hovertemplate="score about %{x:.2f}: %{y}<extra></extra>")
         )  # fmt: skip
@@ -229,20 +231,22 @@ def plot_balance(counts: Mapping[str, SplitCounts], classes: tuple[str, str]) ->
     """How many images of each class the splits hold."""
     splits = [split for split in contract.SPLITS if split in counts]
     figure = go.Figure()
-    for name, colour, shape, held in (
+    for name, colour, shape, sizes in (
         (classes[0], BLUE, "", [counts[s].images - counts[s].positives for s in splits]),
         (classes[1], ORANGE, "/", [counts[s].positives for s in splits]),
     ):
         figure.add_trace(
-            go.Bar(y=splits, x=held, orientation="h", name=plain(name, _NAME), text=held,
+            go.Bar(y=splits, x=sizes, orientation="h", name=escape_label(name, _NAME), text=sizes,
                    marker={"color": colour, "pattern": {"shape": shape}},
                    hovertemplate="%{y}: %{x}<extra></extra>")
         )  # fmt: skip
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title="images")
     figure.update_yaxes(autorange="reversed")
-    told = "; ".join(f"{s}: {counts[s].positives} of {counts[s].images}" for s in splits)
-    return _plot(figure, f"Images that are {classes[1]}, by split. {told}.", 120 + 45 * len(splits))
+    shares = "; ".join(f"{s}: {counts[s].positives} of {counts[s].images}" for s in splits)
+    return _plot(
+        figure, f"Images that are {classes[1]}, by split. {shares}.", 120 + 45 * len(splits)
+    )
 
 
 def plot_training(history: Mapping[str, list[float]], key: str, name: str) -> Plot | None:

@@ -53,8 +53,8 @@ class Row:
 
     @property
     def features(self) -> str:
-        """What it is a slice of: `study/site`."""
-        return " & ".join(part.split(": ", 1)[0] for part in self.name.split(" & "))
+        """The features that make the slice: `study/site`."""
+        return " & ".join(condition.split(": ", 1)[0] for condition in self.name.split(" & "))
 
 
 def make_rows(evidence: Evidence) -> list[Row]:
@@ -64,31 +64,36 @@ def make_rows(evidence: Evidence) -> list[Row]:
         evidence: Of the run. TFMA's figures count where there are some, those of the scores
             elsewhere; the intervals are by patient where there are scores, else TFMA's.
     """
-    judged = evidence.judgement.slices if evidence.judgement else []
-    by_tfma = {item.name: item for item in judged}
-    if evidence.scores is None:
+    slices = evidence.results.slices if evidence.results else []
+    by_tfma = {item.name: item for item in slices}
+    if evidence.heldout_scores is None:
         return [_of_tfma(item) for item in by_tfma.values()]
-    found, same = [], agree(evidence)
-    everything = np.ones(len(evidence.scores), bool)
-    parts = {OVERALL: everything, **heldout_scores.mask_slices(evidence.scores, evidence.slices)}
-    for name, inside in parts.items():
-        part = evidence.scores[inside]
-        own = _figures(part, evidence.threshold)
-        theirs = {
+    rows, same = [], figures_agree(evidence)
+    everything = np.ones(len(evidence.heldout_scores), bool)
+    masks = {
+        OVERALL: everything,
+        **heldout_scores.mask_slices(evidence.heldout_scores, evidence.slices),
+    }
+    for name, inside in masks.items():
+        frame = evidence.heldout_scores[inside]
+        own = _figures(frame, evidence.threshold)
+        by_metric = {
             metric: figure
             for metric, figure in (by_tfma[name].figures if name in by_tfma else {}).items()
             if same or metric not in AT_THRESHOLD
         }
-        labels, patients = part[contract.LABEL].to_numpy(), part[contract.PATIENT].nunique()
-        known = patients >= evidence.min_patients
-        if known:
-            own["prauc"] = _area(part)
-        figures = {m: _merged(own[m], theirs.get(m)) if known else None for m in COLUMNS}
-        found.append(Row(name, len(part), patients, int(labels.sum()), figures, inside))
+        labels, patients = frame[contract.LABEL].to_numpy(), frame[contract.PATIENT].nunique()
+        enough = patients >= evidence.min_patients
+        if enough:
+            own["prauc"] = _area(frame)
+        figures = {m: _merged(own[m], by_metric.get(m)) if enough else None for m in COLUMNS}
+        rows.append(Row(name, len(frame), patients, int(labels.sum()), figures, inside))
     # TFMA's slices by a number are of single values; bands stand for them.
-    left = by_tfma.keys() - {row.name for row in found}
-    few = [_of_tfma(by_tfma[name]) for name in sorted(left) if contract.AGE not in name]
-    return found + few
+    missing = by_tfma.keys() - {row.name for row in rows}
+    others_of_tfma = [
+        _of_tfma(by_tfma[name]) for name in sorted(missing) if contract.AGE not in name
+    ]
+    return rows + others_of_tfma
 
 
 def _of_tfma(item: Slice) -> Row:
@@ -100,10 +105,10 @@ def _of_tfma(item: Slice) -> Row:
     return Row(item.name, item.images, None, item.positives, figures)
 
 
-def _merged(own: Figure | None, theirs: Figure | None) -> Figure | None:
-    if own is None or theirs is None:
+def _merged(own: Figure | None, tfma: Figure | None) -> Figure | None:
+    if own is None or tfma is None:
         return own
-    return Figure(theirs.value, own.low, own.high)
+    return Figure(tfma.value, own.low, own.high)
 
 
 def _figures(part: pd.DataFrame, threshold: float) -> dict[str, Figure | None]:
@@ -111,18 +116,18 @@ def _figures(part: pd.DataFrame, threshold: float) -> dict[str, Figure | None]:
     true = part[contract.LABEL].to_numpy() == 1
     score = part[contract.SCORE].to_numpy(float)
     patients = part[contract.PATIENT].to_numpy()
-    said, both = score >= threshold, bool(true.any() and not true.all())
+    calls, both = score >= threshold, bool(true.any() and not true.all())
 
     def share(hits: np.ndarray, of: np.ndarray) -> Figure | None:
         return _figure(intervals.share(hits[of], patients[of]))
 
     return {
         "auc": _figure(intervals.auc(true, score, patients)),
-        "accuracy": share(said == true, np.ones(len(true), bool)),
-        "sensitivity": share(said, true),
-        "specificity": share(~said, ~true),
-        "precision": share(true, said) if both else None,
-        "npv": share(~true, ~said) if both else None,
+        "accuracy": share(calls == true, np.ones(len(true), bool)),
+        "sensitivity": share(calls, true),
+        "specificity": share(~calls, ~true),
+        "precision": share(true, calls) if both else None,
+        "npv": share(~true, ~calls) if both else None,
         "brier": _figure(intervals.mean((score - true) ** 2, patients)),
         "calibration_error": Figure(calibration.expected_error(true, score)),
     }
@@ -143,28 +148,28 @@ def _figure(estimate: intervals.Estimate | None) -> Figure | None:
     return Figure(estimate.value, max(0.0, estimate.low), min(1.0, estimate.high))
 
 
-def agree(evidence: Evidence) -> bool:
+def figures_agree(evidence: Evidence) -> bool:
     """Whether TFMA's figures are those of the scores at the operating point.
 
-    They are not where TFMA judged at another threshold; then the scores' are shown.
+    They are not where TFMA applied another threshold; the page then shows those of the scores.
     """
-    theirs = evidence.judgement.slices[0].figures if evidence.judgement else {}
-    if evidence.scores is None:
+    tfma_figures = evidence.results.slices[0].figures if evidence.results else {}
+    if evidence.heldout_scores is None:
         return True
-    own = _figures(evidence.scores, evidence.threshold)
+    own = _figures(evidence.heldout_scores, evidence.threshold)
     return all(
         abs(a.value - b.value) <= _AGREE
         for metric in AT_THRESHOLD
-        if (a := theirs.get(metric)) and (b := own[metric])
+        if (a := tfma_figures.get(metric)) and (b := own[metric])
     )
 
 
-def widening(evidence: Evidence) -> float | None:
+def measure_widening(evidence: Evidence) -> float | None:
     """How much further the AUC's interval by patient reaches down than TFMA's, by image."""
-    theirs = evidence.judgement.slices[0].figures.get("auc") if evidence.judgement else None
-    if evidence.scores is None or theirs is None or theirs.low is None:
+    tfma = evidence.results.slices[0].figures.get("auc") if evidence.results else None
+    if evidence.heldout_scores is None or tfma is None or tfma.low is None:
         return None
-    own = _figures(evidence.scores, evidence.threshold)["auc"]
-    if own is None or own.low is None or theirs.value <= theirs.low:
+    own = _figures(evidence.heldout_scores, evidence.threshold)["auc"]
+    if own is None or own.low is None or tfma.value <= tfma.low:
         return None
-    return (own.value - own.low) / (theirs.value - theirs.low)
+    return (own.value - own.low) / (tfma.value - tfma.low)

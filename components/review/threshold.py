@@ -14,7 +14,7 @@ _DIGITS = 5
 _FINE = (0.00001, 0.0001, 0.0002, 0.0005, 0.001, 0.002)
 
 
-def payload(evidence: Evidence, rows: Sequence[Row]) -> dict[str, Any] | None:
+def make_slider_data(evidence: Evidence, rows: Sequence[Row]) -> dict[str, Any] | None:
     """The slider's data, for JSON.
 
     Args:
@@ -27,13 +27,13 @@ def payload(evidence: Evidence, rows: Sequence[Row]) -> dict[str, Any] | None:
         what the slider can be set to, the operating point among them. None where there are no
         scores.
     """
-    if evidence.scores is None:
+    if evidence.heldout_scores is None:
         return None
-    score = evidence.scores[contract.SCORE].to_numpy(float)
+    score = evidence.heldout_scores[contract.SCORE].to_numpy(float)
     order = np.argsort(-score, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    labels = evidence.scores[contract.LABEL].to_numpy(int)[order]
+    labels = evidence.heldout_scores[contract.LABEL].to_numpy(int)[order]
     at = evidence.threshold
     steps = {*np.arange(0, 1.0025, 0.005).round(3).tolist(), *_FINE, *(1 - x for x in _FINE), at}
     return {
@@ -59,13 +59,13 @@ def _short(score: float, threshold: float) -> float:
     return short if (short >= threshold) == (score >= threshold) else score
 
 
-def confusion(evidence: Evidence) -> dict[str, int] | None:
+def count_confusion(evidence: Evidence) -> dict[str, int] | None:
     """True and false positives and negatives at the operating point, None without scores."""
-    if evidence.scores is None:
+    if evidence.heldout_scores is None:
         return None
-    true = evidence.scores[contract.LABEL].to_numpy() == 1
-    said = evidence.scores[contract.SCORE].to_numpy(float) >= evidence.threshold
+    true = evidence.heldout_scores[contract.LABEL].to_numpy() == 1
+    calls = evidence.heldout_scores[contract.SCORE].to_numpy(float) >= evidence.threshold
     return {
-        "tp": int((said & true).sum()), "fn": int((~said & true).sum()),
-        "fp": int((said & ~true).sum()), "tn": int((~said & ~true).sum()),
+        "tp": int((calls & true).sum()), "fn": int((~calls & true).sum()),
+        "fp": int((calls & ~true).sum()), "tn": int((~calls & ~true).sum()),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The verdict: what the gate demanded, and the six questions a reader comes with."""
+"""The verdict: the rules of the gate, and the answers to a reader's six questions."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.evaluator.results import OVERALL, Figure
 from tfxray.components.review.evidence import Evidence
 from tfxray.components.review.slice_figures import Row
-from tfxray.components.review.threshold import confusion
+from tfxray.components.review.threshold import count_confusion
 
 RULES = {
     "auc": "AUC",
@@ -29,10 +29,10 @@ class Rule:
     Attributes:
         kind: As Evaluator calls it.
         name: In words.
-        slice: What it was held against.
-        figure: What was measured, with its interval; None where it could not be.
-        limit: What was demanded.
-        passed: Whether it held; None where it does not apply to this run.
+        slice: The slice that it applies to.
+        figure: The figure, with its interval; None where there is none.
+        limit: The limit of the config.
+        passed: The verdict; None where it does not apply to this run.
         text: All of it in a line.
     """
 
@@ -46,20 +46,20 @@ class Rule:
 
 
 def list_rules(evidence: Evidence) -> list[Rule]:
-    """The gate's rules; where Evaluator left none, the AUC's as TFMA decided it.
+    """The gate's rules; where Evaluator wrote none, the AUC's with TFMA's verdict.
 
     Args:
         evidence: Of the run.
     """
     order = list(RULES)
-    given = [_rule(item) for item in evidence.gate.get("rules", [])]
+    rules = [_rule(item) for item in evidence.gate.get("rules", [])]
     # What failed first: it is why nothing was pushed.
-    given.sort(key=lambda r: (r.passed is not False, order.index(r.kind) if r.kind in order else 0))
-    if given or not evidence.judgement:
-        return given
-    found, limit = evidence.judgement, float(evidence.summary["threshold"])
-    text = "; ".join(found.reasons) or f"AUC of at least {limit:g}"
-    return [Rule(AUC, RULES[AUC], OVERALL, found.auc, limit, found.blessed, text)]
+    rules.sort(key=lambda r: (r.passed is not False, order.index(r.kind) if r.kind in order else 0))
+    if rules or not evidence.results:
+        return rules
+    results, limit = evidence.results, float(evidence.summary["threshold"])
+    text = "; ".join(results.reasons) or f"AUC of at least {limit:g}"
+    return [Rule(AUC, RULES[AUC], OVERALL, results.auc, limit, results.blessed, text)]
 
 
 def _rule(item: dict[str, Any]) -> Rule:
@@ -100,40 +100,44 @@ def answer_questions(
     Args:
         evidence: Of the run.
         slices: The whole test split first.
-        gate: See `rules`.
+        gate: See `list_rules`.
         heat: Whether the page shows heat maps.
     """
-    found = [_enough(gate), _whom(slices), _sure(slices), _wrong(evidence), _why(evidence, heat)]
-    return [answer for answer in found if answer] + [_pushed(evidence)]
+    answers = [_enough(gate), _whom(slices), _sure(slices), _wrong(evidence), _why(evidence, heat)]
+    return [answer for answer in answers if answer] + [_pushed(evidence)]
 
 
 def _enough(gate: Sequence[Rule]) -> Answer | None:
     if not gate:
         return None
-    broken = [rule for rule in gate if rule.passed is False]
-    if broken:
-        text = "; ".join(rule.text for rule in broken)
+    failing = [rule for rule in gate if rule.passed is False]
+    if failing:
+        text = "; ".join(rule.text for rule in failing)
         return Answer("Is it good enough?", "No", f"{text}.", "gate")
-    held = [rule for rule in gate if rule.passed]
-    many = f"All {len(held)} rules of the gate hold" if len(held) > 1 else "The gate's rule holds"
-    first = next((rule for rule in held if rule.kind == AUC), held[0]) if held else None
+    passing = [rule for rule in gate if rule.passed]
+    many = (
+        f"All {len(passing)} rules of the gate hold"
+        if len(passing) > 1
+        else "The gate's rule holds"
+    )
+    first = next((rule for rule in passing if rule.kind == AUC), passing[0]) if passing else None
     text = f"{many}: {first.text}." if first else "No rule of the gate applies."
     return Answer("Is it good enough?", "Yes", text, "gate")
 
 
 def _whom(slices: Sequence[Row]) -> Answer | None:
-    parts = [row for row in slices if row.name != OVERALL]
-    judged = [(row, figure) for row in parts if (figure := row.figures.get(AUC))]
+    slices_but_all = [row for row in slices if row.name != OVERALL]
+    measurable = [(row, figure) for row in slices_but_all if (figure := row.figures.get(AUC))]
     if not slices:
         return None
-    if not judged:
-        why = "every slice is too small to tell" if parts else "the data tells no slices"
+    if not measurable:
+        why = "every slice is too small to tell" if slices_but_all else "the data tells no slices"
         text = f"How it does by age, sex, view or site is unknown: {why}."
         return Answer("For whom?", "Unknown", text, "slices")
-    row, figure = min(judged, key=lambda pair: pair[1].value)
-    text = f"Of {len(judged)} slices that can be judged, it is weakest on {row.name}: "
-    text += f"AUC {figure.value:.3f}{interval(figure)}."
-    few = len(parts) - len(judged)
+    row, figure = min(measurable, key=lambda pair: pair[1].value)
+    text = f"Of {len(measurable)} slices that can be judged, it is weakest on {row.name}: "
+    text += f"AUC {figure.value:.3f}{format_interval(figure)}."
+    few = len(slices_but_all) - len(measurable)
     if few:
         text += f" {few} more {'slice is' if few == 1 else 'slices are'} too small to tell."
     return Answer("For whom?", f"Weakest: {row.name}", text, "slices")
@@ -153,23 +157,23 @@ def _sure(slices: Sequence[Row]) -> Answer | None:
 
 
 def _wrong(evidence: Evidence) -> Answer | None:
-    counts = confusion(evidence)
+    counts = count_confusion(evidence)
     if not counts:
         return None
     positives, negatives = counts["tp"] + counts["fn"], counts["tn"] + counts["fp"]
     text = f"At a score of {evidence.threshold:.3g} it misses {counts['fn']} of {positives} "
     text += f"{evidence.classes[1]} and raises {counts['fp']} false alarms on {negatives} "
     text += f"{evidence.classes[0]}."
-    missed = f"{counts['fn']} missed, {counts['fp']} false alarms"
-    return Answer("What does it get wrong?", missed, text, "errors")
+    short = f"{counts['fn']} missed, {counts['fp']} false alarms"
+    return Answer("What does it get wrong?", short, text, "errors")
 
 
 def _why(evidence: Evidence, heat: bool) -> Answer | None:
-    table = evidence.scores
+    table = evidence.heldout_scores
     if table is None or contract.UNLIKE not in table:
         return None
-    said = table[contract.SCORE] >= evidence.threshold
-    wrong = said != (table[contract.LABEL] == 1)
+    calls = table[contract.SCORE] >= evidence.threshold
+    wrong = calls != (table[contract.LABEL] == 1)
     total, unlike = int(wrong.sum()), int((table[contract.UNLIKE][wrong] == 1).sum())
     rate = float((table[contract.UNLIKE][~wrong] == 1).mean()) if total < len(table) else 0.0
     text = "The heat maps below show where it looked. " if heat else ""
@@ -189,10 +193,10 @@ def _pushed(evidence: Evidence) -> Answer:
     if summary["status"] == "pushed":
         return Answer("Was it pushed?", "Yes", str(summary.get("pushed_model") or ""), "run")
     reason = str(summary.get("reason") or "The run ended early.")
-    return Answer("Was it pushed?", "No", reason, "gate" if evidence.judgement else "checks")
+    return Answer("Was it pushed?", "No", reason, "gate" if evidence.results else "checks")
 
 
-def interval(figure: Figure | None, digits: int = 3) -> str:
+def format_interval(figure: Figure | None, digits: int = 3) -> str:
     """A figure's interval in brackets, after a space; empty where it has none."""
     if not figure or figure.low is None or figure.high is None:
         return ""

@@ -17,11 +17,11 @@ from tfxray.components.trainer.distributed.in_step import Share
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """How training examples are drawn.
+    """The order and the distortions of training examples.
 
     Attributes:
         batch: Examples per step, over all replicas.
-        seed: Of order and distortions.
+        seed: The seed of order and distortions.
         weights: One per class.
         distortions: Of images; embeddings come distorted from Transform.
     """
@@ -35,7 +35,7 @@ class Order:
 # Autograph would rewrite these functions, and all that they call, for nothing.
 _as_written = tf.autograph.experimental.do_not_convert
 
-# What Transform tells of each example besides its inputs; the last two, where it knows them.
+# Transform's outputs for each example besides its inputs; the last two may be missing.
 _COLUMNS = (contract.TARGET, contract.KEY, contract.HOSPITAL, contract.OWNER)
 
 
@@ -43,7 +43,7 @@ class _Store:
     """Inputs on disk, to be read at any place, so that memory holds a batch and no more.
 
     A TFRecord is read from its beginning only, and Transform's are sorted as the images came, often
-    by class: of such a stream, a shuffle buffer makes long runs of one class.
+    by class. A shuffle buffer would turn such a stream into long runs of one class.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class _Store:
         self._ends.append(self._ends[-1] + len(content))
 
     def seal(self) -> None:
-        """To be called before reading."""
+        """Flushes the file; call it before `read`."""
         self._file.flush()
 
     def read(self, places: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ class Examples:
 
     Attributes:
         kind: Of the inputs: `pixels` or `embedding`.
-        columns: Transform's `target`, `key` and, where it knows them, `hospital` and `owner`, [n].
+        columns: Transform's `target`, `key` and, where there are such, `hospital` and `owner`, [n].
     """
 
     def __init__(self, files: Sequence[str], spec: Mapping[str, Any], size: int):
@@ -87,14 +87,14 @@ class Examples:
         """
         self.kind = contract.PIXELS if contract.PIXELS in spec else contract.EMBEDDING
         self._spec, self._size, self._store = dict(spec), size, _Store()
-        told = {n: [np.zeros(0, spec[n].dtype.as_numpy_dtype)] for n in _COLUMNS if n in spec}
-        for inputs, values in self._parsed(files).as_numpy_iterator():
-            for item in inputs:
-                self._store.add(item if isinstance(item, bytes) else item.tobytes())
+        columns = {n: [np.zeros(0, spec[n].dtype.as_numpy_dtype)] for n in _COLUMNS if n in spec}
+        for inputs, values in self._parse_records(files).as_numpy_iterator():
+            for content in inputs:
+                self._store.add(content if isinstance(content, bytes) else content.tobytes())
             for name, column in values.items():
-                told[name].append(column)
+                columns[name].append(column)
         self._store.seal()
-        self.columns = {name: np.concatenate(parts) for name, parts in told.items()}
+        self.columns = {name: np.concatenate(arrays) for name, arrays in columns.items()}
         self.targets, self.keys = self.columns[contract.TARGET], self.columns[contract.KEY]
 
     def __len__(self) -> int:
@@ -102,12 +102,12 @@ class Examples:
 
     @property
     def width(self) -> int:
-        """Of an embedding."""
+        """The length of an embedding."""
         return int(self._spec[contract.EMBEDDING].shape[0])
 
     @property
     def _embeddings(self) -> int:
-        """Per example: the plain one, and distorted copies."""
+        """How many embeddings an example has: the plain one, and those of distorted copies."""
         copies = self._spec.get(contract.DISTORTED)
         return 1 + (int(copies.shape[0]) if copies is not None else 0)
 
@@ -125,7 +125,7 @@ class Examples:
         targets = tf.constant(self.targets, tf.float32)
 
         @_as_written
-        def finished(places: tf.Tensor, part: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def load(places: tf.Tensor, part: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             start, end = share.bounds(part, tf.size(places, tf.int64))
             places = places[start:end]
             inputs = self._read(places)
@@ -135,7 +135,7 @@ class Examples:
 
         every = np.arange(len(self)) if chosen is None else chosen
         places = tf.data.Dataset.from_tensor_slices(every).batch(batch).flat_map(share.parts)
-        return _ready(places.map(finished, tf.data.AUTOTUNE, deterministic=True))
+        return _ready(places.map(load, tf.data.AUTOTUNE, deterministic=True))
 
     def passes(self, order: Order, first_step: int, share: Share | None = None) -> tf.data.Dataset:
         """Pass after pass without end, each in an order of its own.
@@ -144,15 +144,16 @@ class Examples:
         may begin anywhere.
 
         Args:
-            order: How examples are drawn.
+            order: The order and the distortions.
             first_step: Where to begin.
             share: Of one host of several.
 
         Returns:
             Batches of inputs, targets [n, 1] and weights [n, 1]. The weights of a batch sum to
             what they would as a mean over the batch, so that the loss is their sum: right however
-            many examples a replica gets. No part of a batch is empty, of which TensorFlow has no
-            gradient: where there are fewer examples than replicas, one without weight stands in.
+            many examples a replica gets. No part of a batch is empty, since TensorFlow has no
+            gradient of an empty one: where there are fewer examples than replicas, an example
+            without weight fills the part.
         """
         share = share or Share()
         steps = self.steps(order.batch)
@@ -160,7 +161,7 @@ class Examples:
         weights = tf.constant(order.weights, tf.float32)
 
         @_as_written
-        def finished(
+        def load(
             number: tf.Tensor, index: tf.Tensor, places: tf.Tensor, part: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             count = tf.size(places, tf.int64)
@@ -170,7 +171,7 @@ class Examples:
             end = tf.maximum(end, start + 1)
             mine = places[start:end]
             seeds = [order.seed + number, index]
-            inputs = self._distorted(self._read(mine), order, seeds, count, start)
+            inputs = self._distort(self._read(mine), order, seeds, count, start)
             target = tf.gather(targets, mine)
             weight = tf.gather(weights, target) * counts
             return inputs, tf.cast(target, tf.float32)[:, tf.newaxis], weight[:, tf.newaxis]
@@ -178,35 +179,35 @@ class Examples:
         @_as_written
         def one_pass(number: tf.Tensor) -> tf.data.Dataset:
             every = tf.range(len(self), dtype=tf.int64)
-            mixed = tf.random.experimental.stateless_shuffle(every, [order.seed + number, -1])
-            skipped = tf.where(number == first_step // steps, first_step % steps, 0)
-            batches = tf.data.Dataset.from_tensor_slices(mixed).batch(order.batch).enumerate()
-            return batches.skip(tf.cast(skipped, tf.int64)).map(
+            permutation = tf.random.experimental.stateless_shuffle(every, [order.seed + number, -1])
+            first = tf.where(number == first_step // steps, first_step % steps, 0)
+            batches = tf.data.Dataset.from_tensor_slices(permutation).batch(order.batch).enumerate()
+            return batches.skip(tf.cast(first, tf.int64)).map(
                 lambda index, places: (number, index, places)
             )
 
         numbers = tf.data.Dataset.counter(first_step // steps)
-        planned = numbers.flat_map(one_pass).flat_map(share.parts)
-        return _ready(planned.map(finished, tf.data.AUTOTUNE, deterministic=True))
+        step_parts = numbers.flat_map(one_pass).flat_map(share.parts)
+        return _ready(step_parts.map(load, tf.data.AUTOTUNE, deterministic=True))
 
     def steps(self, batch: int) -> int:
         """Batches of a pass; the last may be smaller."""
         return -(-len(self) // batch)
 
-    def _parsed(self, files: Sequence[str]) -> tf.data.Dataset:
+    def _parse_records(self, files: Sequence[str]) -> tf.data.Dataset:
         """Batches of inputs, [n] or [n, embeddings, width], and of columns, [n]."""
         paths = tf.data.Dataset.list_files(list(files), shuffle=False)
         records = tf.data.TFRecordDataset(paths, "GZIP").batch(64)
 
         @_as_written
         def parse(batch: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            parsed = tf.io.parse_example(batch, self._spec)
-            inputs = parsed[self.kind]
+            features = tf.io.parse_example(batch, self._spec)
+            inputs = features[self.kind]
             if self.kind == contract.EMBEDDING:
                 inputs = inputs[:, tf.newaxis]
                 if self._embeddings > 1:
-                    inputs = tf.concat([inputs, parsed[contract.DISTORTED]], 1)
-            return inputs, {n: tf.reshape(parsed[n], [-1]) for n in _COLUMNS if n in parsed}
+                    inputs = tf.concat([inputs, features[contract.DISTORTED]], 1)
+            return inputs, {n: tf.reshape(features[n], [-1]) for n in _COLUMNS if n in features}
 
         return records.map(parse)
 
@@ -225,7 +226,7 @@ class Examples:
         )
         return tf.cast(pixels, tf.float32)
 
-    def _distorted(
+    def _distort(
         self,
         inputs: tf.Tensor,
         order: Order,
@@ -237,9 +238,9 @@ class Examples:
 
         Args:
             inputs: The part's.
-            order: How examples are drawn.
+            order: The order and the distortions.
             seeds: The pass's, and the batch's number.
-            count: Examples of the whole batch, for which numbers are drawn.
+            count: Examples of the whole batch; random numbers are drawn for all of them.
             start: Where in it the part begins.
         """
         seed, index = seeds

@@ -6,11 +6,12 @@ import tensorflow_transform as tft
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
 from tfxray.components.common import contract
-from tfxray.components.trainer import operating_point, unlikeness
+from tfxray.components.trainer.operating_point import EPSILON, OperatingPoint
+from tfxray.components.trainer.unlikeness import TINY, Unlikeness
 
 
 class ServedModule(tf.Module):
-    """What is served: Transform's graph, then the trained model."""
+    """The served module: Transform's graph, then the trained model."""
 
     def __init__(
         self,
@@ -18,8 +19,8 @@ class ServedModule(tf.Module):
         model: keras.Model,
         size: int,
         classes: list[str],
-        decided: operating_point.OperatingPoint,
-        known: unlikeness.Unlikeness,
+        operating_point: OperatingPoint,
+        unlikeness: Unlikeness,
     ):
         super().__init__()
         self._graph = graph
@@ -28,25 +29,25 @@ class ServedModule(tf.Module):
         self._variables = model.variables  # nor into a Keras 3 model
         self._size = size
         self._classes = tf.constant(classes)
-        self._decided = decided
-        self._limit = known.limit
+        self._operating_point = operating_point
+        self._limit = unlikeness.limit
         # Variables: a constant would be written into the graph of each signature.
-        self._mean = tf.Variable(known.mean, trainable=False)
-        self._whitening = tf.Variable(known.whitening, trainable=False)
+        self._mean = tf.Variable(unlikeness.mean, trainable=False)
+        self._whitening = tf.Variable(unlikeness.whitening, trainable=False)
 
     def _score(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        given = {contract.IMAGE: tf.reshape(encoded, [-1, 1])}
-        features = self._graph.apply_transform_model(given)
+        raw_features = {contract.IMAGE: tf.reshape(encoded, [-1, 1])}
+        features = self._graph.apply_transform_model(raw_features)
         if contract.EMBEDDING in features:
             inputs = features[contract.EMBEDDING]
         else:
             inputs = self._pixels(tf.reshape(features[contract.PIXELS], [-1]))
         raw, embedding = self._model(inputs, training=False)
-        score = self._calibrated(raw[:, 0])
-        length = tf.maximum(tf.norm(embedding, axis=1, keepdims=True), unlikeness.TINY)
+        score = self._calibrate(raw[:, 0])
+        length = tf.maximum(tf.norm(embedding, axis=1, keepdims=True), TINY)
         white = tf.matmul(embedding / length - self._mean, self._whitening)
         distance = tf.sqrt(tf.reduce_mean(white**2, axis=1))
-        threshold = tf.fill(tf.shape(score), self._decided.threshold)
+        threshold = tf.fill(tf.shape(score), self._operating_point.threshold)
         return {
             contract.SCORES: tf.stack([1 - score, score], axis=1),
             contract.SCORE: score,
@@ -57,15 +58,15 @@ class ServedModule(tf.Module):
             contract.UNLIKE: tf.cast(distance > self._limit, tf.float32),
         }
 
-    def _calibrated(self, score: tf.Tensor) -> tf.Tensor:
-        kept = self._clipped(score)
-        if self._decided.temperature == 1:
-            return kept
-        logit = tf.math.log(kept) - tf.math.log1p(-kept)
-        return self._clipped(tf.sigmoid(logit / self._decided.temperature))
+    def _calibrate(self, score: tf.Tensor) -> tf.Tensor:
+        score = self._clip(score)
+        if self._operating_point.temperature == 1:
+            return score
+        logit = tf.math.log(score) - tf.math.log1p(-score)
+        return self._clip(tf.sigmoid(logit / self._operating_point.temperature))
 
-    def _clipped(self, score: tf.Tensor) -> tf.Tensor:
-        return tf.clip_by_value(score, operating_point.EPSILON, 1 - operating_point.EPSILON)
+    def _clip(self, score: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(score, EPSILON, 1 - EPSILON)
 
     def _pixels(self, shrunk: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
@@ -94,11 +95,11 @@ class ServedModule(tf.Module):
 
 def export_model(
     model: keras.Model,
-    transformed: tft.TFTransformOutput,
+    transform_output: tft.TFTransformOutput,
     size: int,
     classes: list[str],
-    decided: operating_point.OperatingPoint,
-    known: unlikeness.Unlikeness,
+    operating_point: OperatingPoint,
+    unlikeness: Unlikeness,
     folder: str,
 ) -> None:
     """Writes a SavedModel that TensorFlow alone can load.
@@ -110,24 +111,24 @@ def export_model(
     all of validation, else 0.
 
     Args:
-        model: From embeddings or pixels to the score, uncalibrated, [n, 1], and to features,
-            [n, d]; see `head.with_embedding`.
-        transformed: Transform's output.
+        model: From embeddings or pixels to the score, uncalibrated, [n, 1], and to an embedding,
+            [n, d]; see `head.with_features`.
+        transform_output: Transform's output.
         size: Pixels on each side of its images.
         classes: In the order of their labels.
-        decided: Temperature and threshold.
-        known: The distance to the training images.
+        operating_point: Temperature and threshold.
+        unlikeness: The distance to the training images.
         folder: Where to.
     """
-    # What `transform_features_layer` wraps in a Keras 2 model, of whose call Keras would save
-    # traces of its own: half of the time that an export takes.
-    graph = SavedModelLoader(transformed.transform_savedmodel_dir)
-    served = ServedModule(graph, model, size, classes, decided, known)
+    # `transform_features_layer` wraps this graph in a Keras 2 model. Keras would trace that model
+    # for itself, which takes half of the time of an export.
+    graph = SavedModelLoader(transform_output.transform_savedmodel_dir)
+    module = ServedModule(graph, model, size, classes, operating_point, unlikeness)
     tf.saved_model.save(
-        served,
+        module,
         folder,
         signatures={
-            contract.SIGNATURE_EXAMPLES: served.score_examples,
-            contract.SIGNATURE_BYTES: served.score_images,
+            contract.SIGNATURE_EXAMPLES: module.score_examples,
+            contract.SIGNATURE_BYTES: module.score_images,
         },
     )

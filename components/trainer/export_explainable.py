@@ -21,10 +21,10 @@ def build_explainable(
     """Lays the served network's last feature maps and its logit open.
 
     Args:
-        model: What was trained, sharing its weights with the result: a `head.build_classifier`,
+        model: The trained model, whose weights the result shares: a `head.build_classifier`,
             or the `head.build_head` of a frozen backbone.
         spec: The backbone.
-        temperature: By which the logit is divided; see `operating_point.OperatingPoint`.
+        temperature: The divisor of the logit; see `operating_point.OperatingPoint`.
         cells: Fewest rows and columns of the feature maps.
 
     Returns:
@@ -33,43 +33,50 @@ def build_explainable(
         more, [n, rows, columns, channels], and the positive class's logit, [n, 1].
 
     Raises:
-        UserError: The backbone's weights cannot be had any more, or are not the served ones.
+        UserError: The backbone's weights cannot be downloaded any more, or are not the served ones.
     """
     pixels = keras.Input((spec.image_size, spec.image_size, 1), name="pixels")
     if len(model.input_shape) == 4:
-        body, top = model.get_layer("backbone"), model.get_layer("head")
+        backbone_model, head_model = model.get_layer("backbone"), model.get_layer("head")
         # Transform left this training, and leaves the served network, whole grey levels. A
         # gradient goes through as if they were not.
-        given = pixels + keras.ops.stop_gradient(keras.ops.round(pixels) - pixels)
+        inputs = pixels + keras.ops.stop_gradient(keras.ops.round(pixels) - pixels)
     else:
-        body, top, given = backbone.shared_backbone(spec), model, pixels
-    network = next(layer for layer in body.layers if isinstance(layer, keras.Model))
+        backbone_model, head_model, inputs = backbone.shared_backbone(spec), model, pixels
+    network = next(layer for layer in backbone_model.layers if isinstance(layer, keras.Model))
     both = keras.Model(
         network.inputs, [_last_maps(network, cells), network.output], name=network.name
     )
-    maps, embedding = both(backbone.scale_pixels(spec, given))
+    maps, embedding = both(backbone.scale_pixels(spec, inputs))
     if spec.pooling == "flatten":
         embedding = keras.layers.Flatten()(embedding)
-    return keras.Model(pixels, [maps, _logit(top, temperature)(embedding)], name="explainable")
+    return keras.Model(
+        pixels, [maps, _logit(head_model, temperature)(embedding)], name="explainable"
+    )
 
 
 def _last_maps(network: keras.Model, cells: int) -> keras.KerasTensor:
     """The deepest feature maps that still tell places apart, before a pooling or padding.
 
-    All that the network sees goes through them: no branch, and nothing that a shortcut passes by.
+    All that the network computes goes through them: there is no branch beside them, and no shortcut
+    around them.
     """
     last_use = {
-        id(given): place
+        id(tensor): place
         for place, layer in enumerate(network.layers)
         if place
-        for given in keras.tree.flatten(layer.input)
+        for tensor in keras.tree.flatten(layer.input)
     }
-    passed = (
+    downsampling = (
         keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, keras.layers.ZeroPadding2D,
     )  # fmt: skip
     maps, open_until = [], 0
     for place, layer in enumerate(network.layers):
-        if open_until <= place and len(layer.output.shape) == 4 and not isinstance(layer, passed):
+        if (
+            open_until <= place
+            and len(layer.output.shape) == 4
+            and not isinstance(layer, downsampling)
+        ):
             maps.append(layer.output)
         open_until = max(open_until, last_use.get(id(layer.output), 0))
     return next((x for x in reversed(maps) if min(x.shape[1:3]) >= cells), maps[-1])
@@ -90,9 +97,9 @@ def write_explainable(
     """Writes it into the folder of a served model, or says in the log why there is none.
 
     Args:
-        model: See `explainable`.
+        model: See `build_explainable`.
         spec: The backbone.
-        temperature: See `explainable`.
+        temperature: See `build_explainable`.
         folder: Of the served model.
     """
     if spec.weights == "none" and len(model.input_shape) == 2:

@@ -1,4 +1,4 @@
-"""Fits a model so that a training that was killed goes on as if it had not been."""
+"""Fits a model; a training that was killed resumes as if it had run through."""
 
 import dataclasses
 import json
@@ -56,13 +56,13 @@ def make_optimizer(settings: Mapping[str, Any], phase: Phase) -> keras.optimizer
     rate: Any = phase.learning_rate
     if settings["schedule"] == "cosine" and phase.final:
         rate = keras.optimizers.schedules.CosineDecay(rate, phase.rounds * phase.steps)
-    known = {
+    optimizers = {
         "adam": keras.optimizers.Adam,
         "adamw": keras.optimizers.AdamW,
         "rmsprop": keras.optimizers.RMSprop,
         "sgd": keras.optimizers.SGD,
     }
-    return known[settings["optimizer"]](rate, weight_decay=settings["weight_decay"] or None)
+    return optimizers[settings["optimizer"]](rate, weight_decay=settings["weight_decay"] or None)
 
 
 def make_callbacks(settings: Mapping[str, Any]) -> list[keras.callbacks.Callback]:
@@ -71,9 +71,9 @@ def make_callbacks(settings: Mapping[str, Any]) -> list[keras.callbacks.Callback
     Args:
         settings: The config's `train`.
     """
-    found: list[keras.callbacks.Callback] = []
+    callbacks: list[keras.callbacks.Callback] = []
     if settings["patience"]:
-        found.append(
+        callbacks.append(
             keras.callbacks.EarlyStopping(
                 f"val_{settings['monitor']}",
                 mode=MONITORS[settings["monitor"]],
@@ -82,7 +82,7 @@ def make_callbacks(settings: Mapping[str, Any]) -> list[keras.callbacks.Callback
             )
         )
     if plateau := settings["plateau"]:
-        found.append(
+        callbacks.append(
             keras.callbacks.ReduceLROnPlateau(
                 f"val_{plateau['monitor']}",
                 mode=MONITORS[plateau["monitor"]],
@@ -91,10 +91,10 @@ def make_callbacks(settings: Mapping[str, Any]) -> list[keras.callbacks.Callback
                 min_lr=plateau["least"],
             )
         )
-    return found
+    return callbacks
 
 
-class Kept:
+class TrainingState:
     """The state of a training in files: a new one after every round.
 
     Each has a name of its own, since an object store can neither rename nor replace at once: one
@@ -102,14 +102,14 @@ class Kept:
     """
 
     def __init__(self, folder: StrPath | None):
-        """Finds it.
+        """Reads the latest state.
 
         Args:
-            folder: Of this training and no other; None keeps nothing.
+            folder: Of this training and no other; None stores nothing.
         """
         self._folder = os.fspath(folder) if folder else None
         self._number = 0
-        self.phase, self.round, self.done = 0, 0, False
+        self.phase, self.round, self.finished = 0, 0, False
         self.history: dict[str, list[float]] = {}
         self._memories: list[dict[str, Any]] = []
         self._arrays: dict[str, np.ndarray] = {}
@@ -122,36 +122,42 @@ class Kept:
 
     def _names(self) -> list[str]:
         """The files, oldest first."""
-        found = artifacts.list_folder(self._folder) if self._folder else []
-        return [name for name in found if name.startswith("state-")]
+        names = artifacts.list_folder(self._folder) if self._folder else []
+        return [name for name in names if name.startswith("state-")]
 
     def _read(self, name: str) -> None:
         self._number = int(name.removeprefix("state-").removesuffix(".npz"))
         path = os.path.join(self._folder or "", name)
-        with artifacts.local_copy(path) as local, np.load(local) as stored:  # refuses pickles
-            arrays = {key: stored[key] for key in stored.files}
+        with artifacts.local_copy(path) as local, np.load(local) as archive:  # refuses pickles
+            arrays = {key: archive[key] for key in archive.files}
         meta = json.loads(str(arrays.pop("meta")))
-        self.phase, self.round, self.done = meta["phase"], meta["round"], meta["done"]
+        self.phase, self.round, self.finished = meta["phase"], meta["round"], meta["done"]
         self.history, self._memories, self._arrays = meta["history"], meta["memories"], arrays
 
     def write(
-        self, model: keras.Model, phase: int, done: bool, others: Sequence[keras.callbacks.Callback]
+        self,
+        model: keras.Model,
+        phase: int,
+        finished: bool,
+        callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
-        """Writes it: weights, optimizer, history, and what callbacks remember."""
-        self.phase, self.done = phase, done
+        """Writes the state: weights, optimizer, history, and what callbacks remember."""
+        self.phase, self.finished = phase, finished
         if self._folder is None or not in_step.is_writer(model.distribute_strategy):
             return
-        self._memories = [_memory(callback) for callback in others]
+        self._memories = [_read_memory(callback) for callback in callbacks]
         meta = {
-            "phase": phase, "round": self.round, "done": done, "history": self.history,
+            "phase": phase, "round": self.round, "done": finished, "history": self.history,
             "memories": self._memories,
         }  # fmt: skip
         arrays = {"meta": np.array(json.dumps(meta))}
-        arrays |= _numbered("weight", [np.asarray(v) for v in model.weights])
-        if not done:
-            arrays |= _numbered("optimizer", [np.asarray(v) for v in model.optimizer.variables])
-            for number, callback in enumerate(others):
-                arrays |= _numbered(f"best{number}", getattr(callback, "best_weights", None) or [])
+        arrays |= _number_keys("weight", [np.asarray(v) for v in model.weights])
+        if not finished:
+            arrays |= _number_keys("optimizer", [np.asarray(v) for v in model.optimizer.variables])
+            for number, callback in enumerate(callbacks):
+                arrays |= _number_keys(
+                    f"best{number}", getattr(callback, "best_weights", None) or []
+                )
         self._number += 1
         path = os.path.join(self._folder, f"state-{self._number:06d}.npz")
         with artifacts.local_target(path) as local:
@@ -161,66 +167,66 @@ class Kept:
             fileio.remove(os.path.join(self._folder, name))
 
     def restore_weights(self, model: keras.Model) -> None:
-        """Gives a model the weights it had."""
-        model.set_weights(self._listed("weight"))
+        """Restores the weights of a model."""
+        model.set_weights(self._select("weight"))
 
     def restore(self, model: keras.Model) -> None:
-        """Gives a compiled model the weights and the optimizer that it had."""
+        """Restores the weights and the optimizer of a compiled model."""
         self.restore_weights(model)
         optimizer = model.optimizer
         with model.distribute_strategy.scope():
             optimizer.build(model.trainable_variables)
-        for variable, value in zip(optimizer.variables, self._listed("optimizer"), strict=True):
+        for variable, value in zip(optimizer.variables, self._select("optimizer"), strict=True):
             variable.assign(value)
 
-    def remind(self, others: Sequence[keras.callbacks.Callback]) -> None:
-        """Gives callbacks back what they remembered."""
-        for number, (callback, memory) in enumerate(zip(others, self._memories, strict=False)):
+    def remind(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Restores the memory of callbacks."""
+        for number, (callback, memory) in enumerate(zip(callbacks, self._memories, strict=False)):
             vars(callback).update(memory)
-            if best := self._listed(f"best{number}"):
+            if best := self._select(f"best{number}"):
                 callback.best_weights = best
 
-    def stopped_early(self, others: Sequence[keras.callbacks.Callback]) -> bool:
-        """Whether it was killed when patience had just run out."""
+    def stopped_early(self, callbacks: Sequence[keras.callbacks.Callback]) -> bool:
+        """Whether the training was killed when patience had just run out."""
         return any(
             memory.get("stopped_epoch") and callback.patience <= memory["wait"]
-            for callback, memory in zip(others, self._memories, strict=False)
+            for callback, memory in zip(callbacks, self._memories, strict=False)
         )
 
-    def _listed(self, key: str) -> list[np.ndarray]:
-        found = [name for name in self._arrays if name.rpartition("_")[0] == key]
-        return [self._arrays[f"{key}_{number}"] for number in range(len(found))]
+    def _select(self, key: str) -> list[np.ndarray]:
+        names = [name for name in self._arrays if name.rpartition("_")[0] == key]
+        return [self._arrays[f"{key}_{number}"] for number in range(len(names))]
 
 
-def _numbered(key: str, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def _number_keys(key: str, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     return {f"{key}_{number}": value for number, value in enumerate(values)}
 
 
-def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    found = {key: getattr(callback, key) for key in _REMEMBERED if hasattr(callback, key)}
-    return {key: float(v) if key == "best" else int(v) for key, v in found.items()}
+def _read_memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    values = {key: getattr(callback, key) for key in _REMEMBERED if hasattr(callback, key)}
+    return {key: float(v) if key == "best" else int(v) for key, v in values.items()}
 
 
 class _Keeper(keras.callbacks.Callback):
-    """Keeps the state after every round, tells of it, and seeds dropout by the round's number."""
+    """Keeps the state after every round, logs it, and seeds dropout by the round's number."""
 
     def __init__(
         self,
-        kept: Kept,
+        state: TrainingState,
         index: int,
         phase: Phase,
-        others: list[keras.callbacks.Callback],
+        callbacks: list[keras.callbacks.Callback],
         seed: int,
     ):
         super().__init__()
-        self._kept, self._index, self._phase = kept, index, phase
-        self._others, self._seed = others, seed
-        self._again = kept.round > 0 and kept.phase == index
+        self._state, self._index, self._phase = state, index, phase
+        self._callbacks, self._seed = callbacks, seed
+        self._again = state.round > 0 and state.phase == index
 
     def on_train_begin(self, logs: Any = None) -> None:
-        # After the others' own, which forget everything.
+        # After the same method of the callbacks, which forget everything there.
         if self._again:
-            self._kept.remind(self._others)
+            self._state.remind(self._callbacks)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         for variable in self.model.variables:
@@ -232,13 +238,13 @@ class _Keeper(keras.callbacks.Callback):
         if not np.isfinite(figures["loss"]):
             return  # the last good state stays
         for key, value in figures.items():
-            self._kept.history.setdefault(key, []).append(value)
-        self._kept.round = epoch + 1
-        self._kept.write(self.model, self._index, False, self._others)
-        told = "  ".join(
+            self._state.history.setdefault(key, []).append(value)
+        self._state.round = epoch + 1
+        self._state.write(self.model, self._index, False, self._callbacks)
+        text = "  ".join(
             f"{k} {v:.4f}" for k, v in figures.items() if k not in ("loss", "val_loss")
         )
-        progress.log.info("%s %d/%d: %s", self._phase.name, epoch + 1, self._phase.rounds, told)
+        progress.log.info("%s %d/%d: %s", self._phase.name, epoch + 1, self._phase.rounds, text)
 
 
 def fit_phases(
@@ -260,7 +266,7 @@ def fit_phases(
         training: Batches without end, from a step of all phases on.
         validation: Looked at after every round.
         settings: The config's `train`.
-        folder: Where the state is kept; None keeps none.
+        folder: Where the state is stored; None stores none.
         logs: TensorBoard's folder.
 
     Returns:
@@ -269,37 +275,37 @@ def fit_phases(
     Raises:
         UserError: The loss is no number.
     """
-    kept = Kept(folder)
-    in_step.require_same(model.distribute_strategy, 1000 * kept.phase + kept.round)
-    if kept.done:
-        kept.restore_weights(model)
-        return kept.history
-    if kept.history:
-        progress.log.info("going on after round %d of %s", kept.round, phases[kept.phase].name)
-    begun, again, step = kept.phase, bool(kept.history), 0
+    state = TrainingState(folder)
+    in_step.require_same(model.distribute_strategy, 1000 * state.phase + state.round)
+    if state.finished:
+        state.restore_weights(model)
+        return state.history
+    if state.history:
+        progress.log.info("going on after round %d of %s", state.round, phases[state.phase].name)
+    first_phase, again, step = state.phase, bool(state.history), 0
     for index, phase in enumerate(phases):
-        first = kept.round if index == begun else 0
-        if index >= begun:
+        first = state.round if index == first_phase else 0
+        if index >= first_phase:
             prepare(index)
             if first:
-                kept.restore(model)
-            elif again and index == begun:
-                kept.restore_weights(model)  # the phase before had just ended
-            others = make_callbacks(settings) if phase.final else []
-            _fit_phase(model, kept, index, phase, others, training(step + first * phase.steps),
+                state.restore(model)
+            elif again and index == first_phase:
+                state.restore_weights(model)  # the phase before had just ended
+            callbacks = make_callbacks(settings) if phase.final else []
+            _fit_phase(model, state, index, phase, callbacks, training(step + first * phase.steps),
                        validation, settings["seed"], first, logs)  # fmt: skip
-            kept.round = 0
-            kept.write(model, index + 1, index + 1 == len(phases), [])
+            state.round = 0
+            state.write(model, index + 1, index + 1 == len(phases), [])
         step += phase.rounds * phase.steps
-    return kept.history
+    return state.history
 
 
 def _fit_phase(
     model: keras.Model,
-    kept: Kept,
+    state: TrainingState,
     index: int,
     phase: Phase,
-    others: list[keras.callbacks.Callback],
+    callbacks: list[keras.callbacks.Callback],
     training: tf.data.Dataset,
     validation: tf.data.Dataset,
     seed: int,
@@ -308,9 +314,9 @@ def _fit_phase(
 ) -> None:
     learning = sum(math.prod(v.shape) for v in model.trainable_weights)
     log.info("%s: %d of %d weights learn", phase.name, learning, model.count_params())
-    if first and kept.stopped_early(others):
-        kept.remind(others)
-        model.set_weights(next(c.best_weights for c in others if hasattr(c, "best_weights")))
+    if first and state.stopped_early(callbacks):
+        state.remind(callbacks)
+        model.set_weights(next(c.best_weights for c in callbacks if hasattr(c, "best_weights")))
         return
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync > 1:
@@ -322,9 +328,9 @@ def _fit_phase(
         epochs=phase.rounds,
         initial_epoch=first,
         callbacks=[
-            *others,
+            *callbacks,
             keras.callbacks.TerminateOnNaN(),
-            _Keeper(kept, index, phase, others, seed),
+            _Keeper(state, index, phase, callbacks, seed),
             *(
                 [keras.callbacks.TensorBoard(os.fspath(logs))]
                 if in_step.is_writer(strategy)

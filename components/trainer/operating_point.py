@@ -1,4 +1,4 @@
-"""How a score becomes a decision: its temperature and its threshold, both fitted on validation.
+"""The operating point: a temperature and a threshold, both fitted on the validation split.
 
 The test split chooses nothing.
 """
@@ -22,11 +22,11 @@ class OperatingPoint:
     """What the served model does with a score.
 
     Attributes:
-        rule: Which chose the threshold, in words.
+        rule: The rule that chose the threshold, in words.
         threshold: Of the calibrated score; an image that reaches it is called positive.
-        temperature: By which the logit is divided (Guo et al., "On Calibration of Modern Neural
+        temperature: The divisor of the logit (Guo et al., "On Calibration of Modern Neural
             Networks", 2017); 1 leaves it as it is.
-        validation: What that came to on the split it was fitted on: `sensitivity`, `specificity`,
+        validation: Its figures on the validation split: `sensitivity`, `specificity`,
             `positives`, `negatives`.
     """
 
@@ -35,15 +35,15 @@ class OperatingPoint:
     temperature: float
     validation: dict[str, float]
 
-    def calibrated(self, scores: np.ndarray) -> np.ndarray:
-        """Scores in 0..1 as the served model gives them."""
-        return _clipped(_sigmoid(_logits(scores) / self.temperature))
+    def calibrate(self, scores: np.ndarray) -> np.ndarray:
+        """Turns raw scores into those that the served model gives."""
+        return _clip(_sigmoid(_logits(scores) / self.temperature))
 
 
 def fit_operating_point(
     scores: np.ndarray, labels: np.ndarray, serving: Mapping[str, Any]
 ) -> OperatingPoint:
-    """Fits both.
+    """Fits temperature and threshold.
 
     Args:
         scores: Of the validation split, 0..1, [n].
@@ -51,20 +51,20 @@ def fit_operating_point(
         serving: The config's `serving`: `calibrate` and `threshold`.
 
     Returns:
-        The decision. Where validation holds fewer than 5 of a class, nothing is fitted: the
+        The operating point. Where validation holds fewer than 5 of a class, nothing is fitted: the
         threshold is 0.5, and `rule` says so.
     """
     scores, labels = np.asarray(scores, float), np.asarray(labels, int)
     few = np.bincount(labels, minlength=2).min() < _LEAST
     temperature = 1.0 if few or not serving["calibrate"] else _temperature(scores, labels)
-    decision = OperatingPoint("", 0.5, temperature, {})
-    calibrated = decision.calibrated(scores)
-    rule, threshold = _threshold(calibrated, labels, serving["threshold"], few)
+    point = OperatingPoint("", 0.5, temperature, {})
+    calibrated_scores = point.calibrate(scores)
+    rule, threshold = _threshold(calibrated_scores, labels, serving["threshold"], few)
     return dataclasses.replace(
-        decision,
+        point,
         rule=rule,
         threshold=threshold,
-        validation=_figures(calibrated >= threshold, labels == 1),
+        validation=_figures(calibrated_scores >= threshold, labels == 1),
     )
 
 
@@ -100,29 +100,29 @@ def _temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     targets = np.where(labels == 1, sure, never)
 
     def loss(log_temperature: float) -> float:
-        found = _clipped(_sigmoid(logits / np.exp(log_temperature)))
-        return float(-np.mean(targets * np.log(found) + (1 - targets) * np.log1p(-found)))
+        p = _clip(_sigmoid(logits / np.exp(log_temperature)))
+        return float(-np.mean(targets * np.log(p) + (1 - targets) * np.log1p(-p)))
 
     bounds = tuple(np.log(_RANGE))
     return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
-def _figures(said: np.ndarray, true: np.ndarray) -> dict[str, float]:
+def _figures(predictions: np.ndarray, true: np.ndarray) -> dict[str, float]:
     positives, negatives = int(true.sum()), int((~true).sum())
     return {
-        "sensitivity": float((said & true).sum() / positives) if positives else 0.0,
-        "specificity": float((~said & ~true).sum() / negatives) if negatives else 0.0,
+        "sensitivity": float((predictions & true).sum() / positives) if positives else 0.0,
+        "specificity": float((~predictions & ~true).sum() / negatives) if negatives else 0.0,
         "positives": positives,
         "negatives": negatives,
     }
 
 
 def _logits(scores: np.ndarray) -> np.ndarray:
-    kept = _clipped(np.asarray(scores, float))
-    return np.asarray(np.log(kept) - np.log1p(-kept))
+    clipped_scores = _clip(np.asarray(scores, float))
+    return np.asarray(np.log(clipped_scores) - np.log1p(-clipped_scores))
 
 
-def _clipped(scores: np.ndarray) -> np.ndarray:
+def _clip(scores: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(scores, EPSILON, 1 - EPSILON))
 
 

@@ -1,4 +1,4 @@
-"""Trainer's user function: trains on what Transform left, and exports the model to serve."""
+"""Trainer's user function: trains on Transform's examples, and exports the model to serve."""
 
 import dataclasses
 import hashlib
@@ -21,7 +21,8 @@ from tfxray.components.trainer import (
     loop,
     site_transfer,
 )
-from tfxray.components.trainer.distributed import processes, strategy, tf_config
+from tfxray.components.trainer.distributed import processes, tf_config
+from tfxray.components.trainer.distributed.strategy import make_strategy
 from tfxray.components.trainer.training import WORK, Training, find_examples
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ def run_fn(fn_args: "FnArgs") -> None:
     """Trains and writes the model to serve, its history and its figures per split.
 
     Args:
-        fn_args: TFX's; `custom_config` holds what a `Training` needs, `classes`, `serving` (the
-            config's), `transfer`, the fewest patients of each class by which a site is compared
-            with others, or None, and `state`, the folder in which a training that is killed finds
-            itself again, or None.
+        fn_args: TFX's. `custom_config` holds the settings of a `Training`; `classes`; `serving`,
+            the config's; `transfer`, the least number of patients of each class with which a
+            site is compared with other sites, or None; and `state`, the folder that stores the
+            state of the training, or None.
 
     Raises:
         UserError: A class without a training example, or the loss is no number.
@@ -48,56 +49,58 @@ def run_fn(fn_args: "FnArgs") -> None:
     settings, state = fn_args.custom_config, _state_folder(fn_args)
     if state and settings["train"]["distribution"] == "multi_worker":
         _fit_with_others(fn_args, state)
-    transformed = tft.TFTransformOutput(fn_args.transform_output)
-    splits = find_examples(settings, transformed, fn_args.train_files, fn_args.eval_files)
-    where = strategy.make_strategy(settings["train"]["distribution"])
-    log.info("training on %d replicas", where.num_replicas_in_sync)
-    training = Training(settings, splits, where)
+    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    splits = find_examples(settings, transform_output, fn_args.train_files, fn_args.eval_files)
+    strategy = make_strategy(settings["train"]["distribution"])
+    log.info("training on %d replicas", strategy.num_replicas_in_sync)
+    training = Training(settings, splits, strategy)
     model = training.build()
     logs = fn_args.model_run_dir
     fileio.makedirs(logs)
     model, history = training.fit(model, state, logs)
-    done = training.conclude(model, settings["serving"])
-    decided, limit = done.decided, done.known.limit
+    result = training.conclude(model, settings["serving"])
+    operating_point, unlikeness = result.operating_point, result.unlikeness
     size = settings["backbone"]["image_size"]
     export.export_model(
-        done.scorer, transformed, size, settings["classes"], decided, done.known,
+        result.scorer, transform_output, size, settings["classes"], operating_point, unlikeness,
         fn_args.serving_model_dir,
     )  # fmt: skip
-    body = backbone.BackboneSpec(**settings["backbone"])
+    backbone_spec = backbone.BackboneSpec(**settings["backbone"])
     export_explainable.write_explainable(
-        model, body, decided.temperature, fn_args.serving_model_dir
+        model, backbone_spec, operating_point.temperature, fn_args.serving_model_dir
     )
-    of_splits = {
-        "train": measure_split(done.training, splits.training.targets, decided.threshold),
-        "eval": measure_split(done.validation, splits.validation.targets, decided.threshold),
+    split_figures = {
+        "train": measure_split(result.training, splits.training.targets, operating_point.threshold),
+        "eval": measure_split(
+            result.validation, splits.validation.targets, operating_point.threshold
+        ),
     }
-    unlike = {"limit": limit, "share": settings["serving"]["unlike_share"]}
-    told: dict[str, object] = {
+    unlike = {"limit": unlikeness.limit, "share": settings["serving"]["unlike_share"]}
+    files: dict[str, object] = {
         filenames.HISTORY: history,
-        filenames.METRICS: of_splits,
+        filenames.METRICS: split_figures,
         filenames.NETWORK: dataclasses.asdict(training.describe(model)),
-        filenames.OPERATING_POINT: {**dataclasses.asdict(decided), "unlike": unlike},
+        filenames.OPERATING_POINT: {**dataclasses.asdict(operating_point), "unlike": unlike},
     }
     if settings["transfer"]:
         seed = settings["train"]["seed"]
-        found = site_transfer.measure_transfer(
+        transfer = site_transfer.measure_transfer(
             splits.training, splits.validation, settings["transfer"], seed
         )
-        told[filenames.SITE_TRANSFER] = dataclasses.asdict(found)
-    for name, content in told.items():
+        files[filenames.SITE_TRANSFER] = dataclasses.asdict(transfer)
+    for name, content in files.items():
         io_utils.write_string_file(os.path.join(logs, name), json.dumps(content, indent=1))
-    keys, scores = splits.validation.keys[:_SCORED], done.validation[:_SCORED]
-    with artifacts.local_target(os.path.join(logs, filenames.EXPORT_CHECK)) as scored:
-        np.savez(scored, keys=keys, scores=scores)
+    keys, scores = splits.validation.keys[:_SCORED], result.validation[:_SCORED]
+    with artifacts.local_target(os.path.join(logs, filenames.EXPORT_CHECK)) as path:
+        np.savez(path, keys=keys, scores=scores)
     if state and fileio.exists(state):
         fileio.rmtree(state)  # nothing is left to go on with
 
 
 def _fit_with_others(fn_args: "FnArgs", state: str) -> None:
-    """Trains on several hosts; `state` then holds a training that is done."""
+    """Trains on several hosts; `state` then holds a finished training."""
     together = tf_config.as_chief()
-    if not together.several or loop.Kept(state).done:
+    if not together.several or loop.TrainingState(state).finished:
         return
     plan = {
         "settings": fn_args.custom_config,

@@ -1,7 +1,7 @@
 """How far an embedding carries from one site to another: heads trained on one, judged on each.
 
-The pushed head learnt from all sites, and cannot tell. A backbone that is frozen has learnt from
-none of them, so that a head of one site's images stands for a model of that site.
+The pushed head learnt from all sites, and so cannot show it. A frozen backbone has learnt from none
+of them, so a head of one site's images stands for a model of that site.
 """
 
 import dataclasses
@@ -75,7 +75,7 @@ class Table:
 
 
 def measure_transfer(training: Examples, validation: Examples, least: int, seed: int) -> Table:
-    """Trains a linear head on each site's embeddings, and judges it on every site's.
+    """Trains a linear head on each site's embeddings, and scores every site's with it.
 
     Args:
         training: Embeddings.
@@ -88,21 +88,27 @@ def measure_transfer(training: Examples, validation: Examples, least: int, seed:
             reason="the schema's tensor_representation_group does not hand study/site and "
             "patient/id to Transform, as that of schema/schema.pbtxt does"
         )
-    there, held = _Split(training, seed), _Split(validation, seed)
-    known = there.sites() + [site for site in held.sites() if site not in there.sites()]
-    if len(known) < 2:
-        only = f"all images come from one site, {known[0]}" if known else "the data names no site"
+    training_split, validation_split = _Split(training, seed), _Split(validation, seed)
+    sites = training_split.sites() + [
+        site for site in validation_split.sites() if site not in training_split.sites()
+    ]
+    if len(sites) < 2:
+        only = f"all images come from one site, {sites[0]}" if sites else "the data names no site"
         return Table(reason=f"{only} (study/site)")
-    taught, judged = (
-        [site for site in known if split.least(site) >= least][:_MOST] for split in (there, held)
+    training_sites, validation_sites = (
+        [site for site in sites if split.least(site) >= least][:_MOST]
+        for split in (training_split, validation_split)
     )
-    if not any(site != other for site in taught for other in judged):
+    if not any(site != other for site in training_sites for other in validation_sites):
         return Table(
             reason=f"it takes two sites, one with {least} training patients of each class and "
             f"another with {least} validation patients of each (evaluate.min_patients)"
         )
-    rows = [_row(there, held, site, judged) for site in (*taught, None)]
-    return Table(rows, [site for site in known if site not in taught])
+    rows = [
+        _row(training_split, validation_split, site, validation_sites)
+        for site in (*training_sites, None)
+    ]
+    return Table(rows, [site for site in sites if site not in training_sites])
 
 
 class _Split:
@@ -110,9 +116,8 @@ class _Split:
 
     def __init__(self, examples: Examples, seed: int):
         count = min(len(examples), max(1, _VALUES // examples.width))
-        drawn = np.random.default_rng(seed).choice(len(examples), count, replace=False)
-        self._examples, self._places = examples, np.sort(drawn)
-        places = self._places
+        places = np.sort(np.random.default_rng(seed).choice(len(examples), count, replace=False))
+        self._examples, self._places = examples, places
         self.labels = examples.targets[places]
         self.owners = examples.columns[contract.OWNER][places]
         # Ids are text of whoever made the data; what is no UTF-8 is shown as such.
@@ -121,15 +126,15 @@ class _Split:
 
     @functools.cached_property
     def embeddings(self) -> np.ndarray:
-        """[n, width]; read when asked for, since one site needs none."""
+        """[n, width]; read at the first access, since one site needs none."""
         batches = self._examples.plain(_BATCH, self._places).as_numpy_iterator()
         empty = np.zeros((0, self._examples.width), np.float32)
         return np.concatenate([empty, *(inputs for inputs, _ in batches)])
 
     def sites(self) -> list[str]:
         """By name, those with most images first."""
-        found, counts = np.unique(self.hospitals[self.hospitals != ""], return_counts=True)
-        return [str(found[place]) for place in np.argsort(-counts, kind="stable")]
+        names, counts = np.unique(self.hospitals[self.hospitals != ""], return_counts=True)
+        return [str(names[place]) for place in np.argsort(-counts, kind="stable")]
 
     def of(self, site: str | None) -> np.ndarray:
         """Which images are of a site, bool [n]; None takes all."""
@@ -144,16 +149,16 @@ class _Split:
         return min(self.patients(self.of(site) & (self.labels == c)) for c in (0, 1))
 
 
-def _row(training: _Split, validation: _Split, site: str | None, judged: Sequence[str]) -> Row:
+def _row(training: _Split, validation: _Split, site: str | None, sites: Sequence[str]) -> Row:
     own = training.of(site)
     head = _head().fit(training.embeddings[own], training.labels[own])
     scores = head.decision_function(validation.embeddings)
     cells = []
-    for other in judged:
-        there = validation.of(other)
-        auc = intervals.auc(validation.labels[there], scores[there], validation.owners[there])
+    for other in sites:
+        inside = validation.of(other)
+        auc = intervals.auc(validation.labels[inside], scores[inside], validation.owners[inside])
         assert auc is not None  # both classes are there
-        count, patients = int(there.sum()), validation.patients(there)
+        count, patients = int(inside.sum()), validation.patients(inside)
         cells.append(Cell(other, count, patients, auc))
     return Row(site, int(own.sum()), training.patients(own), cells)
 

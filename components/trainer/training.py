@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,27 +14,21 @@ from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.networks import backbone, head, summary
-from tfxray.components.networks.distortion_ranges import Distortions
-from tfxray.components.trainer import (
-    examples,
-    loop,
-    operating_point,
-    unlikeness,
-)
+from tfxray.components.networks.distortions import Distortions
+from tfxray.components.trainer import loop
 from tfxray.components.trainer.distributed import in_step
+from tfxray.components.trainer.examples import Examples, Order, class_weights
 from tfxray.components.trainer.loop import Phase
-
-if TYPE_CHECKING:
-    # Importing TFX takes many seconds, and the hosts that train with the chief need none of it.
-    pass
+from tfxray.components.trainer.operating_point import OperatingPoint, fit_operating_point
+from tfxray.components.trainer.unlikeness import Unlikeness, draw_examples, fit_unlikeness
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """What Transform left of the two splits that a training sees."""
+    """Transform's examples of the two splits that a training reads."""
 
-    training: examples.Examples
-    validation: examples.Examples
+    training: Examples
+    validation: Examples
 
 
 class Training:
@@ -43,7 +37,7 @@ class Training:
     def __init__(
         self, settings: Mapping[str, Any], splits: Splits, strategy: tf.distribute.Strategy
     ):
-        """Plans it.
+        """Plans the phases.
 
         Args:
             settings: `train` (see the config), `head` and `backbone` (the fields of a
@@ -53,12 +47,12 @@ class Training:
         """
         self._settings, self._splits, self._strategy = settings, splits, strategy
         self._train = train = settings["train"]
-        self._body = backbone.BackboneSpec(**settings["backbone"])
+        self._backbone = backbone.BackboneSpec(**settings["backbone"])
         targets = splits.training.targets
-        self._order = examples.Order(
+        self._order = Order(
             batch=train["batch_size"],
             seed=train["seed"],
-            weights=examples.class_weights(targets, 2, train["class_weights"]),
+            weights=class_weights(targets, 2, train["class_weights"]),
             distortions=Distortions(**train["distortions"]),
         )
         self._phases = plan_phases(train, splits.training.steps(self._order.batch))
@@ -83,7 +77,7 @@ class Training:
 
         Args:
             model: See `build`.
-            state: Where a training that is killed finds itself again; None keeps nothing.
+            state: Where the state of the training is stored; None stores none.
             logs: TensorBoard's folder.
 
         Returns:
@@ -108,12 +102,12 @@ class Training:
             logs,
         )
         if self._train["precision"] != "float32":
-            trained, model = model, self._network()
-            model.set_weights(trained.get_weights())
+            trained_model, model = model, self._network()
+            model.set_weights(trained_model.get_weights())
         return model, history
 
-    def conclude(self, model: keras.Model, serving_settings: Mapping[str, Any]) -> "Concluded":
-        """Scores both splits, undistorted, and fits what is served around the model.
+    def conclude(self, model: keras.Model, serving_settings: Mapping[str, Any]) -> "TrainedModel":
+        """Scores both splits, undistorted, and fits the operating point and the unlikeness.
 
         Args:
             model: As `fit` gave it.
@@ -122,41 +116,51 @@ class Training:
         settings, splits, batch = self._settings, self._splits, self._order.batch
         channels = None
         if not self._of_pixels and settings["backbone"]["pooling"] == "flatten":
-            channels = backbone.count_channels(self._body)
-        scorer = head.with_embedding(model, channels)
+            channels = backbone.count_channels(self._backbone)
+        scorer = head.with_features(model, channels)
         seed = self._train["seed"]
-        chosen = unlikeness.draw_examples(len(splits.training), seed)
-        drawn, training = scorer.predict(splits.training.plain(batch, chosen), verbose=0)
-        raw, validation = scorer.predict(splits.validation.plain(batch), verbose=0)
-        known = unlikeness.fit_unlikeness(training, validation, serving_settings["unlike_share"])
-        decided = operating_point.fit_operating_point(
-            raw[:, 0], splits.validation.targets, serving_settings
+        chosen = draw_examples(len(splits.training), seed)
+        drawn_scores, training_embeddings = scorer.predict(
+            splits.training.plain(batch, chosen), verbose=0
+        )
+        validation_scores, validation_embeddings = scorer.predict(
+            splits.validation.plain(batch), verbose=0
+        )
+        unlikeness = fit_unlikeness(
+            training_embeddings, validation_embeddings, serving_settings["unlike_share"]
+        )
+        operating_point = fit_operating_point(
+            validation_scores[:, 0], splits.validation.targets, serving_settings
         )
         whole = len(chosen) == len(splits.training)
-        scores = drawn[:, 0] if whole else self.scores(model, splits.training)
-        return Concluded(
-            scorer, decided, known, decided.calibrated(scores), decided.calibrated(raw[:, 0])
+        scores = drawn_scores[:, 0] if whole else self.scores(model, splits.training)
+        return TrainedModel(
+            scorer,
+            operating_point,
+            unlikeness,
+            operating_point.calibrate(scores),
+            operating_point.calibrate(validation_scores[:, 0]),
         )
 
     def describe(self, model: keras.Model) -> summary.Network:
-        """Describes backbone and head, with what of them the main phase trains."""
+        """Describes backbone and head, and says which layers the main phase trains."""
         if not self._of_pixels:
-            body, top = backbone.shared_backbone(self._body), model
+            backbone_model, head_model = backbone.shared_backbone(self._backbone), model
         else:
             self._unfreeze(model, self._phases[-1])
-            body, top = model.get_layer("backbone"), model.get_layer("head")
-        return summary.describe_network(body, top, self._body.name)
+            backbone_model, head_model = model.get_layer("backbone"), model.get_layer("head")
+        return summary.describe_network(backbone_model, head_model, self._backbone.name)
 
-    def scores(self, model: keras.Model, examples: examples.Examples) -> np.ndarray:
+    def scores(self, model: keras.Model, examples: Examples) -> np.ndarray:
         """A whole split's scores, undistorted and uncalibrated, [n]."""
         scores = model.predict(examples.plain(self._order.batch), verbose=0)
         return np.asarray(scores[:, 0], np.float64)
 
     def _network(self) -> keras.Model:
-        top = head.HeadSpec(**self._settings["head"])
+        head_spec = head.HeadSpec(**self._settings["head"])
         if self._of_pixels:
-            return head.build_classifier(self._body, top)
-        return head.build_head(top, self._splits.training.width)
+            return head.build_classifier(self._backbone, head_spec)
+        return head.build_head(head_spec, self._splits.training.width)
 
     def _at_once(self, steps: int) -> int:
         """Steps that Keras hands over together: one of a head takes less time than Python's part.
@@ -170,7 +174,7 @@ class Training:
 
     def _unfreeze(self, model: keras.Model, phase: Phase) -> None:
         layers = self._train["unfreeze"] if phase.final else "none"
-        head.unfreeze(model, layers, trains_batch_norm(self._train, self._body))
+        head.unfreeze(model, layers, trains_batch_norm(self._train, self._backbone))
 
     def _prepare(self, model: keras.Model, phase: Phase) -> None:
         train = self._train
@@ -193,20 +197,20 @@ class Training:
 
 
 @dataclasses.dataclass(frozen=True)
-class Concluded:
-    """A trained model, and what is served with it.
+class TrainedModel:
+    """A trained model, with its operating point and its unlikeness.
 
     Attributes:
-        scorer: See `head.with_embedding`.
-        decided: Temperature and threshold.
-        known: The distance to the training images.
+        scorer: See `head.with_features`.
+        operating_point: Temperature and threshold.
+        unlikeness: The distance to the training images.
         training: The training split's scores, calibrated, [n].
         validation: The validation split's.
     """
 
     scorer: keras.Model
-    decided: operating_point.OperatingPoint
-    known: unlikeness.Unlikeness
+    operating_point: OperatingPoint
+    unlikeness: Unlikeness
     training: np.ndarray
     validation: np.ndarray
 
@@ -216,7 +220,7 @@ WORK = f"{__name__}:fit_with_others"
 
 
 def fit_with_others(plan: in_step.Plan, strategy: tf.distribute.Strategy) -> None:
-    """Trains on this host, in step with others, and leaves the state of the training.
+    """Trains on this host, in step with the other hosts, and stores the state of the training.
 
     Args:
         plan: Settings and places, as Trainer on the chief has them.
@@ -231,15 +235,15 @@ def fit_with_others(plan: in_step.Plan, strategy: tf.distribute.Strategy) -> Non
             f"train.batch_size = {batch}: smaller than the number of replicas on all hosts, "
             f"{replicas}; each needs an image per step"
         )
-    transformed = tft.TFTransformOutput(plan["transform_output"])
-    splits = find_examples(settings, transformed, plan["train_files"], plan["eval_files"])
+    transform_output = tft.TFTransformOutput(plan["transform_output"])
+    splits = find_examples(settings, transform_output, plan["train_files"], plan["eval_files"])
     training = Training(settings, splits, strategy)
     training.fit(training.build(), plan["state"], plan["logs"])
 
 
 def find_examples(
     settings: Mapping[str, Any],
-    transformed: tft.TFTransformOutput,
+    transform_output: tft.TFTransformOutput,
     train_files: Sequence[str],
     eval_files: Sequence[str],
 ) -> Splits:
@@ -247,21 +251,21 @@ def find_examples(
 
     Args:
         settings: As of a `Training`, and `classes`.
-        transformed: Transform's graph.
+        transform_output: Transform's graph.
         train_files: Patterns of TFRecords.
         eval_files: The same, of the validation split.
 
     Raises:
         UserError: A class without a training example.
     """
-    spec, size = transformed.transformed_feature_spec(), settings["backbone"]["image_size"]
-    training = examples.Examples(train_files, spec, size)
+    spec, size = transform_output.transformed_feature_spec(), settings["backbone"]["image_size"]
+    training = Examples(train_files, spec, size)
     _require_classes(training.targets, settings["classes"])
-    return Splits(training, examples.Examples(eval_files, spec, size))
+    return Splits(training, Examples(eval_files, spec, size))
 
 
 def plan_phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
-    """What is trained, one after the other.
+    """The phases of a training, one after the other.
 
     Args:
         train: The config's `train`.
@@ -276,15 +280,15 @@ def plan_phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
     return [Phase("warm-up", warm["epochs"], steps, warm["learning_rate"], False), main]
 
 
-def trains_batch_norm(train: Mapping[str, Any], body: backbone.BackboneSpec) -> bool:
+def trains_batch_norm(train: Mapping[str, Any], spec: backbone.BackboneSpec) -> bool:
     """Whether batch normalisation learns: by default, where it has nothing to keep.
 
     Args:
         train: The config's `train`.
-        body: The backbone.
+        spec: The backbone.
     """
     if train["batch_norm"] == "auto":
-        return body.weights == "none"
+        return spec.weights == "none"
     return bool(train["batch_norm"] == "trained")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
-TINY = 1e-6  # the length that an embedding of nothing is taken to have
+TINY = 1e-6  # the least length that an embedding is divided by
 _EXAMPLES = 5_000  # of the training split, drawn where it holds more
 _WIDTH = 1024  # wider embeddings are reduced to their first so many components
 
@@ -57,18 +57,18 @@ def fit_unlikeness(training: np.ndarray, validation: np.ndarray, share: float) -
     basis = np.eye(training.shape[1])
     if training.shape[1] > _WIDTH:
         width = min(_WIDTH, len(training) - 1)
-        reduced = PCA(width, svd_solver="covariance_eigh").fit(training)
-        basis = reduced.components_.T
+        pca = PCA(width, svd_solver="covariance_eigh").fit(training)
+        basis = pca.components_.T
     covariance = LedoitWolf(assume_centered=True).fit((training - mean) @ basis).covariance_
     values, vectors = np.linalg.eigh(covariance)
     # A dimension that never moved (a dead unit) has no scale of its own.
     values = np.maximum(values, values.max() * 1e-9 + 1e-12)
     whitening = basis @ (vectors / np.sqrt(values))
-    fitted = Unlikeness(mean.astype(np.float32), whitening.astype(np.float32))
+    unlikeness = Unlikeness(mean.astype(np.float32), whitening.astype(np.float32))
     if not len(validation):
-        return fitted
-    limit = np.quantile(fitted.distances(validation), 1 - share, method="higher")
-    return dataclasses.replace(fitted, limit=float(limit))
+        return unlikeness
+    limit = np.quantile(unlikeness.distances(validation), 1 - share, method="higher")
+    return dataclasses.replace(unlikeness, limit=float(limit))
 
 
 def _unit(embeddings: np.ndarray) -> np.ndarray:

@@ -54,10 +54,10 @@ class Bench:
     """What every trial has in common.
 
     Attributes:
-        resolve: Gives what Trainer is told for settings by key; raises UserError for settings
+        resolve: Gives Trainer's settings for settings by key; raises UserError for settings
             that do not go together.
         splits: The examples.
-        tell: Told of every trial when it ends.
+        tell: Called with every trial when it ends.
     """
 
     resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -66,22 +66,22 @@ class Bench:
 
 
 def search_settings(spaces: Sequence[Space], plan: Plan, bench: Bench, folder: Path) -> list[Trial]:
-    """Searches, or goes on with a search that was stopped.
+    """Searches, or resumes a search that was stopped.
 
     Args:
-        spaces: What to set.
-        plan: How.
-        bench: What to try it on.
+        spaces: The keys to set, with their values.
+        plan: How to search.
+        bench: The examples and the settings of the trials.
         folder: Of this search and no other: keras-tuner's projects.
 
     Returns:
         All trials by number, those of earlier calls too; the first is the config as it stands.
 
     Raises:
-        UserError: The validation split cannot judge, the folder is damaged, or settings that the
-            search begins with do not go together.
+        UserError: The validation split cannot rank trials, the folder is damaged, or the first
+            settings of the search do not go together.
     """
-    _require_judges(bench.splits, plan.monitor)
+    _require_ranking(bench.splits, plan.monitor)
     if all(space.holds_own for space in spaces):
         return _run(spaces, spaces, plan, bench, folder / _SEARCH, 0)
     alone = dataclasses.replace(plan, trials=1)
@@ -96,18 +96,18 @@ def rank_trials(trials: Sequence[Trial], monitor: str) -> list[Trial]:
     """The trials that did not fail, from the best on; of equals, the earlier is the better.
 
     Args:
-        trials: See `search`.
-        monitor: What they were judged by.
+        trials: See `search_settings`.
+        monitor: The figure that ranks them.
     """
     sign = -1 if loop.MONITORS[monitor] == "max" else 1
-    done = [trial for trial in trials if trial.figure is not None]
-    return sorted(done, key=lambda trial: (sign * (trial.figure or 0), trial.number))
+    completed_trials = [trial for trial in trials if trial.figure is not None]
+    return sorted(completed_trials, key=lambda trial: (sign * (trial.figure or 0), trial.number))
 
 
-def _require_judges(splits: training.Splits, monitor: str) -> None:
+def _require_ranking(splits: training.Splits, monitor: str) -> None:
     targets = splits.validation.targets
     if not len(targets):
-        raise UserError("the validation split holds no example: nothing can judge a trial")
+        raise UserError("the validation split holds no example: nothing can rank a trial")
     if monitor == "auc" and len(set(targets.tolist())) < 2:
         raise UserError(
             "the validation split holds one class alone, which has no AUC: set tune.monitor to "
@@ -116,20 +116,20 @@ def _require_judges(splits: training.Splits, monitor: str) -> None:
 
 
 def _run(
-    drawn: Sequence[Space],
+    search_spaces: Sequence[Space],
     spaces: Sequence[Space],
     plan: Plan,
     bench: Bench,
     folder: Path,
     first: int,
 ) -> list[Trial]:
-    """Searches `drawn`; all of `spaces` are told of."""
+    """Searches `search_spaces`; the settings of a trial name all of `spaces`."""
     oracle: type[oracles.RandomSearchOracle] = _Random
     options: dict[str, Any] = {}
-    if plan.method == "bayesian" and drawn:
+    if plan.method == "bayesian" and search_spaces:
         oracle = _Bayesian
         # keras-tuner's own number, thrice the keys, would leave a short search to chance.
-        options["num_initial_points"] = max(3, min(3 * len(drawn), plan.trials // 3))
+        options["num_initial_points"] = max(3, min(3 * len(search_spaces), plan.trials // 3))
     try:
         tuner = _Tuner(
             oracle=oracle(
@@ -140,7 +140,7 @@ def _run(
                 max_consecutive_failed_trials=plan.trials + 1,
                 **options,
             ),
-            hypermodel=_Heads(drawn, bench, plan.monitor),
+            hypermodel=_Heads(search_spaces, bench, plan.monitor),
             directory=str(folder.parent),
             project_name=folder.name,
             overwrite=False,
@@ -151,10 +151,10 @@ def _run(
             "the folder to search anew"
         ) from error
 
-    def told(trial: Any) -> Trial:
+    def report(trial: Any) -> Trial:
         values = trial.hyperparameters.values
         own = {space.key: space.own for space in spaces}
-        settings = own | {space.key: space.value(values[space.key]) for space in drawn}
+        settings = own | {space.key: space.value(values[space.key]) for space in search_spaces}
         reason = None
         if trial.status != "COMPLETED":
             last = (trial.message or trial.status).strip().splitlines()[-1]
@@ -162,14 +162,14 @@ def _run(
         figure = trial.score if trial.status == "COMPLETED" else None
         return Trial(first + int(trial.trial_id), settings, figure, reason)
 
-    tuner.told = lambda trial: bench.tell(told(trial))
+    tuner.report = lambda trial: bench.tell(report(trial))
     tuner.search()
     trials = sorted(tuner.oracle.trials.values(), key=lambda trial: int(trial.trial_id))
-    return [told(trial) for trial in trials[: plan.trials]]
+    return [report(trial) for trial in trials[: plan.trials]]
 
 
 class _Heads(keras_tuner.HyperModel):
-    """Trainer's model, by what keras-tuner draws."""
+    """Trainer's model, with the settings that keras-tuner proposes."""
 
     def __init__(self, spaces: Sequence[Space], bench: Bench, monitor: str):
         super().__init__()
@@ -184,19 +184,21 @@ class _Heads(keras_tuner.HyperModel):
         self, hp: keras_tuner.HyperParameters, model: keras.Model, logs: Path
     ) -> dict[str, float]:
         """Trains, and returns the figure that Trainer would write for the validation split."""
-        training = self._training(hp)
-        trained, _ = training.fit(model, None, logs)
+        head_training = self._training(hp)
+        trained_model, _ = head_training.fit(model, None, logs)
         validation = self._bench.splits.validation
-        figures = measure_split(training.scores(trained, validation), validation.targets, 0.5)
+        figures = measure_split(
+            head_training.scores(trained_model, validation), validation.targets, 0.5
+        )
         return {self._monitor: figures[self._monitor]}
 
     def _training(self, hp: keras_tuner.HyperParameters) -> training.Training:
-        settings = {space.key: space.value(_drawn(hp, space)) for space in self._spaces}
+        settings = {space.key: space.value(_propose(hp, space)) for space in self._spaces}
         return training.Training(self._bench.resolve(settings), self._bench.splits, self._strategy)
 
 
-def _drawn(hp: keras_tuner.HyperParameters, space: Space) -> Any:
-    """Declares a space, and reads what was drawn of it."""
+def _propose(hp: keras_tuner.HyperParameters, space: Space) -> Any:
+    """Declares a space, and reads keras-tuner's proposal for it."""
     if space.choices:
         return hp.Choice(space.key, list(space.choices), default=space.start)
     number = hp.Int if space.whole else hp.Float
@@ -231,7 +233,7 @@ class _Bayesian(_FromStart, oracles.BayesianOptimizationOracle):
 class _Tuner(keras_tuner.Tuner):
     """Runs trials without keeping their models: the best is trained again by `tfxray run`."""
 
-    told: Callable[[Any], None]
+    report: Callable[[Any], None]
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
         keras.utils.clear_session()
@@ -242,9 +244,9 @@ class _Tuner(keras_tuner.Tuner):
         except UserError as error:
             raise errors.FailedTrialError(str(error)) from None
         except Exception as error:
-            # No fault of the settings: not to be noted as theirs, but tried again next time.
+            # The settings are not at fault: the trial is not counted, but repeated next time.
             raise errors.FatalRuntimeError(f"{type(error).__name__}: {error}") from error
 
     def on_trial_end(self, trial: Any) -> None:
         super().on_trial_end(trial)
-        self.told(self.oracle.get_trial(trial.trial_id))
+        self.report(self.oracle.get_trial(trial.trial_id))

@@ -1,4 +1,4 @@
-"""What a search may set: one space of values per key."""
+"""The space of a search: the values of each key."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ class Space:
 
     @property
     def start(self) -> Any:
-        """What a search tries first, as it draws it: the config's value, if it is in the space."""
+        """The first proposal of a search: the config's value, if it is in the space."""
         if self.choices:
             return as_json(self.own) if self.holds_own else self.choices[0]
         return self.own if self.holds_own else self.least
@@ -44,13 +44,13 @@ class Space:
             return as_json(self.own) in self.choices
         return self.own is not None and self.least <= self.own <= self.most
 
-    def value(self, drawn: Any) -> Any:
-        """The setting for what was drawn; of fractions four digits, so that a file can tell it."""
+    def value(self, proposal: Any) -> Any:
+        """The setting for a proposal; of fractions four digits, so that a file can hold it."""
         if self.choices:
-            return json.loads(drawn)
-        if self.whole or drawn == self.own:
-            return drawn
-        return min(max(float(f"{drawn:.4g}"), self.least), self.most)
+            return json.loads(proposal)
+        if self.whole or proposal == self.own:
+            return proposal
+        return min(max(float(f"{proposal:.4g}"), self.least), self.most)
 
 
 def as_json(value: Any) -> str:

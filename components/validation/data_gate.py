@@ -25,7 +25,7 @@ _NO_BASELINE = "no blessed run to compare with: no drift checked"
 
 
 class DataVerdict(artifact.Artifact):
-    """What DataGate decided and why: `verdict.json`."""
+    """DataGate's verdict, with its issues: `verdict.json`."""
 
     TYPE_NAME = "tfxray.DataVerdict"  # with a namespace, as Vertex asks for
 
@@ -59,13 +59,13 @@ def DataGate(
     drift: InputArtifact[standard_artifacts.ExampleAnomalies] = None,
     baseline: InputArtifact[standard_artifacts.ExampleStatistics] = None,
 ) -> None:
-    """Decides on the data.
+    """Gives the verdict on the data.
 
     Args:
         examples: ExampleGen's.
         statistics: StatisticsGen's.
         anomalies: ExampleValidator's.
-        verdict: What was decided.
+        verdict: The data issues.
         settings: JSON: the config's `validation`; and `ingest`, the content of `ingest.json`,
             where there was an ingest.
         drift: DistributionValidator's, where the engine has one.
@@ -73,36 +73,36 @@ def DataGate(
 
     Raises:
         UserError: A split that lacks a class: there is too little data.
-        DataRejected: A finding whose action is `fail`.
+        DataRejected: A data issue whose action is `fail`.
     """
     _require_classes(count_splits(statistics.uri))
-    rules = json.loads(settings)
-    gate = rules["gate"]
+    config = json.loads(settings)
+    gate = config["gate"]
     # Most telling first.
-    found = [
-        *_rejects(rules["ingest"], rules["max_rejected"], gate["rejects"]),
-        *_leaks(list(read_examples(examples)), gate, rules["near_distance"]),
+    issues = [
+        *_rejects(config["ingest"], config["max_rejected"], gate["rejects"]),
+        *_leaks(list(read_examples(examples)), gate, config["near_distance"]),
         *(
-            _drift(drift.uri, statistics.uri, baseline.uri, rules)
+            _drift(drift.uri, statistics.uri, baseline.uri, config)
             if drift and baseline
             else [DataIssue("drift", "note", _NO_BASELINE, [], 0)]
         ),
         *_anomalies(anomalies.uri, gate["anomalies"]),
     ]
-    text = json.dumps([dataclasses.asdict(finding) for finding in found], indent=1)
+    text = json.dumps([dataclasses.asdict(issue) for issue in issues], indent=1)
     io_utils.write_string_file(os.path.join(verdict.uri, VERDICT), text)
-    failures = [finding.message for finding in found if finding.action == "fail"]
+    failures = [issue.message for issue in issues if issue.action == "fail"]
     if failures:
         raise DataRejected("; ".join(failures), text)
 
 
 def _require_classes(counts: Mapping[str, SplitCounts]) -> None:
     for split in contract.SPLITS:
-        held = counts.get(split, SplitCounts(0, 0, 0))
-        if not 0 < held.positives < held.images:
+        size = counts.get(split, SplitCounts(0, 0, 0))
+        if not 0 < size.positives < size.images:
             raise UserError(
-                f"the {split} split holds {held.images - held.positives} images of the first and "
-                f"{held.positives} of the second class; it needs both. More patients are needed, "
+                f"the {split} split holds {size.images - size.positives} images of the first and "
+                f"{size.positives} of the second class; it needs both. More patients are needed, "
                 "or other shares in `split`"
             )
 
@@ -121,8 +121,8 @@ def _rejects(report: Mapping[str, Any] | None, most: float, action: str) -> Iter
 
 
 def read_examples(examples: artifact.Artifact) -> Iterator[leakage.Example]:
-    """What leakage is found by, of every example of every split."""
-    wanted = {
+    """Reads what the search for leakage needs of every example of every split."""
+    spec = {
         key: tf.io.FixedLenFeature([], tf.string, "")
         for key in (contract.FILENAME, contract.PATIENT, contract.SHA256, contract.PHASH)
     }
@@ -130,68 +130,68 @@ def read_examples(examples: artifact.Artifact) -> Iterator[leakage.Example]:
         folder = artifact_utils.get_split_uri([examples], split)
         paths = [os.path.join(folder, name) for name in artifacts.list_folder(folder)]
         records = artifacts.record_dataset(paths).batch(512)
-        parsed = records.map(lambda batch: tf.io.parse_example(batch, wanted))
-        for batch in parsed.as_numpy_iterator():
-            columns = [[v.decode("utf-8", "replace") for v in batch[key]] for key in wanted]
+        batches = records.map(lambda batch: tf.io.parse_example(batch, spec))
+        for batch in batches.as_numpy_iterator():
+            columns = [[v.decode("utf-8", "replace") for v in batch[key]] for key in spec]
             for name, patient, sha256, phash in zip(*columns, strict=True):
                 yield leakage.Example(split, name, patient, sha256, phash)
 
 
 def _leaks(
-    found: list[leakage.Example], gate: Mapping[str, str], distance: int
+    examples: list[leakage.Example], gate: Mapping[str, str], distance: int
 ) -> Iterator[DataIssue]:
     for kind, key, what in (
         ("patients", "patient", "patients are in two splits"),
         ("identical", "sha256", "images are in two splits, pixel for pixel"),
     ):
-        groups = leakage.find_shared(found, key)
+        groups = leakage.find_shared(examples, key)
         if groups:
-            listed = [_group(group, kind == "patients") for group in groups[:_LISTED]]
-            message = f"leakage: {len(groups)} {what}, such as {listed[0]}"
-            yield DataIssue(kind, gate["leakage"], message, listed, len(groups))
-    pairs = leakage.find_near(found, distance)
+            texts = [_group(group, kind == "patients") for group in groups[:_LISTED]]
+            message = f"leakage: {len(groups)} {what}, such as {texts[0]}"
+            yield DataIssue(kind, gate["leakage"], message, texts, len(groups))
+    pairs = leakage.find_near(examples, distance)
     if pairs:
-        listed = [_group(pair, False) for pair in pairs[:_LISTED]]
+        texts = [_group(pair, False) for pair in pairs[:_LISTED]]
         message = f"{len(pairs)} pairs of nearly identical images are in two splits, such as "
         yield DataIssue(
-            "near_identical", gate["near_identical"], message + listed[0], listed, len(pairs)
+            "near_identical", gate["near_identical"], message + texts[0], texts, len(pairs)
         )
 
 
 def _drift(
-    folder: str, statistics: str, baseline: str, rules: Mapping[str, Any]
+    folder: str, statistics: str, baseline: str, config: Mapping[str, Any]
 ) -> Iterator[DataIssue]:
     sizes = [count_splits(uri)["train"] for uri in (statistics, baseline)]
     patients = [size.patients or size.images for size in sizes]
-    thresholds = {name: value for name, value in rules["drift"].items() if value is not None}
-    others = [n for n in of_other_bins(statistics, baseline) if n in thresholds]
-    if others:
+    thresholds = {name: value for name, value in config["drift"].items() if value is not None}
+    incomparable = [n for n in of_other_bins(statistics, baseline) if n in thresholds]
+    if incomparable:
         message = (
             "the latest blessed run was made by another version of tfxray, with other histograms: "
-            f"the drift of numbers ({', '.join(others)}) is not known"
+            f"the drift of numbers ({', '.join(incomparable)}) is not known"
         )
-        yield DataIssue("drift", "warn", message, others, len(others))
-        thresholds = {name: value for name, value in thresholds.items() if name not in others}
-    found = find_drifted(read_measurements(folder), thresholds, *patients)
-    if found:
-        listed = [str(item) for item in found]
-        message = f"drift against the latest blessed run: {'; '.join(listed)}"
-        yield DataIssue("drift", rules["gate"]["drift"], message, listed, len(found))
+        yield DataIssue("drift", "warn", message, incomparable, len(incomparable))
+        thresholds = {name: value for name, value in thresholds.items() if name not in incomparable}
+    features = find_drifted(read_measurements(folder), thresholds, *patients)
+    if features:
+        texts = [str(feature) for feature in features]
+        message = f"drift against the latest blessed run: {'; '.join(texts)}"
+        yield DataIssue("drift", config["gate"]["drift"], message, texts, len(features))
 
 
 def _group(group: "tuple[leakage.Example, ...] | list[leakage.Example]", patient: bool) -> str:
-    places = sorted({f"{item.split}: {item.name}" for item in group})
+    places = sorted({f"{example.split}: {example.name}" for example in group})
     start = f"{group[0].patient} (" if patient else "("
     return start + "; ".join(places[:4]) + ("; …)" if len(places) > 4 else ")")
 
 
 def _anomalies(folder: str, action: str) -> Iterator[DataIssue]:
-    found = read_anomalies(folder)
+    anomalies = read_anomalies(folder)
     for new in (False, True):
-        some = [a for a in found if a.short.startswith(_NEW_COLUMN) == new]
-        if some:
-            listed = [f"{a.split}, {a.feature}: {a.description}" for a in some]
+        group = [a for a in anomalies if a.short.startswith(_NEW_COLUMN) == new]
+        if group:
+            texts = [f"{a.split}, {a.feature}: {a.description}" for a in group]
             what = "features are not in the schema" if new else "anomalies against the schema"
-            message = f"{len(some)} {what}: {listed[0]}"
+            message = f"{len(group)} {what}: {texts[0]}"
             # A column that nobody reads does no harm.
-            yield DataIssue("anomalies", "warn" if new else action, message, listed, len(some))
+            yield DataIssue("anomalies", "warn" if new else action, message, texts, len(group))

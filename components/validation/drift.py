@@ -2,14 +2,14 @@
 
 Measured by TFX's DistributionValidator: Jensen-Shannon divergence for numbers, L-infinity distance
 for categories. Both grow when samples are small, also where nothing has drifted.
-DistributionValidator knows fixed thresholds only, so it is given none, and what it measured is
-judged here, against a limit that allows for the number of patients (images of one patient are
-alike, and count as one).
+DistributionValidator has fixed thresholds only. So it gets none, and its measurements are held here
+against a limit that allows for the number of patients (images of one patient are alike, and count
+as one).
 
 Embeddings are not among the features: StatisticsGen sees examples before Transform embeds them, and
 Transform's own statistics come after DataGate, when the data has been let in. Brightness, contrast
-and sharpness stand for the pixels here; whether an image looks like the training data is told of
-each image by itself.
+and sharpness stand for the pixels here; the served model says of
+each image whether it looks like the training data.
 """
 
 import dataclasses
@@ -84,7 +84,7 @@ def limit(name: str, threshold: float, patients: int, baseline_patients: int) ->
 
 
 @dataclasses.dataclass(frozen=True)
-class Drifted:
+class DriftedFeature:
     """A feature that lies further off than it may."""
 
     feature: str
@@ -102,7 +102,7 @@ def find_drifted(
     thresholds: Mapping[str, float],
     patients: int,
     baseline_patients: int,
-) -> list[Drifted]:
+) -> list[DriftedFeature]:
     """The features that have drifted, the furthest off first.
 
     Args:
@@ -111,14 +111,14 @@ def find_drifted(
         patients: See `limit`.
         baseline_patients: See `limit`.
     """
-    found = []
+    features = []
     for info in anomalies.drift_skew_info:
         name = ".".join(info.path.step)
         for measurement in info.drift_measurements if name in thresholds else ():
             most = limit(name, thresholds[name], patients, baseline_patients)
             if measurement.value > most:
-                found.append(Drifted(name, measurement.value, most))
-    return sorted(found, key=lambda d: d.limit - d.value)
+                features.append(DriftedFeature(name, measurement.value, most))
+    return sorted(features, key=lambda d: d.limit - d.value)
 
 
 def of_other_bins(statistics: str, baseline: str) -> list[str]:
@@ -159,8 +159,8 @@ def read_measurements(folder: str) -> anomalies_pb2.Anomalies:
     """Reads DistributionValidator's artifact; empty where there was no baseline."""
     (current, baseline) = SPLITS[0]
     path = os.path.join(folder, f"SplitPair-{current}_{baseline}", "SchemaDiff.pb")
-    found = io_utils.read_bytes_file(path) if fileio.exists(path) else b""
-    return anomalies_pb2.Anomalies.FromString(found)
+    content = io_utils.read_bytes_file(path) if fileio.exists(path) else b""
+    return anomalies_pb2.Anomalies.FromString(content)
 
 
 class LatestBlessedStatistics(LatestBlessedModelStrategy):
@@ -176,13 +176,13 @@ class LatestBlessedStatistics(LatestBlessedModelStrategy):
         """See TFX's `ResolverStrategy`; `current` holds the statistics not to resolve."""
         own = {artifact.id for artifact in input_dict["current"]}
         candidates = {a.id: a for a in input_dict["statistics"] if a.id not in own}
-        blessed = [a for a in input_dict["blessing"] if a.get_int_custom_property(_BLESSED) == 1]
-        for blessing in sorted(blessed, key=lambda a: a.id, reverse=True):
+        blessings = [a for a in input_dict["blessing"] if a.get_int_custom_property(_BLESSED) == 1]
+        for blessing in sorted(blessings, key=lambda a: a.id, reverse=True):
             same_run = set(_of_the_same_run(store, blessing.id))
-            if found := same_run & set(candidates):
+            if statistics := same_run & set(candidates):
                 return {
                     "current": input_dict["current"],
-                    "statistics": [candidates[max(found)]],
+                    "statistics": [candidates[max(statistics)]],
                     "blessing": [blessing],
                 }
         return {"current": input_dict["current"], "statistics": [], "blessing": []}

@@ -27,45 +27,46 @@ class Example:
     phash: str = ""
 
 
-def find_shared(items: Iterable[Example], key: str) -> list[list[Example]]:
-    """Groups of items that share a value and are in more than one split.
+def find_shared(examples: Iterable[Example], key: str) -> list[list[Example]]:
+    """Groups of examples that share a value and are in more than one split.
 
     Args:
-        items: All examples.
+        examples: All examples.
         key: `patient` or `sha256`.
 
     Returns:
-        One list per value, in the order of the values; items without one do not count.
+        One list per value, in the order of the values; examples without one do not count.
     """
     groups: dict[str, list[Example]] = defaultdict(list)
-    for item in items:
-        if value := getattr(item, key):
-            groups[value].append(item)
-    return [groups[v] for v in sorted(groups) if len({item.split for item in groups[v]}) > 1]
+    for example in examples:
+        if value := getattr(example, key):
+            groups[value].append(example)
+    return [groups[v] for v in sorted(groups) if len({example.split for example in groups[v]}) > 1]
 
 
-def find_near(items: Sequence[Example], distance: int) -> list[tuple[Example, Example]]:
+def find_near(examples: Sequence[Example], distance: int) -> list[tuple[Example, Example]]:
     """Pairs in different splits whose perceptual hashes differ in a few bits, but not in none.
 
-    Two hashes that differ in at most d bits agree on at least one of d + 1 parts: only items that
-    share a part are compared, so that the work grows with the number of images, not its square.
+    Two hashes that differ in at most d bits agree on at least one of d + 1 parts. So only
+    examples that share a part are compared, and the work grows with the number of images, not with
+    its square.
 
     Args:
-        items: All examples; those without a hash do not count.
+        examples: All examples; those without a hash do not count.
         distance: At most so many differing bits.
 
     Returns:
-        The pairs, in the order of the items.
+        The pairs, in the order of the examples.
     """
-    hashed = [item for item in items if item.phash]
-    if not hashed:
+    hashed_examples = [example for example in examples if example.phash]
+    if not hashed_examples:
         return []
-    bits = np.array([_bits(item.phash) for item in hashed])
-    found = set()
+    bits = np.array([_bits(example.phash) for example in hashed_examples])
+    pairs = set()
     for part in np.array_split(np.arange(bits.shape[1]), distance + 1):
         for bucket in _buckets(np.packbits(bits[:, part], axis=1)):
-            found |= set(_close(hashed, bits, bucket, distance))
-    return [(hashed[i], hashed[j]) for i, j in sorted(found)]
+            pairs |= set(_close(hashed_examples, bits, bucket, distance))
+    return [(hashed_examples[i], hashed_examples[j]) for i, j in sorted(pairs)]
 
 
 def _bits(phash: str) -> np.ndarray:
@@ -80,9 +81,9 @@ def _buckets(keys: np.ndarray) -> Iterator[list[int]]:
 
 
 def _close(
-    items: Sequence[Example], bits: np.ndarray, bucket: list[int], distance: int
+    examples: Sequence[Example], bits: np.ndarray, bucket: list[int], distance: int
 ) -> Iterator[tuple[int, int]]:
     for i, j in combinations(bucket, 2):
-        apart = items[i].split != items[j].split and items[i].sha256 != items[j].sha256
+        apart = examples[i].split != examples[j].split and examples[i].sha256 != examples[j].sha256
         if apart and np.count_nonzero(bits[i] != bits[j]) <= distance:
             yield i, j

@@ -84,8 +84,8 @@ def resolve_schema(schema: schema_pb2.Schema, classes: Sequence[str]) -> schema_
         if feature.name == contract.LABEL:
             feature.int_domain.min, feature.int_domain.max = 0, len(classes) - 1
         if feature.name == contract.TEXT:
-            allowed = feature.string_domain.value
-            allowed.extend(name for name in classes if name not in set(allowed))
+            values = feature.string_domain.value
+            values.extend(name for name in classes if name not in set(values))
     return result
 
 
@@ -97,7 +97,7 @@ class Difference:
         feature: The feature's name; as every text here, printable.
         aspect: `feature`, `type`, `presence`, `valency`, `range` or `values`.
         curated: What the curated schema says.
-        inferred: What SchemaGen saw.
+        inferred: What SchemaGen inferred.
     """
 
     feature: str
@@ -110,31 +110,38 @@ def find_differences(curated: schema_pb2.Schema, inferred: schema_pb2.Schema) ->
     """How an inferred schema differs from the curated one.
 
     Args:
-        curated: As the run has it, with the config's classes; see `resolved`.
+        curated: As the run has it, with the config's classes; see `resolve_schema`.
         inferred: SchemaGen's.
 
     Returns:
-        In the order of the curated schema's features; those that it does not know come last.
+        In the order of the curated schema's features; those that it lacks come last.
     """
-    known = {feature.name: feature for feature in curated.feature}
-    seen = {feature.name: feature for feature in inferred.feature}
-    found: list[Difference] = []
-    for name in [*known, *(name for name in seen if name not in known)]:
-        if name not in seen:
-            # StatisticsGen leaves the image itself out, so it is never seen.
+    curated_features = {feature.name: feature for feature in curated.feature}
+    inferred_features = {feature.name: feature for feature in inferred.feature}
+    differences: list[Difference] = []
+    for name in [
+        *curated_features,
+        *(name for name in inferred_features if name not in curated_features),
+    ]:
+        if name not in inferred_features:
+            # StatisticsGen leaves the image itself out, so SchemaGen never infers it.
             if name != contract.IMAGE:
-                found.append(Difference(printable(name), "feature", "known", "not in the data"))
-        elif name not in known:
-            found.append(Difference(printable(name), "feature", "unknown", "in the data"))
+                differences.append(
+                    Difference(printable(name), "feature", "known", "not in the data")
+                )
+        elif name not in curated_features:
+            differences.append(Difference(printable(name), "feature", "unknown", "in the data"))
         else:
-            found += _differing(name, (known[name], curated), (seen[name], inferred))
-    return found
+            differences += _compare_features(
+                name, (curated_features[name], curated), (inferred_features[name], inferred)
+            )
+    return differences
 
 
 _Side = tuple[schema_pb2.Feature, schema_pb2.Schema]
 
 
-def _differing(name: str, curated: _Side, inferred: _Side) -> Iterable[Difference]:
+def _compare_features(name: str, curated: _Side, inferred: _Side) -> Iterable[Difference]:
     aspects = {
         "type": _type, "presence": _presence, "valency": _valency, "range": _range,
     }  # fmt: skip
@@ -142,12 +149,17 @@ def _differing(name: str, curated: _Side, inferred: _Side) -> Iterable[Differenc
         one, other = of(curated[0]), of(inferred[0])
         if one != other:
             yield Difference(printable(name), aspect, one, other)
-    ours, theirs = _values(*curated), _values(*inferred)
-    if ours is not None and theirs is not None:
-        if set(ours) != set(theirs):
-            yield Difference(printable(name), "values", _only(ours, theirs), _only(theirs, ours))
-    elif ours != theirs:
-        yield Difference(printable(name), "values", _all(ours), _all(theirs))
+    curated_values, inferred_values = _values(*curated), _values(*inferred)
+    if curated_values is not None and inferred_values is not None:
+        if set(curated_values) != set(inferred_values):
+            yield Difference(
+                printable(name),
+                "values",
+                _only(curated_values, inferred_values),
+                _only(inferred_values, curated_values),
+            )
+    elif curated_values != inferred_values:
+        yield Difference(printable(name), "values", _all(curated_values), _all(inferred_values))
 
 
 def _type(feature: schema_pb2.Feature) -> str:
@@ -209,19 +221,19 @@ def _values(feature: schema_pb2.Feature, schema: schema_pb2.Schema) -> list[str]
     return None
 
 
-def _only(ours: list[str], theirs: list[str]) -> str:
-    more = [value for value in ours if value not in set(theirs)]
-    return f"also {_listed(more)}" if more else ""
+def _only(values: list[str], other_values: list[str]) -> str:
+    extra = [value for value in values if value not in set(other_values)]
+    return f"also {_join_values(extra)}" if extra else ""
 
 
 def _all(values: list[str] | None) -> str:
     if values is None:
         return _ANY
     # So many are names, of patients or files, and tell nothing.
-    return _listed(values) if len(values) <= _LISTED else f"{len(values)} values"
+    return _join_values(values) if len(values) <= _LISTED else f"{len(values)} values"
 
 
-def _listed(values: list[str]) -> str:
+def _join_values(values: list[str]) -> str:
     some = ", ".join(printable(value) for value in values[:_LISTED])
     return f"{some}, … ({len(values)} in all)" if len(values) > _LISTED else some
 
@@ -246,13 +258,13 @@ def relax_schema(
     """
     result = schema_pb2.Schema()
     result.CopyFrom(curated)
-    for split in _filled(statistics):
+    for split in _drop_empty_splits(statistics):
         result = tfdv.update_schema(result, split)
     _forget_classes(curated, result)
     return result
 
 
-def _filled(
+def _drop_empty_splits(
     statistics: Iterable[statistics_pb2.DatasetFeatureStatisticsList],
 ) -> list[statistics_pb2.DatasetFeatureStatisticsList]:
     """To TFDV, an empty split lacks every column. It is too little data, not another schema."""
@@ -268,20 +280,20 @@ def _forget_classes(curated: schema_pb2.Schema, result: schema_pb2.Schema) -> No
         if feature.name not in (contract.LABEL, contract.TEXT) or not kind:
             continue
         if kind == "domain":
-            learnt = [d for d in result.string_domain if d.name == feature.domain]
-            for domain in learnt:
+            domains_of_feature = [d for d in result.string_domain if d.name == feature.domain]
+            for domain in domains_of_feature:
                 if domain.name in domains:
                     domain.CopyFrom(domains[domain.name])
                 else:
                     result.string_domain.remove(domain)
         feature.ClearField(kind)
         before = own.get(feature.name, schema_pb2.Feature())
-        had = before.WhichOneof("domain_info")
-        if had:
+        kind_before = before.WhichOneof("domain_info")
+        if kind_before:
             only = schema_pb2.Feature()
             only.CopyFrom(before)
             for descriptor, _ in before.ListFields():
-                if descriptor.name != had:
+                if descriptor.name != kind_before:
                     only.ClearField(descriptor.name)
             feature.MergeFrom(only)
 
@@ -290,17 +302,17 @@ def find_anomalies(
     schema: schema_pb2.Schema,
     statistics: Sequence[statistics_pb2.DatasetFeatureStatisticsList],
 ) -> dict[str, str]:
-    """What of the data breaks a schema.
+    """The anomalies of the data against a schema.
 
     Args:
-        schema: A run's; see `resolved`.
+        schema: A run's; see `resolve_schema`.
         statistics: Of each split.
 
     Returns:
         By feature, TFDV's description in the first split that has one.
     """
-    found: dict[str, str] = {}
-    for split in _filled(statistics):
+    descriptions: dict[str, str] = {}
+    for split in _drop_empty_splits(statistics):
         for name, info in tfdv.validate_statistics(split, schema).anomaly_info.items():
-            found.setdefault(printable(name), printable(info.description))
-    return found
+            descriptions.setdefault(printable(name), printable(info.description))
+    return descriptions

@@ -33,9 +33,9 @@ def rewrite_schema(text: str, schema: schema_pb2.Schema) -> tuple[str, bool]:
         The new text, and whether comments were lost: those within what changed, or, where the
         file is laid out in a way that cannot be kept, all but those at its head.
     """
-    patched, lost = _patched(text, schema)
-    if _holds(patched, schema):
-        return patched, lost
+    new_text, lost = _patch(text, schema)
+    if _holds(new_text, schema):
+        return new_text, lost
     header = _HEADER.match(text)
     head = header.group() if header else ""
     lost = any(token.startswith("#") for token in _tokens(text[len(head) :]))
@@ -49,8 +49,8 @@ def _holds(text: str, schema: schema_pb2.Schema) -> bool:
         return False
 
 
-def _patched(text: str, schema: schema_pb2.Schema) -> tuple[str, bool]:
-    wanted = {
+def _patch(text: str, schema: schema_pb2.Schema) -> tuple[str, bool]:
+    messages = {
         (field, item.name): item
         for field in ("feature", "string_domain")
         for item in getattr(schema, field)
@@ -62,15 +62,15 @@ def _patched(text: str, schema: schema_pb2.Schema) -> tuple[str, bool]:
         parts.append(text[position:start])
         position = end
         entry = text[start:end]
-        key, item = _named(entry)
-        if item is not None and item != wanted.get(key):
+        key, item = _parse_entry(entry)
+        if item is not None and item != messages.get(key):
             lost |= any(token.startswith("#") for token in _tokens(entry))
-            entry = _block(key[0], wanted[key]) if key in wanted else ""
-        wanted.pop(key, None)
+            entry = _block(key[0], messages[key]) if key in messages else ""
+        messages.pop(key, None)
         parts.append(entry)
         last[key[0]] = len(parts) - 1
     parts.append(text[position:])
-    for (field, _), item in wanted.items():
+    for (field, _), item in messages.items():
         # Behind the last of its kind; a list, so that later places stay where they are.
         parts[last.get(field, len(parts) - 1)] += "\n" + _block(field, item)
     return "".join(parts), lost
@@ -98,7 +98,7 @@ def _entries(text: str) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _named(entry: str) -> tuple[tuple[str, str], Any]:
+def _parse_entry(entry: str) -> tuple[tuple[str, str], Any]:
     """The key of one feature or domain, and the message; no message for any other field."""
     nothing = (("", ""), None)
     try:

@@ -22,17 +22,17 @@ class SplitCounts:
 
 def count_splits(statistics: str) -> dict[str, SplitCounts]:
     """Reads how much each split holds from StatisticsGen's artifact."""
-    found = {}
+    counts = {}
     for split, path in _by_split(statistics, "FeatureStats.pb"):
         stats = tfdv.load_stats_binary(path).datasets[0]
         features = {_name(feature): feature for feature in stats.features}
         patients, label = features.get(contract.PATIENT), features.get(contract.LABEL)
-        found[split] = SplitCounts(
+        counts[split] = SplitCounts(
             stats.num_examples,
             patients.string_stats.unique or None if patients else None,
             round(label.num_stats.mean * stats.num_examples) if label else 0,
         )
-    return found
+    return counts
 
 
 def _by_split(folder: str, name: str) -> list[tuple[str, str]]:
@@ -48,7 +48,7 @@ def _name(feature: statistics_pb2.FeatureNameStatistics) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Anomaly:
-    """One finding of ExampleValidator."""
+    """One anomaly that ExampleValidator reports."""
 
     split: str
     feature: str
@@ -58,9 +58,9 @@ class Anomaly:
 
 def read_anomalies(folder: str) -> list[Anomaly]:
     """Reads ExampleValidator's artifact."""
-    found = []
+    anomalies = []
     for split, path in _by_split(folder, "SchemaDiff.pb"):
         message = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
         for feature, info in sorted(message.anomaly_info.items()):
-            found.append(Anomaly(split, feature, info.short_description, info.description))
-    return found
+            anomalies.append(Anomaly(split, feature, info.short_description, info.description))
+    return anomalies

@@ -1,11 +1,11 @@
 "use strict";
 // Sorts a table by the column whose heading is pressed; "not enough" stays last.
 document.querySelectorAll("table.sortable").forEach((table) => {
-  const heads = table.querySelectorAll("thead th");
-  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
-    const ascending = head.getAttribute("aria-sort") !== "ascending";
-    heads.forEach((other) => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+  const headings = table.querySelectorAll("thead th");
+  headings.forEach((heading, column) => heading.querySelector("button").addEventListener("click", () => {
+    const ascending = heading.getAttribute("aria-sort") !== "ascending";
+    headings.forEach((other) => other.removeAttribute("aria-sort"));
+    heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
     const key = (row) => row.children[column].dataset.value;
     const body = table.tBodies[0];
     body.append(...[...body.rows].sort((a, b) => {

@@ -6,15 +6,15 @@
   const rows = document.querySelectorAll("#moved tbody tr");
   const home = data.steps.indexOf(data.threshold);
 
-  function counted(members, called) {  // scores are sorted: the first `called` reach the threshold
-    const found = { tp: 0, fp: 0, fn: 0, tn: 0 };
+  function count(members, called) {  // scores are sorted: the first `called` reach the threshold
+    const counts = { tp: 0, fp: 0, fn: 0, tn: 0 };
     const add = (i) => {
       const positive = data.labels[i] === "1";
-      found[i < called ? (positive ? "tp" : "fp") : (positive ? "fn" : "tn")] += 1;
+      counts[i < called ? (positive ? "tp" : "fp") : (positive ? "fn" : "tn")] += 1;
     };
     if (members) members.forEach(add);
     else for (let i = 0; i < data.labels.length; i += 1) add(i);
-    return found;
+    return counts;
   }
 
   const share = (part, rest) => (part + rest ? part / (part + rest) : null);
@@ -34,19 +34,19 @@
     const below = data.scores.findIndex((score) => score < threshold);
     const called = below < 0 ? data.scores.length : below;
     const digits = threshold > 0.0015 && threshold < 0.9985 ? 3 : 5;
-    const told = threshold.toFixed(digits) + (Number(slider.value) === home ? ", the operating point" : "");
-    chosen.textContent = told;
-    slider.setAttribute("aria-valuetext", told);
+    const text = threshold.toFixed(digits) + (Number(slider.value) === home ? ", the operating point" : "");
+    chosen.textContent = text;
+    slider.setAttribute("aria-valuetext", text);
     data.slices.forEach((slice, index) => {
-      const counts = counted(slice.members, called);
+      const counts = count(slice.members, called);
       if (!slice.members && index === 0) {
-        Object.entries(counts).forEach(([name, count]) => {
-          document.querySelector(`#confusion [data-count=${name}] b`).textContent = count;
+        Object.entries(counts).forEach(([name, number]) => {
+          document.querySelector(`#confusion [data-count=${name}] b`).textContent = number;
         });
       }
-      const found = figures(counts);
+      const values = figures(counts);
       rows[index].querySelectorAll("[data-metric]").forEach((cell) => {
-        const value = slice.enough ? found[cell.dataset.metric] : null;
+        const value = slice.enough ? values[cell.dataset.metric] : null;
         cell.dataset.value = value ?? "";
         cell.textContent = value === null ? "not enough" : value.toFixed(3);
         cell.classList.toggle("none", value === null);

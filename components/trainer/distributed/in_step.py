@@ -19,8 +19,8 @@ class Share:
 
     Attributes:
         first: Its first replica.
-        replicas: So many of its own.
-        of: On all hosts.
+        replicas: The number of its replicas.
+        of: The number of replicas on all hosts.
     """
 
     first: int = 0
@@ -38,7 +38,7 @@ class Share:
 
 
 def share_plan(strategy: tf.distribute.Strategy, plan: Plan | None) -> Plan:
-    """Has all hosts know the chief's plan.
+    """Sends the chief's plan to all hosts.
 
     Args:
         strategy: Where a training is computed.
@@ -46,9 +46,9 @@ def share_plan(strategy: tf.distribute.Strategy, plan: Plan | None) -> Plan:
     """
     text = json.dumps(plan).encode() if plan is not None else b""
     # As floating point numbers, which all devices can gather.
-    gathered = _gathered(strategy, np.frombuffer(text, np.uint8).astype(np.float32))
-    found: Plan = json.loads(gathered.astype(np.uint8).tobytes())
-    return found
+    numbers = _gather(strategy, np.frombuffer(text, np.uint8).astype(np.float32))
+    result: Plan = json.loads(numbers.astype(np.uint8).tobytes())
+    return result
 
 
 def require_same(strategy: tf.distribute.Strategy, value: int) -> None:
@@ -63,7 +63,7 @@ def require_same(strategy: tf.distribute.Strategy, value: int) -> None:
     """
     if not has_several_hosts(strategy):
         return
-    values = _gathered(strategy, np.array([value], np.float32))
+    values = _gather(strategy, np.array([value], np.float32))
     if len(set(values.tolist())) > 1:
         raise RuntimeError(
             f"the hosts are at different points of the training, {values.astype(int).tolist()}: "
@@ -71,7 +71,7 @@ def require_same(strategy: tf.distribute.Strategy, value: int) -> None:
         )
 
 
-def _gathered(strategy: tf.distribute.Strategy, values: np.ndarray) -> np.ndarray:
+def _gather(strategy: tf.distribute.Strategy, values: np.ndarray) -> np.ndarray:
     """The values of all hosts, one after the other; each host's by its first replica."""
 
     def of_replica(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:

@@ -1,8 +1,8 @@
 """Training on several hosts in step, by TensorFlow's MultiWorkerMirroredStrategy.
 
 Each host trains in a process of its own. A cluster must be joined before TensorFlow computes
-anything, and a host that is lost may end the processes of all others: TFX's, on the chief, goes on
-to tell of it.
+anything, and a host that is lost may end the processes of all others: TFX's
+process, on the chief, survives and reports it.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ from tfxray.components.trainer.distributed.tf_config import Cluster, wait_for
 Plan = Mapping[str, Any]
 
 _DEATH_SIGNAL = 1  # Linux's PR_SET_PDEATHSIG
-_LAST_WORDS = 2  # seconds in which what a host told last reaches the others
+_LAST_WORDS = 2  # seconds in which the last message of a host reaches the other hosts
 
 log = logging.getLogger(__name__)
 
@@ -34,46 +34,47 @@ def train_together(work: str, cluster: Cluster, plan: Plan | None, wait: float) 
 
     Args:
         work: The function that trains, as `module:function`; it takes the plan and a strategy over
-            all hosts. By its name, since to import it takes TensorFlow, and memory, which this
-            process has no use for.
+            all hosts. It is a name, since importing the function takes TensorFlow and memory, and
+            this process needs neither.
         cluster: The hosts.
-        plan: What is trained, as JSON can have it; the chief's alone: the others get it from there.
-        wait: Seconds to wait for the others.
+        plan: The chief's plan of the training, as JSON; None on the other hosts, which get it from
+            the chief.
+        wait: Seconds to wait for the other hosts.
 
     Raises:
         UserError: Other hosts did not come in time, or training raised it.
         RuntimeError: A host was lost, or failed.
     """
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_member, args=(work, plan, theirs))
+    receiver, sender = context.Pipe()
+    process = context.Process(target=_member, args=(work, plan, sender))
     process.start()
-    theirs.close()
+    sender.close()
     try:
-        if not ours.poll(wait):
+        if not receiver.poll(wait):
             raise UserError(_absent(cluster, wait))
-        _follow(ours)
+        _follow(receiver)
         process.join(2 * _LAST_WORDS)
     finally:
         process.kill()
         process.join()
-        ours.close()
+        receiver.close()
 
 
 def _absent(cluster: Cluster, wait: float) -> str:
-    others = [a for place, a in enumerate(cluster.addresses) if place != cluster.place]
-    gone = [address for address in others if not wait_for(address, 1)] or others
+    addresses = [a for place, a in enumerate(cluster.addresses) if place != cluster.place]
+    gone = [address for address in addresses if not wait_for(address, 1)] or addresses
     return (
         f"{', '.join(gone)}: not there within {wait / 60:g} minutes (train.wait); on each of these "
         "hosts, start: python -m tfxray.pipeline.worker"
     )
 
 
-def _follow(told: Connection) -> None:
-    """Passes on what the process tells, to its end."""
+def _follow(messages: Connection) -> None:
+    """Passes the messages of the process on, to its end."""
     while True:
         try:
-            kind, text = told.recv()
+            kind, text = messages.recv()
         except EOFError:
             raise RuntimeError(
                 "the training's process ended: another host was lost, or memory (see the log)"

@@ -33,9 +33,9 @@ def make_strategy(distribution: str) -> tf.distribute.Strategy:
     Args:
         distribution: The config's `train.distribution`; of `multi_worker`, this host's part.
     """
-    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if distribution == "one_device" or len(found) == 1:
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if distribution == "one_device" or len(devices) == 1:
         # TensorFlow's own: it takes the first GPU where there is one, and spares a small head half
         # of its time, which Mirrored spends on handing batches over.
         return tf.distribute.get_strategy()
-    return tf.distribute.MirroredStrategy([device.name for device in found])
+    return tf.distribute.MirroredStrategy([device.name for device in devices])

@@ -38,7 +38,7 @@ class Cluster:
 
     @property
     def chief(self) -> bool:
-        """Whether this host writes what comes of the training."""
+        """Whether this host writes the results of the training."""
         return self.place == 0
 
 
@@ -60,33 +60,33 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
             f"of them and this one: {_EXAMPLE}"
         )
     try:
-        given = json.loads(text)
+        config = json.loads(text)
     except json.JSONDecodeError as error:
         raise _wrong(f"is not JSON: {error}") from None
-    jobs, task = _parts(given)
-    known: dict[str, list[str]] = {
+    jobs, task = _parts(config)
+    addresses_by_job: dict[str, list[str]] = {
         job: _addresses(job, jobs[job]) for job in ("chief", "worker") if job in jobs
     }
-    addresses = tuple(address for job in known for address in known[job])
+    addresses = tuple(address for job in addresses_by_job for address in addresses_by_job[job])
     twice = sorted({address for address in addresses if addresses.count(address) > 1})
     if twice:
         raise _wrong(f"cluster: {', '.join(twice)} stands there twice")
-    return Cluster(addresses, _place(known, task))
+    return Cluster(addresses, _place(addresses_by_job, task))
 
 
 def as_chief() -> Cluster:
     """Reads TF_CONFIG where the pipeline runs.
 
     Raises:
-        UserError: As of `find`; or this host is not the chief.
+        UserError: As of `read_cluster`; or this host is not the chief.
     """
-    found = read_cluster()
-    if not found.chief:
+    cluster = read_cluster()
+    if not cluster.chief:
         raise UserError(
-            f"{VARIABLE}: the pipeline runs on the chief, {found.addresses[0]}; on this host, "
+            f"{VARIABLE}: the pipeline runs on the chief, {cluster.addresses[0]}; on this host, "
             "start: python -m tfxray.pipeline.worker"
         )
-    return found
+    return cluster
 
 
 def wait_for(address: str, seconds: float) -> bool:
@@ -111,9 +111,9 @@ def wait_for(address: str, seconds: float) -> bool:
     return False
 
 
-def _parts(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    jobs = given.get("cluster") if isinstance(given, dict) else None
-    task = given.get("task") if isinstance(given, dict) else None
+def _parts(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    jobs = config.get("cluster") if isinstance(config, dict) else None
+    task = config.get("task") if isinstance(config, dict) else None
     if not isinstance(jobs, dict) or not isinstance(task, dict):
         raise _wrong('needs "cluster" and "task"')
     unknown = sorted(set(jobs) - {"chief", "worker"})
@@ -124,26 +124,26 @@ def _parts(given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return jobs, task
 
 
-def _addresses(job: str, found: Any) -> list[str]:
-    if not isinstance(found, list) or not found:
+def _addresses(job: str, addresses: Any) -> list[str]:
+    if not isinstance(addresses, list) or not addresses:
         raise _wrong(f"cluster.{job}: must be a list of host:port")
-    if job == "chief" and len(found) > 1:
-        raise _wrong(f"cluster.chief: is one host, not {len(found)}")
-    for address in found:
+    if job == "chief" and len(addresses) > 1:
+        raise _wrong(f"cluster.chief: is one host, not {len(addresses)}")
+    for address in addresses:
         match = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
         if not match or not 0 < int(match[2]) < 65536:
             raise _wrong(f"cluster.{job}: {address!r} is not host:port")
-    return found
+    return addresses
 
 
-def _place(known: Mapping[str, list[str]], task: Mapping[str, Any]) -> int:
+def _place(jobs: Mapping[str, list[str]], task: Mapping[str, Any]) -> int:
     job, index = task.get("type"), task.get("index")
-    if job not in known:
-        raise _wrong(f"task.type: {job!r} is not in the cluster, which has {', '.join(known)}")
-    size = len(known[str(job)])
+    if job not in jobs:
+        raise _wrong(f"task.type: {job!r} is not in the cluster, which has {', '.join(jobs)}")
+    size = len(jobs[str(job)])
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < size:
         raise _wrong(f"task.index: {index!r} is not in the cluster: {job} has 0 to {size - 1}")
-    return index + (len(known["chief"]) if job == "worker" and "chief" in known else 0)
+    return index + (len(jobs["chief"]) if job == "worker" and "chief" in jobs else 0)
 
 
 def _wrong(what: str) -> UserError:

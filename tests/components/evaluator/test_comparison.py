@@ -17,26 +17,26 @@ def noisier(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_a_run_does_not_differ_from_itself():
-    found = comparison.compare_runs(ScoredRun("a", frame(), 0.5), ScoredRun("b", frame(), 0.5))
-    assert (found.images, found.patients, found.left_out) == (240, 120, (0, 0))
-    for line in found.lines:
+    result = comparison.compare_runs(ScoredRun("a", frame(), 0.5), ScoredRun("b", frame(), 0.5))
+    assert (result.images, result.patients, result.left_out) == (240, 120, (0, 0))
+    for line in result.lines:
         assert line.first == line.second
         assert (line.difference.value, line.difference.low, line.difference.high) == (0, 0, 0)
 
 
 def test_a_worse_run_is_seen_although_the_intervals_overlap():
-    found = comparison.compare_runs(
+    result = comparison.compare_runs(
         ScoredRun("a", frame(), 0.5), ScoredRun("b", noisier(frame()), 0.5)
     )
-    (auc,) = [line for line in found.lines if line.figure == "AUC"]
+    (auc,) = [line for line in result.lines if line.figure == "AUC"]
     assert auc.difference.high < 0
     assert auc.difference.value == pytest.approx(auc.second.value - auc.first.value)
     assert auc.second.high > auc.first.low
 
 
 def test_each_run_keeps_its_own_threshold():
-    found = comparison.compare_runs(ScoredRun("a", frame(), 0.5), ScoredRun("b", frame(), 0.1))
-    lines = {line.figure: line for line in found.lines}
+    result = comparison.compare_runs(ScoredRun("a", frame(), 0.5), ScoredRun("b", frame(), 0.1))
+    lines = {line.figure: line for line in result.lines}
     assert lines["AUC"].difference.value == 0
     assert lines["sensitivity"].difference.low > 0
     assert lines["specificity"].difference.high < 0
@@ -46,15 +46,15 @@ def test_only_what_both_judged_counts():
     data = frame()
     other = data.iloc[40:].copy()
     other.iloc[0, other.columns.get_loc(contract.LABEL)] ^= 1
-    found = comparison.compare_runs(ScoredRun("a", data, 0.5), ScoredRun("b", other, 0.5))
-    assert (found.images, found.left_out, found.relabelled) == (199, (40, 0), 1)
+    result = comparison.compare_runs(ScoredRun("a", data, 0.5), ScoredRun("b", other, 0.5))
+    assert (result.images, result.left_out, result.relabelled) == (199, (40, 0), 1)
 
 
 def test_nothing_in_common_is_told(tmp_path):
     apart = frame().assign(**{heldout_scores.DIGEST: "x"})
     with pytest.raises(UserError, match=r"0 held-out images .* in common"):
         comparison.compare_runs(ScoredRun("a", frame(), 0.5), ScoredRun("b", apart, 0.5))
-    with pytest.raises(UserError, match="run c: judged no image"):
+    with pytest.raises(UserError, match="run c: scored no held-out image"):
         comparison.read_run("c", tmp_path, 0.5)
 
 
@@ -63,23 +63,23 @@ def test_scores_survive_the_file(tmp_path):
     data.loc[0, contract.AGE] = np.nan
     data.loc[1, contract.SITE] = ""
     heldout_scores.write_scores(data, tmp_path)
-    found = heldout_scores.read_scores(tmp_path)
-    pd.testing.assert_frame_equal(found, data, check_dtype=False)
+    scores = heldout_scores.read_scores(tmp_path)
+    pd.testing.assert_frame_equal(scores, data, check_dtype=False)
 
 
 def test_slices_are_named_as_tfma_names_them():
     data = frame().assign(**{contract.AGE: np.arange(240) % 100, contract.SEX: "F"})
-    found = heldout_scores.mask_slices(
+    masks = heldout_scores.mask_slices(
         data, [contract.AGE, [contract.SITE, contract.SEX], contract.VIEW]
     )
-    assert sorted(found) == [
+    assert sorted(masks) == [
         "patient/age: 0-17", "patient/age: 18-39", "patient/age: 40-59", "patient/age: 60-79",
         "patient/age: 80+",
         "study/site: north & patient/sex: F", "study/site: south & patient/sex: F",
     ]  # fmt: skip
-    ages = data[contract.AGE][found["patient/age: 18-39"]]
+    ages = data[contract.AGE][masks["patient/age: 18-39"]]
     assert (ages.min(), ages.max()) == (18, 39)
-    assert sum(mask.sum() for name, mask in found.items() if "age" in name) == 240
+    assert sum(mask.sum() for name, mask in masks.items() if "age" in name) == 240
     assert [heldout_scores.age_band(age) for age in (17.9, 18, float("nan"))] == [
         "0-17",
         "18-39",
@@ -88,15 +88,15 @@ def test_slices_are_named_as_tfma_names_them():
 
 
 def test_records_that_name_no_patient_count_one_by_one():
-    given = {contract.LABEL: [1], contract.IMAGE: [b"file"], contract.SITE: [b"north"]}
-    found = {contract.SCORE: [0.7], contract.DISTANCE: [1.0], contract.UNLIKE: [0.0]}
+    features = {contract.LABEL: [1], contract.IMAGE: [b"file"], contract.SITE: [b"north"]}
+    predictions = {contract.SCORE: [0.7], contract.DISTANCE: [1.0], contract.UNLIKE: [0.0]}
     rows = [
-        heldout_scores.make_row(given, found),
-        heldout_scores.make_row({**given, contract.IMAGE: [b"other"]}, found),
+        heldout_scores.make_row(features, predictions),
+        heldout_scores.make_row({**features, contract.IMAGE: [b"other"]}, predictions),
     ]
-    frame = heldout_scores.make_table(rows)
-    assert frame[contract.PATIENT].nunique() == 2
-    assert list(frame[contract.FILENAME]) == ["", ""]
-    assert list(frame[contract.SITE]) == ["north", "north"]
-    assert contract.AGE not in frame
+    table = heldout_scores.make_table(rows)
+    assert table[contract.PATIENT].nunique() == 2
+    assert list(table[contract.FILENAME]) == ["", ""]
+    assert list(table[contract.SITE]) == ["north", "north"]
+    assert contract.AGE not in table
     assert len(heldout_scores.make_table([])) == 0

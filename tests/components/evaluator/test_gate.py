@@ -39,13 +39,13 @@ def frame(patients: int = 120, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def judged(data=None, baseline=None, served=SERVED, **changes):
+def apply_gate(data=None, baseline=None, check=SERVED, **changes):
     settings = {"gate": {**GATE, **changes}, "slices": [contract.SITE], "min_patients": 10}
     data = frame() if data is None else data
-    return gate.apply_rules(data, settings, baseline or Baseline(), served)
+    return gate.apply_rules(data, settings, baseline or Baseline(), check)
 
 
-def failed(rules):
+def failed_rules(rules):
     return [rule.rule for rule in rules if rule.passed is False]
 
 
@@ -81,8 +81,8 @@ def only(label, keep):
 
 
 def test_all_rules_hold():
-    rules = judged(baseline=same(frame()))
-    assert failed(rules) == []
+    rules = apply_gate(baseline=same(frame()))
+    assert failed_rules(rules) == []
     assert all(rule.passed for rule in rules)
     assert [r.slice for r in rules if r.rule == "slice_auc"] == [
         "study/site: north",
@@ -103,33 +103,33 @@ def test_all_rules_hold():
                        "slice_auc": None}),
         ("negatives", {"data": only(0, [f"p{i}" for i in range(8)]), "calibration_error": None,
                        "slice_auc": None}),
-        ("servable", {"served": ServingCheck(64, 0.01)}),
-        ("servable", {"served": ServingCheck(64, float("inf"))}),
-        ("servable", {"served": ServingCheck(0, 0.0)}),
-        ("servable", {"served": ServingCheck(0, float("nan"), "OpError: it crashed")}),
+        ("servable", {"check": ServingCheck(64, 0.01)}),
+        ("servable", {"check": ServingCheck(64, float("inf"))}),
+        ("servable", {"check": ServingCheck(0, 0.0)}),
+        ("servable", {"check": ServingCheck(0, float("nan"), "OpError: it crashed")}),
     ],
 )  # fmt: skip
 def test_each_rule_refuses_alone(rule, arguments):
-    assert set(failed(judged(**arguments))) == {rule}
+    assert set(failed_rules(apply_gate(**arguments))) == {rule}
 
 
 def test_the_lower_bound_is_stricter_than_the_value():
     limit = {"threshold": 0.94, "max_drop": 0.02}
-    assert failed(judged(auc={**limit, "bound": "value"})) == []
-    assert failed(judged(auc={**limit, "bound": "lower"})) == ["auc"]
+    assert failed_rules(apply_gate(auc={**limit, "bound": "value"})) == []
+    assert failed_rules(apply_gate(auc={**limit, "bound": "lower"})) == ["auc"]
 
 
 def test_a_slice_with_few_patients_is_not_judged():
     data = inverted_at_south()
     few = set(data[data[contract.SITE] == "south"][contract.PATIENT].unique()[:12])
     data = data[(data[contract.SITE] == "north") | data[contract.PATIENT].isin(few)]
-    rules = judged(data, auc={**GATE["auc"], "threshold": 0.5}, calibration_error=None)
+    rules = apply_gate(data, auc={**GATE["auc"], "threshold": 0.5}, calibration_error=None)
     assert [rule.slice for rule in rules if rule.rule == "slice_auc"] == ["study/site: north"]
 
 
 def test_an_incompatible_old_model_is_told_and_no_reason():
-    rules = judged(baseline=Baseline("incompatible", "cannot be judged: KeyError"))
-    assert failed(rules) == []
+    rules = apply_gate(baseline=Baseline("incompatible", "cannot score this data: KeyError"))
+    assert failed_rules(rules) == []
     (rule,) = [rule for rule in rules if rule.rule == "baseline"]
     assert rule.passed is None
     assert "KeyError" in rule.text
@@ -137,11 +137,11 @@ def test_an_incompatible_old_model_is_told_and_no_reason():
 
 def test_one_class_is_refused():
     data = frame()
-    rules = judged(data[data[contract.LABEL] == 1])
-    assert {"auc", "negatives"} <= set(failed(rules))
+    rules = apply_gate(data[data[contract.LABEL] == 1])
+    assert {"auc", "negatives"} <= set(failed_rules(rules))
 
 
 def test_scores_that_are_no_numbers_are_refused():
     data = frame()
     data[contract.SCORE] = np.nan
-    assert "auc" in failed(judged(data))
+    assert "auc" in failed_rules(apply_gate(data))

@@ -24,7 +24,7 @@ def uris(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def written(uris, tmp_path_factory):
+def page_path(uris, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "review.html"
     write_page(path, pages.run_summary(), pages.config(), uris)
     return path
@@ -39,20 +39,20 @@ def browser():
 
 
 @pytest.fixture(params=[1280, 390, 360], ids=lambda width: f"{width}px")
-def page(request, browser, written):
+def page(request, browser, page_path):
     """The open page; it must ask for nothing and complain of nothing."""
-    opened = browser.new_page(viewport={"width": request.param, "height": 900})
+    tab = browser.new_page(viewport={"width": request.param, "height": 900})
     odd = []
-    opened.on("console", lambda message: odd.append(f"{message.type}: {message.text}"))
-    opened.on("pageerror", lambda error: odd.append(str(error)))
-    opened.on("dialog", lambda dialog: (odd.append(dialog.message), dialog.dismiss()))
-    opened.on(
+    tab.on("console", lambda message: odd.append(f"{message.type}: {message.text}"))
+    tab.on("pageerror", lambda error: odd.append(str(error)))
+    tab.on("dialog", lambda dialog: (odd.append(dialog.message), dialog.dismiss()))
+    tab.on(
         "request",
-        lambda asked: None if asked.url.startswith(("data:", "file:")) else odd.append(asked.url),
+        lambda call: None if call.url.startswith(("data:", "file:")) else odd.append(call.url),
     )
-    opened.goto(written.as_uri())
-    yield opened
-    opened.close()
+    tab.goto(page_path.as_uri())
+    yield tab
+    tab.close()
     assert odd == []
 
 
@@ -70,8 +70,8 @@ def test_nothing_is_wider_than_the_screen(page):
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide[0] <= wide[1]
-    drawn = page.eval_on_selector_all(".plot [role=img] .main-svg", "svgs => svgs.length")
-    assert drawn >= 6
+    plots = page.eval_on_selector_all(".plot [role=img] .main-svg", "svgs => svgs.length")
+    assert plots >= 6
     # A plot fills its own column, and no more.
     assert page.eval_on_selector_all(
         "figure.plot",
@@ -81,13 +81,13 @@ def test_nothing_is_wider_than_the_screen(page):
 
 
 def test_the_slider_begins_at_the_operating_point(page, uris):
-    known = evidence.read_evidence(pages.run_summary(), pages.config(), uris)
-    expected = {row.name: row.figures for row in slice_figures.make_rows(known)}
-    shown, table = cells(page, "moved"), cells(page, "by-slice")
-    assert shown.keys() == expected.keys() == table.keys()
-    for name, metrics in shown.items():
+    run_evidence = evidence.read_evidence(pages.run_summary(), pages.config(), uris)
+    figures_by_slice = {row.name: row.figures for row in slice_figures.make_rows(run_evidence)}
+    cells_by_slice, table = cells(page, "moved"), cells(page, "by-slice")
+    assert cells_by_slice.keys() == figures_by_slice.keys() == table.keys()
+    for name, metrics in cells_by_slice.items():
         for metric, (value, text) in metrics.items():
-            figure = expected[name][metric]
+            figure = figures_by_slice[name][metric]
             assert (value == "") == (figure is None)
             if figure:
                 assert float(value) == pytest.approx(figure.value, abs=1e-12)
@@ -125,8 +125,8 @@ def test_a_heading_sorts_and_too_small_a_slice_stays_last(page):
         page.keyboard.press("Enter")
         assert page.get_attribute("#by-slice thead th:nth-child(5)", "aria-sort") == order
         values = column(4)
-        known = [float(value) for value in values if value]
-        assert known == sorted(known, reverse=backwards)
+        numbers = [float(value) for value in values if value]
+        assert numbers == sorted(numbers, reverse=backwards)
         assert values[-1] == ""
     page.click("#by-slice thead th:nth-child(1) button")
     assert column(0) == sorted(column(0), key=str.lower)
@@ -134,19 +134,19 @@ def test_a_heading_sorts_and_too_small_a_slice_stays_last(page):
 
 
 def test_everything_is_reached_by_keyboard_and_seen_to_be(page):
-    reached = []
+    stops = []
     for _ in range(80):
         page.keyboard.press("Tab")
-        reached.append(
+        stops.append(
             page.evaluate(
                 """() => { const at = document.activeElement; const style = getComputedStyle(at);
                 return [at.id || at.textContent.trim(), at.tagName, style.outlineStyle]; }"""
             )
         )
-    seen = {name for name, _, _ in reached}
-    assert {"slider", "reset", "Model card", "AUC"} <= seen
-    assert {tag for _, tag, _ in reached} >= {"A", "INPUT", "BUTTON", "DIV", "SUMMARY"}
-    assert all(outline != "none" for _, tag, outline in reached if tag != "BODY")
+    names = {name for name, _, _ in stops}
+    assert {"slider", "reset", "Model card", "AUC"} <= names
+    assert {tag for _, tag, _ in stops} >= {"A", "INPUT", "BUTTON", "DIV", "SUMMARY"}
+    assert all(outline != "none" for _, tag, outline in stops if tag != "BODY")
 
 
 def test_on_paper_everything_is_open_and_fits(page):

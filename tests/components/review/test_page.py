@@ -24,7 +24,7 @@ from tfxray.components.review import (
     threshold,
     verdict,
 )
-from tfxray.components.review.page import fixed, write_page
+from tfxray.components.review.page import format_number, write_page
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +33,16 @@ def uris(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def known(uris):
+def run_evidence(uris):
     return evidence.read_evidence(pages.run_summary(), pages.config(), uris)
 
 
 @pytest.fixture(scope="module")
 def page(uris, tmp_path_factory):
-    return written(tmp_path_factory.mktemp("page"), uris)
+    return write(tmp_path_factory.mktemp("page"), uris)
 
 
-def written(folder, uris, config=None, **fields):
+def write(folder, uris, config=None, **fields):
     path = folder / "review.html"
     text = pages.config() if config is None else config
     write_page(path, pages.run_summary(**fields), text, uris)
@@ -72,10 +72,10 @@ class Tags(html.parser.HTMLParser):
 def test_names_and_metadata_stay_text(page):
     assert pages.TAG not in page
     assert pages.SCRIPT not in page
-    found = Tags(page)
-    assert not [tag for tag, attributes in found.tags if "onerror" in attributes]
+    tags = Tags(page)
+    assert not [tag for tag, attributes in tags.tags if "onerror" in attributes]
     for name in (*pages.FILES, *pages.CLASSES, *pages.SITES, "1 " + pages.TAG):
-        assert name in found.text
+        assert name in tags.text
 
 
 def test_no_label_of_a_plot_is_markup(page):
@@ -88,8 +88,8 @@ def test_no_label_of_a_plot_is_markup(page):
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_names_no_patient(page):
-    found = Tags(page)
-    for _, attributes in found.tags:
+    tags = Tags(page)
+    for _, attributes in tags.tags:
         for key in ("src", "href"):
             assert attributes.get(key, "#").startswith(("#", "data:")), attributes
     assert pages.SECRET not in page
@@ -97,25 +97,25 @@ def test_the_page_needs_nothing_from_elsewhere_and_names_no_patient(page):
 
 
 def test_headings_are_in_order_and_links_lead_somewhere(page):
-    found = Tags(page)
-    levels = [int(tag[1]) for tag, _ in found.tags if re.fullmatch("h[1-6]", tag)]
+    tags = Tags(page)
+    levels = [int(tag[1]) for tag, _ in tags.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
-    ids = [attributes["id"] for _, attributes in found.tags if attributes.get("id")]
+    ids = [attributes["id"] for _, attributes in tags.tags if attributes.get("id")]
     assert len(ids) == len(set(ids))
-    links = [a["href"][1:] for tag, a in found.tags if tag == "a"]
+    links = [a["href"][1:] for tag, a in tags.tags if tag == "a"]
     assert len(links) > 10
     assert set(links) <= set(ids)
 
 
 def test_every_picture_and_plot_is_told_in_words(page):
-    found = Tags(page)
-    drawn = [a for _, a in found.tags if a.get("role") == "img"]
-    pictures = [a for tag, a in found.tags if tag == "img"]
-    assert len(drawn) == 6
-    assert len(pictures) > 20
-    assert all(len(a["aria-label"]) > 40 for a in drawn)
-    assert all(a["alt"].startswith("X-ray ") for a in pictures)
+    tags = Tags(page)
+    plots = [a for _, a in tags.tags if a.get("role") == "img"]
+    images = [a for tag, a in tags.tags if tag == "img"]
+    assert len(plots) == 6
+    assert len(images) > 20
+    assert all(len(a["aria-label"]) > 40 for a in plots)
+    assert all(a["alt"].startswith("X-ray ") for a in images)
 
 
 def test_what_one_site_teaches_about_another_stands_in_a_table(page):
@@ -131,7 +131,7 @@ def test_what_one_site_teaches_about_another_stands_in_a_table(page):
 
 
 @pytest.mark.parametrize(
-    ("mode", "left", "told"),
+    ("mode", "transfer", "text"),
     [
         ("fine_tune", {}, "the backbone learnt from every site's images"),
         (
@@ -142,12 +142,12 @@ def test_what_one_site_teaches_about_another_stands_in_a_table(page):
         ("frozen", {}, "this run's training left none"),
     ],
 )
-def test_without_such_a_table_the_page_says_why(tmp_path, mode, left, told):
+def test_without_such_a_table_the_page_says_why(tmp_path, mode, transfer, text):
     uris = pages.leave(tmp_path / "run")
-    (tmp_path / "run" / "model_run" / "site_transfer.json").write_text(json.dumps(left))
+    (tmp_path / "run" / "model_run" / "site_transfer.json").write_text(json.dumps(transfer))
     config = pages.config().replace("mode: fine_tune", f"mode: {mode}")
-    page = written(tmp_path, uris, config)
-    assert told in " ".join(Tags(page).text.split())
+    page = write(tmp_path, uris, config)
+    assert text in " ".join(Tags(page).text.split())
     assert 'id="carried"' not in page
 
 
@@ -170,27 +170,27 @@ def test_the_verdict_comes_first_with_the_rules_that_failed(page):
     ],
 )
 def test_a_run_that_left_nothing_has_a_page(tmp_path, status, heading):
-    text = Tags(written(tmp_path, {}, "", status=status, reason=None)).text
+    text = Tags(write(tmp_path, {}, "", status=status, reason=None)).text
     assert heading in text
     assert "The run has no statistics of its data." in text
     assert "Threshold" not in text
 
 
-def test_figures_by_slice_are_those_of_its_images(known):
-    rows = {row.name: row for row in slice_figures.make_rows(known)}
+def test_figures_by_slice_are_those_of_its_images(run_evidence):
+    rows = {row.name: row for row in slice_figures.make_rows(run_evidence)}
     row = rows[f"{contract.SITE}: {pages.SITES[0]}"]
-    part = known.scores[known.scores[contract.SITE] == pages.SITES[0]]
-    true, said = part[contract.LABEL] == 1, part[contract.SCORE] >= pages.THRESHOLD
+    part = run_evidence.heldout_scores[run_evidence.heldout_scores[contract.SITE] == pages.SITES[0]]
+    true, calls = part[contract.LABEL] == 1, part[contract.SCORE] >= pages.THRESHOLD
     assert row.figures["auc"].value == pytest.approx(
         metrics.roc_auc_score(true, part[contract.SCORE])
     )
     assert row.figures["prauc"].value == pytest.approx(
         metrics.average_precision_score(true, part[contract.SCORE])
     )
-    assert row.figures["sensitivity"].value == pytest.approx(metrics.recall_score(true, said))
-    assert row.figures["specificity"].value == pytest.approx(metrics.recall_score(~true, ~said))
-    assert row.figures["precision"].value == pytest.approx(metrics.precision_score(true, said))
-    assert row.figures["npv"].value == pytest.approx(metrics.precision_score(~true, ~said))
+    assert row.figures["sensitivity"].value == pytest.approx(metrics.recall_score(true, calls))
+    assert row.figures["specificity"].value == pytest.approx(metrics.recall_score(~true, ~calls))
+    assert row.figures["precision"].value == pytest.approx(metrics.precision_score(true, calls))
+    assert row.figures["npv"].value == pytest.approx(metrics.precision_score(~true, ~calls))
     assert row.figures["brier"].value == pytest.approx(
         metrics.brier_score_loss(true, part[contract.SCORE])
     )
@@ -200,8 +200,8 @@ def test_figures_by_slice_are_those_of_its_images(known):
     assert (row.images, row.patients) == (len(part), part[contract.PATIENT].nunique())
 
 
-def test_too_small_a_slice_has_no_figure(known, page):
-    rows = {row.name: row for row in slice_figures.make_rows(known)}
+def test_too_small_a_slice_has_no_figure(run_evidence, page):
+    rows = {row.name: row for row in slice_figures.make_rows(run_evidence)}
     assert set(rows[f"{contract.SITE}: tiny"].figures.values()) == {None}
     cells = re.search(
         rf"{contract.SITE}: tiny</th>(.*?)</tr>", page.split('id="by-slice"')[1], re.S
@@ -214,31 +214,31 @@ def test_one_class_has_neither_area_nor_predictive_values(tmp_path):
     frame = pages.table()
     frame[contract.LABEL] = 1
     uris = pages.leave(tmp_path / "run", frame)
-    found = slice_figures.make_rows(
+    figures = slice_figures.make_rows(
         evidence.read_evidence(pages.run_summary(), pages.config(), uris)
     )[0].figures
-    left = {name for name, figure in found.items() if figure is None}
-    assert left == {"auc", "prauc", "specificity", "precision", "npv"}
-    assert "not enough" in written(tmp_path, uris)
+    missing = {name for name, figure in figures.items() if figure is None}
+    assert missing == {"auc", "prauc", "specificity", "precision", "npv"}
+    assert "not enough" in write(tmp_path, uris)
 
 
-def test_the_slider_starts_at_the_figures_of_the_operating_point(known):
-    rows = slice_figures.make_rows(known)
-    moved = threshold.payload(known, rows)
-    assert moved["threshold"] in moved["steps"]
-    assert moved["steps"] == sorted(moved["steps"])
-    assert moved["scores"] == sorted(moved["scores"], reverse=True)
-    said = np.array(moved["scores"]) >= moved["threshold"]
-    true = np.array(list(moved["labels"])) == "1"
-    counts = threshold.confusion(known)
-    assert ((said & true).sum(), (said & ~true).sum()) == (counts["tp"], counts["fp"])
-    for row, part in zip(rows, moved["slices"], strict=True):
+def test_the_slider_starts_at_the_figures_of_the_operating_point(run_evidence):
+    rows = slice_figures.make_rows(run_evidence)
+    slider = threshold.make_slider_data(run_evidence, rows)
+    assert slider["threshold"] in slider["steps"]
+    assert slider["steps"] == sorted(slider["steps"])
+    assert slider["scores"] == sorted(slider["scores"], reverse=True)
+    calls = np.array(slider["scores"]) >= slider["threshold"]
+    true = np.array(list(slider["labels"])) == "1"
+    counts = threshold.count_confusion(run_evidence)
+    assert ((calls & true).sum(), (calls & ~true).sum()) == (counts["tp"], counts["fp"])
+    for row, part in zip(rows, slider["slices"], strict=True):
         inside = slice(None) if part["members"] is None else part["members"]
         assert part["enough"] == (row.figures["accuracy"] is not None)
         if part["enough"]:
-            sensitivity = said[inside][true[inside]].mean()
+            sensitivity = calls[inside][true[inside]].mean()
             assert row.figures["sensitivity"].value == pytest.approx(sensitivity)
-    assert pages.SECRET not in json.dumps(moved)
+    assert pages.SECRET not in json.dumps(slider)
 
 
 def test_curves_lie_in_bands_that_know_whose_images_they_are():
@@ -268,18 +268,18 @@ def test_reliability_holds_the_calibration_error():
     assert error == pytest.approx(calibration.expected_error(label, score))
 
 
-def test_errors_are_listed_with_their_pictures(known):
-    lists, reason = error_lists.list_errors(known)
+def test_errors_are_listed_with_their_pictures(run_evidence):
+    lists, reason = error_lists.list_errors(run_evidence)
     missed, alarms, doubtful, against = lists
-    frame = known.scores
+    frame = run_evidence.heldout_scores
     wrong = (frame[contract.SCORE] >= pages.THRESHOLD) != (frame[contract.LABEL] == 1)
     assert missed.total + alarms.total == wrong.sum()
-    assert {case.file for case in doubtful.shown[:2]} == set(pages.FILES)
-    order = [abs(case.score - (case.label == pages.CLASSES[1])) for case in against.shown]
+    assert {image.file for image in doubtful.images[:2]} == set(pages.FILES)
+    order = [abs(image.score - (image.label == pages.CLASSES[1])) for image in against.images]
     assert order == sorted(order, reverse=True)
-    shown = [case for item in lists for case in item.shown]
-    assert all(case.xray.startswith("data:image/jpeg;base64,") for case in shown)
-    assert all(case.heat is None for case in shown)
+    images = [image for error_list in lists for image in error_list.images]
+    assert all(image.xray.startswith("data:image/jpeg;base64,") for image in images)
+    assert all(image.heat is None for image in images)
     assert reason
 
 
@@ -289,17 +289,19 @@ def own(tmp_path):
     return pages.leave(tmp_path / "own")
 
 
-def test_images_that_are_gone_are_said_to_be(tmp_path, own, known):
+def test_images_that_are_gone_are_said_to_be(tmp_path, own, run_evidence):
     evaluation = own["Evaluator.evaluation"]
-    pictures.draw_pictures(known.scores, pages.THRESHOLD, [], own["Trainer.model"], evaluation)
-    page = written(tmp_path, own)
+    pictures.draw_pictures(
+        run_evidence.heldout_scores, pages.THRESHOLD, [], own["Trainer.model"], evaluation
+    )
+    page = write(tmp_path, own)
     assert "no picture" in page
     assert "No heat maps: The images are missing." in page
 
 
 def test_a_run_without_pictures_has_a_page(tmp_path, own):
     (Path(own["Evaluator.evaluation"]) / pictures.FILE).unlink()
-    assert "No heat maps: The pictures are missing." in written(tmp_path, own)
+    assert "No heat maps: The pictures are missing." in write(tmp_path, own)
 
 
 def test_heat_maps_lie_beside_their_image(own, monkeypatch):
@@ -308,32 +310,32 @@ def test_heat_maps_lie_beside_their_image(own, monkeypatch):
         return pixels / 255
 
     explainer = SimpleNamespace(size=16, heat=heat)
-    drawn = SimpleNamespace(lay_heat=lambda pixels, heat: Image.fromarray(pixels).convert("RGB"))
+    overlay = SimpleNamespace(lay_heat=lambda pixels, heat: Image.fromarray(pixels).convert("RGB"))
     monkeypatch.setattr(pictures.heat_maps, "load_explainer", lambda folder: explainer)
-    monkeypatch.setattr(pictures, "overlay", drawn)
-    lists, reason = redrawn(own)
+    monkeypatch.setattr(pictures, "overlay", overlay)
+    lists, reason = redraw(own)
     assert reason == ""
-    assert all(case.heat for item in lists for case in item.shown)
+    assert all(image.heat for error_list in lists for image in error_list.images)
 
     monkeypatch.setattr(
         pictures.heat_maps, "load_explainer", failing(UserError("an older tfxray's"))
     )
-    assert "an older tfxray's" in redrawn(own)[1]
+    assert "an older tfxray's" in redraw(own)[1]
     # A verdict is not lost for a picture; what a library has to say may quote names.
     monkeypatch.setattr(pictures.heat_maps, "load_explainer", failing(ValueError("Mr Smith")))
-    lists, reason = redrawn(own)
+    lists, reason = redraw(own)
     assert reason == "The model gives no heat maps: ValueError"
-    assert all(case.xray for item in lists for case in item.shown)
+    assert all(image.xray for error_list in lists for image in error_list.images)
 
 
-def redrawn(uris):
-    found = evidence.read_evidence(pages.run_summary(), pages.config(), uris)
+def redraw(uris):
+    run_evidence = evidence.read_evidence(pages.run_summary(), pages.config(), uris)
     records = [str(p) for p in Path(uris["ExampleGen.examples"]).glob("Split-test/*.gz")]
     evaluation = uris["Evaluator.evaluation"]
     pictures.draw_pictures(
-        found.scores, pages.THRESHOLD, records, uris["Trainer.model"], evaluation
+        run_evidence.heldout_scores, pages.THRESHOLD, records, uris["Trainer.model"], evaluation
     )
-    return error_lists.list_errors(found)
+    return error_lists.list_errors(run_evidence)
 
 
 def failing(error):
@@ -343,41 +345,45 @@ def failing(error):
     return load
 
 
-def test_the_answers_are_drawn_from_the_run(known):
-    rows = slice_figures.make_rows(known)
-    gate = verdict.list_rules(known)
+def test_the_answers_are_drawn_from_the_run(run_evidence):
+    rows = slice_figures.make_rows(run_evidence)
+    gate = verdict.list_rules(run_evidence)
     assert gate[0].passed is False
-    found = {a.question: a for a in verdict.answer_questions(known, rows, gate, heat=False)}
-    assert found["Is it good enough?"].short == "No"
-    assert pages.SITES[1] not in found["Is it good enough?"].text
-    assert "0.6 is low" in found["Is it good enough?"].text
-    counts = threshold.confusion(known)
-    assert found["What does it get wrong?"].short.startswith(f"{counts['fn']} missed")
+    answers = {
+        a.question: a for a in verdict.answer_questions(run_evidence, rows, gate, heat=False)
+    }
+    assert answers["Is it good enough?"].short == "No"
+    assert pages.SITES[1] not in answers["Is it good enough?"].text
+    assert "0.6 is low" in answers["Is it good enough?"].text
+    counts = threshold.count_confusion(run_evidence)
+    assert answers["What does it get wrong?"].short.startswith(f"{counts['fn']} missed")
     worst = min((r for r in rows[1:] if r.figures["auc"]), key=lambda r: r.figures["auc"].value)
-    assert worst.name in found["For whom?"].short
-    alone = {a.question: a for a in verdict.answer_questions(known, rows[:1], gate, heat=False)}
+    assert worst.name in answers["For whom?"].short
+    alone = {
+        a.question: a for a in verdict.answer_questions(run_evidence, rows[:1], gate, heat=False)
+    }
     assert alone["For whom?"].short == "Unknown"
 
 
 def test_numbers_are_rounded_as_a_browser_does():
-    assert fixed(0.0625) == "0.063"
-    assert fixed(0.9385, 3) == f"{0.9385:.3f}"
-    assert fixed(1.0) == "1.000"
-    assert fixed(-0.00001) == "0.000"
+    assert format_number(0.0625) == "0.063"
+    assert format_number(0.9385, 3) == f"{0.9385:.3f}"
+    assert format_number(1.0) == "1.000"
+    assert format_number(-0.00001) == "0.000"
 
 
 def test_scores_of_single_images_may_be_missing(tmp_path, uris):
     (tmp_path / "evaluation").mkdir()
-    page = written(tmp_path, {**uris, "Evaluator.evaluation": str(tmp_path / "evaluation")})
+    page = write(tmp_path, {**uris, "Evaluator.evaluation": str(tmp_path / "evaluation")})
     assert "Threshold" not in Tags(page).text
     assert heldout_scores.read_scores(tmp_path / "evaluation") is None
 
 
 def test_the_model_card_lies_beside_the_page_and_the_pushed_model(tmp_path, uris):
-    pushed = tmp_path / "serving" / "1"
-    pushed.mkdir(parents=True)
-    written(tmp_path, uris, pushed_model=str(pushed))
-    card = (pushed / "MODEL_CARD.md").read_text()
+    folder_of_model = tmp_path / "serving" / "1"
+    folder_of_model.mkdir(parents=True)
+    write(tmp_path, uris, pushed_model=str(folder_of_model))
+    card = (folder_of_model / "MODEL_CARD.md").read_text()
     assert card == (tmp_path / "MODEL_CARD.md").read_text()
     assert "<img" not in card
     for heading in ("Intended use", "Training data", "Figures on held-out patients", "Limits"):

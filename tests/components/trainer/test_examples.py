@@ -44,22 +44,22 @@ def images(tmp_path):
     return examples.Examples([str(tmp_path / "*.gz")], spec, SIZE)
 
 
-def steps(examples, order, first, count):
-    return list(examples.passes(order, first).take(count).as_numpy_iterator())
+def steps(split, order, first, count):
+    return list(split.passes(order, first).take(count).as_numpy_iterator())
 
 
-def levels(found):
-    return [int(level) for inputs, *_ in found for level in inputs[:, 0, 0, 0]]
+def levels(batches):
+    return [int(level) for inputs, *_ in batches for level in inputs[:, 0, 0, 0]]
 
 
 def test_each_pass_holds_every_example_once_in_an_order_of_its_own(images):
     order = examples.Order(batch=6, seed=1, weights=[1, 1])
     assert images.steps(6) == 4
-    found = steps(images, order, 0, 8)
-    assert [len(inputs) for inputs, *_ in found] == [6, 6, 6, 2] * 2
-    for inputs, goals, _ in found:
+    batches = steps(images, order, 0, 8)
+    assert [len(inputs) for inputs, *_ in batches] == [6, 6, 6, 2] * 2
+    for inputs, goals, _ in batches:
         assert np.array_equal(inputs[:, 0, 0, 0] % 4 == 0, goals[:, 0] == 1)
-    first, second = levels(found[:4]), levels(found[4:])
+    first, second = levels(batches[:4]), levels(batches[4:])
     assert sorted(first) == sorted(second) == list(range(20))
     assert first != second
     other = levels(steps(images, examples.Order(batch=6, seed=2, weights=[1, 1]), 0, 4))
@@ -105,9 +105,9 @@ def test_weights_sum_to_the_mean_over_the_batch(images):
     weights = examples.class_weights(images.targets, 2, True)
     assert weights == pytest.approx([20 / (2 * 15), 20 / (2 * 5)])
     order = examples.Order(batch=6, seed=1, weights=weights)
-    for inputs, goals, given in steps(images, order, 0, 4):
+    for inputs, goals, batch_weights in steps(images, order, 0, 4):
         positive = goals[:, 0] == 1
-        assert np.allclose(given[:, 0] * len(inputs), np.where(positive, *weights[::-1]))
+        assert np.allclose(batch_weights[:, 0] * len(inputs), np.where(positive, *weights[::-1]))
 
 
 def test_of_a_plain_and_its_distorted_embeddings_one_is_drawn(tmp_path):
@@ -134,9 +134,9 @@ def test_of_a_plain_and_its_distorted_embeddings_one_is_drawn(tmp_path):
     plain = np.concatenate([x for x, _ in embeddings.plain(8).as_numpy_iterator()])
     assert np.array_equal(plain, [[i, 0] for i in range(30)])
     order = examples.Order(batch=8, seed=1, weights=[1, 1])
-    drawn = np.concatenate([x for x, *_ in steps(embeddings, order, 0, 12)])
-    assert set(drawn[:, 1]) == {0, 1, 2}
-    assert sorted(drawn[:30, 0]) == list(range(30))
+    epoch = np.concatenate([x for x, *_ in steps(embeddings, order, 0, 12)])
+    assert set(epoch[:, 1]) == {0, 1, 2}
+    assert sorted(epoch[:30, 0]) == list(range(30))
 
 
 def test_the_shares_of_all_hosts_make_the_batches_of_one(images):
@@ -152,10 +152,10 @@ def test_the_shares_of_all_hosts_make_the_batches_of_one(images):
     for step, batch in enumerate(whole):
         parts = [part for host in hosts for part in host[2 * step : 2 * step + 2]]
         assert all(len(inputs) for inputs, *_ in parts)
-        counted = [[values[weights[:, 0] > 0] for values in (*part, weights)]
+        weighted_parts = [[values[weights[:, 0] > 0] for values in (*part, weights)]
                    for *part, weights in parts]  # fmt: skip
         for number, values in enumerate(batch):
-            assert np.allclose(np.concatenate([part[number] for part in counted]), values)
+            assert np.allclose(np.concatenate([part[number] for part in weighted_parts]), values)
     plain = [list(images.plain(6, share=examples.Share(host, 1, 2))) for host in (0, 1)]
     levels = [int(level) for pair in zip(*plain, strict=True)
               for inputs, _ in pair for level in inputs[:, 0, 0, 0]]  # fmt: skip

@@ -27,13 +27,13 @@ from tfxray.components.trainer.distributed import strategy
 from tfxray.components.common import contract
 from tfxray.components.networks.distortion_ranges import Distortions
 
-given = json.loads(sys.argv[1])
-strategy.prepare_devices(given["replicas"], 7)
-settings = {"seed": 5, "schedule": "constant", "optimizer": given.get("optimizer", "adam"),
-            "weight_decay": 0, "patience": given.get("patience"), "monitor": "cross_entropy",
+options = json.loads(sys.argv[1])
+strategy.prepare_devices(options["replicas"], 7)
+settings = {"seed": 5, "schedule": "constant", "optimizer": options.get("optimizer", "adam"),
+            "weight_decay": 0, "patience": options.get("patience"), "monitor": "cross_entropy",
             "plateau": {"monitor": "cross_entropy", "factor": 0.5, "patience": 1, "least": 0}}
 rng = np.random.default_rng(0)
-folder = Path(given["folder"])
+folder = Path(options["folder"])
 if not list(folder.glob("*.gz")):
     with tf.io.TFRecordWriter(str(folder / "a.gz"), "GZIP") as writer:
         for i in range(40):
@@ -48,18 +48,18 @@ spec = {contract.PIXELS: tf.io.FixedLenFeature([], tf.string),
         contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
         contract.KEY: tf.io.FixedLenFeature([1], tf.int64)}
 images = examples.Examples([str(folder / "*.gz")], spec, 16)
-order = examples.Order(7, 5, given.get("weights", [1.0, 1.0]),
+order = examples.Order(7, 5, options.get("weights", [1.0, 1.0]),
                       distortions=Distortions(rotation=20, width_shift=0.1, noise=5))
 keras.utils.set_random_seed(5)
 mirrored = tf.distribute.MirroredStrategy(
     [d.name for d in tf.config.list_logical_devices("CPU")])
-assert mirrored.num_replicas_in_sync == given["replicas"]
+assert mirrored.num_replicas_in_sync == options["replicas"]
 L = keras.layers
 with mirrored.scope():
     body = [L.Rescaling(1 / 255), L.Conv2D(4, 3, strides=2, activation="relu"), L.Flatten()]
-    if given.get("batch_norm"):
+    if options.get("batch_norm"):
         body.insert(2, L.BatchNormalization())
-    if given.get("dropout"):
+    if options.get("dropout"):
         body.append(L.Dropout(0.3))
     model = keras.Sequential([L.Input((16, 16, 1)), *body, L.Dense(1, activation="sigmoid")])
 
@@ -75,7 +75,7 @@ def prepare(index):
 class Slow(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         print("batch", flush=True)
-        if given.get("slow"):
+        if options.get("slow"):
             import time
             time.sleep(0.05)
 
@@ -84,11 +84,11 @@ make = loop.make_callbacks
 loop.make_callbacks = lambda s: [*make(s), Slow()]
 steps = images.steps(7)
 phases = [loop.Phase("warm-up", 1, steps, 1e-2, False),
-          loop.Phase("training", given["rounds"], steps, given.get("rate", 5e-3), True)]
+          loop.Phase("training", options["rounds"], steps, options.get("rate", 5e-3), True)]
 history = loop.fit_phases(model, phases, prepare, lambda step: images.passes(order, step),
-                      images.plain(7), settings, Path(given["state"]), Path(given["logs"]))
-np.savez(given["out"], *[np.asarray(v) for v in model.weights])
-Path(given["out"] + ".json").write_text(json.dumps(history))
+                      images.plain(7), settings, Path(options["state"]), Path(options["logs"]))
+np.savez(options["out"], *[np.asarray(v) for v in model.weights])
+Path(options["out"] + ".json").write_text(json.dumps(history))
 """
 
 
@@ -97,21 +97,21 @@ def train(tmp_path):
     """Trains in a process of its own; with `kill`, only until so many batches are done."""
     (tmp_path / "records").mkdir()
 
-    def run(name, kill=None, **given):
-        given = {
+    def run(name, kill=None, **options):
+        options = {
             "replicas": 1, "rounds": 5, "folder": str(tmp_path / "records"),
             "state": str(tmp_path / name / "state"), "logs": str(tmp_path / name / "logs"),
-            "out": str(tmp_path / f"{name}.npz"), **given,
+            "out": str(tmp_path / f"{name}.npz"), **options,
         }  # fmt: skip
-        command = [sys.executable, "-c", SCRIPT, json.dumps(given)]
+        command = [sys.executable, "-c", SCRIPT, json.dumps(options)]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
         )
         if kill:
-            seen = 0
+            count = 0
             for line in process.stdout:
-                seen += line.startswith("batch")
-                if seen == kill:
+                count += line.startswith("batch")
+                if count == kill:
                     break
             process.send_signal(signal.SIGKILL)
             process.communicate()
@@ -120,22 +120,22 @@ def train(tmp_path):
         _, errors = process.communicate()
         if process.returncode:
             return errors
-        with np.load(given["out"]) as stored:
-            weights = [stored[key] for key in stored.files]
-        return weights, json.loads(Path(given["out"] + ".json").read_text())
+        with np.load(options["out"]) as archive:
+            weights = [archive[key] for key in archive.files]
+        return weights, json.loads(Path(options["out"] + ".json").read_text())
 
     return run
 
 
 def test_a_training_killed_in_the_middle_of_an_epoch_ends_as_if_it_had_not_been(train, tmp_path):
-    given = {"dropout": True, "patience": 2, "rounds": 6}
-    weights, history = train("undisturbed", **given)
+    options = {"dropout": True, "patience": 2, "rounds": 6}
+    weights, history = train("undisturbed", **options)
     # 40 images make 6 batches; those of the warm-up are not counted. In the first epoch after it,
     # then in the third.
-    train("killed", kill=3, slow=True, **given)
+    train("killed", kill=3, slow=True, **options)
     assert list((tmp_path / "killed" / "state").glob("state-*.npz"))
-    train("killed", kill=15, slow=True, **given)
-    again, history_again = train("killed", **given)
+    train("killed", kill=15, slow=True, **options)
+    again, history_again = train("killed", **options)
     assert len(history["cross_entropy"]) >= 5
     for key, values in history.items():
         assert history_again[key] == pytest.approx(values, rel=1e-6), key
@@ -145,9 +145,9 @@ def test_a_training_killed_in_the_middle_of_an_epoch_ends_as_if_it_had_not_been(
 
 def test_two_replicas_learn_as_one_does(train):
     # Batches of 7, the last of 5: no replica ever gets the same share as the other.
-    given = {"rounds": 3, "weights": [0.5, 1.5]}
-    one = train("one", **given)
-    two = train("two", replicas=2, **given)
+    options = {"rounds": 3, "weights": [0.5, 1.5]}
+    one = train("one", **options)
+    two = train("two", replicas=2, **options)
     for key in ("cross_entropy", "val_cross_entropy"):
         assert two[1][key] == pytest.approx(one[1][key], rel=1e-5), key
     for a, b in zip(one[0], two[0], strict=True):
@@ -164,10 +164,10 @@ def test_a_state_that_was_not_written_to_its_end_is_passed_over(where, tmp_path)
     folder = where.format(tmp_path)
     model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    kept = loop.Kept(folder)
-    for kept.round in (1, 2, 3):
-        model.set_weights([np.full((2, 1), kept.round), np.zeros(1)])
-        kept.write(model, 0, False, [])
+    state = loop.TrainingState(folder)
+    for state.round in (1, 2, 3):
+        model.set_weights([np.full((2, 1), state.round), np.zeros(1)])
+        state.write(model, 0, False, [])
     files = artifacts.list_folder(folder)
     assert len(files) == 2  # the last, and the one before
     newest = os.path.join(folder, files[-1])
@@ -176,10 +176,10 @@ def test_a_state_that_was_not_written_to_its_end_is_passed_over(where, tmp_path)
     for part in (b"", whole[:10], whole[: len(whole) // 2], whole[:200] + b"x" + whole[201:]):
         with fileio.open(newest, "wb") as file:
             file.write(part)
-        again = loop.Kept(folder)
+        again = loop.TrainingState(folder)
         assert again.round == 2
     again.restore_weights(model)
     assert model.get_weights()[0].ravel().tolist() == [2, 2]
     again.round = 3
     again.write(model, 0, False, [])
-    assert loop.Kept(folder).round == 3
+    assert loop.TrainingState(folder).round == 3

@@ -12,7 +12,7 @@ SERVING = {
 }
 
 
-def drawn(n=4000, sharpness=3.0, seed=0):
+def draw(n=4000, sharpness=3.0, seed=0):
     """Scores `sharpness` times too sure of themselves, and labels."""
     rng = np.random.default_rng(seed)
     logits = 1.5 * rng.normal(size=n)
@@ -20,7 +20,7 @@ def drawn(n=4000, sharpness=3.0, seed=0):
     return 1 / (1 + np.exp(-sharpness * logits)), labels
 
 
-def fitted(scores, labels, calibrate=True, **threshold):
+def fit(scores, labels, calibrate=True, **threshold):
     rules = {**SERVING["threshold"], **threshold}
     return operating_point.fit_operating_point(
         scores, labels, {"calibrate": calibrate, "threshold": rules}
@@ -28,58 +28,58 @@ def fitted(scores, labels, calibrate=True, **threshold):
 
 
 def test_the_temperature_undoes_what_is_too_sure():
-    scores, labels = drawn()
-    found = fitted(scores, labels)
-    assert found.temperature == pytest.approx(3.0, rel=0.1)
+    scores, labels = draw()
+    point = fit(scores, labels)
+    assert point.temperature == pytest.approx(3.0, rel=0.1)
     before = calibration.expected_error(labels, scores)
-    after = calibration.expected_error(labels, found.calibrated(scores))
+    after = calibration.expected_error(labels, point.calibrate(scores))
     assert before > 0.1 > 0.03 > after
-    assert fitted(scores, labels, calibrate=False).temperature == 1
+    assert fit(scores, labels, calibrate=False).temperature == 1
 
 
 def test_calibration_keeps_the_order_and_no_score_is_certain():
-    found = fitted(*drawn(sharpness=0.2))
-    scores = found.calibrated(np.array([0.0, 0.2, 0.5, 0.9, 1.0]))
+    point = fit(*draw(sharpness=0.2))
+    scores = point.calibrate(np.array([0.0, 0.2, 0.5, 0.9, 1.0]))
     assert (np.diff(scores) > 0).all()
     assert scores[2] == 0.5
     assert 0 < scores[0] < scores[-1] < 1
 
 
 def test_the_sensitivity_asked_for_is_reached_with_the_most_specificity():
-    scores, labels = drawn()
-    found = fitted(scores, labels, rule="sensitivity", sensitivity=0.9)
-    calibrated = found.calibrated(scores)
-    reached = (calibrated[labels == 1] >= found.threshold).mean()
-    assert 0.9 <= reached < 0.902
-    assert found.validation["sensitivity"] == reached
+    scores, labels = draw()
+    point = fit(scores, labels, rule="sensitivity", sensitivity=0.9)
+    scores_after = point.calibrate(scores)
+    sensitivity = (scores_after[labels == 1] >= point.threshold).mean()
+    assert 0.9 <= sensitivity < 0.902
+    assert point.validation["sensitivity"] == sensitivity
 
 
 def test_youden_takes_the_best_sum():
-    scores, labels = drawn()
-    found = fitted(scores, labels)
-    calibrated = found.calibrated(scores)
+    scores, labels = draw()
+    point = fit(scores, labels)
+    scores_after = point.calibrate(scores)
 
     def both(at):
-        return (calibrated[labels == 1] >= at).mean() + (calibrated[labels == 0] < at).mean()
+        return (scores_after[labels == 1] >= at).mean() + (scores_after[labels == 0] < at).mean()
 
-    assert both(found.threshold) == pytest.approx(max(both(at) for at in calibrated), abs=1e-12)
+    assert both(point.threshold) == pytest.approx(max(both(at) for at in scores_after), abs=1e-12)
 
 
 def test_the_dearer_a_miss_the_lower_the_threshold():
-    scores, labels = drawn()
-    costs = [fitted(scores, labels, rule="cost", cost_of_miss=c).threshold for c in (0.2, 1, 9)]
+    scores, labels = draw()
+    costs = [fit(scores, labels, rule="cost", cost_of_miss=c).threshold for c in (0.2, 1, 9)]
     assert costs == sorted(costs, reverse=True)
     # In theory: where the odds are those of the costs.
     assert costs == pytest.approx([1 / 1.2, 0.5, 0.1], abs=0.06)
 
 
 def test_fixed_is_as_given():
-    assert fitted(*drawn(), rule="fixed").threshold == 0.3
+    assert fit(*draw(), rule="fixed").threshold == 0.3
 
 
 def test_too_few_to_fit():
     scores = np.array([0.1, 0.2, 0.9])
-    found = fitted(scores, np.array([0, 0, 1]))
-    assert (found.temperature, found.threshold) == (1.0, 0.5)
-    assert "fewer than 5" in found.rule
-    assert fitted(scores[:0], scores[:0]).validation["positives"] == 0
+    point = fit(scores, np.array([0, 0, 1]))
+    assert (point.temperature, point.threshold) == (1.0, 0.5)
+    assert "fewer than 5" in point.rule
+    assert fit(scores[:0], scores[:0]).validation["positives"] == 0

@@ -49,7 +49,7 @@ def split(folder, sites, seed, known=True):
     return examples.Examples([str(folder / "*.gz")], {**SPEC, **(KNOWN if known else {})}, 0)
 
 
-def measured(tmp_path, training, validation=None, least=10, known=True):
+def measure(tmp_path, training, validation=None, least=10, known=True):
     return site_transfer.measure_transfer(
         split(tmp_path / "train", training, 1, known),
         split(tmp_path / "eval", validation or training, 2, known),
@@ -59,7 +59,7 @@ def measured(tmp_path, training, validation=None, least=10, known=True):
 
 
 def test_what_one_site_teaches_tells_less_about_a_site_that_shows_it_elsewhere(tmp_path):
-    table = measured(tmp_path, {"north": 100, "south": 80}, {"north": 60, "south": 60})
+    table = measure(tmp_path, {"north": 100, "south": 80}, {"north": 60, "south": 60})
     assert [row.site for row in table.rows] == ["north", "south", None]
     cells = {(row.site, cell.site): cell for row in table.rows for cell in row.cells}
     auc = {pair: cell.auc for pair, cell in cells.items()}
@@ -73,7 +73,7 @@ def test_what_one_site_teaches_tells_less_about_a_site_that_shows_it_elsewhere(t
 
 
 def test_a_site_of_few_patients_neither_trains_nor_is_judged(tmp_path):
-    table = measured(
+    table = measure(
         tmp_path, {"north": 60, "tiny": 18, "": 40}, {"north": 18, "tiny": 60, "new": 40}
     )
     assert [row.site for row in table.rows] == ["north", None]
@@ -92,20 +92,20 @@ def test_a_site_of_few_patients_neither_trains_nor_is_judged(tmp_path):
     ],
 )
 def test_where_there_is_no_table_it_says_why(tmp_path, training, known, reason):
-    table = measured(tmp_path, training, known=known)
+    table = measure(tmp_path, training, known=known)
     assert table.rows == []
     assert reason in table.reason
 
 
 def test_a_split_larger_than_the_memory_is_drawn_from(tmp_path, monkeypatch):
     monkeypatch.setattr(site_transfer, "_VALUES", 100 * WIDTH)
-    table = measured(tmp_path, {"north": 60, "south": 60})
+    table = measure(tmp_path, {"north": 60, "south": 60})
     assert table.rows[-1].images == 100
     json.dumps(dataclasses.asdict(table))  # as Trainer writes it
 
 
 def test_a_name_in_another_encoding_costs_no_run(tmp_path):
-    table = measured(tmp_path, {"Lübeck": 40, "south": 40})
+    table = measure(tmp_path, {"Lübeck": 40, "south": 40})
     assert {row.site for row in table.rows} == {"L\ufffdbeck", "south", None}
 
 

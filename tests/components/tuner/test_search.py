@@ -46,7 +46,7 @@ def splits(tmp_path_factory):
 
 
 @pytest.fixture
-def searched(splits, tmp_path):
+def run_search(splits, tmp_path):
     config = loader.validate_keys({"name": "a", "classes": ["A", "B"]}, "test")
     base = node_settings.trainer_settings(config, None)
     base["train"] = base["train"] | {"epochs": 2}
@@ -60,28 +60,28 @@ def searched(splits, tmp_path):
         return base | {"train": train, "head": base["head"] | {"hidden": hidden}}
 
     def call(spaces, trials=3, method="random", monitor="auc", splits=splits):
-        told = []
-        bench = search.Bench(resolve, splits, told.append)
+        reports = []
+        bench = search.Bench(resolve, splits, reports.append)
         return search.search_settings(
             spaces, Plan(trials, method, monitor, 0), bench, tmp_path
-        ), told
+        ), reports
 
     return call
 
 
-def test_a_config_outside_of_its_ranges_is_tried_as_it_stands(searched):
-    found, told = searched([RATE, HIDDEN], monitor="cross_entropy")
-    assert found == told
-    assert [trial.number for trial in found] == [0, 1, 2]
-    assert found[0].settings == {RATE.key: 1e-3, HIDDEN.key: []}
-    assert found[1].settings == {RATE.key: 1e-3, HIDDEN.key: [4]}
-    best = search.rank_trials(found, "cross_entropy")
-    assert best[0].figure == min(trial.figure for trial in found)
-    assert searched([RATE, HIDDEN], monitor="cross_entropy") == (found, [])
+def test_a_config_outside_of_its_ranges_is_tried_as_it_stands(run_search):
+    trials, reports = run_search([RATE, HIDDEN], monitor="cross_entropy")
+    assert trials == reports
+    assert [trial.number for trial in trials] == [0, 1, 2]
+    assert trials[0].settings == {RATE.key: 1e-3, HIDDEN.key: []}
+    assert trials[1].settings == {RATE.key: 1e-3, HIDDEN.key: [4]}
+    best = search.rank_trials(trials, "cross_entropy")
+    assert best[0].figure == min(trial.figure for trial in trials)
+    assert run_search([RATE, HIDDEN], monitor="cross_entropy") == (trials, [])
 
 
 @pytest.mark.parametrize("method", ["random", "bayesian"])
-def test_a_search_that_is_stopped_goes_on(searched, monkeypatch, method):
+def test_a_search_that_is_stopped_goes_on(run_search, monkeypatch, method):
     fit, calls = training.Training.fit, []
 
     def stopped(*arguments):
@@ -92,25 +92,25 @@ def test_a_search_that_is_stopped_goes_on(searched, monkeypatch, method):
 
     monkeypatch.setattr(training.Training, "fit", stopped)
     with pytest.raises(Exception, match="MemoryError: no memory"):
-        searched([RATE], 4, method)
-    found, told = searched([RATE], 4, method)
-    assert [trial.number for trial in found] == [0, 1, 2, 3]
-    assert [trial.number for trial in told] == [2, 3]
+        run_search([RATE], 4, method)
+    trials, reports = run_search([RATE], 4, method)
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert [trial.number for trial in reports] == [2, 3]
     assert len(calls) == 5
-    assert found[0].settings == {RATE.key: 1e-3}
-    assert all(RATE.least <= trial.settings[RATE.key] <= RATE.most for trial in found)
+    assert trials[0].settings == {RATE.key: 1e-3}
+    assert all(RATE.least <= trial.settings[RATE.key] <= RATE.most for trial in trials)
 
 
-def test_settings_that_lead_nowhere_are_a_trial_that_failed(searched):
+def test_settings_that_lead_nowhere_are_a_trial_that_failed(run_search):
     rates = Space(RATE.key, 1e-3, ("0.001", "0.095"))
-    found, _ = searched([rates], 4)  # of which there are but two
-    assert [trial.reason for trial in found] == [None, "too fast"]
-    assert search.rank_trials(found, "auc") == found[:1]
+    trials, _ = run_search([rates], 4)  # of which there are but two
+    assert [trial.reason for trial in trials] == [None, "too fast"]
+    assert search.rank_trials(trials, "auc") == trials[:1]
 
 
-def test_a_validation_split_that_cannot_judge_is_refused(searched, splits):
+def test_a_validation_split_that_cannot_judge_is_refused(run_search, splits):
     class OneClass:
         targets = np.zeros(3, np.int64)
 
     with pytest.raises(UserError, match="one class alone"):
-        searched([RATE], splits=dataclasses.replace(splits, validation=OneClass()))
+        run_search([RATE], splits=dataclasses.replace(splits, validation=OneClass()))

@@ -14,7 +14,7 @@ RULES = {
 
 
 @pytest.fixture
-def judged(tmp_path):
+def gate(tmp_path):
     """What DataGate says of a run's drift, against a baseline with so many bins."""
     rng = np.random.default_rng(0)
 
@@ -35,8 +35,8 @@ def judged(tmp_path):
         }
         schema = tfdv.infer_schema(tables["now"])
         for feature in drift.validator_config(RULES["drift"]).default_slice_config.feature:
-            found = tfdv.get_feature(schema, feature.path.step[0])
-            found.drift_comparator.CopyFrom(feature.distribution_comparator)
+            schema_feature = tfdv.get_feature(schema, feature.path.step[0])
+            schema_feature.drift_comparator.CopyFrom(feature.distribution_comparator)
         anomalies = tfdv.validate_statistics(
             tables["now"], schema, previous_statistics=tables["then"]
         )
@@ -53,26 +53,26 @@ def judged(tmp_path):
     return call
 
 
-def test_a_baseline_with_other_histograms_is_warned_of_and_numbers_are_not_judged(judged):
-    (finding,) = judged(bins=10)
-    assert (finding.kind, finding.action, finding.items) == ("drift", "warn", [contract.MEAN])
-    assert "another version of tfxray" in finding.message
+def test_a_baseline_with_other_histograms_is_warned_of_and_numbers_are_not_judged(gate):
+    (issue,) = gate(bins=10)
+    assert (issue.kind, issue.action, issue.items) == ("drift", "warn", [contract.MEAN])
+    assert "another version of tfxray" in issue.message
 
 
-def test_its_categories_are_judged_all_the_same(judged):
-    warned, failed = judged(bins=10, views=(0.95, 0.05))
-    assert warned.action == "warn"
-    assert failed.action == "fail"
-    assert contract.VIEW in failed.message
-    assert contract.MEAN not in failed.message
+def test_its_categories_are_judged_all_the_same(gate):
+    warning, failure = gate(bins=10, views=(0.95, 0.05))
+    assert warning.action == "warn"
+    assert failure.action == "fail"
+    assert contract.VIEW in failure.message
+    assert contract.MEAN not in failure.message
 
 
-def test_one_value_alone_is_no_other_version(judged):
+def test_one_value_alone_is_no_other_version(gate):
     """All are of one age, which makes one bin."""
-    assert judged(bins=drift.HISTOGRAM_BUCKETS) == []
+    assert gate(bins=drift.HISTOGRAM_BUCKETS) == []
 
 
-def test_another_age_of_all_is_drift(judged):
-    (finding,) = judged(bins=drift.HISTOGRAM_BUCKETS, age=70.0)
-    assert finding.action == "fail"
-    assert contract.AGE in finding.message
+def test_another_age_of_all_is_drift(gate):
+    (issue,) = gate(bins=drift.HISTOGRAM_BUCKETS, age=70.0)
+    assert issue.action == "fail"
+    assert contract.AGE in issue.message

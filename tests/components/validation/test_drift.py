@@ -42,8 +42,8 @@ def test_small_samples_of_one_source_are_forgiven_and_a_shift_is_not():
 
 def test_a_feature_without_a_threshold_is_left_out():
     rng = np.random.default_rng(0)
-    measured = measure(draw(rng, 500), draw(rng, 500, 200))
-    assert drift.find_drifted(measured, {contract.SEX: 0.1}, 500, 500) == []
+    measurements = measure(draw(rng, 500), draw(rng, 500, 200))
+    assert drift.find_drifted(measurements, {contract.SEX: 0.1}, 500, 500) == []
 
 
 def test_the_limit_nears_the_threshold_as_samples_grow():

@@ -37,24 +37,24 @@ def curated():
     return schema.read_schema(schema.DEFAULT)
 
 
-def broken(schema, statistics, **options):
-    return set(tfdv.validate_statistics(statistics, schema, **options).anomaly_info)
+def broken(run_schema, statistics, **options):
+    return set(tfdv.validate_statistics(statistics, run_schema, **options).anomaly_info)
 
 
-def comparator(found):
-    return found.infinity_norm.threshold or found.jensen_shannon_divergence.threshold or None
+def comparator(message):
+    return message.infinity_norm.threshold or message.jensen_shannon_divergence.threshold or None
 
 
 def test_labels_are_demanded_for_training_and_not_for_serving(curated):
     run = schema.resolve_schema(curated, CLASSES)
-    scored = stats(image__class__label=None, image__class__text=None)
-    assert broken(run, scored, environment="SERVING") == set()
-    assert broken(run, scored, environment="TRAINING") == {contract.LABEL}
-    assert broken(run, scored) == {contract.LABEL}
+    unlabelled_stats = stats(image__class__label=None, image__class__text=None)
+    assert broken(run, unlabelled_stats, environment="SERVING") == set()
+    assert broken(run, unlabelled_stats, environment="TRAINING") == {contract.LABEL}
+    assert broken(run, unlabelled_stats) == {contract.LABEL}
     assert broken(run, stats(), environment="TRAINING") == set()
     # No skew comparator asks served data for labels.
-    served = tfdv.validate_statistics(stats(), run, serving_statistics=scored)
-    assert dict(served.anomaly_info) == {}
+    anomalies = tfdv.validate_statistics(stats(), run, serving_statistics=unlabelled_stats)
+    assert dict(anomalies.anomaly_info) == {}
 
 
 def test_the_comparators_of_the_file_are_the_defaults_of_the_config(curated):
@@ -66,32 +66,38 @@ def test_the_comparators_of_the_file_are_the_defaults_of_the_config(curated):
 
 def test_differences_are_told_aspect_by_aspect(curated):
     statistics = stats(study__view=[b"PA", b"\x1b[2J"], image__height=[b"tall"], new=[1.0])
-    found = schema.find_differences(
+    differences = schema.find_differences(
         schema.resolve_schema(curated, CLASSES), tfdv.infer_schema(statistics, False)
     )
-    told = {(d.feature, d.aspect): (d.curated, d.inferred) for d in found}
-    assert told["study/view", "values"] == ("also AP, LL", "also \\x1b[2J")
-    assert told["study/view", "presence"] == ("optional", "in every example")
-    assert told["image/height", "type"] == ("INT", "BYTES")
-    assert told["image/height", "range"] == ("32 to 30000", "any")
-    assert told["patient/age", "feature"] == ("known", "not in the data")
-    assert told["new", "feature"] == ("unknown", "in the data")
-    assert not [key for key in told if key[0] in (contract.IMAGE, contract.LABEL)]
-    assert (contract.TEXT, "values") not in told
+    by_aspect = {(d.feature, d.aspect): (d.curated, d.inferred) for d in differences}
+    assert by_aspect["study/view", "values"] == ("also AP, LL", "also \\x1b[2J")
+    assert by_aspect["study/view", "presence"] == ("optional", "in every example")
+    assert by_aspect["image/height", "type"] == ("INT", "BYTES")
+    assert by_aspect["image/height", "range"] == ("32 to 30000", "any")
+    assert by_aspect["patient/age", "feature"] == ("known", "not in the data")
+    assert by_aspect["new", "feature"] == ("unknown", "in the data")
+    assert not [key for key in by_aspect if key[0] in (contract.IMAGE, contract.LABEL)]
+    assert (contract.TEXT, "values") not in by_aspect
     assert schema.find_differences(curated, curated) == []
 
 
 def test_a_relaxed_schema_accepts_the_data_and_keeps_the_rest(curated):
     splits = [stats(study__view=[b"XX"]), stats(image__mean=[300.0], study__view=[b"YY"])]
-    relaxed = schema.relax_schema(curated, splits)
-    run = schema.resolve_schema(relaxed, CLASSES)
+    relaxed_schema = schema.relax_schema(curated, splits)
+    run = schema.resolve_schema(relaxed_schema, CLASSES)
     assert schema.find_anomalies(schema.resolve_schema(curated, CLASSES), splits) != {}
     assert schema.find_anomalies(run, splits) == {}
-    assert set(tfdv.get_domain(relaxed, contract.VIEW).value) == {"PA", "AP", "LL", "XX", "YY"}
-    assert tfdv.get_feature(relaxed, contract.MEAN).float_domain.max == 300
-    assert relaxed.default_environment == ["TRAINING", "SERVING"]
-    assert relaxed.tensor_representation_group == curated.tensor_representation_group
-    for before, after in zip(curated.feature, relaxed.feature, strict=True):
+    assert set(tfdv.get_domain(relaxed_schema, contract.VIEW).value) == {
+        "PA",
+        "AP",
+        "LL",
+        "XX",
+        "YY",
+    }
+    assert tfdv.get_feature(relaxed_schema, contract.MEAN).float_domain.max == 300
+    assert relaxed_schema.default_environment == ["TRAINING", "SERVING"]
+    assert relaxed_schema.tensor_representation_group == curated.tensor_representation_group
+    for before, after in zip(curated.feature, relaxed_schema.feature, strict=True):
         assert after.drift_comparator == before.drift_comparator
         assert after.skew_comparator == before.skew_comparator
         assert after.not_in_environment == before.not_in_environment
@@ -116,8 +122,8 @@ def test_classes_are_not_learnt_from_the_data(curated, had):
         text.domain = "classes"
     statistics = [stats(image__class__text=[b"NORMAL", b"strange"])]
     assert schema.relax_schema(curated, statistics) == curated
-    left = schema.find_anomalies(schema.resolve_schema(curated, CLASSES), statistics)
-    assert list(left) == [contract.TEXT]
+    anomalies = schema.find_anomalies(schema.resolve_schema(curated, CLASSES), statistics)
+    assert list(anomalies) == [contract.TEXT]
     del curated.feature[:]
     assert "NORMAL" not in text_format.MessageToString(schema.relax_schema(curated, [stats()]))
 

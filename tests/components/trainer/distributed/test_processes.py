@@ -18,7 +18,7 @@ from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.trainer import training
 from tfxray.components.trainer.distributed import processes, strategy, tf_config
-from tfxray.components.trainer.loop import Kept
+from tfxray.components.trainer.loop import TrainingState
 from tfxray.components.trainer.training import WORK
 
 WAIT = 300  # seconds, on a machine that does much else
@@ -53,13 +53,13 @@ def plan(tmp_path):
     _write(tmp_path / "train.gz", 36, 1)
     _write(tmp_path / "eval.gz", 16, 2)  # the last batch has fewer examples than there are hosts
 
-    def make(name, epochs, **changed):
+    def make(name, epochs, **changes):
         train = {
             "seed": 5, "batch_size": 7, "class_weights": True, "distortions": {}, "epochs": epochs,
             "steps": None, "report_every": None, "warm_up": None, "precision": "float32",
             "learning_rate": 1e-2, "schedule": "constant", "optimizer": "adam", "weight_decay": 0,
             "label_smoothing": 0, "xla": False, "patience": None, "monitor": "auc",
-            "plateau": {"monitor": "auc", "factor": 0.5, "patience": 1, "least": 0}, **changed,
+            "plateau": {"monitor": "auc", "factor": 0.5, "patience": 1, "least": 0}, **changes,
         }  # fmt: skip
         return {
             "settings": {
@@ -92,56 +92,56 @@ def together(monkeypatch):
         return json.dumps({"cluster": {"worker": ports}, "task": task})
 
     monkeypatch.setenv("TF_CONFIG", config(0))
-    started = []
+    workers = []
 
     def start(wait="5"):
         command = [sys.executable, "-m", "tfxray.pipeline.worker", "--wait", wait]
         environment = {**os.environ, "TF_CONFIG": config(1)}
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        started.append(process)
+        workers.append(process)
         return process
 
     yield start
-    for process in started:
+    for process in workers:
         process.kill()
         process.communicate()
 
 
 def test_two_hosts_learn_as_one_does_and_go_on_after_one_was_lost(plan, together, tmp_path):
-    given = plan("two", epochs=1000)
+    plan_of_two = plan("two", epochs=1000)
     worker = together()
     lost = []
     watch = threading.Thread(target=_lose, args=(worker, "training 2/1000", lost), daemon=True)
     watch.start()
     with pytest.raises(RuntimeError):
-        processes.train_together(WORK, tf_config.read_cluster(), given, WAIT)
-    failed = time.monotonic()
+        processes.train_together(WORK, tf_config.read_cluster(), plan_of_two, WAIT)
+    end = time.monotonic()
     watch.join()
-    assert failed - lost[0] < 60  # TensorFlow waits 10 s for a host that tells nothing
-    done = Kept(Path(given["state"])).round
-    assert 2 <= done < 1000
+    assert end - lost[0] < 60  # TensorFlow waits 10 s for a host that tells nothing
+    rounds = TrainingState(Path(plan_of_two["state"])).round
+    assert 2 <= rounds < 1000
 
-    given = plan("two", epochs=done + 2)
+    plan_of_two = plan("two", epochs=rounds + 2)
     worker = together()
-    processes.train_together(WORK, tf_config.read_cluster(), given, WAIT)
-    told = worker.communicate(timeout=WAIT)[1]
-    assert worker.returncode == 0, told
-    assert f"going on after round {done}" in told
+    processes.train_together(WORK, tf_config.read_cluster(), plan_of_two, WAIT)
+    log = worker.communicate(timeout=WAIT)[1]
+    assert worker.returncode == 0, log
+    assert f"going on after round {rounds}" in log
 
-    alone = plan("one", epochs=done + 2)
+    alone = plan("one", epochs=rounds + 2)
     training.fit_with_others(alone, strategy.make_strategy("one_device"))
-    one, two = (Kept(tmp_path / name) for name in ("one", "two"))
-    assert two.done
-    assert len(one.history["auc"]) == done + 2
+    one, two = (TrainingState(tmp_path / name) for name in ("one", "two"))
+    assert two.finished
+    assert len(one.history["auc"]) == rounds + 2
     # Keras adds up the replicas' losses as if all had as many examples.
     for key in set(one.history) - {"loss", "val_loss"}:
         assert two.history[key] == pytest.approx(one.history[key], rel=1e-5), key
 
 
 def _lose(process, line, lost):
-    """Kills a process when it has told of something, and notes when."""
-    for told in process.stderr:
-        if line in told:
+    """Kills a process when it has logged a line, and notes when."""
+    for output in process.stderr:
+        if line in output:
             process.kill()
             lost.append(time.monotonic())
 
@@ -153,7 +153,7 @@ def test_a_chief_whose_worker_does_not_come_says_so(plan, together):
 
 def test_a_worker_whose_chief_does_not_come_says_so(together):
     worker = together("0.01")
-    told = worker.communicate(timeout=WAIT)[1]
+    log = worker.communicate(timeout=WAIT)[1]
     assert worker.returncode == 2
-    assert "error: 127.0.0.1" in told
-    assert "no chief there within 0.01 minutes (--wait)" in told
+    assert "error: 127.0.0.1" in log
+    assert "no chief there within 0.01 minutes (--wait)" in log

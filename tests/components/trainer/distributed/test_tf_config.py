@@ -27,7 +27,7 @@ def test_the_chief_is_the_first_worker_or_a_task_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "message"),
     [
         ({}, "TF_CONFIG is not set"),
         ({"TF_CONFIG": "{"}, "is not JSON"),
@@ -45,11 +45,11 @@ def test_the_chief_is_the_first_worker_or_a_task_of_its_own():
         (_config({"worker": HOSTS}, index="1"), "task.index: '1' is not in the cluster"),
     ],
 )
-def test_what_is_wrong_with_it_is_said(environment, said):
-    with pytest.raises(UserError) as refused:
+def test_what_is_wrong_with_it_is_said(environment, message):
+    with pytest.raises(UserError) as error:
         tf_config.read_cluster(environment)
-    assert said in str(refused.value)
-    assert "TF_CONFIG" in str(refused.value)
+    assert message in str(error.value)
+    assert "TF_CONFIG" in str(error.value)
 
 
 def test_the_pipeline_runs_on_no_host_but_the_chief(monkeypatch):
