@@ -39,6 +39,8 @@ _._variables
 # Fields that are read in JSON, or by the page's template.
 _.patients_known
 _.scored
+_.compared
+_.started
 _.title
 _.more_values
 _.question

@@ -112,7 +112,7 @@ def export_model(
 
     Args:
         model: From embeddings or pixels to the score, uncalibrated, [n, 1], and to an embedding,
-            [n, d]; see `head.with_features`.
+            [n, d]; see `head.with_embedding`.
         transform_output: Transform's output.
         size: Pixels on each side of its images.
         classes: In the order of their labels.

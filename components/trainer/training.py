@@ -14,7 +14,7 @@ from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.networks import backbone, head, summary
-from tfxray.components.networks.distortions import Distortions
+from tfxray.components.networks.distortion_ranges import Distortions
 from tfxray.components.trainer import loop
 from tfxray.components.trainer.distributed import in_step
 from tfxray.components.trainer.examples import Examples, Order, class_weights
@@ -117,7 +117,7 @@ class Training:
         channels = None
         if not self._of_pixels and settings["backbone"]["pooling"] == "flatten":
             channels = backbone.count_channels(self._backbone)
-        scorer = head.with_features(model, channels)
+        scorer = head.with_embedding(model, channels)
         seed = self._train["seed"]
         chosen = draw_examples(len(splits.training), seed)
         drawn_scores, training_embeddings = scorer.predict(
@@ -201,7 +201,7 @@ class TrainedModel:
     """A trained model, with its operating point and its unlikeness.
 
     Attributes:
-        scorer: See `head.with_features`.
+        scorer: See `head.with_embedding`.
         operating_point: Temperature and threshold.
         unlikeness: The distance to the training images.
         training: The training split's scores, calibrated, [n].
