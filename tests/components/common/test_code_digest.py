@@ -39,7 +39,7 @@ def copy(tmp_path, monkeypatch) -> Path:
 
 
 def forget() -> None:
-    for cached in (code_digest._beside, code_digest._content, code_digest._imported):
+    for cached in (code_digest._beside, code_digest._content, code_digest._list_imports):
         cached.cache_clear()
 
 
@@ -130,7 +130,9 @@ def test_every_library_that_the_package_imports_has_a_version():
         ".".join(("tfxray", *path.relative_to(ROOT).with_suffix("").parts))
         for path in Path(tfxray.components.__file__).parent.rglob("*.py")
     ]
-    tops = {name.partition(".")[0] for module in modules for name in code_digest._imported(module)}
+    tops = {
+        name.partition(".")[0] for module in modules for name in code_digest._list_imports(module)
+    }
     foreign = tops - set(sys.stdlib_module_names) - {"tfxray"}
     assert {"tensorflow", "keras", "PIL"} <= foreign
     assert not [top for top in foreign if not code_digest._version(top)]
