@@ -6,7 +6,7 @@ import signal
 import pytest
 from click.testing import CliRunner
 
-from tfxray.pipeline.kubeflow.step import Terminated, _mounted, _terminate, main
+from tfxray.pipeline.kubeflow.step import Terminated, _mount_path, _terminate, main
 
 
 @pytest.fixture
@@ -90,4 +90,4 @@ def test_who_is_asked_to_end_publishes_that_and_fails():
     ],
 )
 def test_artifacts_lie_where_kfps_launcher_looks(uri, path):
-    assert _mounted(uri) == path
+    assert _mount_path(uri) == path
