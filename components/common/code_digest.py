@@ -28,6 +28,13 @@ _DISTRIBUTIONS = {
     "google": "protobuf",
     "yaml": "pyyaml",
 }
+# Libraries that compute for another one, and that no module of ours imports.
+_BEHIND = {
+    "pydicom": ("python-gdcm",),
+    "tensorflow_data_validation": ("tfx-bsl",),
+    "tensorflow_model_analysis": ("tfx-bsl",),
+    "tensorflow_transform": ("tfx-bsl",),
+}
 
 
 def digest(*entries: str) -> str:
@@ -73,6 +80,7 @@ def libraries(*entries: str) -> dict[str, str]:
     foreign = [entry for entry in entries if not _is_own(entry)]
     names = {library for module in (*own, *foreign) for library in _list_imports(module)}
     tops = {library.partition(".")[0] for library in (*names, *foreign)} - {OWN}
+    tops |= {behind for top in tops for behind in _BEHIND.get(top, ())}
     versions = {_DISTRIBUTIONS.get(top, top): _version(top) for top in tops}
     return {library: version for library, version in sorted(versions.items()) if version}
 

@@ -124,6 +124,12 @@ def test_another_version_of_a_library_changes_the_digests_of_those_that_import_i
     assert "tfxray.components.ingest.job" not in names_with_new_digest
 
 
+def test_what_computes_behind_a_library_counts_with_it():
+    read = code_digest.libraries("tfxray.components.ingest.dicom")
+    assert {"pydicom", "python-gdcm"} <= set(read)
+    assert "tfx-bsl" in code_digest.libraries("tfxray.components.transform.preprocessing")
+
+
 def test_every_library_that_the_package_imports_has_a_version():
     """Else an upgrade would go unseen."""
     modules = [
