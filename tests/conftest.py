@@ -17,8 +17,14 @@ DEMO = ROOT / "configs" / "demo.yaml"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that no process is left with it while the others are done."""
-    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
+    """The longest first, so that no process is left with one while the others are done.
+
+    The cluster's, then what runs whole pipelines, which lies in no room; the rooms' units last.
+    """
+    root = Path(__file__).parent
+    items.sort(
+        key=lambda item: (item.get_closest_marker("cluster") is None, item.path.parent != root)
+    )
 
 
 @pytest.fixture(scope="session")
