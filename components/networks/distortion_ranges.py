@@ -13,7 +13,7 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 class Distortions(BaseModel):
     """Random changes to the training images. Each image gets new ones in each epoch."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rotation: float = Field(0, ge=0, le=180)
     """The greatest rotation to either side in degrees."""

@@ -27,6 +27,4 @@ class Section(BaseModel):
     The text under a key is what the reference says about it, see `reference`.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())

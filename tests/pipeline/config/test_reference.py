@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from tests.conftest import ROOT
+from tfxray.pipeline.config import reference
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.reference import render_reference
 
@@ -103,7 +104,9 @@ def test_the_defaults_of_every_section_are_those_of_its_model(key):
 def test_every_key_has_a_text_in_whole_sentences(model, name):
     field = model.model_fields[name]
     nested = sections(field.annotation, "")
-    text = field.description or (nested[0][0].__doc__ if nested else None)
+    text = reference._texts_under_keys(model).get(name) or (
+        nested[0][0].__doc__ if nested else None
+    )
     assert text, f"{model.__name__}.{name}: write a text in quotes under the key"
     assert text.strip().endswith("."), f"{model.__name__}.{name}: the text is no sentence"
     assert "Attributes:" not in text
