@@ -8,8 +8,8 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLEL
 
 from tests.dicoms import NAME, deep, dicom, write
 from tfxray.components.common import contract, privacy
-from tfxray.components.ingest import dicom as reader
 from tfxray.components.ingest import job, labelling, rejects
+from tfxray.components.ingest.dicom import read_dicom
 
 RAMP = np.tile(np.linspace(0, 255, 64), (32, 1))
 
@@ -38,7 +38,7 @@ RAMP = np.tile(np.linspace(0, 255, 64), (32, 1))
     ],
 )  # fmt: skip
 def test_pixels_are_as_a_radiologist_sees_them(options, expected):
-    pixels, _ = reader.read_dicom(dicom(RAMP, **options))
+    pixels, _ = read_dicom(dicom(RAMP, **options))
     assert pixels.dtype == np.uint8
     assert np.abs(pixels.astype(float) - expected).max() <= 2.5
 
@@ -48,7 +48,7 @@ def test_pixels_are_as_a_radiologist_sees_them(options, expected):
     [("045Y", "45.00"), ("018M", "1.50"), ("026W", "0.50"), ("", None), ("old", None)],
 )
 def test_ages_come_in_four_units(age, years):
-    _, tags = reader.read_dicom(dicom(RAMP, PatientAge=age))
+    _, tags = read_dicom(dicom(RAMP, PatientAge=age))
     assert tags.get("age") == years
 
 
@@ -57,7 +57,7 @@ def test_ages_come_in_four_units(age, years):
     [("PA", "PA"), ("AP", "AP"), ("RL", "LL"), ("LATERAL", "LL"), ("", None), ("DOE JANE", None)],
 )
 def test_a_view_is_one_that_the_schema_knows(view, expected):
-    _, tags = reader.read_dicom(dicom(RAMP, ViewPosition=view))
+    _, tags = read_dicom(dicom(RAMP, ViewPosition=view))
     assert tags.get("view") == expected
 
 
@@ -75,7 +75,7 @@ def test_a_view_is_one_that_the_schema_knows(view, expected):
 )
 def test_what_cannot_be_read_is_rejected_by_name(make, code):
     with pytest.raises(rejects.Rejected) as caught:
-        reader.read_dicom(make())
+        read_dicom(make())
     assert caught.value.code == code
     assert NAME not in str(caught.value)
 
