@@ -9,7 +9,7 @@ import functools
 import hashlib
 import importlib.metadata
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tfxray.components
@@ -28,6 +28,7 @@ _DISTRIBUTIONS = {
     "google": "protobuf",
     "yaml": "pyyaml",
 }
+_TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 # Libraries that compute for another one, and that no module of ours imports.
 _BEHIND = {
     "pydicom": ("python-gdcm",),
@@ -125,7 +126,8 @@ def _beside(folder: Path) -> tuple[Path, ...]:
         file
         for file in sorted(folder.rglob("*"))
         if file.is_file()
-        and file.suffix not in (".py", ".pyc")
+        and file.suffix != ".py"
+        and "__pycache__" not in file.parts  # where files come and go while others import
         and not any(
             (parent / "__init__.py").is_file()
             for parent in file.parents
@@ -146,7 +148,7 @@ def _list_imports(module: str) -> tuple[str, ...]:
     if not source:
         return ()
     names: list[str] = []
-    for node in _runtime_nodes(ast.parse(source.read_bytes())):
+    for node in _statements(ast.parse(source.read_bytes()).body):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -154,13 +156,15 @@ def _list_imports(module: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker sees."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            continue
+def _statements(block: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """All statements, within functions too, but those that only a type checker sees."""
+    for node in block:
+        blocks: tuple[str, ...] = ("body", "orelse", "finalbody", "handlers", "cases")
+        if isinstance(node, ast.If) and ast.unparse(node.test) in _TYPE_CHECKING:
+            blocks = ("orelse",)
         yield node
-        yield from _runtime_nodes(node)
+        for name in blocks:
+            yield from _statements(getattr(node, name, ()))
 
 
 @functools.lru_cache(maxsize=256)

@@ -124,6 +124,41 @@ def test_another_version_of_a_library_changes_the_digests_of_those_that_import_i
     assert "tfxray.components.ingest.job" not in names_with_new_digest
 
 
+@pytest.mark.parametrize(
+    ("source", "counts"),
+    [
+        ("if TYPE_CHECKING:\n    {}", False),
+        ("if typing.TYPE_CHECKING:\n    {}", False),
+        ("if TYPE_CHECKING:\n    pass\nelse:\n    {}", True),
+        ("if not TYPE_CHECKING:\n    {}", True),
+        ("def later():\n    with open('x'):\n        {}", True),
+        ("try:\n    pass\nexcept ImportError:\n    {}", True),
+        ("try:\n    pass\nfinally:\n    {}", True),
+        ("match 1:\n    case 1:\n        {}", True),
+        ("class Later:\n    {}", True),
+        ("for x in ():\n    pass\nelse:\n    {}", True),
+    ],
+)
+def test_an_import_counts_wherever_it_runs(copy, source, counts):
+    entry = "tfxray.components.ingest.rejects"
+    assert "tfxray.components.metrics.intervals" not in code_digest.own_modules(entry)
+    line = source.format("from tfxray.components.metrics import intervals")
+    with (copy / "components" / "ingest" / "rejects.py").open("a") as file:
+        file.write(f"\n{line}\n")
+    forget()
+    own = code_digest.own_modules(entry)
+    assert ("tfxray.components.metrics.intervals" in own) == counts
+
+
+def test_what_python_keeps_beside_the_modules_does_not_count(copy):
+    before = code_digest.digest("tfxray.components.ingest.rejects")
+    cache = copy / "components" / "ingest" / "__pycache__"
+    cache.mkdir(exist_ok=True)
+    (cache / "rejects.cpython-310.pyc.139872").write_bytes(b"half written")
+    forget()
+    assert code_digest.digest("tfxray.components.ingest.rejects") == before
+
+
 def test_what_computes_behind_a_library_counts_with_it():
     read = code_digest.libraries("tfxray.components.ingest.dicom")
     assert {"pydicom", "python-gdcm"} <= set(read)
