@@ -16,8 +16,8 @@ from tfxray.components.ingest import labelling, tfrecords
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.terminal.screen import PROGRESS_INDENT
 
+_DRAWING = "tfxray.components.sample.draw"
 _JOB = "tfxray.components.ingest.job"  # by its name, since to import it takes Beam, and seconds
-_INGEST_CHECKS = {"max_rejected"}  # of `validation`, while images are ingested
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
             f"{out}: the sample can be drawn into a local folder only. Draw it by `tfxray sample`, "
             "copy it to where the run can read it, and name it (--data)"
         )
-    folder = Path(out) / "data" / f"sample-{sample.images}-{sample.size}-{sample.seed}"
+    code = code_digest.digest(_DRAWING)[:8]
+    folder = Path(out) / "data" / f"sample-{sample.images}-{sample.size}-{sample.seed}-{code}"
     if not (folder / MANIFEST).is_file():  # written last
         patients = write_sample(folder, **sample.model_dump())
         say(f"drew {sample.images} X-rays of {patients} patients into {folder}")
@@ -99,9 +100,8 @@ class Ingest:
         Raises:
             UserError: See `labelling.label_images`.
         """
-        settings = config.model_dump_json(
-            include={"classes": True, "ingest": True, "split": True, "validation": _INGEST_CHECKS}
-        )
+        settings = config.model_dump_json(include={"classes", "ingest", "split"})
+        settings += repr(label_rules(config))
         code = code_digest.digest(_JOB)
         key = hashlib.sha256((labelling.fingerprint(source.folder) + settings + code).encode())
         self.folder = os.path.join(out, "data", f"records-{key.hexdigest()[:16]}")

@@ -56,15 +56,37 @@ def import_graph(root: Path) -> dict[str, set[str]]:
 
 def _imports(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        found = []
-        if isinstance(node, ast.Import):
-            found = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert not node.level, f"{path}: imports by dots hide which room is meant"
-            found = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in found:
+        for name in _names(node):
             if (own := name.removeprefix("tfxray.")) in known:
                 yield own
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def _hidden(root: Path) -> Iterator[str]:
+    """Imports that do not say which module is meant."""
+    files = modules(root)
+    packages = {room_of(name) for name in files} | {"components", "pipeline"}
+    for package in ("components", "pipeline"):
+        for path in sorted((root / package).rglob("*.py")):
+            where = path.relative_to(root)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                # Of `from a import b`, what is meant is `a.b`.
+                meant = _names(node)[isinstance(node, ast.ImportFrom) :]
+                if path.name == "__init__.py" and isinstance(node, ast.Import | ast.ImportFrom):
+                    yield f"{where}: a package imports nothing"
+                if isinstance(node, ast.ImportFrom) and node.level:
+                    yield f"{where}: imports by dots, which hide the room that is meant"
+                if {name.removeprefix("tfxray.") for name in meant} & packages:
+                    yield f"{where}: imports a room, not one of its modules"
+                if isinstance(node, ast.Attribute) and node.attr in ("import_module", "__import__"):
+                    yield f"{where}: imports by a name that this test cannot read"
 
 
 def room_of(module: str) -> str:
@@ -85,7 +107,13 @@ def room_graph(graph: Graph) -> dict[str, set[str]]:
 def wrong(root: Path) -> list[str]:
     """All that breaks the order of the house, a line each."""
     graph = import_graph(root)
-    faults = [*_homeless(graph), *_upward(graph), *_circles(graph), *_too_large(root)]
+    faults = [
+        *_hidden(root),
+        *_homeless(graph),
+        *_upward(graph),
+        *_circles(graph),
+        *_too_large(root),
+    ]
     for door, behind in DOORS.items():
         if graph.get(door) != {behind}:
             faults.append(f"{door}: hands on to {behind}, and imports nothing else")

@@ -60,6 +60,25 @@ def test_an_import_that_points_up_is_found(copy, line):
     assert fault in house.wrong(copy)
 
 
+@pytest.mark.parametrize(
+    ("file", "line", "fault"),
+    [
+        ("common/errors.py", "from . import contract", "imports by dots"),
+        ("common/errors.py", "from .. import trainer", "imports by dots"),
+        ("common/errors.py", "from ..trainer import run", "imports by dots"),
+        ("common/errors.py", "from tfxray.components import trainer", "imports a room"),
+        ("common/errors.py", "import tfxray.components.trainer as t", "imports a room"),
+        ("common/errors.py", "from tfxray import components", "imports a room"),
+        ("common/errors.py", "importlib.import_module('tfxray.x')", "cannot read"),
+        ("common/__init__.py", "from tfxray.components.trainer import run", "imports nothing"),
+    ],
+)
+def test_an_import_that_hides_its_module_is_found(copy, file, line, fault):
+    with (copy / "components" / file).open("a") as module:
+        module.write(f"\n{line}\n")
+    assert any(fault in told for told in house.wrong(copy))
+
+
 def test_a_circle_is_found(copy):
     with (copy / "components/networks/backbone.py").open("a") as file:
         file.write("\nfrom tfxray.components.networks import head\n")

@@ -8,19 +8,13 @@ import ast
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import tfxray.components
-import tfxray.pipeline
-import tfxray.schema
-
 OWN = "tfxray"
-_FOLDERS = {
-    package.__name__: Path(package.__file__ or "").parent
-    for package in (tfxray.components, tfxray.pipeline, tfxray.schema)
-}
+_ROOT = Path(__file__).parents[2]  # of the repository, or of the installed package
 # What a library is called where it is installed, if it is not called as it is imported.
 _DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -28,10 +22,11 @@ _DISTRIBUTIONS = {
     "google": "protobuf",
     "yaml": "pyyaml",
 }
+_NO_DATA = (".py", ".pyc", ".md")
 _TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 # Libraries that compute for another one, and that no module of ours imports.
 _BEHIND = {
-    "pydicom": ("python-gdcm",),
+    "pydicom": ("pyjpegls", "pylibjpeg", "python-gdcm"),
     "tensorflow_data_validation": ("tfx-bsl",),
     "tensorflow_model_analysis": ("tfx-bsl",),
     "tensorflow_transform": ("tfx-bsl",),
@@ -101,11 +96,7 @@ def _source(module: str) -> Path | None:
         module_object = sys.modules.get(module)
         file = (module_object.__file__ if module_object else None) or ""
         return Path(file) if file.endswith(".py") else None
-    package, *rest = module.split(".", 2)[1:]
-    folder = _FOLDERS.get(f"{OWN}.{package}")
-    if folder is None:
-        return None
-    path = folder.joinpath(*(rest[0].split(".") if rest else ()))
+    path = _ROOT.joinpath(*module.split(".")[1:])
     candidates = (path / "__init__.py", path.with_name(f"{path.name}.py"))
     return next((file for file in candidates if file.is_file()), None)
 
@@ -121,13 +112,14 @@ def _files(module: str) -> list[Path]:
 
 @functools.lru_cache(maxsize=256)
 def _beside(folder: Path) -> tuple[Path, ...]:
-    """The data files of a package: not those of packages within it, nor what Python leaves."""
+    """The data files of a package: not those of packages within it, nor what programs leave."""
+    depth = len(folder.parts)
     return tuple(
         file
         for file in sorted(folder.rglob("*"))
         if file.is_file()
-        and file.suffix != ".py"
-        and "__pycache__" not in file.parts  # where files come and go while others import
+        and file.suffix not in _NO_DATA
+        and not any(part.startswith((".", "__pycache__")) for part in file.parts[depth:])
         and not any(
             (parent / "__init__.py").is_file()
             for parent in file.parents
@@ -151,8 +143,10 @@ def _list_imports(module: str) -> tuple[str, ...]:
     for node in _statements(ast.parse(source.read_bytes()).body):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            package = module if source.name == "__init__.py" else module.rpartition(".")[0]
+            origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
     return tuple(names)
 
 

@@ -30,8 +30,7 @@ def copy(tmp_path, monkeypatch) -> Path:
     """A copy of the package, which the digests are then taken of."""
     for package in ("components", "pipeline", "schema"):
         shutil.copytree(ROOT / package, tmp_path / package)
-    folders = {f"tfxray.{name}": tmp_path / name for name in ("components", "pipeline", "schema")}
-    monkeypatch.setattr(code_digest, "_FOLDERS", folders)
+    monkeypatch.setattr(code_digest, "_ROOT", tmp_path)
     forget()
     yield tmp_path
     monkeypatch.undo()
@@ -136,6 +135,7 @@ def test_another_version_of_a_library_changes_the_digests_of_those_that_import_i
         ("try:\n    pass\nfinally:\n    {}", True),
         ("match 1:\n    case 1:\n        {}", True),
         ("class Later:\n    {}", True),
+        ("from ..metrics import intervals", True),
         ("for x in ():\n    pass\nelse:\n    {}", True),
     ],
 )
@@ -150,11 +150,21 @@ def test_an_import_counts_wherever_it_runs(copy, source, counts):
     assert ("tfxray.components.metrics.intervals" in own) == counts
 
 
-def test_what_python_keeps_beside_the_modules_does_not_count(copy):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "__pycache__/rejects.cpython-310.pyc.139872",
+        ".job.py.swp",
+        ".cache/x",
+        "job.pyc",
+        "README.md",
+    ],
+)
+def test_what_programs_leave_beside_the_modules_does_not_count(copy, name):
     before = code_digest.digest("tfxray.components.ingest.rejects")
-    cache = copy / "components" / "ingest" / "__pycache__"
-    cache.mkdir(exist_ok=True)
-    (cache / "rejects.cpython-310.pyc.139872").write_bytes(b"half written")
+    file = copy / "components" / "ingest" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"half written")
     forget()
     assert code_digest.digest("tfxray.components.ingest.rejects") == before
 
