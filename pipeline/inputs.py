@@ -101,7 +101,8 @@ class Ingest:
             UserError: See `labelling.label_images`.
         """
         settings = config.model_dump_json(include={"classes", "ingest", "split"})
-        settings += repr(label_rules(config))
+        rules = label_rules(config)
+        settings += repr(rules)
         code = code_digest.digest(_JOB)
         key = hashlib.sha256((labelling.fingerprint(source.folder) + settings + code).encode())
         self.folder = os.path.join(out, "data", f"records-{key.hexdigest()[:16]}")
@@ -109,9 +110,8 @@ class Ingest:
         self._process: subprocess.Popen[str] | None = None
         if not self.cached:
             if source.kind == "images":
-                labelling.label_images(
-                    source.folder, label_rules(config)
-                )  # what is wrong with it is known at once
+                # What is wrong with the source is known at once.
+                labelling.label_images(source.folder, rules)
             command = [sys.executable, "-m", "tfxray.pipeline.cli.main", "ingest", source.folder]
             command += ["--out", self.folder, "--config", str(config_file)]
             command += ["--log", str(log)]
