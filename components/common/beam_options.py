@@ -34,10 +34,8 @@ def complete(options: Sequence[str]) -> list[str]:
         UserError: As `parse` does.
     """
     name = runner(parse(options))
-    arguments = [
-        *map(_with_full_path, options),
-        *(compat.in_process() if name in _SWITCHING_RUNNERS else ()),
-    ]
+    arguments = [_with_full_path(option) for option in options]
+    arguments += compat.in_process() if name in _SWITCHING_RUNNERS else ()
     return (
         [*arguments, "--sdk_container_image=none"]
         if arguments and name in _DIRECT_RUNNERS

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 # Where Python looks in any case.
 _LIBRARY = os.path.dirname(os.path.realpath(os.__file__))
 _PDEATHSIG = 1  # Linux's PR_SET_PDEATHSIG
-# A process of ours: `-c` has put an empty entry on the path. `sys` is no file, so nothing is imported
-# before that is gone. As `end_with`, the second line ends the process with the one that started it,
-# whatever becomes of that.
+# A process of ours: `-c` has put an empty entry on the path. `sys` is no file, so nothing is
+# imported before that is gone. Then as `end_with`, which is not there for a script.
 _BEGIN = """\
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]
@@ -70,21 +69,18 @@ def _variables(folders: set[str]) -> dict[str, str]:
 
 
 def _stays(entry: str, folders: set[str]) -> bool:
-    # An editable install has an entry that is no folder.
-    return _real(entry) not in folders and (
-        os.path.isabs(entry) or not os.path.exists(entry or ".")
-    )
+    # An editable install has an entry that is neither absolute nor a folder.
+    relative = not os.path.isabs(entry) and os.path.exists(entry or ".")
+    return not relative and _real(entry) not in folders
 
 
 def _own_folders() -> set[str]:
     own = {_LIBRARY, *map(_real, site.getsitepackages())}
     if site.ENABLE_USER_SITE:
         own.add(_real(site.getusersitepackages()))
-    package, parent = (
-        _real(os.path.join(os.path.dirname(__file__), *[os.pardir] * n)) for n in (2, 3)
-    )
+    package = _real(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir))
     if os.path.basename(package) == "tfxray":  # such as by `pip install --target`
-        own.add(parent)
+        own.add(os.path.dirname(package))
     return own
 
 
@@ -135,7 +131,7 @@ def end_with_pool() -> None:
 class apart:
     """A context within which the working folder is the standard library's.
 
-    For all that may start processes. Python looks there in any case, so it finds nothing else there.
+    For all that may start processes. Python looks there in any case, and there is nothing else.
     Paths must be absolute before. It may be entered within itself.
     """
 

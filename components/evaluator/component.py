@@ -109,7 +109,7 @@ def _serving_folder(model: types.Artifact) -> str:
 def _serving_check(
     input_dict: dict[str, list[types.Artifact]],
 ) -> Iterator[Callable[[], ServingCheck]]:
-    """Checks the export in a process of its own, while TFMA works; gives what waits for its result."""
+    """Checks the export in a process of its own, while TFMA works. What it gives waits for it."""
     scores_path = os.path.join(
         artifact_utils.get_single_uri(input_dict[MODEL_RUN]), filenames.EXPORT_CHECK
     )

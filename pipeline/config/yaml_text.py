@@ -1,7 +1,7 @@
 """YAML of a user's: read within bounds, and whatever is wrong with it told in one line.
 
-A few lines of YAML can stand for more values than any memory holds, by aliases of aliases, and a few
-thousand brackets for more levels than Python's stack has.
+A few lines of YAML can stand for more values than any memory holds, by aliases of aliases. A few
+thousand brackets are more levels than Python's stack has.
 """
 
 from typing import Any
@@ -14,7 +14,11 @@ MOST_BYTES, MOST_VALUES, MOST_LEVELS = 1 << 20, 50_000, 50
 
 
 def parse_yaml(
-    text: str | bytes, origin: str, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES
+    text: str | bytes,
+    origin: str,
+    most_bytes: int = MOST_BYTES,
+    most_values: int = MOST_VALUES,
+    further: bool = False,
 ) -> Any:
     """Reads the first document of a text; None stands for an empty one.
 
@@ -23,6 +27,7 @@ def parse_yaml(
         origin: Put before what is wrong.
         most_bytes: A longer text is refused unread.
         most_values: The most values that it may hold, each counted as often as aliases name it.
+        further: Whether further documents may follow, which are not read.
 
     Raises:
         UserError: It is no YAML, or beyond the bounds.
@@ -31,14 +36,16 @@ def parse_yaml(
         raise UserError(f"{origin}: is too long; at most {most_bytes >> 10} KiB are allowed")
     try:
         loader = yaml.SafeLoader(text)
-        node = loader.get_node()
-        if node is None:
+        if not loader.check_node():
             return None
+        node = loader.get_node()
         if _count(node, {}, 1) > most_values:
             raise UserError(
-                f"{origin}: holds too many values; at most {most_values:,} are allowed, each counted "
-                "as often as an alias (`*name`) repeats it"
+                f"{origin}: holds too many values; at most {most_values:,} are allowed, each "
+                "counted as often as an alias (`*name`) repeats it"
             )
+        if not further and loader.check_node():
+            raise UserError(f"{origin}: holds several documents (`---`); one is allowed")
         return loader.construct_document(node)
     except (_TooDeep, RecursionError):
         raise UserError(
@@ -55,8 +62,8 @@ def parse_yaml(
     except Exception as error:  # what stands for a date, a number or the like, and is none
         reason = (str(error).splitlines() or [""])[0][:100]
         raise UserError(
-            f"{origin}: holds a value that YAML cannot read ({type(error).__name__}: {reason}); put "
-            "it in quotes if it is a text"
+            f"{origin}: holds a value that YAML cannot read ({type(error).__name__}: {reason}); "
+            "put it in quotes if it is a text"
         ) from None
 
 

@@ -59,8 +59,8 @@ class Package:
             if path.stat().st_size > _MOST_BYTES:
                 raise UserError(f"{path}: is larger than 32 MB, more than the server takes")
             content = path.read_bytes()
-            text = yaml_text.parse_yaml(content, str(path), _MOST_BYTES, _MOST_BYTES)
-            spec = _spec(text)
+            first = yaml_text.parse_yaml(content, str(path), _MOST_BYTES, _MOST_BYTES, further=True)
+            spec = _spec(first)
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror} (--package)") from None
         if spec is None:

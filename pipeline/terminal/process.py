@@ -109,10 +109,8 @@ def lacking(error: BaseException) -> str | None:
         number = error.errno
     elif "can't start new thread" in str(error):
         number = errno.EAGAIN
-    elif (isinstance(error, ImportError) and "cannot allocate" in str(error).lower()) or (
-        isinstance(error, ImportError) and "failed to map segment" in str(error)
-    ):
-        number = errno.ENOMEM
+    elif isinstance(error, ImportError) and "failed to map segment" in str(error):
+        number = errno.ENOMEM  # a library's code takes memory
     else:
         return None
     return f"too little of what the system allows: {_LIMITS[number]}"

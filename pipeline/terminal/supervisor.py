@@ -1,8 +1,8 @@
-"""Tells why a command ended that could not tell it itself: where memory ran out, or a library crashed.
+"""Tells why a command ended that could not tell it itself.
 
 A C++ library that gets no memory ends its process by a signal; so does the system, to get memory
-back. The process is then dead before a line of Python runs. So a command works in a child of a small
-process, which forks before anything large is loaded, hands on signals, and waits.
+back. No line of Python runs any more. So a command works in a child of a small process, which forks
+before anything large is loaded, hands on signals, and waits.
 """
 
 import os
@@ -38,8 +38,9 @@ def open_streams() -> None:
 def supervise() -> None:
     """Forks. Returns in the child, which is to work; the parent ends as the child does.
 
-    If a signal ends the child, the parent prints one line and exits with 1. SIGINT, SIGTERM and SIGHUP
-    go to the child, which ends by itself (`process.stoppable`); at the second one, it is killed.
+    If a signal ends the child, the parent prints one line and exits with 1. SIGINT, SIGTERM and
+    SIGHUP go to the child, which ends by itself (`process.stoppable`). At the second one, it is
+    killed.
     """
     parent = os.getpid()
     child = os.fork()
