@@ -4,19 +4,21 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxray.components.common import code_digest, filenames, filesystem
+from tfxray.components.common import code_digest, filenames, filesystem, isolation
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import labelling, tfrecords
 from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.terminal import supervisor
 from tfxray.pipeline.terminal.screen import PROGRESS_INDENT
 
 _DRAWING = "tfxray.components.sample.draw"
+_END = 10  # seconds in which an ingest clears up
+_COMMAND = "tfxray.pipeline.cli.main:main"
 _JOB = "tfxray.components.ingest.job"  # by its name, since to import it takes Beam, and seconds
 
 
@@ -112,16 +114,12 @@ class Ingest:
             if source.kind == "images":
                 # What is wrong with the source is known at once.
                 labelling.label_images(source.folder, rules)
-            command = [sys.executable, "-m", "tfxray.pipeline.cli.main", "ingest", source.folder]
-            command += ["--out", self.folder, "--config", str(config_file)]
-            command += ["--log", str(log)]
-            self._process = subprocess.Popen(
-                command,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=os.environ,
-            )
+            self._process = isolation.start_python(
+                _COMMAND,
+                ["ingest", "--out", self.folder, "--config", str(config_file), "--log", str(log),
+                 "--", source.folder],
+                answers=False,
+            )  # fmt: skip
 
     def wait(self, say: Callable[..., None]) -> dict[str, object]:
         """Waits for the end.
@@ -147,6 +145,9 @@ class Ingest:
             self._clear()
             if code == 2:
                 raise UserError(message)
+            if code < 0:
+                reason = supervisor.describe_death(-code)
+                raise RuntimeError(f"ingest was ended by the system: {reason}")
             if code:
                 raise RuntimeError(f"ingest failed with exit code {code}: {message}")
         with filesystem.open_file(os.path.join(self.folder, filenames.INGEST_REPORT)) as file:
@@ -157,7 +158,11 @@ class Ingest:
         """Ends it, if it still runs."""
         if self._process:
             self._process.terminate()
-            self._process.communicate()
+            try:
+                self._process.communicate(timeout=_END)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.communicate()
             self._process = None
             self._clear()
 

@@ -3,7 +3,7 @@
 Compiled packages and other hosts call it; they may come from another version of tfxray.
 """
 
-from tfxray.pipeline.kubeflow.step import main
+from tfxray.pipeline.cli.start import node as main
 
 if __name__ == "__main__":
     main()

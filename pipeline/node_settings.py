@@ -6,13 +6,14 @@ from typing import Any
 
 from tfx.dsl.io import fileio
 
-from tfxray.components.common import artifacts, code_digest
+from tfxray.components.common import artifacts, code_digest, filesystem
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.records import Records
 
 # The user functions, by the paths at which TFX finds them.
 PREPROCESSING = "tfxray.components.transform.preprocessing.preprocessing_fn"
 TRAINING = "tfxray.components.trainer.run.run_fn"
+WEIGHTS = ("imagenet", "bundled", "none")  # all others are paths
 
 
 def transform_settings(config: Config) -> dict[str, object]:
@@ -85,10 +86,12 @@ def backbone_settings(config: Config) -> dict[str, Any]:
     Args:
         config: The experiment.
     """
+    weights = config.model.weights
     return {
         "name": config.model.backbone,
         "image_size": config.model.image_size,
-        "weights": config.model.weights,
+        # Nodes run in another folder than the user's (`isolation.apart`).
+        "weights": weights if weights in WEIGHTS else filesystem.full_path(weights),
         "arguments": config.model.arguments,
         "pooling": config.model.pooling,
     }

@@ -3,7 +3,7 @@
 Compiled packages and other hosts call it; they may come from another version of tfxray.
 """
 
-from tfxray.pipeline.engines.worker import main
+from tfxray.pipeline.cli.start import worker as main
 
 if __name__ == "__main__":
     main()

@@ -32,7 +32,7 @@ ROOMS = (
     "pipeline.cli",
 )
 # The names that other versions call: each hands on to one function above it.
-DOORS = {"pipeline.node": "pipeline.kubeflow.step", "pipeline.worker": "pipeline.engines.worker"}
+DOORS = {"pipeline.node": "pipeline.cli.start", "pipeline.worker": "pipeline.cli.start"}
 MOST_FILES, MOST_LINES = 12, 400
 
 Graph = Mapping[str, set[str]]

@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import re
 import resource
-import runpy
 import subprocess
 import sys
 import threading
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tfxray.pipeline.cli import start
 
 ROOT = Path(__file__).parent.parent
 IMAGE = "this-machine"
@@ -207,7 +208,11 @@ class Cluster:
         """Exit code and memory of a process that is started as a container's is."""
         with (folder / "log.txt").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, *command[1:]], stdout=log, stderr=log, cwd=folder, env=environment
+                [Path(sys.executable).with_name(command[0]), *command[1:]],
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env=environment,
             )
             self.processes[name] = process
             _, status, used = os.wait4(process.pid, 0)
@@ -277,10 +282,10 @@ def _contained(command: Sequence[str], environment: Mapping[str, str], folder: P
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    assert list(command[1:3]) == ["-m", "tfxray.pipeline.node"]
-    sys.argv = list(command[2:])
+    assert command[0] == "tfxray-node"
+    sys.argv = list(command)
     try:
-        runpy.run_module("tfxray.pipeline.node", run_name="__main__")
+        start.node()
     finally:
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         (folder / "memory").write_text(str(used))

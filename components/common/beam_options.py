@@ -6,13 +6,18 @@ from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from tfxray.components.common import compat
+from tfxray.components.common import compat, filesystem
 from tfxray.components.common.errors import UserError
 
 _SWITCHING_RUNNERS = ("direct", "switchingdirect")
 _DIRECT_RUNNERS = (*_SWITCHING_RUNNERS, "bundlebaseddirect", "fnapi")
 # Only these runners' options are all known here: a job server has some of its own.
 _CHECKED_RUNNERS = (*_DIRECT_RUNNERS, "dataflow")
+_PATH_OPTIONS = (
+    *("--artifacts_dir", "--extra_package", "--extra_packages", "--flink_job_server_jar"),
+    *("--output_executable_path", "--profile_location", "--requirements_file", "--setup_file"),
+    *("--spark_job_server_jar", "--staging_location", "--temp_location", "--template_location"),
+)
 
 
 def complete(options: Sequence[str]) -> list[str]:
@@ -29,12 +34,20 @@ def complete(options: Sequence[str]) -> list[str]:
         UserError: As `parse` does.
     """
     name = runner(parse(options))
-    arguments = [*options, *(compat.in_process() if name in _SWITCHING_RUNNERS else ())]
+    arguments = [_with_full_path(option) for option in options]
+    arguments += compat.in_process() if name in _SWITCHING_RUNNERS else ()
     return (
         [*arguments, "--sdk_container_image=none"]
         if arguments and name in _DIRECT_RUNNERS
         else arguments
     )
+
+
+def _with_full_path(option: str) -> str:
+    """Names a file or folder whole: Beam works in another folder than the user's."""
+    name, _, value = option.partition("=")
+    is_path = name in _PATH_OPTIONS and value
+    return f"{name}={filesystem.full_path(value)}" if is_path else option
 
 
 def parse(options: Sequence[str]) -> PipelineOptions:

@@ -38,6 +38,11 @@ def is_local(path: StrPath) -> bool:
     return "://" not in os.fspath(path)
 
 
+def full_path(path: StrPath) -> str:
+    """The same path, for a process in another folder; links stay, and nothing need be there."""
+    return os.path.abspath(path) if is_local(path) else os.fspath(path).rstrip("/")
+
+
 def absolute_path(path: str) -> str:
     """The same path, for a process in another folder; what is not local is so already."""
     return os.path.realpath(path) if is_local(path) else path

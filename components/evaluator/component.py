@@ -4,11 +4,14 @@ TFX's own Evaluator blesses by TFMA's thresholds. This one has more inputs, and 
 blessing back where a rule of the gate fails.
 """
 
+import contextlib
+import functools
 import json
 import logging
 import os
+import signal
 import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -20,7 +23,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
-from tfxray.components.common import artifacts, contract, filenames
+from tfxray.components.common import artifacts, contract, filenames, isolation
 from tfxray.components.evaluator import (
     extractors,
     gate,
@@ -52,18 +55,19 @@ class Executor(executor.Executor):  # type: ignore[misc]
         examples = input_dict["examples"]
         # Beside the result, where Beam's workers can write, wherever they run.
         scratch = os.path.join(folder, ".scores")
-        check_process = _start_serving_check(input_dict) if settings["gate"]["servable"] else None
-        with heldout_scores.collect_scores(os.path.join(scratch, "part")):
-            # The baseline scores the same images below: TFMA would fail with it.
-            candidate_inputs = {key: input_dict[key] for key in ("examples", "model")}
-            super().Do(candidate_inputs, output_dict, exec_properties)
+        servable = settings["gate"]["servable"]
+        with _serving_check(input_dict) if servable else contextlib.nullcontext() as finish_check:
+            with heldout_scores.collect_scores(os.path.join(scratch, "part")):
+                # The baseline scores the same images below: TFMA would fail with it.
+                candidate_inputs = {key: input_dict[key] for key in ("examples", "model")}
+                super().Do(candidate_inputs, output_dict, exec_properties)
+            check = finish_check() if finish_check else None
         parts = [io_utils.read_string_file(path) for path in _files(scratch)]
         fileio.rmtree(scratch)
         frame = heldout_scores.make_table(
             [json.loads(line) for part in parts for line in part.splitlines()]
         )
         heldout_scores.write_scores(frame, folder)
-        check = _finish_serving_check(check_process) if check_process else None
         baseline = _baseline(input_dict.get("baseline_model") or [], _records(examples, SPLIT))
         model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
         threshold = artifacts.read_threshold({"Trainer.model_run": model_run})
@@ -101,30 +105,31 @@ def _serving_folder(model: types.Artifact) -> str:
     return path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
 
 
-def _start_serving_check(input_dict: dict[str, list[types.Artifact]]) -> subprocess.Popen[str]:
-    """Begins to check the export, in a process of its own, while TFMA works."""
+@contextlib.contextmanager
+def _serving_check(
+    input_dict: dict[str, list[types.Artifact]],
+) -> Iterator[Callable[[], ServingCheck]]:
+    """Checks the export in a process of its own, while TFMA works. What it gives waits for it."""
     scores_path = os.path.join(
         artifact_utils.get_single_uri(input_dict[MODEL_RUN]), filenames.EXPORT_CHECK
     )
     records = _records(input_dict["examples"], "eval")
-    # Isolated: it finds installed packages, and neither this folder's modules nor the user's.
-    command = [
-        sys.executable,
-        "-I",
+    with isolation.start_python(
         serving_check.__file__,
-        _serving_folder(input_dict["model"][0]),
-    ]
-    return subprocess.Popen(
-        [*command, scores_path, *records],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+        [_serving_folder(input_dict["model"][0]), scores_path, *records],
+        {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    ) as process:
+        try:
+            yield functools.partial(_finish_serving_check, process)
+        finally:
+            process.kill()
 
 
 def _finish_serving_check(process: subprocess.Popen[str]) -> ServingCheck:
     out, err = process.communicate()
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        return ServingCheck(0, float("nan"), f"the check was ended by the system ({name})")
     if process.returncode:
         log.error("the export cannot be served:\n%s", err)
         return ServingCheck(0, float("nan"), (err.strip().splitlines() or ["it crashed"])[-1][:300])

@@ -12,7 +12,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from tfxray.components.common import beam_options, filenames, filesystem, privacy
+from tfxray.components.common import beam_options, filenames, filesystem, isolation, privacy
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
@@ -79,13 +79,13 @@ def ingest(
         UserError: See `labelling.label_images`; or no image could be read; or `out` cannot be
             written; or the pseudonym key cannot be used.
     """
-    source, out = os.fspath(source), os.fspath(out).rstrip("/")
+    source, out = (filesystem.full_path(path) for path in (source, out))
     if not filesystem.is_file(os.path.join(out, filenames.INGEST_REPORT)) and _holds_something(out):
         raise UserError(
             f"{out}: holds something else than ingested records; it would be lost. Name a folder "
             "that is new, empty, or was written by an ingest"
         )
-    parent, name = os.path.split(os.path.abspath(out) if filesystem.is_local(out) else out)
+    parent, name = os.path.split(out)
     partial = os.path.join(parent, filenames.PARTIAL.format(name))
     try:
         filesystem.remove_folder(partial)
@@ -130,7 +130,7 @@ def _run(
     reader = worker.Reader(tuple(classes), rules.max_pixels, secret)
     pipeline_options = beam_options.parse(beam_options.complete(options))
     few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(pipeline_options)
-    with beam.Pipeline(options=pipeline_options) as pipeline:
+    with isolation.apart(), beam.Pipeline(options=pipeline_options) as pipeline:
         if features:
             results = _from_records(pipeline, layout, splits, dict(features), reader)
         else:

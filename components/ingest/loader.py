@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
-from tfxray.components.common import filesystem, privacy
+from tfxray.components.common import filesystem, isolation, privacy
 from tfxray.components.ingest import image, rejects
 
 _TASK = 8  # files handed to a process at a time
@@ -131,6 +131,12 @@ def _keep_memory() -> None:
         mallopt(_TRIM_THRESHOLD, _KEPT_MEMORY)
 
 
+def _begin() -> None:
+    """What a process that loads files begins with."""
+    isolation.end_with_pool()
+    _keep_memory()
+
+
 def _without_waiting(path: str, flags: int) -> int:
     """Opens a file. A pipe without a writer then reads as empty."""
     return os.open(path, flags | os.O_NONBLOCK)
@@ -161,7 +167,7 @@ class Loader:
         if processes > 1:
             # Spawned: a fork of a process that runs TensorFlow may hang.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(processes, context, initializer=_keep_memory)
+            self._pool = ProcessPoolExecutor(processes, context, initializer=_begin)
 
     def load(self, names: Sequence[str]) -> Iterator[LoadedImage | rejects.Rejected]:
         """Reads files, a few ahead of who takes them.

@@ -21,6 +21,7 @@ from tfxray.components.common import (
     contract,
     filenames,
     filesystem,
+    isolation,
     progress,
 )
 from tfxray.components.common.errors import UserError
@@ -100,9 +101,10 @@ class Job:
             UserError: No input, no model, or `out` holds something else.
         """
         self._start = time.monotonic()
-        self._out = _check_out(os.fspath(out).rstrip("/"))
-        self._model, self._force = find_model(model), force
-        self._source = batch_parts.Source(os.fspath(source), max_pixels, dict(features or {}))
+        source_path = filesystem.full_path(source)
+        self._out = _check_out(filesystem.full_path(out))
+        self._model, self._force = find_model(filesystem.full_path(model)), force
+        self._source = batch_parts.Source(source_path, max_pixels, dict(features or {}))
         code = code_digest.digest(__name__)
         self._parts = self._source.parts([_FORMAT, code, _fingerprint(self._model), force])
         self._key = batch_parts.digest_keys([part.key for part in self._parts])
@@ -198,13 +200,12 @@ def _score(parts: list[batch_parts.Part], work: batch_worker.Work, options: Sequ
         return
     if work.before:
         progress.log.info("%d of %d images are done already", work.before, work.images)
-    with beam.Pipeline(options=pipeline_options) as pipeline:
+    with isolation.apart(), beam.Pipeline(options=pipeline_options) as pipeline:
         groups = beam.Create(batch_parts.group_parts(parts), reshuffle=True)
         _ = pipeline | "Parts" >> groups | "Score" >> beam.ParDo(batch_worker.Score(work))
 
 
 def _check_out(out: str) -> str:
-    out = os.path.abspath(out) if filesystem.is_local(out) else out
     own_files = {filenames.PREDICTIONS, filenames.REJECTS, filenames.PREDICT_REPORT}
     names = set(filesystem.list_names(out))
     if (

@@ -1,5 +1,10 @@
 """The command line. What needs TensorFlow or TFX is imported inside the command that uses it."""
 
+if __name__ == "__main__":  # by `python -m`, which looks for modules in the working folder first
+    from tfxray.components.common import isolation
+
+    isolation.shut_out()
+
 import dataclasses
 import json
 import os
@@ -13,6 +18,7 @@ from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
 from tfxray.pipeline.cli.config import config_command
+from tfxray.pipeline.cli.group import Group
 from tfxray.pipeline.cli.history import clean, runs
 from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
 from tfxray.pipeline.config.nodes import NODES, Part
@@ -25,18 +31,7 @@ EPILOG = (
 NODE = click.Choice(NODES)
 
 
-class _Group(click.Group):
-    """Turns a UserError into one message and exit code 2, for every command."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(2)
-
-
-@click.group(cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tfxray")
 def main() -> None:
     """Trains, judges and ships chest X-ray classifiers: a TFX pipeline."""

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from tfxray.components.common.errors import UserError
+from tfxray.pipeline.config import yaml_text
 from tfxray.pipeline.config.config import Config
+
+_MOST_FAULTS, _MOST_SHOWN = 20, 500  # of a config: lines of errors; letters of a wrong value
 
 
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
@@ -47,7 +49,8 @@ def read_keys(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
         UserError: The file cannot be read.
     """
     try:
-        raw = _keys(path.read_text(encoding="utf-8"), str(path))
+        with path.open(encoding="utf-8") as file:
+            raw = _keys(file.read(yaml_text.MOST_BYTES + 1), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -70,7 +73,10 @@ def validate_keys(raw: dict[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        lines = [f"{origin}: {_explain(item)}" for item in error.errors(include_url=False)]
+        items = error.errors(include_url=False)
+        lines = [f"{origin}: {_explain(item)}" for item in items[:_MOST_FAULTS]]
+        if len(items) > _MOST_FAULTS:
+            lines.append(f"{origin}: {len(items) - _MOST_FAULTS} more keys or values are wrong")
         raise UserError("\n".join(lines)) from None
 
 
@@ -98,10 +104,7 @@ def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _keys(text: str, origin: str) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{origin}: is not YAML: {error}") from None
+    raw = yaml_text.parse_yaml(text, origin)
     if not isinstance(raw, dict):
         raise UserError(f"{origin}: must hold keys and values, such as `name: demo`")
     return raw
@@ -110,13 +113,13 @@ def _keys(text: str, origin: str) -> dict[str, Any]:
 def _override(raw: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise UserError(f"--set {override}: write it as --set a.b=value")
+        raise UserError(f"--set {_short(override)}: write it as --set a.b=value")
+    origin = f"--set {_short(override)}"
+    value = yaml_text.parse_yaml(text, origin)
     try:
-        set_key(raw, key, yaml.safe_load(text))
+        set_key(raw, key, value)
     except UserError as error:
-        raise UserError(f"--set {override}: {error}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {override}: the value is not YAML: {error}") from None
+        raise UserError(f"{origin}: {error}") from None
 
 
 def _explain(item: Any) -> str:
@@ -126,11 +129,15 @@ def _explain(item: Any) -> str:
     key = ".".join(location) or "(the whole)"
     if item["type"] == "extra_forbidden":
         keys = ", ".join(_fields(location[:-1]))
-        return f"{key}: no such key; allowed here: {keys}"
+        return f"{_short(key)}: no such key; allowed here: {keys}"
     if item["type"] == "missing":
         return f"{key}: is missing"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{key} = {item['input']!r}: {message}"
+    return f"{key} = {_short(repr(item['input']))}: {_short(message)}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} …"
 
 
 def _fields(location: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, outputs_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
+from tfxray.components.common import isolation
 from tfxray.pipeline.runs import lineage
 
 
@@ -67,7 +68,8 @@ def run_node(
         if places and not fileio.exists(places[-1]):
             # Somebody removed it: with the cached output, Pusher would name a folder that is gone.
             node.execution_options.caching_options.enable_cache = False
-    _launch(ir, node, connection, _only_cached if only_cached else fence and _fenced(fence))
+    with isolation.apart():
+        _launch(ir, node, connection, _only_cached if only_cached else fence and _fenced(fence))
     node_run = lineage.node_runs(connection, pipeline, run_id).get(name)
     if node_run is None or not node_run.complete:
         if only_cached:  # as little there as its inputs

@@ -98,8 +98,8 @@ class Run:
                 self.summary.status = "failed"
             first = (str(error).splitlines() or [""])[0][:500]
             self.summary.reason = f"{type(error).__name__}: {first}"
-        except KeyboardInterrupt:
-            self.summary.reason = "interrupted"
+        except KeyboardInterrupt as error:
+            self.summary.reason = str(error) or "interrupted"
             raise
         finally:
             self.summary.seconds["total"] = round(time.monotonic() - self.start, 2)

@@ -1,4 +1,4 @@
-"""A host that trains with others: `python -m tfxray.pipeline.worker`.
+"""A host that trains with others: `tfxray-worker`.
 
 With `train.distribution: multi_worker`, Trainer runs on the chief, as a node of the pipeline. On
 every other host runs this: it waits for Trainer, gets from it what is trained, takes its part, and

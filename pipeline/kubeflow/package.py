@@ -24,7 +24,7 @@ from tfxray.pipeline.kubeflow import workers
 from tfxray.pipeline.places import Places
 from tfxray.pipeline.records import Records
 
-COMMAND = ["python", "-m", "tfxray.pipeline.node"]
+COMMAND = ["tfxray-node"]
 _BACKOFF = "30s"
 
 

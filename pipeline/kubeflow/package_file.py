@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tfxray.components.common.errors import UserError
+from tfxray.pipeline.config import yaml_text
 
 # By the names of the pipeline spec's parameter types; STRING is taken as it is written.
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -60,11 +59,10 @@ class Package:
             if path.stat().st_size > _MOST_BYTES:
                 raise UserError(f"{path}: is larger than 32 MB, more than the server takes")
             content = path.read_bytes()
-            spec = _spec(next(yaml.safe_load_all(content), None))
+            first = yaml_text.parse_yaml(content, str(path), _MOST_BYTES, _MOST_BYTES, further=True)
+            spec = _spec(first)
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror} (--package)") from None
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            raise UserError(f"{path}: is not YAML: {error}") from None
         if spec is None:
             raise UserError(
                 f"{path}: is no package of Kubeflow Pipelines 2; tfxray compile writes one"
@@ -113,8 +111,8 @@ class Package:
         if kind not in _TYPES:
             return text
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            value = yaml_text.parse_yaml(text, name)
+        except UserError:
             value = None
         # Python takes True for a number.
         if not isinstance(value, _TYPES[kind]) or (kind != "BOOLEAN" and isinstance(value, bool)):

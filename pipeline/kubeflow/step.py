@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from tfxray.components.common import progress
+from tfxray.components.common import filesystem, progress
 from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.config import Config
@@ -59,8 +59,8 @@ class Step:
             raise UserError(f"{name}: is no step; allowed: {', '.join(STEPS)}")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", run_id):
             raise UserError(f"{run_id}: is no run id: letters, digits, `-`, `_`, `.` (--run-id)")
-        self.name, self.run_id, self.root = name, run_id, root
-        self.folder = os.path.join(root, "runs", run_id)
+        self.name, self.run_id, self.root = name, run_id, filesystem.full_path(root)
+        self.folder = os.path.join(self.root, "runs", run_id)
         self.connection = store.connection_config(metadata)
 
     def start(self, config: Config, data: str | None, fence: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.kubeflow import resource_name
 
 PORT = 2222
-COMMAND = ["python", "-m", "tfxray.pipeline.worker"]
+COMMAND = ["tfxray-worker"]
 _INDEX = "WORKER_INDEX"
 _LONGEST = 40  # of the pipeline's name, for the longest of the names below to be one
 

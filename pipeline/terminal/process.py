@@ -1,8 +1,10 @@
 """What every process of ours begins with; to be imported before TensorFlow is."""
 
 import contextlib
+import errno
 import gc
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -50,3 +52,65 @@ def silence_stderr() -> Iterator[None]:
     finally:
         os.dup2(stderr_copy, 2)
         os.close(stderr_copy)
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end.
+
+    Not an Exception, which some library would take for a failure of what it does just then.
+
+    Attributes:
+        code: What the process exits with, as a shell's command that the signal ends.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.code = 128 + number
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Lets a signal end what is done within by `Stopped`. A second one does not disturb the end."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # What is ignored stays so, as `nohup` has it.
+    before = {n: signal.getsignal(n) for n in signals if signal.getsignal(n) is not signal.SIG_IGN}
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_LIMITS = {
+    errno.ENOMEM: "memory (`ulimit -v`)",
+    errno.EAGAIN: "processes or threads (`ulimit -u`)",
+    errno.EMFILE: "open files (`ulimit -n`)",
+    errno.ENFILE: "open files, of the whole machine",
+    errno.EFBIG: "size of a file (`ulimit -f`)",
+    errno.ENOSPC: "space on the disk",
+    errno.EDQUOT: "space on the disk that this user may take",
+}
+
+
+def lacking(error: BaseException) -> str | None:
+    """What the machine has too little of, if that is what an error tells; else None."""
+    if isinstance(error, MemoryError):
+        number = errno.ENOMEM
+    elif isinstance(error, OSError) and error.errno in _LIMITS:
+        number = error.errno
+    elif "can't start new thread" in str(error):
+        number = errno.EAGAIN
+    elif isinstance(error, ImportError) and "failed to map segment" in str(error):
+        number = errno.ENOMEM  # a library's code takes memory
+    else:
+        return None
+    return f"too little of what the system allows: {_LIMITS[number]}"

@@ -1,6 +1,7 @@
 """What a person sees: progress and verdict on stderr, while libraries' output goes to a file."""
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -17,11 +18,26 @@ from tfxray.components.common import progress
 PROGRESS_INDENT = "    "
 
 
+class _Lossy(io.TextIOWrapper):
+    """A text file whose reader may go: a closed terminal or pipe is no reason to end a run."""
+
+    def write(self, text: str) -> int:
+        """See `io.TextIOWrapper`."""
+        with contextlib.suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """See `io.TextIOWrapper`."""
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
 class Screen:
     """Writes to the stderr that the process was started with, wherever file descriptor 2 leads."""
 
     def __init__(self) -> None:
-        self._file = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+        self._file = _Lossy(os.fdopen(os.dup(2), "wb"), encoding="utf-8", errors="replace")
         self._console = Console(file=self._file, highlight=False, soft_wrap=True)
 
     def say(self, text: str, style: str | None = None) -> None:

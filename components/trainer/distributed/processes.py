@@ -5,7 +5,6 @@ anything, and a host that is lost may end the processes of all others: TFX's
 process, on the chief, survives and reports it.
 """
 
-import ctypes
 import logging
 import multiprocessing
 import os
@@ -17,13 +16,12 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from tfxray.components.common import progress
+from tfxray.components.common import isolation, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.trainer.distributed.tf_config import Cluster, wait_for
 
 Plan = Mapping[str, Any]
 
-_DEATH_SIGNAL = 1  # Linux's PR_SET_PDEATHSIG
 _LAST_WORDS = 2  # seconds in which the last message of a host reaches the other hosts
 
 log = logging.getLogger(__name__)
@@ -47,8 +45,9 @@ def train_together(work: str, cluster: Cluster, plan: Plan | None, wait: float) 
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe()
-    process = context.Process(target=_member, args=(work, plan, sender))
-    process.start()
+    process = context.Process(target=_member, args=(work, plan, sender, os.getpid()))
+    with isolation.apart():
+        process.start()
     sender.close()
     try:
         if not receiver.poll(wait):
@@ -66,7 +65,7 @@ def _absent(cluster: Cluster, wait: float) -> str:
     gone = [address for address in addresses if not wait_for(address, 1)] or addresses
     return (
         f"{', '.join(gone)}: not there within {wait / 60:g} minutes (train.wait); on each of these "
-        "hosts, start: python -m tfxray.pipeline.worker"
+        "hosts, start: tfxray-worker"
     )
 
 
@@ -96,11 +95,12 @@ class _Tell(logging.Handler):
         self._tell.send(("progress", record.getMessage()))
 
 
-def _member(work: str, plan: Plan | None, tell: Connection) -> None:
+def _member(work: str, plan: Plan | None, tell: Connection, parent: int) -> None:
     """The process of a host: joins the cluster, trains, and ends."""
     # Ends with its parent, whatever becomes of that; threads cannot see to it, since TensorFlow
     # keeps Python's lock while it waits for other hosts.
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    isolation.end_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     try:
         # Not in the process that waits for this one.

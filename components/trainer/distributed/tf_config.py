@@ -61,7 +61,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
         )
     try:
         config = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise _wrong(f"is not JSON: {error}") from None
     jobs, task = _parts(config)
     addresses_by_job: dict[str, list[str]] = {
@@ -84,7 +84,7 @@ def as_chief() -> Cluster:
     if not cluster.chief:
         raise UserError(
             f"{VARIABLE}: the pipeline runs on the chief, {cluster.addresses[0]}; on this host, "
-            "start: python -m tfxray.pipeline.worker"
+            "start: tfxray-worker"
         )
     return cluster
 

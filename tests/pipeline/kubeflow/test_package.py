@@ -83,7 +83,7 @@ def test_one_package_serves_many_runs(spec, small_config):
     }  # fmt: skip
     for label, executor in spec["deploymentSpec"]["executors"].items():
         container = executor["container"]
-        assert container["command"] == ["python", "-m", "tfxray.pipeline.node"]
+        assert container["command"] == ["tfxray-node"]
         assert "{{$.pipeline_job_uuid}}" in container["args"]
         assert "{{$.inputs.parameters['root']}}" in container["args"]
         expected = "gpu:1" if label == "exec-trainer" else "{{$.inputs.parameters['image']}}"

@@ -54,5 +54,5 @@ def test_what_is_wrong_with_it_is_said(environment, message):
 
 def test_the_pipeline_runs_on_no_host_but_the_chief(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", _config({"worker": HOSTS}, index=1)["TF_CONFIG"])
-    with pytest.raises(UserError, match=r"start: python -m tfxray\.pipeline\.worker"):
+    with pytest.raises(UserError, match=r"start: tfxray-worker"):
         tf_config.as_chief()
