@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 
 from tfxray.components.common import contract, filenames, filesystem
+from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import tfrecords
 from tfxray.pipeline import inputs
 from tfxray.pipeline.config.config import Config
@@ -74,21 +75,38 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
     return PreparedData(Records(layout.base, layout.globs, report=report), images, rejected)
 
 
-def prepare_records(folder: str, config: Config, say: Say) -> PreparedData:
-    """Looks through TFRecords that follow the contract already.
+def prepare_records(
+    folder: str, config: Config, say: Say, start_ingest: Callable[[], inputs.Ingest] | None = None
+) -> PreparedData:
+    """Looks through TFRecords by the contract, which are used in place if all of them keep it.
 
     Args:
         folder: Theirs.
         config: The experiment.
         say: Takes a line, and a `style` or None.
+        start_ingest: Starts an ingest of them, which sets aside what cannot be used. None where
+            nothing is ingested.
 
     Raises:
-        UserError: They do not follow it.
+        UserError: They cannot be used.
     """
     from tfxray.components.ingest import record_check
 
     layout = tfrecords.find_layout(filesystem.absolute_path(folder), config.split.ignore_given)
-    scan = record_check.check_records(layout, config.classes)
+    try:
+        scan = record_check.check_records(layout, config.classes, config.ingest.max_pixels)
+    except record_check.ContractBroken as breach:
+        if start_ingest is None:
+            raise UserError(
+                f"{breach}. `tfxray ingest` writes those records that can be used"
+            ) from None
+        say(f"  {breach}", style="yellow")
+        say("  not all records keep the data contract: they are ingested, as images are")
+        ingest = start_ingest()
+        try:
+            return finish_ingest(ingest, say)
+        finally:
+            ingest.stop()
     if scan.group != contract.PATIENT:
         group = scan.group or "record"
         say(

@@ -31,6 +31,16 @@ METADATA = {"patient": PATIENT, "age": AGE, "sex": SEX, "view": VIEW, "site": SI
 
 SPLITS = ("train", "eval", "test")
 
+
+def own_patient(name: str) -> str:
+    """The patient of an image whose patient is unknown: one of its own.
+
+    Args:
+        name: The image's file, as the file system has it; what is no UTF-8 in it is escaped.
+    """
+    return f"image:{name}".encode("utf-8", "backslashreplace").decode()
+
+
 # Transform's outputs.
 EMBEDDING = "embedding"
 DISTORTED = "distorted"  # embeddings of distorted copies

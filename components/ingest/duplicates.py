@@ -25,6 +25,7 @@ class Entry:
         label: Its class.
         split: Its split.
         patient: Its patient, empty where unknown.
+        place: Of a record of others: its file and number. Their names need not differ.
     """
 
     sha256: str
@@ -32,6 +33,15 @@ class Entry:
     label: str
     split: str
     patient: str
+    place: str = ""
+
+    def source_name(self, paths: Mapping[str, str]) -> str:
+        """What the source calls it.
+
+        Args:
+            paths: The source's name of a file, where the records call it otherwise.
+        """
+        return self.place or paths.get(self.name, self.name)
 
 
 def find_duplicates(
@@ -61,7 +71,7 @@ def find_duplicates(
             copies += [(e, _other(e, group, paths)) for e in group]
         else:
             original = group[0]
-            name = paths.get(original.name, original.name)
+            name = original.source_name(paths)
             copies += [
                 (e, f"same pixels as {name} ({_why(e, original)})")
                 for e in group[1:]
@@ -72,30 +82,44 @@ def find_duplicates(
 
 def _other(entry: Entry, group: list[Entry], paths: Mapping[str, str]) -> str:
     other = next(e for e in group if e.label != entry.label)
-    return f"same pixels as {paths.get(other.name, other.name)}, which is {other.label}"
+    return f"same pixels as {other.source_name(paths)}, which is {other.label}"
 
 
 def _why(entry: Entry, original: Entry) -> str:
     return f"in {original.split}" if entry.split != original.split else "another patient"
 
 
-def drop_records(folder: str, names: set[str]) -> None:
+def drop_records(folder: str, entries: Iterable[Entry]) -> None:
     """Writes a folder's TFRecords again without some of their examples.
 
     Args:
-        folder: Holds `*.tfrecord`, at its top or one level below.
-        names: File names, as in `image/filename`.
+        folder: Holds `*.tfrecord`, at its top, or below in a folder for each split.
+        entries: Those of the examples. Two examples that are alike in all of it share their fate.
     """
-    encoded_names = {name.encode("utf-8", "surrogateescape") for name in names}
-    for path in (os.path.join(folder, name) for name in filesystem.list_names(folder)):
-        if not path.endswith(".tfrecord"):
+    dropped = {_identity(entry) for entry in entries}
+    for below in filesystem.list_names(folder):
+        if not below.endswith(".tfrecord"):
             continue
+        path, split = os.path.join(folder, below), os.path.dirname(below)
         with tempfile.TemporaryDirectory() as scratch, filesystem.local_copy(path) as whole:
             path_of_rest = os.path.join(scratch, "kept")
             with tf.io.TFRecordWriter(path_of_rest) as writer:
                 for batch in tf.data.TFRecordDataset(whole).batch(_BATCH).as_numpy_iterator():
                     for record in batch:
-                        features = tf.train.Example.FromString(record).features.feature
-                        if features[contract.FILENAME].bytes_list.value[0] not in encoded_names:
+                        if _identity_of_record(record, split) not in dropped:
                             writer.write(record)
             filesystem.put_file(path_of_rest, path)
+
+
+def _identity(entry: Entry) -> tuple[bytes, ...]:
+    """What tells an example from others; names of records need not."""
+    split = entry.split if entry.split in contract.SPLITS else ""
+    patient = entry.patient or contract.own_patient(entry.name)
+    texts = (split, entry.name, entry.sha256, entry.label, patient)
+    return tuple(text.encode("utf-8", "surrogateescape") for text in texts)
+
+
+def _identity_of_record(record: bytes, split: str) -> tuple[bytes, ...]:
+    features = tf.train.Example.FromString(record).features.feature
+    names = (contract.FILENAME, contract.SHA256, contract.TEXT, contract.PATIENT)
+    return (split.encode(), *(features[name].bytes_list.value[0] for name in names))

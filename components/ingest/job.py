@@ -21,6 +21,7 @@ from tfxray.components.ingest import duplicates, labelling, pseudonym, tfrecords
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
 # own read ahead within one.
 _CHUNK, _LONG_CHUNK = 32, 512
+_LISTED = 10
 _WORTH_PROCESSES = 500  # with fewer images, the start of processes costs more than it saves
 
 
@@ -60,12 +61,12 @@ def ingest(
     """Writes a folder's images as sharded TFRecords.
 
     Args:
-        source: Folder of images, or of TFRecords when `features` is given; on any of Beam's file
-            systems.
+        source: Folder of images, or of TFRecords where `features` is not None; on any of Beam's
+            file systems.
         out: Likewise. Made by this call; appears only when everything is written. Where it is no
             local folder, it is complete when it holds `ingest.json`.
         rules: How labels and metadata are found.
-        features: For TFRecords: the name there of each feature of the contract.
+        features: For TFRecords: the name there of each feature of the contract that has another.
         shards: Files per split; 0 lets Beam choose.
         options: As on Beam's command line.
         pseudonym_key: A file; see `pseudonym.find_key`.
@@ -76,8 +77,8 @@ def ingest(
         What became of the input.
 
     Raises:
-        UserError: See `labelling.label_images`; or no image could be read; or `out` cannot be
-            written; or the pseudonym key cannot be used.
+        UserError: See `labelling.label_images`; or a file of records is damaged; or no image could
+            be read; or `out` cannot be written; or the pseudonym key cannot be used.
     """
     source, out = (filesystem.full_path(path) for path in (source, out))
     if not filesystem.is_file(os.path.join(out, filenames.INGEST_REPORT)) and _holds_something(out):
@@ -119,11 +120,11 @@ def _run(
     processes: int,
 ) -> Report:
     rows: list[labelling.Row] = []
-    if features:
+    if features is not None:
         layout = tfrecords.find_layout(source, rules.ignore_given)
         splits, classes = list(layout.splits) or [worker.UNSPLIT], rules.classes
         if not classes:
-            raise UserError("TFRecords under other names need `classes` from a config")
+            raise UserError(f"{source}: TFRecords need the names of the classes (--classes)")
     else:
         rows, classes = labelling.label_images(source, rules)
         splits = sorted({row.split or worker.UNSPLIT for row in rows})
@@ -131,7 +132,7 @@ def _run(
     pipeline_options = beam_options.parse(beam_options.complete(options))
     few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(pipeline_options)
     with isolation.apart(), beam.Pipeline(options=pipeline_options) as pipeline:
-        if features:
+        if features is not None:
             results = _from_records(pipeline, layout, splits, dict(features), reader)
         else:
             results = _from_files(pipeline, source, rows, splits, reader, 1 if few else processes)
@@ -141,18 +142,20 @@ def _run(
                 file_name_suffix=".tfrecord",
                 num_shards=shards,
             )
-        for tag in (worker.REJECTED, worker.INDEX):
+        for tag in (worker.REJECTED, worker.INDEX, worker.BROKEN):
             _ = results[tag] | f"Write_{tag}" >> _write_lines(out, tag)
         record_count = results[worker.SEEN] | beam.combiners.Count.Globally()
         _ = record_count | beam.Map(json.dumps) | _write_lines(out, worker.SEEN)
+    if broken := sorted(_drain(out, worker.BROKEN)):
+        raise UserError("\n".join(broken[:_LISTED]))
     index = [duplicates.Entry(*line) for line in _drain(out, worker.INDEX)]
     rejects = [tuple(line) for line in _drain(out, worker.REJECTED)]
     # Rejects are listed under the names of the files in the source.
     paths = {pseudonym.file_name(secret, row.path): row.path for row in rows}
     copies = duplicates.find_duplicates(index, paths)
     if copies:
-        duplicates.drop_records(out, {entry.name for entry, _ in copies})
-        rejects += [(paths.get(e.name, e.name), "duplicate", detail) for e, detail in copies]
+        duplicates.drop_records(out, (entry for entry, _ in copies))
+        rejects += [(e.source_name(paths), "duplicate", detail) for e, detail in copies]
         removed_entries = {entry for entry, _ in copies}
         index = [entry for entry in index if entry not in removed_entries]
     record_count = list(_drain(out, worker.SEEN))
@@ -237,11 +240,10 @@ def _from_records(
     features: dict[str, str],
     reader: worker.Reader,
 ) -> Any:
-    branches = [
+    files = [(split or worker.UNSPLIT, file) for split, file in layout.by_split()]
+    convert = beam.ParDo(worker.ConvertRecords(reader, layout.base, features))
+    return (
         pipeline
-        | f"Records_{split}" >> beam.io.ReadFromTFRecord(pattern)
-        | f"Tag_{split}" >> beam.Map(lambda record, split=split: (split, record))
-        for split, pattern in zip(splits, layout.patterns, strict=True)
-    ]
-    convert = beam.ParDo(worker.ConvertRecords(reader, features))
-    return branches | beam.Flatten() | "Convert" >> convert.with_outputs(*splits, *worker.BESIDES)
+        | "Records" >> beam.Create(files, reshuffle=True)
+        | "Convert" >> convert.with_outputs(*splits, *worker.BESIDES)
+    )

@@ -1,49 +1,156 @@
-"""Reads TFRecords that others wrote: their values, and whether they keep the data contract."""
+"""Reads records that others wrote: what they hold, and whether they keep the data contract.
 
+All that the nodes rely on is checked here, since most of them end with the first record that lacks
+it: the kinds of values and their number, UTF-8, finite numbers, an image that TensorFlow decodes.
+"""
+
+import concurrent.futures
 import dataclasses
+import math
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from tfxray.components.common import contract, filesystem
+from tfxray.components.common import contract, decoder
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest.rejects import Rejected
-from tfxray.components.ingest.tfrecords import Layout
+from tfxray.components.ingest import image, loader, tfrecords
+from tfxray.components.ingest.rejects import Rejected, as_reject
+
+Features = Mapping[str, tf.train.Feature]
+Value = bytes | int | float | str
+
+# What an ingest reads of a record. All else it measures.
+READ = (
+    contract.IMAGE, contract.LABEL, contract.TEXT, contract.FILENAME, *contract.METADATA.values(),
+)  # fmt: skip
+# Kinds that it takes besides the contract's own: they mean the same.
+_TAKEN: dict[str, tuple[type, ...]] = {
+    contract.LABEL: (bytes,),
+    contract.PATIENT: (int,),
+    contract.SITE: (int,),
+    contract.AGE: (int, bytes),
+}
+_KINDS = {"bytes_list": bytes, "int64_list": int, "float_list": float}
+_KIND_NAMES = {bytes: "bytes", int: "int64", float: "float"}
+_OLDEST = 130  # years, as in the schema
+_PHASH = re.compile("[0-9a-fA-F]{64}")
+
+_BATCH = 256
+_LISTED = 8
+# StatisticsGen makes a column of each; records that name so many do not mean columns.
+_MOST_FEATURES = 1000
 
 
-def read_values(record: bytes, mapping: Mapping[str, str]) -> dict[str, bytes | int | float | str]:
-    """A record's first values under the contract's names; what is missing is left out."""
-    features = tf.train.Example.FromString(record).features.feature
-    values: dict[str, bytes | int | float | str] = {}
-    for name in contract.FEATURES:
-        feature = features.get(mapping.get(name, name))
-        kind = feature.WhichOneof("kind") if feature is not None else None
-        if kind and (content := getattr(feature, kind).value):
-            first = content[0]
-            is_text = isinstance(first, bytes) and name != contract.IMAGE
-            values[name] = first.decode("utf-8", "replace") if is_text else first
+def parse_record(record: tfrecords.Record) -> tf.train.Example:
+    """A record's message.
+
+    Raises:
+        Rejected: The record is damaged, or holds none.
+    """
+    if isinstance(record, Rejected):
+        raise record
+    try:
+        return tf.train.Example.FromString(record)
+    except DecodeError:
+        raise Rejected("damaged", "is no tf.train.Example") from None
+
+
+def read_values(
+    features: Features, mapping: Mapping[str, str], names: Collection[str] = READ
+) -> dict[str, Value]:
+    """A record's values under the contract's names.
+
+    Args:
+        features: The record's.
+        mapping: The name there of each feature of the contract that has another.
+        names: Of the contract: those to read.
+
+    Returns:
+        The values; what is missing or empty is left out. Texts, but for the image, as str.
+
+    Raises:
+        Rejected: A feature with several values, or with one that means nothing in its place.
+    """
+    values: dict[str, Value] = {}
+    for name in names:
+        theirs = mapping.get(name, name)
+        kind, content = _content(features, theirs)
+        if len(content) > 1:
+            raise Rejected("malformed", f"{theirs!r} holds {len(content)} values, not one")
+        if not content or content[0] == b"":
+            continue
+        own = contract.FEATURES[name]
+        if kind not in (own, *_TAKEN.get(name, ()), *([int] if own is float else [])):
+            raise Rejected(
+                "malformed", f"{theirs!r} is {_KIND_NAMES[kind]}, not {_KIND_NAMES[own]}"
+            )
+        values[name] = _checked(name, theirs, content[0])
     return values
 
 
-def class_of(values: Mapping[str, object], classes: Sequence[str]) -> str:
-    """The class of a record, by its text or its number.
+def _content(features: Features, name: str) -> tuple[type, Sequence[Value]]:
+    feature = features.get(name)
+    field = feature.WhichOneof("kind") if feature is not None else None
+    return (_KINDS[field], getattr(feature, field).value) if field else (bytes, ())
+
+
+def _checked(name: str, theirs: str, value: Value) -> Value:
+    if isinstance(value, bytes) and name != contract.IMAGE:
+        try:
+            # A file's name is as the file system has it, and need not be UTF-8.
+            return value.decode(errors="surrogateescape" if name == contract.FILENAME else "strict")
+        except UnicodeDecodeError:
+            raise Rejected("malformed", f"{theirs!r} is not UTF-8") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Rejected("malformed", f"{theirs!r} is not finite")
+    if name == contract.AGE and isinstance(value, int | float) and not 0 <= value <= _OLDEST:
+        raise Rejected("malformed", f"{theirs!r} is {value:g}; allowed: 0 to {_OLDEST} years")
+    return value
+
+
+def class_of(values: Mapping[str, object], classes: Sequence[str], agree: bool = False) -> str:
+    """The class of a record, by its text, else by its number.
+
+    Args:
+        values: See `read_values`.
+        classes: In the order of their labels.
+        agree: Whether text and number must name the same class; under other names, a number
+            may count otherwise than ours.
 
     Raises:
-        Rejected: Neither is there, or it is none of the classes.
+        Rejected: Neither is there, or it is none of the classes; or they do not agree.
     """
     text, number = values.get(contract.TEXT), values.get(contract.LABEL)
-    if text in classes:
-        return str(text)
-    if isinstance(number, str) and number in classes:
-        return number
-    if isinstance(number, int) and 0 <= number < len(classes):
-        return classes[number]
     if text is None and number is None:
         raise Rejected("no_label")
-    raise Rejected("unknown_label", str(number if text is None else text))
+    by_number = number
+    if isinstance(number, int):
+        by_number = classes[number] if 0 <= number < len(classes) else None
+    if agree and number is not None and by_number not in classes:
+        allowed = f"allowed: 0 to {len(classes) - 1}, for [{', '.join(classes)}]"
+        raise Rejected("unknown_label", f"{contract.LABEL!r} is {_shown(number)}; {allowed}")
+    if agree and None not in (text, number) and text != by_number:
+        raise Rejected(
+            "unknown_label", f"{contract.LABEL!r} and {contract.TEXT!r} name different classes"
+        )
+    for name in (text, by_number):
+        if name in classes:
+            return str(name)
+    raise Rejected("unknown_label", _shown(number if text is None else text))
+
+
+def _shown(label: object) -> str:
+    """A label for a message: short, and nothing that a terminal obeys."""
+    text = str(label)[:60]
+    return text if text.isprintable() else ascii(text)
+
+
+class ContractBroken(UserError):
+    """Records that cannot be used as they are; an ingest takes what it can of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,72 +168,139 @@ class Scan:
     group: str | None
 
 
-def check_records(layout: Layout, classes: Sequence[str]) -> Scan:
-    """Reads all records once, to find damage before anything is trained.
-
-    Raises:
-        UserError: A damaged file, a record without image or label, a label out of range, fewer
-            than two classes. Names file and record.
-    """
-    counts: Counter[int] = Counter()
-    groups = {contract.PATIENT, contract.FILENAME}
-    for file in layout.files:
-        path = os.path.join(layout.base, file)
-        with filesystem.local_copy(path) as local:
-            for position, record in number_records(local, path):
-                where = f"{path}, record {position}"
-                try:
-                    features = tf.train.Example.FromString(record).features.feature
-                except DecodeError:
-                    raise UserError(f"{where}: is no tf.train.Example") from None
-                _check_record(features, where, classes)
-                counts[features[contract.LABEL].int64_list.value[0]] += 1
-                groups -= {name for name in groups if not features[name].bytes_list.value}
-    labels = {name: counts[i] for i, name in enumerate(classes)}
-    if min(labels.values(), default=0) == 0:
-        raise UserError(f"{layout.base}: needs records of every class; found {labels}")
-    group = next((name for name in (contract.PATIENT, contract.FILENAME) if name in groups), None)
-    return Scan(counts.total(), labels, group)
-
-
-def number_records(file: str, path: str) -> Iterator[tuple[int, bytes]]:
-    """The records of a file, numbered.
+def check_records(
+    layout: tfrecords.Layout, classes: Sequence[str], max_pixels: int = image.MAX_PIXELS
+) -> Scan:
+    """Reads all records once, and decodes their images, to find damage before anything is trained.
 
     Args:
-        file: On this machine.
-        path: Where it comes from.
+        layout: Of a folder.
+        classes: In the order of their labels.
+        max_pixels: Larger images are not decoded.
 
     Raises:
-        UserError: The file is damaged.
+        ContractBroken: By a record; names file, record, feature and what is allowed. The rest of
+            the records is not read.
+        UserError: A damaged file; or no record of a class.
     """
-    position = 0
-    compression = "GZIP" if path.endswith(".gz") else ""
-    try:
-        for record in tf.data.TFRecordDataset(file, compression).as_numpy_iterator():
-            yield position, record
-            position += 1
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"{path}: damaged after record {position}: {error.message.split(';')[0]}. Write it "
-            "again, or take it out of the folder"
-        ) from None
+    labels: Counter[int] = Counter()
+    kinds: dict[str, type] = {}
+    present = dict.fromkeys((contract.PATIENT, contract.FILENAME), 0)
+
+    def look(item: tuple[str, tfrecords.Record]) -> tuple[str, Rejected | _Look]:
+        where, record = item
+        try:
+            return where, _look_at(record, classes, max_pixels)
+        except Exception as error:  # also a library's: the ingest has a row for it
+            return where, as_reject(error)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for batch in tfrecords.batch_records(_enumerate(layout), _BATCH):
+            for where, seen in pool.map(look, batch):
+                if isinstance(seen, Rejected):
+                    raise ContractBroken(f"{where}: {_told(seen)}")
+                labels[seen.label] += 1
+                for name in present:
+                    present[name] += name in seen.kinds
+                _add_kinds(kinds, seen.kinds, where)
+    total = labels.total()
+    if 0 < present[contract.PATIENT] < total:
+        raise ContractBroken(
+            f"{layout.base}: {total - present[contract.PATIENT]} of {total} records have no "
+            f"{contract.PATIENT!r}"
+        )
+    label_counts = {name: labels[number] for number, name in enumerate(classes)}
+    if min(label_counts.values(), default=0) == 0:
+        raise UserError(f"{layout.base}: needs records of every class; found {label_counts}")
+    return Scan(total, label_counts, next((n for n, c in present.items() if c == total), None))
 
 
-def _check_record(
-    features: Mapping[str, tf.train.Feature], where: str, classes: Sequence[str]
-) -> None:
+def _told(reject: Rejected) -> str:
+    of_record = reject.code in ("damaged", "malformed", "undecodable", "unknown_label")
+    return reject.detail if of_record else f"the image cannot be used: {reject}"
+
+
+def _enumerate(layout: tfrecords.Layout) -> Iterator[tuple[str, tfrecords.Record]]:
+    for file in layout.files:
+        path = os.path.join(layout.base, file)
+        for number, record in enumerate(tfrecords.read_records(path)):
+            yield f"{path}, record {number}", record
+
+
+def _add_kinds(kinds: dict[str, type], more: Mapping[str, type], where: str) -> None:
+    for name, kind in more.items():
+        if kinds.setdefault(name, kind) != kind:
+            raise ContractBroken(
+                f"{where}: {_shown(name)!r} is {_KIND_NAMES[kind]}, but "
+                f"{_KIND_NAMES[kinds[name]]} in other records"
+            )
+    if len(kinds) > _MOST_FEATURES:
+        raise ContractBroken(
+            f"{where}: with this record there are more than {_MOST_FEATURES} features"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Look:
+    """Of a record that keeps the contract: its label, and the kinds of its features."""
+
+    label: int
+    kinds: dict[str, type]
+
+
+def _look_at(record: tfrecords.Record, classes: Sequence[str], max_pixels: int) -> _Look:
+    """Raises Rejected where a record does not keep the contract to the letter."""
+    example = parse_record(record)
+    features = example.features.feature
     for name in (contract.IMAGE, contract.LABEL):
         if name not in features:
-            names = ", ".join(sorted(features)) or "nothing"
-            raise UserError(
-                f"{where}: has no {name!r}; it has {names}. If it is there under another name, say "
-                f"so in the config: ingest.features: {{{name}: THAT_NAME}}"
-            )
-    if not features[contract.IMAGE].bytes_list.value:
-        raise UserError(f"{where}: {contract.IMAGE!r} is empty")
-    labels = features[contract.LABEL].int64_list.value
-    if len(labels) != 1 or not 0 <= labels[0] < len(classes):
-        raise UserError(
-            f"{where}: {contract.LABEL!r} is {list(labels)}; allowed: 0 to {len(classes) - 1}, for "
-            f"[{', '.join(classes)}]"
-        )
+            raise Rejected("malformed", _missing(name, features))
+    kinds = {name: kind for name in features for kind, some in [_content(features, name)] if some}
+    values = read_values(features, {}, contract.FEATURES)
+    for name, kind in contract.FEATURES.items():
+        if name in features and name not in values:
+            raise Rejected("malformed", f"{name!r} is empty")
+        if name in values and kinds[name] is not kind:
+            names = f"{_KIND_NAMES[kinds[name]]}, not {_KIND_NAMES[kind]}"
+            raise Rejected("malformed", f"{name!r} is {names}")
+    label = classes.index(class_of(values, classes, agree=True))
+    for name in (contract.HEIGHT, contract.WIDTH):
+        if int(values.get(name, 1)) < 1:
+            raise Rejected("malformed", f"{name!r} is {values[name]}; it must be 1 or more")
+    if not _PHASH.fullmatch(str(values.get(contract.PHASH, "0" * 64))):
+        raise Rejected("malformed", f"{contract.PHASH!r} is not 64 hexadecimal digits")
+    _require_plain(example, record)
+    encoded = values[contract.IMAGE]
+    if loader.decodable_file(encoded, max_pixels) is not encoded:  # type: ignore[arg-type]
+        raise Rejected("malformed", f"{contract.IMAGE!r} is no JPEG or PNG that can be kept as is")
+    require_decodable(encoded)  # type: ignore[arg-type]
+    return _Look(label, kinds)
+
+
+def _missing(name: str, features: Features) -> str:
+    names = sorted(_shown(name) for name in features)
+    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
+    return (
+        f"has no {name!r}; it has {listed or 'nothing'}. If it is there under another name, say so "
+        f"in the config: ingest.features: {{{name}: THAT_NAME}}"
+    )
+
+
+def _require_plain(example: tf.train.Example, record: tfrecords.Record) -> None:
+    """A record that protobuf's libraries would write otherwise, some parsers read otherwise."""
+    example.DiscardUnknownFields()
+    if example.ByteSize() != len(record):  # type: ignore[arg-type]
+        raise Rejected("malformed", "holds more than a tf.train.Example, or the same twice")
+
+
+def require_decodable(encoded: bytes) -> None:
+    """Passes an image that the model's graph can decode.
+
+    Args:
+        encoded: JPEG or PNG; the caller has bounded the number of its pixels.
+
+    Raises:
+        Rejected: The graph cannot decode it.
+    """
+    if not decoder.is_decodable(encoded):
+        raise Rejected("undecodable", "TensorFlow cannot decode the image")

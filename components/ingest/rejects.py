@@ -36,7 +36,10 @@ REASONS = {
     "duplicate": "the same pixels as an image of the other class, or of another given split",
     "outside": "a link or path that leads out of the input folder",
     "unreadable": "the file cannot be opened",
-    "damaged": "a library failed on it in a way that was not foreseen",
+    "damaged": "a record that is damaged; or a library failed in a way that was not foreseen",
+    "malformed": "what is known of it breaks the data contract: a value of the wrong kind, or two "
+    "of them, or one that is not finite or not UTF-8",
+    "undecodable": "TensorFlow's decoder, by which the model sees, refuses the image",
     "multi_frame": "a DICOM file of several frames",
     "no_pixels": "a DICOM file without an image, or one that no decoder here reads",
 }

@@ -1,19 +1,38 @@
-"""Finds the TFRecords of a folder, and which splits they are."""
+"""Finds the TFRecords of a folder and their splits, and reads files of them that others wrote.
 
+TensorFlow's own reader takes a file's word for the length of a record, and a wrong one ends the
+process. So nothing else reads files of others before `read_records` has.
+"""
+
+import contextlib
 import dataclasses
 import fnmatch
+import gzip
 import os
 import re
+import struct
+import zlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import google_crc32c
 
 from tfxray.components.common import contract, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest.labelling import SPLIT_FOLDERS
+from tfxray.components.ingest.rejects import Rejected
 
 _RECORD_FILE = re.compile(r"\.tfrecords?(\.gz)?$|-\d{5}-of-\d{5}(\.tfrecords?)?(\.gz)?$")
 _SPLIT_WORD = re.compile(r"[^a-z]+")
+# Bytes: what a record may hold, far above any X-ray; and what a .gz may grow to whatever its size.
+MAX_RECORD, _MAX_INFLATED = 2**28, 2**30
+_MAX_INFLATION = 100  # images are compressed already
+# A record's frame: its length and the length's checksum, its content, and the content's checksum.
+_HEADER, _CHECKSUM = struct.Struct("<QI"), struct.Struct("<I")
+
+Record = bytes | Rejected  # a record's content, or why there is none
+_Key = TypeVar("_Key")
 
 
 def is_record(name: str) -> bool:
@@ -37,34 +56,71 @@ class Layout:
     splits: tuple[str, ...]
     globs: tuple[str, ...]
 
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """Full glob patterns, one per split, or one for all."""
-        return tuple(os.path.join(self.base, glob) for glob in self.globs)
+    def by_split(self) -> Iterator[tuple[str | None, str]]:
+        """Each file, with its split; None where none is given."""
+        return ((_split_of(file) if self.splits else None, file) for file in self.files)
 
 
 def holds_records(folder: StrPath) -> bool:
-    """Whether a folder holds TFRecords, at its top or one level below."""
-    return any(is_record(os.path.basename(name)) for name in _candidates(folder))
+    """Whether a folder holds TFRecords, at its top or one level below, or what is named so."""
+    return any(is_record(os.path.basename(name)) for name in _list_names(folder, strict=False))
 
 
 def list_records(folder: StrPath) -> list[str]:
-    """A folder's TFRecords, at its top or one level below, sorted, whatever their splits."""
-    return _records(_candidates(folder))
+    """A folder's TFRecords, at its top or one level below, sorted, whatever their splits.
+
+    Raises:
+        UserError: What is named so is no file: a pipe, a broken link, a folder without records.
+    """
+    return _records(folder, _list_names(folder))
 
 
-def _records(names: Iterable[str]) -> list[str]:
-    return sorted(name for name in names if is_record(os.path.basename(name)))
+def _records(folder: StrPath, names: Iterable[str]) -> list[str]:
+    records = sorted(name for name in names if is_record(os.path.basename(name)))
+    for name in records if filesystem.is_local(folder) else ():
+        if not os.path.isfile(os.path.join(folder, name)):
+            raise UserError(
+                f"{os.path.join(folder, name)}: is named like a TFRecord, but is no file that can "
+                "be read: a pipe, a broken link, or a folder without TFRecords. Take it out of the "
+                "folder, or give it another name"
+            )
+    return records
 
 
-def _candidates(folder: StrPath) -> Iterator[str]:
+def _list_names(folder: StrPath, strict: bool = True) -> Iterator[str]:
+    """Files at the top of a folder and one level below; of folders, those that pose as records.
+
+    Args:
+        folder: On any of Beam's file systems.
+        strict: Whether a folder below that cannot be listed is an error.
+
+    Raises:
+        UserError: It cannot be listed.
+    """
     if not filesystem.is_local(folder):
         every = (file.name for file in filesystem.list_files(os.fspath(folder)))
         yield from (name for name in every if name.count("/") <= 1)
         return
-    for pattern in ("*", "*/*"):
-        paths = (path for path in Path(folder).glob(pattern) if path.is_file())
-        yield from (str(path.relative_to(folder)) for path in paths)
+    for entry in _scan(folder, strict):
+        if not entry.is_dir():
+            yield entry.name
+            continue
+        inside = [name.name for name in _scan(entry.path, strict) if not name.is_dir()]
+        yield from (os.path.join(entry.name, name) for name in inside)
+        if is_record(entry.name) and not any(map(is_record, inside)):
+            yield entry.name
+
+
+def _scan(folder: StrPath, strict: bool) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        if strict:
+            raise UserError(f"{folder}: cannot be listed: {error.strerror}") from None
+        return []
 
 
 def find_layout(folder: StrPath, ignore_given: bool = False) -> Layout:
@@ -77,8 +133,8 @@ def find_layout(folder: StrPath, ignore_given: bool = False) -> Layout:
         UserError: None found, some outside the splits, or a split is missing.
     """
     folder = os.fspath(folder)
-    everything = list(_candidates(folder))
-    files = _records(everything)
+    everything = list(_list_names(folder))
+    files = _records(folder, everything)
     if not files:
         raise UserError(
             f"{folder}: holds no TFRecords (*.tfrecord, *.tfrecord.gz, *-00000-of-00001)"
@@ -125,3 +181,106 @@ def _glob(folder: str, files: list[str], everything: list[str]) -> str:
         f"{folder}: no pattern tells its TFRecords from its other files; keep each split's "
         "records in a folder of their own"
     )
+
+
+def read_records(path: str) -> Iterator[Record]:
+    """The records of a file, in order, read as one that may be damaged or made to do harm.
+
+    Args:
+        path: A file of TFRecords, on any of Beam's file systems; compressed if it ends in `.gz`.
+
+    Yields:
+        Each record; or, where its checksum tells that its content is damaged, that.
+
+    Raises:
+        UserError: The file cannot be read, or is damaged so that nobody can tell where the next
+            record begins. Names the file, and how many records come before.
+    """
+    count = 0
+    try:
+        with filesystem.open_file(path) as stored, _inflated(stored, path) as file:
+            while (record := _read_record(file)) is not None:
+                yield record
+                count += 1
+                _check_inflation(stored, file)
+    except _Damaged as damage:
+        reason = str(damage)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        reason = "it is no whole gzip file"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UserError(f"{path}: cannot be read: {reason}") from None
+    else:
+        return
+    raise UserError(
+        f"{path}: damaged after record {count}: {reason}. What comes before can be read, {count} "
+        "records. Write the file again, or take it out of the folder"
+    )
+
+
+class _Damaged(Exception):
+    """Why the rest of a file cannot be read."""
+
+
+@contextlib.contextmanager
+def _inflated(stored: BinaryIO, path: str) -> Iterator[BinaryIO]:
+    if not path.endswith(".gz"):
+        yield stored
+        return
+    with gzip.GzipFile(fileobj=stored) as file:
+        yield file  # type: ignore[misc]  # it has all that is used of it
+
+
+def _read_record(file: BinaryIO) -> Record | None:
+    header = file.read(_HEADER.size)
+    if not header:
+        return None
+    if len(header) < _HEADER.size:
+        raise _Damaged("the file ends within a record")
+    length, checksum = _HEADER.unpack(header)
+    if _masked_crc32c(header[:8]) != checksum:
+        raise _Damaged("there is no record, or the checksum of its length is wrong")
+    if length > MAX_RECORD:
+        raise _Damaged(f"a record of {length} bytes; at most {MAX_RECORD} are allowed")
+    content, checksum_bytes = file.read(length), file.read(_CHECKSUM.size)
+    if len(content) < length or len(checksum_bytes) < _CHECKSUM.size:
+        raise _Damaged("the file ends within a record")
+    if _masked_crc32c(content) != _CHECKSUM.unpack(checksum_bytes)[0]:
+        return Rejected("damaged", "the checksum of the record is wrong")
+    return content
+
+
+def _masked_crc32c(content: bytes) -> int:
+    """TFRecord's checksum: CRC-32C, turned and shifted, so that one of checksums tells as much."""
+    crc: int = google_crc32c.value(content)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _check_inflation(stored: BinaryIO, file: BinaryIO) -> None:
+    if file is stored or (size := file.tell()) <= _MAX_INFLATED:
+        return
+    if size > _MAX_INFLATION * stored.tell():
+        raise _Damaged(
+            f"it grows to more than {_MAX_INFLATION} times its size, which images never do"
+        )
+
+
+def batch_records(
+    records: Iterable[tuple[_Key, Record]], most: int
+) -> Iterator[list[tuple[_Key, Record]]]:
+    """Batches of records that bound the memory, whatever the size of each.
+
+    Args:
+        records: With what tells them apart.
+        most: So many in a batch, or as many as hold `MAX_RECORD` bytes and one more.
+    """
+    batch: list[tuple[_Key, Record]] = []
+    size = 0
+    for key, record in records:
+        batch.append((key, record))
+        size += 0 if isinstance(record, Rejected) else len(record)
+        if len(batch) == most or size > MAX_RECORD:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ import apache_beam as beam
 import tensorflow as tf
 
 from tfxray.components.common import contract, progress
+from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import (
     duplicates,
     image,
@@ -19,14 +21,19 @@ from tfxray.components.ingest import (
     pseudonym,
     record_check,
     rejects,
+    tfrecords,
 )
 
 UNSPLIT = "all"
-# The outputs besides the splits: rejects, one line per example, one line per record of the input.
+# The outputs besides the splits: rejects, one line per example, one line per record of the input,
+# one per file of records that cannot be read to its end.
 REJECTED = "rejected"
 INDEX = "index"
 SEEN = "seen"
-BESIDES = (REJECTED, INDEX, SEEN)
+BROKEN = "broken"
+BESIDES = (REJECTED, INDEX, SEEN, BROKEN)
+# In an age, "-5" is no 5.
+_AGE = re.compile(r"(?<![-\d.])\d+(\.\d+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +69,13 @@ class Reader:
         label: str,
         split: str,
         metadata: Mapping[str, str],
+        place: str = "",
     ) -> list[beam.pvalue.TaggedOutput]:
-        """One image, as an example for its split and an entry of the index: both or neither."""
+        """One image, as an example for its split and an entry of the index: both or neither.
+
+        Raises:
+            Rejected: See `make_example`.
+        """
         (xray, tags), record_name = loaded_image, name
         if tags is not None:
             metadata = {**tags, **metadata}
@@ -73,7 +85,7 @@ class Reader:
                 metadata["patient"] = pseudonym.pseudonym(self.secret, metadata["patient"])
         message = make_example(xray, record_name, label, self.classes, metadata)
         entry = duplicates.Entry(
-            xray.sha256, record_name, label, split, metadata.get("patient", "")
+            xray.sha256, record_name, label, split, metadata.get("patient", ""), place
         )
         return [
             beam.pvalue.TaggedOutput(split, message.SerializeToString()),
@@ -135,28 +147,47 @@ class ReadFiles(beam.DoFn):
 
 
 class ConvertRecords(beam.DoFn):
-    """Records under other names to serialized examples by the contract."""
+    """Files of others' records to serialized examples by the contract."""
 
-    def __init__(self, reader: Reader, features: dict[str, str]):
+    def __init__(self, reader: Reader, source: str, features: dict[str, str]):
         self._reader = reader
+        self._source = source
         self._features = features
 
-    def process(self, element: tuple[str, bytes]) -> Iterator[beam.pvalue.TaggedOutput]:
-        """A split and a record of it, likewise."""
-        split, record = element
-        yield beam.pvalue.TaggedOutput(SEEN, 1)
-        values = record_check.read_values(record, self._features)
-        name = str(values.get(contract.FILENAME) or hashlib.sha256(record).hexdigest()[:16])
+    def process(self, element: tuple[str, str]) -> Iterator[beam.pvalue.TaggedOutput]:
+        """A split and a file of it: to examples, rejects, lines of the index, in their order."""
+        split, file = element
+        records = tfrecords.read_records(os.path.join(self._source, file))
         try:
-            encoded = values.get(contract.IMAGE)
-            if not isinstance(encoded, bytes):
-                raise rejects.Rejected("empty", "the record holds no image")
-            metadata = {k: str(values[f]) for k, f in contract.METADATA.items() if f in values}
-            label = self._reader.check_label(record_check.class_of(values, self._reader.classes))
-            loaded_image = loader.read_file(encoded, self._reader.max_pixels)
-            yield from self._reader.emit(loaded_image, name, label, split, metadata)
-        except Exception as error:
-            yield _set_aside(name, error)
+            for number, record in enumerate(records):
+                yield beam.pvalue.TaggedOutput(SEEN, 1)
+                place = f"{file}#{number}"
+                try:
+                    yield from self._convert(record, place, split)
+                except Exception as error:
+                    yield _set_aside(place, error)
+        except UserError as error:
+            yield beam.pvalue.TaggedOutput(BROKEN, json.dumps(str(error)))
+
+    def _convert(
+        self, record: tfrecords.Record, place: str, split: str
+    ) -> list[beam.pvalue.TaggedOutput]:
+        message = record_check.parse_record(record)
+        values = record_check.read_values(message.features.feature, self._features)
+        encoded = values.get(contract.IMAGE)
+        if not isinstance(encoded, bytes):
+            raise rejects.Rejected("empty", "the record holds no image")
+        # Records that keep the contract's names keep its numbers, too.
+        label = record_check.class_of(values, self._reader.classes, agree=not self._features)
+        loaded_image = loader.read_file(encoded, self._reader.max_pixels)
+        record_check.require_decodable(loaded_image[0].encoded)
+        name = values.get(contract.FILENAME) or hashlib.sha256(encoded).hexdigest()[:16]
+        metadata = {
+            key: f"{value:f}" if isinstance(value, float) else str(value)
+            for key, feature in contract.METADATA.items()
+            if (value := values.get(feature)) is not None
+        }
+        return self._reader.emit(loaded_image, str(name), label, split, metadata, place)
 
 
 def make_example(
@@ -175,6 +206,9 @@ def make_example(
         classes: In the order of their labels.
         metadata: `patient`, `age`, `sex`, `view`, `site`, as found. What cannot be read as such
             is left out. An image without a patient counts as a patient of its own.
+
+    Raises:
+        Rejected: A text of the metadata is not UTF-8: it comes from a path that is not.
     """
     message = tf.train.Example()
     feature = message.features.feature
@@ -184,13 +218,13 @@ def make_example(
         contract.SHA256: xray.sha256,
         contract.PHASH: xray.phash,
         contract.TEXT: label,
-        contract.PATIENT: metadata.get("patient") or f"image:{name}",
+        contract.PATIENT: metadata.get("patient") or contract.own_patient(name),
         contract.SEX: _sex(metadata.get("sex", "")),
         contract.VIEW: metadata.get("view", "").upper(),
         contract.SITE: metadata.get("site", ""),
     }
     numbers = {contract.MEAN: xray.mean, contract.STD: xray.std, contract.SHARPNESS: xray.sharpness}
-    age = re.search(r"\d+(\.\d+)?", metadata.get("age", ""))
+    age = _AGE.search(metadata.get("age", ""))
     if age and float(age[0]) <= 130:
         numbers[contract.AGE] = float(age[0])
     counts = {
@@ -201,12 +235,21 @@ def make_example(
     feature[contract.IMAGE].bytes_list.value.append(xray.encoded)
     for key, value in text.items():
         if value:
-            feature[key].bytes_list.value.append(value.encode("utf-8", "surrogateescape"))
+            feature[key].bytes_list.value.append(_encode(key, value))
     for key, number in numbers.items():
         feature[key].float_list.value.append(number)
     for key, count in counts.items():
         feature[key].int64_list.value.append(count)
     return message
+
+
+def _encode(key: str, value: str) -> bytes:
+    if key == contract.FILENAME:  # as the file system has it
+        return value.encode("utf-8", "surrogateescape")
+    try:
+        return value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise rejects.Rejected("malformed", f"{key!r} is not UTF-8") from None
 
 
 def _sex(value: str) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfxray.components.common import contract, filesystem
@@ -23,7 +23,7 @@ BATCH = 64  # what the served graph computes at once
 _TASK = 8
 _READERS = 8  # threads: of a file elsewhere, most of reading is waiting
 
-NamedRecord = tuple[str, bytes]  # a record's place, and its content
+NamedRecord = tuple[str, tfrecords.Record]  # a record's place, and its content
 NamedImage = tuple[str, bytes | rejects.Rejected]
 
 
@@ -87,9 +87,7 @@ class Source:
     def _of_records(self, record_files: list[str], settings_key: list[Any]) -> Iterator[Part]:
         stamp = _stamps(self.folder)
         for file in record_files:
-            path = os.path.join(self.folder, file)
-            with filesystem.local_copy(path) as local:
-                count = sum(1 for _ in record_check.number_records(local, path))
+            count = sum(1 for _ in tfrecords.read_records(os.path.join(self.folder, file)))
             for start in range(0, count, SIZE):
                 key = digest_keys([settings_key, file, stamp(file), start])
                 yield Part(key, min(SIZE, count - start), file=file, start=start)
@@ -116,25 +114,28 @@ class Source:
         with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
             if not parts[0].file:
                 for part in parts:
-                    yield part, _ahead(pool, of_file, iter(part.names))
+                    names = part.names
+                    batches = (names[i : i + BATCH] for i in range(0, len(names), BATCH))
+                    yield part, _ahead(pool, of_file, batches)
                 return
-            path = os.path.join(self.folder, parts[0].file)
-            with filesystem.local_copy(path) as local:
-                records = record_check.number_records(local, path)
-                position = 0
-                for part in parts:
-                    gap, position = part.start - position, part.start + part.images
-                    own = itertools.islice(records, gap, gap + part.images)
-                    items = ((f"{part.file}#{place}", record) for place, record in own)
-                    yield part, _ahead(pool, self._of_record, items)
+            records = enumerate(tfrecords.read_records(os.path.join(self.folder, parts[0].file)))
+            position = 0
+            for part in parts:
+                gap, position = part.start - position, part.start + part.images
+                own = itertools.islice(records, gap, gap + part.images)
+                named = ((f"{part.file}#{number}", record) for number, record in own)
+                yield part, _ahead(pool, self._of_record, tfrecords.batch_records(named, BATCH))
 
     def _of_record(self, item: NamedRecord) -> NamedImage:
         name, record = item
         try:
-            values = record_check.read_values(record, self.features)
+            features = record_check.parse_record(record).features.feature
+            names = record_check.read_values(features, self.features, [contract.FILENAME])
+            name = str(names.get(contract.FILENAME, name))
+            values = record_check.read_values(features, self.features, [contract.IMAGE])
         except Exception as error:
             return name, rejects.as_reject(error)
-        name, encoded = str(values.get(contract.FILENAME) or name), values.get(contract.IMAGE)
+        encoded = values.get(contract.IMAGE)
         if not isinstance(encoded, bytes):
             return name, rejects.Rejected("empty", "the record holds no image")
         return name, _read_or_reject(lambda: loader.decodable_file(encoded, self.max_pixels))
@@ -159,10 +160,12 @@ def _read_or_reject(read: Callable[[], bytes]) -> bytes | rejects.Rejected:
 
 
 def _ahead(
-    pool: concurrent.futures.Executor, read: Callable[[Any], NamedImage], items: Iterator[Any]
+    pool: concurrent.futures.Executor,
+    read: Callable[[Any], NamedImage],
+    batches: Iterable[Sequence[Any]],
 ) -> Iterator[list[NamedImage]]:
     pending: Iterator[list[NamedImage]] = iter(())
-    while batch := list(itertools.islice(items, BATCH)):
+    for batch in batches:
         # Several at a time: to hand one over costs as much as to read it.
         tasks = [batch[i : i + _TASK] for i in range(0, len(batch), _TASK)]
         following = pool.map(lambda task: [read(entry) for entry in task], tasks)

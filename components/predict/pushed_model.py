@@ -125,12 +125,12 @@ class Model:
         """
         try:
             columns = self.outputs([encoded for _, encoded in images])
-        except tf.errors.InvalidArgumentError as error:  # an image is damaged within: which?
+        except tf.errors.InvalidArgumentError:  # an image is damaged within: which?
             if len(images) > 1:
                 return [
                     prediction for single in images for prediction in self.predict([single], force)
                 ]
-            return [_damage(images[0][1], error)]
+            return [_damage(images[0][1])]
         return [
             _prediction(path, {name: values[place] for name, values in columns.items()}, force)
             for place, (path, _) in enumerate(images)
@@ -197,10 +197,10 @@ def _prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Predictio
     )
 
 
-def _damage(encoded: bytes, error: Exception) -> rejects.Rejected:
+def _damage(encoded: bytes) -> rejects.Rejected:
     """Why TensorFlow could not decode an image, in ingest's words where ingest would see it."""
     try:
         image.decode_grey(encoded)
     except rejects.Rejected as reject:
         return reject
-    return rejects.as_reject(error)
+    return rejects.Rejected("undecodable", "TensorFlow cannot decode the image")

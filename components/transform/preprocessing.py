@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tfxray.components.common import contract
+from tfxray.components.common import contract, decoder
 from tfxray.components.networks import backbone
 from tfxray.components.networks.distortion_ranges import Distortions
 from tfxray.components.networks.distortions import DRAWS, distort
@@ -215,8 +215,7 @@ def decode_pixels(encoded: tf.Tensor, size: int) -> tf.Tensor:
     Returns:
         float32 in 0..255, of shape [size, size, 1].
     """
-    image = tf.io.decode_image(encoded, channels=1, expand_animations=False)
-    image.set_shape([None, None, 1])
+    image = decoder.decode_grey(encoded)
     fits = tf.reduce_all(tf.equal(tf.shape(image)[:2], size))
     # Without antialiasing, an X-ray of 2,000 pixels is sampled at every tenth.
     image = tf.cond(

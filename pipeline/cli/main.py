@@ -74,7 +74,7 @@ def ingest(
     config: Any,
     log: Path | None,
 ) -> None:
-    """Write images, or TFRecords under other names, as TFRecords by the data contract."""
+    """Write images, or TFRecords of others, as TFRecords by the data contract."""
     from tfxray.components.ingest import labelling, tfrecords
     from tfxray.pipeline import inputs
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
@@ -88,9 +88,9 @@ def ingest(
         with process.without_keras():
             from tfxray.components.ingest import job
 
-        feature_names = (
-            dict(config.ingest.features) if config and tfrecords.holds_records(source) else None
-        )
+        feature_names = None
+        if tfrecords.holds_records(source):
+            feature_names = dict(config.ingest.features) if config else {}
         report = job.ingest(
             source,
             out,

@@ -113,15 +113,8 @@ class Run:
             tf_config.as_chief()
         source = inputs.find_data(self.config, data, self.out, self.screen.say)
         listing.write_source(self.folder, source.folder)
-        ingest = None
-        if source.kind != "records":
-            config_file = self.folder / run_summary.RESOLVED
-            ingest = inputs.Ingest(
-                source, self.config, config_file, self.out, self.folder / run_summary.LOG
-            )
+        ingest = self._ingest(source) if source.kind != "records" else None
         try:
-            if ingest and not ingest.cached and self.part.start not in (None, "ExampleGen"):
-                raise self.part.nothing_from("the ingest")
             with self._step("start-up"):
                 prepare.check_model(self.config)
                 from tfxray.pipeline import pipeline  # a dozen seconds
@@ -138,7 +131,7 @@ class Run:
                     step.note = "cached" if ingest.cached else ""
                 else:
                     data_for_run = prepare.prepare_records(
-                        source.folder, self.config, self.screen.say
+                        source.folder, self.config, self.screen.say, lambda: self._ingest(source)
                     )
                 self.summary.examples["rejected"] = data_for_run.rejected
                 self._images = data_for_run.images
@@ -162,6 +155,14 @@ class Run:
             (self.folder / run_summary.VERDICT).write_text(error.verdict, encoding="utf-8")
         finally:
             self._conclude(connection)
+
+    def _ingest(self, source: inputs.Source) -> inputs.Ingest:
+        config_file, log = self.folder / run_summary.RESOLVED, self.folder / run_summary.LOG
+        ingest = inputs.Ingest(source, self.config, config_file, self.out, log)
+        if not ingest.cached and self.part.start not in (None, "ExampleGen"):
+            ingest.stop()
+            raise self.part.nothing_from("the ingest")
+        return ingest
 
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[Step]:

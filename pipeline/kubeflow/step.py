@@ -85,13 +85,17 @@ class Step:
         self._write(run_summary.RESOLVED, config.to_yaml())
         prepare.check_model(config)
         source = inputs.find_data(config, data, self.root, say)
-        if source.kind == "records":
-            data_for_run = prepare.prepare_records(source.folder, config, say)
-        else:
-            with tempfile.TemporaryDirectory() as scratch:
-                config_file = Path(scratch) / run_summary.RESOLVED
-                config_file.write_text(config.to_yaml(), encoding="utf-8")
-                ingest = inputs.Ingest(source, config, config_file, self.root, Path(os.devnull))
+        with tempfile.TemporaryDirectory() as scratch:
+            config_file = Path(scratch) / run_summary.RESOLVED
+            config_file.write_text(config.to_yaml(), encoding="utf-8")
+
+            def start_ingest() -> inputs.Ingest:
+                return inputs.Ingest(source, config, config_file, self.root, Path(os.devnull))
+
+            if source.kind == "records":
+                data_for_run = prepare.prepare_records(source.folder, config, say, start_ingest)
+            else:
+                ingest = start_ingest()
                 try:
                     data_for_run = prepare.finish_ingest(ingest, say)
                 finally:

@@ -1,0 +1,29 @@
+"""TensorFlow's decoder of images, as Transform's graph and the served model call it."""
+
+import tensorflow as tf
+
+
+def decode_grey(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes one image.
+
+    Args:
+        encoded: JPEG or PNG, a scalar string.
+
+    Returns:
+        Grey pixels, uint8 of shape [height, width, 1].
+    """
+    image = tf.io.decode_image(encoded, channels=1, expand_animations=False)
+    image.set_shape([None, None, 1])
+    return image
+
+
+def is_decodable(encoded: bytes) -> bool:
+    """Whether the graph can decode an image; Pillow reads some that it refuses.
+
+    Args:
+        encoded: The image's bytes; the caller has bounded the number of its pixels.
+    """
+    try:
+        return bool(tf.size(decode_grey(tf.constant(encoded))) > 0)
+    except (tf.errors.OpError, ValueError):
+        return False
