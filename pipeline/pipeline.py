@@ -22,7 +22,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import Channel, standard_artifacts
 
-from tfxray.components.common import beam_options, contract
+from tfxray.components.common import beam_options, contract, filesystem
 from tfxray.components.evaluator import eval_config, resolver
 from tfxray.components.evaluator.component import Evaluator
 from tfxray.components.example_gen.executor import ExampleGen
@@ -67,7 +67,7 @@ def create_pipeline(
     """
     beam_arguments = beam_options.complete(config.beam.options)
     examples = ExampleGen(
-        input_base=records.base,
+        input_base=filesystem.glob_for(records.base),
         input_config=_inputs(records),
         output_config=None if len(records.globs) > 1 else _hash_split(config, records),
     )

@@ -7,6 +7,7 @@ take seconds to import in each process that loads images.
 
 import contextlib
 import csv
+import glob
 import io
 import os
 import shutil
@@ -41,6 +42,11 @@ def is_local(path: StrPath) -> bool:
 def full_path(path: StrPath) -> str:
     """The same path, for a process in another folder; links stay, and nothing need be there."""
     return os.path.abspath(path) if is_local(path) else os.fspath(path).rstrip("/")
+
+
+def glob_for(path: str) -> str:
+    """The glob that matches this path alone, in TensorFlow's language and in Beam's."""
+    return glob.escape(path).replace("\\", "[\\\\]")
 
 
 def absolute_path(path: str) -> str:

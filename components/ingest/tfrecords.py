@@ -169,8 +169,9 @@ def _glob(folder: str, files: list[str], everything: list[str]) -> str:
     """One glob that matches these files and no other file of the folder: ExampleGen takes one."""
     prefix = os.path.commonprefix(files)  # noqa: RUF071  characters are what a glob needs
     parents = {os.path.dirname(file) for file in files}
-    start = os.path.join(parents.pop(), "") if len(parents) == 1 else "*/"
-    candidates = [f"{start}*", f"{start}*.tfrecord*", f"{start}*-of-*", f"{prefix}*"]
+    start = filesystem.glob_for(os.path.join(parents.pop(), "")) if len(parents) == 1 else "*/"
+    common = f"{filesystem.glob_for(prefix)}*"
+    candidates = [f"{start}*", f"{start}*.tfrecord*", f"{start}*-of-*", common]
     for glob in candidates:
         # fnmatch's * crosses folders and Beam's does not: same depth, same match.
         depth = glob.count("/")

@@ -10,7 +10,7 @@ import yaml
 
 from tfxray.components.common.errors import UserError
 
-MOST_BYTES, MOST_VALUES, MOST_LEVELS = 1 << 20, 50_000, 50
+MOST_BYTES, MOST_VALUES, MOST_LEVELS = 1 << 18, 10_000, 50
 
 
 def parse_yaml(
@@ -35,18 +35,21 @@ def parse_yaml(
     if len(text) > most_bytes:
         raise UserError(f"{origin}: is too long; at most {most_bytes >> 10} KiB are allowed")
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
+        loader.values_left = most_values
         if not loader.check_node():
             return None
         node = loader.get_node()
         if _count(node, {}, 1) > most_values:
-            raise UserError(
-                f"{origin}: holds too many values; at most {most_values:,} are allowed, each "
-                "counted as often as an alias (`*name`) repeats it"
-            )
+            raise _TooMany
         if not further and loader.check_node():
             raise UserError(f"{origin}: holds several documents (`---`); one is allowed")
         return loader.construct_document(node)
+    except _TooMany:
+        raise UserError(
+            f"{origin}: holds too many values; at most {most_values:,} are allowed, each counted "
+            "as often as an alias (`*name`) repeats it"
+        ) from None
     except (_TooDeep, RecursionError):
         raise UserError(
             f"{origin}: is nested too deeply; at most {MOST_LEVELS} levels are allowed"
@@ -69,6 +72,29 @@ def parse_yaml(
 
 class _TooDeep(Exception):
     pass
+
+
+class _TooMany(Exception):
+    pass
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops at the first value beyond the bounds: PyYAML takes minutes for what is far beyond."""
+
+    values_left = 0
+    _level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """See PyYAML's `Composer`."""
+        self.values_left -= 1
+        if self.values_left < 0:
+            raise _TooMany
+        if self._level >= MOST_LEVELS:
+            raise _TooDeep
+        self._level += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._level -= 1
+        return node
 
 
 def _count(node: yaml.Node, counts: dict[int, int], level: int) -> int:
