@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from tfxray.components.common.errors import UserError
 
+_PATTERN_CHARACTERS = "*?[\\"
 StrPath = str | os.PathLike[str]
 
 
@@ -47,6 +48,25 @@ def full_path(path: StrPath) -> str:
 def glob_for(path: str) -> str:
     """The glob that matches this path alone, in TensorFlow's language and in Beam's."""
     return glob.escape(path).replace("\\", "[\\\\]")
+
+
+def require_literal(path: StrPath, option: str) -> None:
+    """Sees that TFX and Beam can write below a folder: they look for what they wrote by patterns.
+
+    Args:
+        path: The folder; what counts is its full path.
+        option: By which the user named it.
+
+    Raises:
+        UserError: A character of it stands for others in a pattern, or ends a line.
+    """
+    full = full_path(path)
+    wrong = sorted({c for c in full if c in _PATTERN_CHARACTERS or not c.isprintable()})
+    if wrong:
+        raise UserError(
+            f"{full!r}: TFX cannot write below a path with {' '.join(map(repr, wrong))}, which it "
+            f"takes for a pattern; name another folder ({option})"
+        )
 
 
 def absolute_path(path: str) -> str:

@@ -81,6 +81,7 @@ def ingest(
             be read; or `out` cannot be written; or the pseudonym key cannot be used.
     """
     source, out = (filesystem.full_path(path) for path in (source, out))
+    filesystem.require_literal(out, "--out")
     if not filesystem.is_file(os.path.join(out, filenames.INGEST_REPORT)) and _holds_something(out):
         raise UserError(
             f"{out}: holds something else than ingested records; it would be lost. Name a folder "

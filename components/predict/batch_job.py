@@ -102,6 +102,7 @@ class Job:
         """
         self._start = time.monotonic()
         source_path = filesystem.full_path(source)
+        filesystem.require_literal(out, "--output")
         self._out = _check_out(filesystem.full_path(out))
         self._model, self._force = find_model(filesystem.full_path(model)), force
         self._source = batch_parts.Source(source_path, max_pixels, dict(features or {}))

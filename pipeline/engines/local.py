@@ -15,6 +15,7 @@ from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.nodes import WHOLE, Part
 from tfxray.pipeline.engines import watch
 from tfxray.pipeline.runs import listing, locks, run_summary
+from tfxray.pipeline.terminal import process
 from tfxray.pipeline.terminal.screen import Screen, Step, output_to, progress_on
 
 TENSORBOARD = "tensorboard"
@@ -97,7 +98,8 @@ class Run:
             if self.summary.status == "prepared":
                 self.summary.status = "failed"
             first = (str(error).splitlines() or [""])[0][:500]
-            self.summary.reason = f"{type(error).__name__}: {first}"
+            reason = process.lacking(error) or f"{type(error).__name__}: {first}"
+            self.summary.reason = reason
         except KeyboardInterrupt as error:
             self.summary.reason = str(error) or "interrupted"
             raise

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline.runs.run_summary import RESOLVED
 
@@ -23,6 +24,7 @@ def share_out(out: Path, say: Callable[[str], None]) -> Iterator[None]:
     Raises:
         UserError: The folder cannot be written.
     """
+    filesystem.require_literal(out.resolve(), "--out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         file = (out / _LOCK).open("a+b")

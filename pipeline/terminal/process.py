@@ -4,6 +4,7 @@ import contextlib
 import errno
 import gc
 import os
+import re
 import signal
 import sys
 import warnings
@@ -103,14 +104,21 @@ _LIMITS = {
 
 def lacking(error: BaseException) -> str | None:
     """What the machine has too little of, if that is what an error tells; else None."""
-    if isinstance(error, MemoryError):
-        number = errno.ENOMEM
-    elif isinstance(error, OSError) and error.errno in _LIMITS:
-        number = error.errno
-    elif "can't start new thread" in str(error):
-        number = errno.EAGAIN
-    elif isinstance(error, ImportError) and "failed to map segment" in str(error):
-        number = errno.ENOMEM  # a library's code takes memory
-    else:
-        return None
-    return f"too little of what the system allows: {_LIMITS[number]}"
+    number = _lacking_number(error)
+    if number is None and (cause := error.__cause__ or error.__context__):
+        return lacking(cause)
+    return number and f"too little of what the system allows: {_LIMITS[number]}"
+
+
+def _lacking_number(error: BaseException) -> int | None:
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in _LIMITS:
+        return error.errno
+    # Beam makes another error of it, with the same text.
+    if (found := re.search(r"OSError: \[Errno (\d+)\]", text)) and int(found[1]) in _LIMITS:
+        return int(found[1])
+    # A library's code takes memory, too.
+    mapping = isinstance(error, ImportError) and "failed to map segment" in text
+    if isinstance(error, MemoryError) or mapping or text.startswith("MemoryError"):
+        return errno.ENOMEM
+    return errno.EAGAIN if "can't start new thread" in text else None
