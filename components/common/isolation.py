@@ -53,7 +53,7 @@ def shut_out(*paths: "str | os.PathLike[str]") -> None:
         paths: Files or folders of data, configs and results. Of a file, its folder is meant too.
     """
     folders = {_real(".")}
-    for path in map(os.fspath, paths):
+    for path in [os.fspath(path) for path in paths]:
         folders |= {_real(path), _real(os.path.dirname(path) or ".")}
     folders -= _own_folders()
     sys.path[:] = [entry for entry in sys.path if _stays(entry, folders)]

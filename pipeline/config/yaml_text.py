@@ -37,9 +37,9 @@ def parse_yaml(
     try:
         loader = _Loader(text)
         loader.values_left = most_values
-        if not loader.check_node():
+        node = loader.get_node() if loader.check_node() else None
+        if node is None:
             return None
-        node = loader.get_node()
         if _count(node, {}, 1) > most_values:
             raise _TooMany
         if not further and loader.check_node():

@@ -107,7 +107,7 @@ def lacking(error: BaseException) -> str | None:
     number = _lacking_number(error)
     if number is None and (cause := error.__cause__ or error.__context__):
         return lacking(cause)
-    return number and f"too little of what the system allows: {_LIMITS[number]}"
+    return f"too little of what the system allows: {_LIMITS[number]}" if number else None
 
 
 def _lacking_number(error: BaseException) -> int | None:

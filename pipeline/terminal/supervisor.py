@@ -12,7 +12,7 @@ import sys
 from tfxray.components.common import isolation
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_REASONS = {
+_REASONS: dict[int, str] = {
     signal.SIGKILL: "most likely memory ran out: of the machine, of the container, or a limit's",
     signal.SIGABRT: "most likely memory ran out, or a limit (`ulimit -a`) leaves too little",
     signal.SIGXFSZ: "a file would have become larger than `ulimit -f` allows",
