@@ -275,7 +275,7 @@ def look_at(record: tfrecords.Record, classes: Sequence[str], max_pixels: int) -
     label = classes.index(class_of(values, classes, agree=True))
     for name in (contract.HEIGHT, contract.WIDTH):
         if int(values.get(name, 1)) < 1:
-            raise Rejected("malformed", f"{name!r} is {values[name]}; it must be 1 or more")
+            raise Rejected("malformed", f"{name!r} must be 1 or more")
     if not _PHASH.fullmatch(str(values.get(contract.PHASH, "0" * 64))):
         raise Rejected("malformed", f"{contract.PHASH!r} is not 64 hexadecimal digits")
     _require_plain(example, record)
