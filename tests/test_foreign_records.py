@@ -1,8 +1,12 @@
 """TFRecords that another program wrote, through the whole pipeline."""
 
+import csv
 import json
 
 import tensorflow as tf
+
+from tests.components.ingest.test_record_check import BROKEN, FULL, record
+from tests.components.ingest.test_tfrecords import frame
 
 
 def test_tf_slim_records_of_another_program_are_taken_as_they_are(
@@ -26,6 +30,35 @@ def test_tf_slim_records_of_another_program_are_taken_as_they_are(
     assert done.code == 0, done.err
     assert summary["examples"] == {"train": 180, "eval": 60, "test": 60, "rejected": 0}
     assert "name no patient" in done.err
+
+
+def test_bad_records_are_set_aside_and_the_run_goes_on(tfxray, drawn, small_config, tmp_path):
+    """Each of these ended a node: StatisticsGen, Transform, or Evaluator behind the training."""
+    folder, out = tmp_path / "records", tmp_path / "out"
+    folder.mkdir()
+    bad = ["image: cut PNG", "image doubled", "label as float", "age infinite", "site not UTF-8"]
+    with tf.io.TFRecordWriter(str(folder / "a.tfrecord")) as writer:
+        for path in sorted(drawn.rglob("*.png")):
+            writer.write(slim(path).SerializeToString())
+        for what in bad:
+            writer.write(record(**{**FULL, **BROKEN[what]}))
+    done = tfxray(
+        "run", "--config", small_config, "--data", folder, "--out", out, "--json", "--to",
+        "Transform",
+    )  # fmt: skip
+    summary = json.loads(done.out.strip().splitlines()[-1])
+    assert done.code == 0, done.err
+    assert summary["examples"]["rejected"] == len(bad)
+    assert "a.tfrecord, record 300: " in done.err
+    (rejects,) = out.glob("data/records-*/rejects.csv")
+    names = [row["name"] for row in csv.DictReader(rejects.open())]
+    assert names == [f"a.tfrecord#{300 + number}" for number in range(len(bad))]
+
+    whole = (folder / "a.tfrecord").read_bytes()
+    (folder / "a.tfrecord").write_bytes(whole + frame(2**40) + bytes(100))
+    done = tfxray("run", "--config", small_config, "--data", folder, "--out", out)
+    assert done.code == 2
+    assert "a.tfrecord: damaged after record 305: a record of 1099511627776 bytes" in done.err
 
 
 def slim(path):

@@ -187,10 +187,10 @@ def check_records(
     kinds: dict[str, type] = {}
     present = dict.fromkeys((contract.PATIENT, contract.FILENAME), 0)
 
-    def look(item: tuple[str, tfrecords.Record]) -> tuple[str, Rejected | _Look]:
+    def look(item: tuple[str, tfrecords.Record]) -> tuple[str, Rejected | Look]:
         where, record = item
         try:
-            return where, _look_at(record, classes, max_pixels)
+            return where, look_at(record, classes, max_pixels)
         except Exception as error:  # also a library's: the ingest has a row for it
             return where, as_reject(error)
 
@@ -241,15 +241,24 @@ def _add_kinds(kinds: dict[str, type], more: Mapping[str, type], where: str) -> 
 
 
 @dataclasses.dataclass(frozen=True)
-class _Look:
+class Look:
     """Of a record that keeps the contract: its label, and the kinds of its features."""
 
     label: int
     kinds: dict[str, type]
 
 
-def _look_at(record: tfrecords.Record, classes: Sequence[str], max_pixels: int) -> _Look:
-    """Raises Rejected where a record does not keep the contract to the letter."""
+def look_at(record: tfrecords.Record, classes: Sequence[str], max_pixels: int) -> Look:
+    """Checks one record, its image too.
+
+    Args:
+        record: As it was read.
+        classes: In the order of their labels.
+        max_pixels: Larger images are not decoded.
+
+    Raises:
+        Rejected: It does not keep the contract to the letter.
+    """
     example = parse_record(record)
     features = example.features.feature
     for name in (contract.IMAGE, contract.LABEL):
@@ -266,7 +275,7 @@ def _look_at(record: tfrecords.Record, classes: Sequence[str], max_pixels: int) 
     label = classes.index(class_of(values, classes, agree=True))
     for name in (contract.HEIGHT, contract.WIDTH):
         if int(values.get(name, 1)) < 1:
-            raise Rejected("malformed", f"{name!r} is {values[name]}; it must be 1 or more")
+            raise Rejected("malformed", f"{name!r} must be 1 or more")
     if not _PHASH.fullmatch(str(values.get(contract.PHASH, "0" * 64))):
         raise Rejected("malformed", f"{contract.PHASH!r} is not 64 hexadecimal digits")
     _require_plain(example, record)
@@ -274,7 +283,7 @@ def _look_at(record: tfrecords.Record, classes: Sequence[str], max_pixels: int) 
     if loader.decodable_file(encoded, max_pixels) is not encoded:  # type: ignore[arg-type]
         raise Rejected("malformed", f"{contract.IMAGE!r} is no JPEG or PNG that can be kept as is")
     require_decodable(encoded)  # type: ignore[arg-type]
-    return _Look(label, kinds)
+    return Look(label, kinds)
 
 
 def _missing(name: str, features: Features) -> str:

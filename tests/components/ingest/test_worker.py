@@ -1,6 +1,7 @@
 """Records of others, and odd metadata, through a whole ingest: what is bad is set aside by name."""
 
 import csv
+import io
 import json
 import os
 
@@ -39,15 +40,9 @@ def rejects(folder):
 
 def png(number):
     """Images that differ, so that none is a copy of another."""
-    grey = np.random.default_rng(number).integers(0, 255, (40, 40), np.uint8)
-    return encoded_png(Image.fromarray(grey))
-
-
-def encoded_png(picture):
-    import io
-
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    grey = np.random.default_rng(number).integers(0, 255, (40, 40), np.uint8)
+    Image.fromarray(grey).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -181,10 +176,7 @@ def test_metadata_that_is_no_utf_8_in_a_path_sets_the_image_aside(tmp_path, key)
     [("045Y", 45), ("45.5", 45.5), ("-5", None), ("nan", None), ("131", None), ("12-15", 12)],
 )
 def test_an_age_is_taken_for_what_it_says(tmp_path, text, age):
-    write(
-        tmp_path / "in",
-        [good(n, **{contract.AGE: text.encode(), "image/channels": n}) for n in (0, 1)],
-    )
+    write(tmp_path / "in", [good(number, **{contract.AGE: text.encode()}) for number in (0, 1)])
     job.ingest(tmp_path / "in", tmp_path / "out", RULES, {})
     for features in examples(tmp_path / "out"):
         assert list(features[contract.AGE].float_list.value) == ([age] if age is not None else [])

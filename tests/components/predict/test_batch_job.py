@@ -12,6 +12,9 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.components.ingest.test_odd_inputs import READ, REJECTED
+from tests.components.ingest.test_record_check import BROKEN, FLIPPED, FULL
+from tests.components.ingest.test_record_check import record as make_record
+from tests.components.ingest.test_tfrecords import frame
 from tests.scorer import export
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
@@ -171,6 +174,33 @@ def test_records_are_scored_under_their_own_names(tmp_path, greys, model, counte
     (source / "a.tfrecord").write_bytes((source / "a.tfrecord").read_bytes()[:-5])
     with pytest.raises(UserError, match="damaged after record 14"):
         run(source, tmp_path / "out", model)
+
+
+def test_a_bad_record_is_set_aside_and_a_bad_file_is_told(tmp_path, model):
+    source, out = tmp_path / "records", tmp_path / "out"
+    source.mkdir()
+    with tf.io.TFRecordWriter(str(source / "a.tfrecord")) as writer:
+        for what in (
+            None,
+            "image doubled",
+            "image as numbers",
+            "age infinite",
+            "filename as number",
+        ):
+            change = BROKEN[what] if what else {}
+            writer.write(make_record(**{**FULL, contract.FILENAME: None, **change}))
+        writer.write(make_record(**{contract.IMAGE: FLIPPED}))
+        writer.write(make_record(**{contract.FILENAME: b"cut.png", **BROKEN["image: cut PNG"]}))
+    report = run(source, out, model, force=True)
+    assert (report.images, report.scored, report.rejected) == (7, 2, 5)
+    assert [(row["name"], row["reason"]) for row in rows(out, filenames.REJECTS)] == [
+        ("a.tfrecord#1", "malformed"), ("a.tfrecord#2", "malformed"),
+        ("a.tfrecord#4", "malformed"), ("a.tfrecord#5", "undecodable"), ("cut.png", "truncated"),
+    ]  # fmt: skip
+    with (source / "a.tfrecord").open("ab") as file:
+        file.write(frame(2**40) + b"x" * 100)
+    with pytest.raises(UserError, match="damaged after record 7: a record of 1099511627776 bytes"):
+        run(source, out, model)
 
 
 def test_what_cannot_be_done_is_refused_before_anything_is_lost(tmp_path, greys, model):
