@@ -1,17 +1,16 @@
 """Turns whatever `--data` names into TFRecords by the data contract, once."""
 
 import hashlib
-import json
 import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfxray.components.common import code_digest, filenames, filesystem, isolation
+from tfxray.components.common import code_digest, filesystem, isolation, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.ingest import labelling, tfrecords
+from tfxray.components.ingest import labelling, output, tfrecords
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.terminal import supervisor
 from tfxray.pipeline.terminal.screen import PROGRESS_INDENT
@@ -108,9 +107,13 @@ class Ingest:
         code = code_digest.digest(_JOB)
         key = hashlib.sha256((labelling.fingerprint(source.folder) + settings + code).encode())
         self.folder = os.path.join(out, "data", f"records-{key.hexdigest()[:16]}")
-        self.cached = filesystem.is_file(os.path.join(self.folder, filenames.INGEST_REPORT))
+        self.cached = output.read_report(self.folder) is not None
         self._process: subprocess.Popen[str] | None = None
         if not self.cached:
+            if filesystem.is_folder(self.folder):
+                # The name is ours. It was cut short, or somebody took a part of it.
+                progress.log.info("%s: is not whole; the data are ingested anew", self.folder)
+                filesystem.remove_folder(self.folder)
             if source.kind == "images":
                 # What is wrong with the source is known at once.
                 labelling.label_images(source.folder, rules)
@@ -142,7 +145,7 @@ class Ingest:
                     errors.append(line)
             code, self._process = self._process.wait(), None
             message = "".join(errors).strip().removeprefix("error: ")
-            self._clear()
+            output.clear(self.folder)
             if code == 2:
                 raise UserError(message)
             if code < 0:
@@ -150,8 +153,11 @@ class Ingest:
                 raise RuntimeError(f"ingest was ended by the system: {reason}")
             if code:
                 raise RuntimeError(f"ingest failed with exit code {code}: {message}")
-        with filesystem.open_file(os.path.join(self.folder, filenames.INGEST_REPORT)) as file:
-            report: dict[str, object] = json.loads(file.read())
+        report = output.read_report(self.folder)
+        if report is None:
+            raise RuntimeError(f"{self.folder}: changed meanwhile; run the same command again")
+        # Which file holds how many records is by chance, and must not decide cache keys.
+        del report["files"]
         return report
 
     def stop(self) -> None:
@@ -164,9 +170,4 @@ class Ingest:
                 self._process.kill()
                 self._process.communicate()
             self._process = None
-            self._clear()
-
-    def _clear(self) -> None:
-        """Takes away what an ingest that was killed left: lists of files, by their names."""
-        parent, name = os.path.split(self.folder)
-        filesystem.remove_folder(os.path.join(parent, filenames.PARTIAL.format(name)))
+            output.clear(self.folder)

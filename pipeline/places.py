@@ -5,10 +5,11 @@ import hashlib
 import os
 
 from google.protobuf import text_format
-from tfx.utils import io_utils
 
+from tfxray.components.common import artifacts
 from tfxray.components.validation.schema import DEFAULT, read_schema, resolve_schema
 from tfxray.pipeline.config.config import Config
+from tfxray.pipeline.runs import lineage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Places:
             schema: See `write_schema`.
         """
         return cls(
-            root=os.path.join(out, "artifacts"),
+            root=os.path.join(out, lineage.ARTIFACTS),
             serving=os.path.join(out, "serving", model_name),
             schema=schema,
             state=os.path.join(out, "state"),
@@ -61,5 +62,5 @@ def write_schema(config: Config, folder: str) -> str:
     text = text_format.MessageToString(resolve_schema(curated_schema, config.classes))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     path = os.path.join(folder, digest, "schema.pbtxt")
-    io_utils.write_string_file(path, text)
+    artifacts.write_text(path, text)
     return path

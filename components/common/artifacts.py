@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -12,6 +13,7 @@ from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from tfxray.components.common import filenames, filesystem
+from tfxray.components.disk import durable
 
 
 def list_folder(folder: str) -> list[str]:
@@ -49,13 +51,31 @@ def local_target(path: str) -> Iterator[str]:
     """A place for a file of this machine, which then goes to a path; not if an error is raised.
 
     Args:
-        path: Folders on its way are made.
+        path: Folders on its way are made. If it is local, the file appears whole or not at all.
     """
+    fileio.makedirs(os.path.dirname(path))
+    if filesystem.is_local(path):
+        with durable.fresh_file(path) as fresh:
+            yield str(fresh)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         copy = os.path.join(scratch, os.path.basename(path))
         yield copy
-        fileio.makedirs(os.path.dirname(path))
         fileio.copy(copy, path, overwrite=True)
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a file: whole or not at all where it is local.
+
+    Args:
+        path: Folders on its way are made.
+        text: Becomes UTF-8.
+    """
+    if filesystem.is_local(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        durable.write_file(path, text)
+    else:
+        io_utils.write_string_file(path, text)
 
 
 def read_training_file(uris: Mapping[str, str], name: str) -> dict[str, Any]:

@@ -1,4 +1,17 @@
-"""The errors that are not ours: the user's to mend, and the data's."""
+"""The errors that are not ours: the user's to mend, the data's, and the disk's."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+# What a disk says that takes no more, by the numbers of the operating system and in SQLite's words.
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_TEXTS = {
+    **{os.strerror(number): os.strerror(number) for number in _REFUSALS},
+    "database or disk is full": os.strerror(errno.ENOSPC),
+    "attempt to write a readonly database": os.strerror(errno.EROFS),
+}
 
 
 class UserError(Exception):
@@ -18,3 +31,46 @@ class DataRejected(Exception):
     def __init__(self, message: str, verdict: str):
         super().__init__(message)
         self.verdict = verdict
+
+
+def _disk_refusal(error: BaseException) -> str | None:
+    """Why a disk took no more, if this or what led to it says so: full, read-only, a quota.
+
+    Args:
+        error: Of any library. Some keep no number, so their words are looked at too.
+    """
+    chain: BaseException | None = error
+    seen: set[int] = set()
+    while chain is not None and id(chain) not in seen:
+        seen.add(id(chain))
+        if isinstance(chain, UserError):
+            return None  # says itself what is wrong
+        if isinstance(chain, OSError) and chain.errno in _REFUSALS:
+            return os.strerror(chain.errno)
+        text = str(chain)
+        if reason := next((reason for words, reason in _TEXTS.items() if words in text), None):
+            return reason
+        chain = chain.__cause__ or chain.__context__
+    return None
+
+
+@contextlib.contextmanager
+def explain_refusals(place: str | os.PathLike[str], option: str = "--out") -> Iterator[None]:
+    """Says in one line that a disk took no more, and what to do.
+
+    Args:
+        place: Where the command writes.
+        option: That names it.
+
+    Raises:
+        UserError: In the place of what the disk's refusal led to.
+    """
+    try:
+        yield
+    except Exception as error:
+        if refusal := _disk_refusal(error):
+            raise UserError(
+                f"{os.fspath(place)}: {refusal} ({option}). Make room, or name another place; then "
+                "run the same command again"
+            ) from error
+        raise

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 from tfxray.components.common.errors import UserError
+from tfxray.components.disk import durable
 
 _PATTERN_CHARACTERS = "*?[\\"
 StrPath = str | os.PathLike[str]
@@ -147,7 +148,13 @@ def open_file(path: str) -> BinaryIO:
 
 
 def write_file(path: str, content: bytes) -> None:
-    """Writes a file."""
+    """Writes a file: whole or not at all, in the place of what is there.
+
+    An object store shows what was written when it is closed.
+    """
+    if is_local(path):
+        durable.write_file(path, content)
+        return
     with create_file(path) as file:
         file.write(content)
 
@@ -209,6 +216,13 @@ def remove_folder(folder: str) -> None:
         FileSystems.delete([folder])
 
 
+def measure_files(folder: str) -> dict[str, int]:
+    """The size of each file below a folder in bytes, by its name."""
+    if not is_local(folder):
+        return {file.name: file.size for file in list_files(folder)}
+    return {name: os.path.getsize(os.path.join(folder, name)) for name in list_names(folder)}
+
+
 def remove_files(folder: str, below: list[str]) -> None:
     """Removes files below a folder."""
     paths = [os.path.join(folder, name) for name in below]
@@ -224,8 +238,8 @@ def remove_files(folder: str, below: list[str]) -> None:
 def move_folder(folder: str, target: str, last: str) -> None:
     """Puts a folder in another's place.
 
-    At once where both are local. Elsewhere file by file, `last` at the end: while it is missing,
-    so is some of the rest.
+    At once where both are local, and brought to the disk. Elsewhere file by file, `last` at the
+    end: while it is missing, so is some of the rest.
 
     Args:
         folder: Is gone afterwards.
@@ -233,9 +247,7 @@ def move_folder(folder: str, target: str, last: str) -> None:
         last: A file in the folder.
     """
     if is_local(target):
-        if os.path.exists(target):
-            shutil.rmtree(target)
-        os.rename(folder, target)
+        durable.move_folder(folder, target)
         return
     from apache_beam.io.filesystems import FileSystems
 

@@ -12,6 +12,7 @@ from PIL import Image, PngImagePlugin
 from tfxray.components.common import artifacts, contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.disk import durable
 from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.ingest import loader, rejects
 from tfxray.components.ingest.image import decode_grey
@@ -228,13 +229,9 @@ def _caption(
 def _write(page: Image.Image, out: Path) -> None:
     mark = PngImagePlugin.PngInfo()
     mark.add_text(*_MARK)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            page.save(partial, "PNG", pnginfo=mark)
-            partial.replace(out)
-        finally:
-            partial.unlink(missing_ok=True)
+        with durable.fresh_file(out) as fresh:
+            page.save(fresh, "PNG", pnginfo=mark)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None

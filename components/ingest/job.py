@@ -16,7 +16,14 @@ from tfxray.components.common import beam_options, filenames, filesystem, isolat
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.ingest import duplicates, labelling, pseudonym, tfrecords, worker
+from tfxray.components.ingest import (
+    duplicates,
+    labelling,
+    output,
+    pseudonym,
+    tfrecords,
+    worker,
+)
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
 # own read ahead within one.
@@ -37,6 +44,7 @@ class Report:
         rejected: How many are in `rejects.csv`.
         reasons: How many of them, per reason.
         patients_known: Whether every example names its patient.
+        files: The sizes of the files of records, in bytes, by their names.
     """
 
     classes: tuple[str, ...]
@@ -46,6 +54,7 @@ class Report:
     rejected: int
     reasons: dict[str, int]
     patients_known: bool
+    files: dict[str, int]
 
 
 def ingest(
@@ -87,20 +96,10 @@ def ingest(
             f"{out}: holds something else than ingested records; it would be lost. Name a folder "
             "that is new, empty, or was written by an ingest"
         )
-    parent, name = os.path.split(out)
-    partial = os.path.join(parent, filenames.PARTIAL.format(name))
-    try:
-        filesystem.remove_folder(partial)
-        if filesystem.is_local(partial):
-            os.makedirs(partial)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
-    try:
-        key = pseudonym.find_key(parent, pseudonym_key)
+    with output.hold_partial(out) as partial:
+        key = pseudonym.find_key(os.path.dirname(out), pseudonym_key)
         report = _run(source, partial, rules, features, shards, options, key, processes)
         filesystem.move_folder(partial, out, last=filenames.INGEST_REPORT)
-    finally:
-        filesystem.remove_folder(partial)
     return report
 
 
@@ -171,6 +170,7 @@ def _run(
         rejected=len(rejects),
         reasons=dict(Counter(code for _, code, _ in rejects)),
         patients_known=all(entry.patient for entry in index),
+        files=output.measure_records(out),
     )
     _check(source, report, rejects, [row.path for row in rows])
     content = json.dumps(dataclasses.asdict(report), indent=1)

@@ -6,8 +6,10 @@ import os
 import secrets
 from pathlib import Path
 
-from tfxray.components.common import filesystem
+from tfxray.components.common import filesystem, progress
 from tfxray.components.common.errors import UserError
+from tfxray.components.common.filenames import INGEST_REPORT
+from tfxray.components.disk import durable, locks
 
 VARIABLE = "TFXRAY_PSEUDONYM_KEY"
 FILE = "pseudonym.key"
@@ -24,7 +26,9 @@ def find_key(beside: str, file: str | None = None) -> bytes:
         file: The config's `ingest.pseudonym_key`.
 
     Raises:
-        UserError: The key cannot be read, or is shorter than 16 bytes.
+        UserError: The key cannot be read, or holds fewer than 16 bytes; of a key kept beside
+            records: they may have been made with it when it was whole.
+        OSError: A fresh key cannot be written.
     """
     if file:
         return _checked(_read(Path(file)), file)
@@ -33,14 +37,29 @@ def find_key(beside: str, file: str | None = None) -> bytes:
     if not filesystem.is_local(beside):
         return secrets.token_hex(32).encode()
     path = Path(beside) / FILE
-    try:
-        # Only the owner may read it, from its first moment on.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _checked(_read(path), str(path))
-    with os.fdopen(descriptor, "w") as key_file:
-        key_file.write(secrets.token_hex(32))
-    return _read(path)
+    if not path.is_file() or not _is_key(_read(path)):
+        lock = path.with_name(f".{FILE}.lock")
+        with locks.hold(lock, "an ingest that makes a key", progress.log.info, remove=True):
+            _make_key(path)
+    return _checked(_read(path), str(path))
+
+
+def _make_key(path: Path) -> None:
+    """Makes the key, unless it is there; a damaged one anew only where nothing was made with it."""
+    if os.path.lexists(path):
+        if _is_key(_read(path)):
+            return
+        records = sorted(report.parent for report in path.parent.glob(f"*/{INGEST_REPORT}"))
+        if records:
+            raise UserError(
+                f"{path}: is damaged: it holds fewer than {_LEAST} bytes. Records beside it may "
+                f"have been made with it when it was whole, such as {records[0].name}. Put the key "
+                "back from a copy. If there is none, remove the file: a new key is then made, by "
+                "which the same patients get other pseudonyms"
+            )
+        progress.log.info("%s held no key, and no records were made with it: made anew", path)
+    # Only the owner may read it, from its first moment on.
+    durable.write_file(path, secrets.token_hex(32), 0o600)
 
 
 def _read(path: Path) -> bytes:
@@ -50,9 +69,16 @@ def _read(path: Path) -> bytes:
         raise UserError(f"{path}: the pseudonym key cannot be read: {error.strerror}") from None
 
 
+def _is_key(value: bytes) -> bool:
+    # A crash may leave a file at its length, and zeros in it.
+    return len(value.replace(b"\0", b"")) >= _LEAST
+
+
 def _checked(value: bytes, where: str) -> bytes:
-    if len(value) < _LEAST:
-        raise UserError(f"{where}: a pseudonym key needs at least {_LEAST} bytes")
+    if not _is_key(value):
+        raise UserError(
+            f"{where}: a pseudonym key needs at least {_LEAST} bytes besides spaces and zeros"
+        )
     return value
 
 

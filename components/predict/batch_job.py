@@ -1,8 +1,9 @@
 """Scores a folder of images or TFRecords with a pushed model: a Beam job that goes on if killed."""
 
 import contextlib
+import csv
 import dataclasses
-import fcntl
+import io
 import json
 import os
 import time
@@ -26,6 +27,7 @@ from tfxray.components.common import (
 )
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.disk import locks
 from tfxray.components.ingest import image
 from tfxray.components.predict import batch_parts, batch_worker
 from tfxray.components.predict.pushed_model import Model, find_model
@@ -115,12 +117,29 @@ class Job:
         self.earlier_report = self._report()
 
     def _report(self) -> Report | None:
+        """What an earlier call wrote; None unless all of it is there, of this input and model."""
         path = os.path.join(self._out, filenames.PREDICT_REPORT)
-        if not filesystem.is_file(path):
+        try:
+            if not filesystem.is_file(path):
+                return None
+            with filesystem.open_file(path) as file:
+                report = Report(**json.loads(file.read()))
+            rows = {
+                filenames.PREDICTIONS: report.scored + report.withheld,
+                filenames.REJECTS: report.rejected,
+            }
+            whole = all(self._count_rows(name) == count for name, count in rows.items())
+        except (OSError, ValueError, TypeError, csv.Error):
             return None
-        with filesystem.open_file(path) as file:
-            content = json.loads(file.read())
-        return Report(**content) if content.get("key") == self._key else None
+        return report if whole and report.key == self._key else None
+
+    def _count_rows(self, name: str) -> int:
+        """The rows of a table of the output, less its heading."""
+        with (
+            filesystem.open_file(os.path.join(self._out, name)) as file,
+            io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text,
+        ):
+            return sum(1 for _ in csv.reader(text)) - 1
 
     def run(self, options: Sequence[str] = ()) -> Report:
         """Scores what has no score yet, and writes `out`.
@@ -147,6 +166,7 @@ class Job:
             )  # fmt: skip
             _score(parts_to_score, work, options)
             folder = os.path.join(partial, _RESULT)
+            filesystem.remove_folder(folder)  # of a call that was killed
             report = Report(
                 predictions=os.path.join(self._out, filenames.PREDICTIONS),
                 model=self._model,
@@ -242,15 +262,15 @@ def _lock_folder(partial: str, out: str) -> Iterator[None]:
     if not filesystem.is_local(partial):
         yield
         return
-    try:
-        os.makedirs(partial, exist_ok=True)
-        lock = os.open(os.path.join(partial, _LOCK), os.O_CREAT | os.O_WRONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with its process
-    except BlockingIOError:
-        raise UserError(f"{out}: another tfxray predict is at work there") from None
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror} (--output)") from None
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            os.makedirs(partial, exist_ok=True)
+            lock = os.path.join(partial, _LOCK)
+            stack.enter_context(
+                locks.hold(lock, "tfxray predict", progress.log.info, wait=False, remove=True)
+            )
+        except locks.Busy as who:
+            raise UserError(f"{out}: {who} is at work there; wait for its end (--output)") from None
+        except OSError as error:
+            raise UserError(f"{out}: cannot be written: {error.strerror} (--output)") from None
         yield
-    finally:
-        os.close(lock)

@@ -57,7 +57,10 @@ class Results:
             return None
         if content.count(b"\n") != part.images:
             return None
-        return [json.loads(line) for line in content.splitlines()]
+        try:
+            return [json.loads(line) for line in content.splitlines()]
+        except ValueError:
+            return None
 
 
 @dataclasses.dataclass(frozen=True)

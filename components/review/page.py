@@ -9,8 +9,8 @@ from typing import Any
 import jinja2
 from plotly.offline import get_plotlyjs
 from tfx.dsl.io import fileio
-from tfx.utils import io_utils
 
+from tfxray.components.common import artifacts
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.review import (
     card,
@@ -76,12 +76,12 @@ def write_page(
         **_training_section(evidence),
     }
     html = environment.get_template("review.html").render(plotly_js=get_plotlyjs(), **values)
-    io_utils.write_string_file(os.fspath(path), html)
+    artifacts.write_text(os.fspath(path), html)
     text = environment.get_template(CARD).render(**values)
     model_folder = values["summary"]["pushed_model"]
     for folder in (os.path.dirname(path), *([model_folder] if model_folder else [])):
         if fileio.isdir(folder):
-            io_utils.write_string_file(os.path.join(folder, CARD), text)
+            artifacts.write_text(os.path.join(folder, CARD), text)
 
 
 def format_number(value: float, digits: int = 3) -> str:

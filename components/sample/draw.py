@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from tfxray.components.disk import durable
+
 NORMAL, PNEUMONIA = "NORMAL", "PNEUMONIA"
 OPACITIES = ("lobar", "patchy", "interstitial")
 MANIFEST = "manifest.csv"
@@ -362,7 +364,8 @@ def write_sample(out: Path, images: int = 1200, size: int = 160, seed: int = 0) 
                 )
             )
         patients += 1
-    with (out / MANIFEST).open("w", newline="") as file:
+    durable.sync_tree(out)
+    with durable.fresh_file(out / MANIFEST) as fresh, fresh.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(MANIFEST_COLUMNS)
         writer.writerows(rows)

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -117,7 +118,7 @@ class TrainingState:
             try:
                 self._read(name)
                 break
-            except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError) as error:
                 log.warning("%s is not whole: %s", name, error)
 
     def _names(self) -> list[str]:

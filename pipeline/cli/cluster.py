@@ -6,13 +6,14 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, explain_refusals
+from tfxray.components.disk import durable
 from tfxray.pipeline.cli.options import PATH, Duration, config_options
 
 # As of a shell's command that Ctrl-C ends.
@@ -38,12 +39,14 @@ def compile_command(config: Any, engine: str, output: Path) -> None:
         if engine == "vertex":
             from tfxray.pipeline.engines import vertex
 
-            vertex.write_vertex_package(config, output)
+            write: Callable[[Any, Path], None] = vertex.write_vertex_package
         else:
             from tfxray.pipeline.kubeflow import package
 
-            package.write_package(config, output)
+            write = package.write_package
             workers = package.write_workers(config, output)
+        with explain_refusals(output, "--output"), durable.fresh_file(output) as fresh:
+            write(config, fresh)
     click.echo(output)
     if workers:
         click.echo(f"{workers}: Trainer's workers; before a run: kubectl apply -f", err=True)

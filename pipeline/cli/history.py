@@ -1,11 +1,13 @@
 """The commands for what earlier runs left; `main.py` has most others."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
 import click
 
+from tfxray.components.common.errors import explain_refusals
 from tfxray.pipeline.cli.options import PATH
 
 _OUT = click.option("--out", type=PATH, required=True, help="The --out of the runs.")
@@ -28,15 +30,29 @@ def runs(out: Path, as_json: bool) -> None:
 
 @click.command()
 @_OUT
+@click.option("--keep", type=click.IntRange(0), help="How many of the newest runs stay.")
 @click.option(
-    "--keep", type=click.IntRange(0), required=True, help="How many of the newest runs stay."
-)
+    "--new-store", is_flag=True,
+    help="Instead: remove a metadata store that is lost or damaged, and the artifacts beside it.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Tell what would go, and remove nothing.")
-def clean(out: Path, keep: int, dry_run: bool) -> None:
+def clean(out: Path, keep: int | None, new_store: bool, dry_run: bool) -> None:
     """Remove what old runs left, and nothing that a pushed model or a baseline needs."""
+    if (keep is None) != new_store:
+        raise click.UsageError("give --keep, or --new-store")
+    say = functools.partial(click.echo, err=True)
+    if keep is None:
+        from tfxray.pipeline.runs.store_check import plan_new_store
+
+        with plan_new_store(out, say) as beginning:
+            for path in beginning.paths:
+                click.echo(f"goes   {path.relative_to(out)}")
+            if not dry_run:
+                beginning()
+        return
     from tfxray.pipeline.runs.clean import plan_removal
 
-    with plan_removal(out, keep) as cleaning:
+    with explain_refusals(out), plan_removal(out, keep, say) as cleaning:
         for run, reason in sorted(cleaning.reasons_to_stay.items()):
             click.echo(f"stays  {run}  {reason}")
         for removal in cleaning.removals:

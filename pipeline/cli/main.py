@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from tfxray.components.common import contract, filenames
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, explain_refusals
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
 from tfxray.pipeline.cli.config import config_command
 from tfxray.pipeline.cli.group import Group
@@ -49,7 +49,8 @@ def sample(out: Path, images: int, size: int, seed: int) -> None:
     from tfxray.components.sample.draw import write_sample
 
     try:
-        patients = write_sample(out, images, size, seed)
+        with explain_refusals(out):
+            patients = write_sample(out, images, size, seed)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
     click.echo(f"{images} X-rays of {patients} patients in {out}")
@@ -91,16 +92,17 @@ def ingest(
         feature_names = None
         if tfrecords.holds_records(source):
             feature_names = dict(config.ingest.features) if config else {}
-        report = job.ingest(
-            source,
-            out,
-            rules,
-            feature_names,
-            config.ingest.shards if config else 0,
-            config.beam.options if config else (),
-            config.ingest.pseudonym_key if config else None,
-            os.cpu_count() or 1,
-        )
+        with explain_refusals(out):
+            report = job.ingest(
+                source,
+                out,
+                rules,
+                feature_names,
+                config.ingest.shards if config else 0,
+                config.beam.options if config else (),
+                config.ingest.pseudonym_key if config else None,
+                os.cpu_count() or 1,
+            )
     for split, count in report.written.items():
         click.echo(f"{count} examples ({split}) in {out}")
     for name, count in report.labels.items():
@@ -138,8 +140,9 @@ def run(
     part = Part(start, end)
     part.check()
     screen = Screen()
-    ctx.with_resource(locks.share_out(out, screen.say))
+    turn = ctx.with_resource(locks.take_turn(out, "tfxray run", screen.say))
     this = local.Run(config, out, screen, part)
+    turn.tell(f"run {this.id}")
     try:
         summary = this(data)
         _verdict(screen, this, summary)
@@ -194,13 +197,14 @@ def tune_command(
     spaces = tune.read_spaces(config)
     tune.check_target(source, write)
     screen = Screen()
-    ctx.with_resource(locks.share_out(out, screen.say))
+    ctx.with_resource(locks.take_turn(out, "tfxray tune", screen.say))
     run = tune.run_to_transform(config, data, out, screen)
     if run.summary.status != "prepared":
         _verdict(screen, run, run.summary)
         sys.exit(run_summary.EXIT_CODES[run.summary.status])
     try:
-        result = tune.run_search(config, spaces, run, screen)
+        with explain_refusals(out):
+            result = tune.run_search(config, spaces, run, screen)
     except UserError:
         raise
     except Exception as error:
@@ -329,7 +333,7 @@ def review(out: Path | None, run_names: tuple[str, str] | None, as_json: bool) -
         return
     assert out  # checked above
     folder = latest_run.find_latest(out.resolve())
-    with output_to(folder / run_summary.LOG):
+    with output_to(folder / run_summary.LOG), explain_refusals(out):
         path = latest_run.rewrite_review(out.resolve(), folder)
     click.echo(path)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfxray.components.common import filenames
+from tfxray.components.common.errors import explain_refusals
 from tfxray.pipeline.terminal.process import without_keras
 from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
@@ -31,7 +32,8 @@ def score_folder(source: str, out: str, model: str, force: bool, config: Any) ->
             from tfxray.components.predict import batch_job
         limits = (config.ingest.max_pixels, config.ingest.features) if config else ()
         job = batch_job.Job(source, out, model, force, *limits)
-        report = job.earlier_report or job.run(config.beam.options if config else ())
+        with explain_refusals(out, "--output"):
+            report = job.earlier_report or job.run(config.beam.options if config else ())
     if job.earlier_report:
         screen.say(f"nothing to do: {out} holds the scores of these images by this model")
     if report.withheld:

@@ -1,18 +1,16 @@
 """The schema's file against the latest run: how its data differs, and what accepting it takes."""
 
-import contextlib
 import dataclasses
 import difflib
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from tfxray.components.common.errors import UserError
+from tfxray.components.disk import durable
 from tfxray.components.validation import schema, schema_text
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.runs import latest_run
@@ -44,22 +42,11 @@ class Proposal:
         """
         target = self.file.resolve()  # a link stays one
         try:
-            with _beside(target) as fresh:
+            with durable.fresh_file(target) as fresh:
                 fresh.write_text(self.text, encoding="utf-8")
                 shutil.copymode(target, fresh)
-                fresh.replace(target)
         except OSError as error:
             raise UserError(f"{self.file}: cannot be written: {error.strerror}") from None
-
-
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 class LatestRun:

@@ -12,6 +12,7 @@ import yaml
 
 from tfxray.components.common import code_digest
 from tfxray.components.common.errors import UserError
+from tfxray.components.disk import durable
 from tfxray.components.tuner.spaces import Space, as_json
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.loader import read_keys, set_key, validate_keys
@@ -272,7 +273,7 @@ def write_config(source: ConfigSource, result: SearchResult, target: Path, rest:
     body = yaml.safe_dump(raw, sort_keys=False, default_flow_style=None, allow_unicode=True)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(lines + body, encoding="utf-8")
+        durable.write_file(target, lines + body)
     except OSError as error:
         raise UserError(f"{target}: cannot be written: {error.strerror} (--write)") from None
 

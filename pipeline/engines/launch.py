@@ -9,10 +9,11 @@ from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
-from tfx.orchestration.portable import launcher, outputs_utils, runtime_parameter_utils
+from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from tfxray.components.common import isolation
+from tfxray.components.common import filesystem, isolation
+from tfxray.components.disk import durable
 from tfxray.pipeline.runs import lineage
 
 
@@ -69,7 +70,7 @@ def run_node(
             # Somebody removed it: with the cached output, Pusher would name a folder that is gone.
             node.execution_options.caching_options.enable_cache = False
     with isolation.apart():
-        _launch(ir, node, connection, _only_cached if only_cached else fence and _fenced(fence))
+        _launch(ir, node, connection, _only_cached if only_cached else _whole(fence))
     node_run = lineage.node_runs(connection, pipeline, run_id).get(name)
     if node_run is None or not node_run.complete:
         if only_cached:  # as little there as its inputs
@@ -79,38 +80,13 @@ def run_node(
     return node_run
 
 
-def abandon_node(
-    ir: pipeline_pb2.Pipeline,
-    node: pipeline_pb2.PipelineNode,
-    connection: mlmd.ConnectionConfig,
-    before: lineage.NodeRun,
-) -> None:
-    """Publishes an earlier try as failed, and clears away what it wrote.
-
-    The next try is the same execution to TFX, with the same folders: half of an old output would
-    lie among the new.
-
-    Args:
-        ir: The compiled run.
-        node: One of its nodes.
-        connection: The metadata store.
-        before: The try that did not come to its end.
-    """
-    lineage.publish_failed(connection, before)
-    resolver = outputs_utils.OutputsResolver(node, ir.pipeline_info, ir.runtime_spec)
-    for artifacts in resolver.generate_output_artifacts(before.execution).values():
-        for artifact in artifacts:
-            if fileio.exists(artifact.uri):
-                fileio.rmtree(artifact.uri)
-
-
 def _launch(
     ir: pipeline_pb2.Pipeline,
     node: pipeline_pb2.PipelineNode,
     connection: mlmd.ConnectionConfig,
-    change: Callable[[Any], Any] | None,
+    change: Callable[[Any], Any],
 ) -> None:
-    """Runs TFX's launcher, its executor operators as they are or changed."""
+    """Runs TFX's launcher, its executor operators changed."""
     operators = launcher.DEFAULT_EXECUTOR_OPERATORS.items()
     deployment = runner_utils.extract_local_deployment_config(ir)
     launcher.Launcher(
@@ -121,26 +97,43 @@ def _launch(
         pipeline_runtime_spec=ir.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node.node_info.id),
         custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node.node_info.id),
-        custom_executor_operators={spec: change(operator) for spec, operator in operators}
-        if change
-        else None,
+        custom_executor_operators={spec: change(operator) for spec, operator in operators},
     ).launch()
 
 
-def _fenced(fence: Callable[[], None]) -> Callable[[Any], Any]:
-    """Puts the fence behind an executor operator, whether it succeeded or failed."""
+def _whole(fence: Callable[[], None] | None) -> Callable[[Any], Any]:
+    """Makes an executor operator begin with empty outputs, and end with outputs on the disk.
 
-    def add_fence(operator: Any) -> Any:
-        class Fenced(operator):
+    A try that was killed, and a metadata store that is older than the artifacts beside it, leave
+    something in the folders of an execution: half of an old output would lie among the new. And
+    what the store calls complete must be there after a crash.
+
+    Args:
+        fence: Called after the executor, whether it succeeded or failed; or None.
+    """
+
+    def change(operator: Any) -> Any:
+        class Whole(operator):
             def run_executor(self, execution_info: Any) -> Any:
+                outputs = [
+                    a for artifacts in execution_info.output_dict.values() for a in artifacts
+                ]
+                folders = [output.uri for output in outputs if fileio.isdir(output.uri)]
+                for folder in filter(fileio.listdir, folders):
+                    fileio.rmtree(folder)
+                    fileio.makedirs(folder)
                 try:
-                    return super().run_executor(execution_info)
+                    result = super().run_executor(execution_info)
                 finally:
-                    fence()
+                    if fence:
+                        fence()
+                for folder in filter(filesystem.is_local, folders):
+                    durable.sync_tree(folder)
+                return result
 
-        return Fenced
+        return Whole
 
-    return add_fence
+    return change
 
 
 def _only_cached(operator: Any) -> Any:

@@ -2,13 +2,15 @@
 
 import contextlib
 import datetime
+import sys
 import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfxray.components.common.errors import DataRejected, UserError
+from tfxray.components.common.errors import DataRejected, UserError, explain_refusals
+from tfxray.components.disk import durable
 from tfxray.components.trainer.distributed import tf_config
 from tfxray.pipeline import inputs, prepare
 from tfxray.pipeline.config.config import Config
@@ -59,7 +61,7 @@ class Run:
         self.folder = self.out / "runs" / self.id
         try:
             self.folder.mkdir(parents=True)
-            (self.folder / run_summary.RESOLVED).write_text(config.to_yaml(), encoding="utf-8")
+            durable.write_file(self.folder / run_summary.RESOLVED, config.to_yaml())
         except OSError as error:
             raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
         self.summary = run_summary.Summary(self.id, config.gate.auc.threshold)
@@ -76,27 +78,28 @@ class Run:
             The summary, also when the model was refused or a node failed.
 
         Raises:
-            UserError: The data, the weights or the settings cannot be used. The summary is
-                written all the same.
+            UserError: The data, the weights or the settings cannot be used, or the disk is full.
+                The summary is written all the same, if it can be.
         """
         # Who asked for reports wants all of them; else a line now and then will do.
         interval = 0.0 if self.config.train.report_every else 5.0
         node_progress = progress_on(self.screen, interval)
         try:
             with (
+                explain_refusals(self.out),
                 locks.mark_running(self.folder),
                 node_progress,
                 output_to(self.folder / run_summary.LOG),
             ):
                 self._run(data)
-        except UserError as error:
-            self.summary.reason = str(error)
-            raise
         except Exception as error:
-            with (self.folder / run_summary.LOG).open("a") as log:
-                traceback.print_exc(file=log)
             if self.summary.status == "prepared":
                 self.summary.status = "failed"
+            if isinstance(error, UserError):
+                self.summary.reason = str(error)
+                raise
+            with (self.folder / run_summary.LOG).open("a") as log:
+                traceback.print_exc(file=log)
             first = (str(error).splitlines() or [""])[0][:500]
             reason = process.lacking(error) or f"{type(error).__name__}: {first}"
             self.summary.reason = reason
@@ -105,11 +108,23 @@ class Run:
             raise
         finally:
             self.summary.seconds["total"] = round(time.monotonic() - self.start, 2)
-            text = self.summary.to_json()
-            (self.folder / run_summary.SUMMARY).write_text(text, encoding="utf-8")
+            self._write_summary()
         return self.summary
 
+    def _write_summary(self) -> None:
+        path, failing = self.folder / run_summary.SUMMARY, sys.exc_info()[0]
+        try:
+            durable.write_file(path, self.summary.to_json())
+        except OSError as error:
+            message = f"{path}: cannot be written: {error.strerror}"
+            if not failing:
+                raise UserError(message) from None
+            self.screen.say(message, style="yellow")  # beside what ended the run
+
     def _run(self, data: str | None) -> None:
+        from tfxray.pipeline.runs import store_check
+
+        store_check.check_store(self.out)
         self.screen.say(f"{self.config.name}: {self.folder / run_summary.RESOLVED}")
         if self.config.train.distribution == "multi_worker" and self.part.trains:
             tf_config.as_chief()
@@ -154,7 +169,7 @@ class Run:
                 self.summary.status = "prepared"
         except DataRejected as error:
             self.summary.status, self.summary.reason = "data_rejected", str(error)
-            (self.folder / run_summary.VERDICT).write_text(error.verdict, encoding="utf-8")
+            durable.write_file(self.folder / run_summary.VERDICT, error.verdict)
         finally:
             self._conclude(connection)
 

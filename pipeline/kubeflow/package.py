@@ -15,6 +15,7 @@ from kfp import compiler, dsl, kubernetes
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
 from tfxray.components.common import contract
+from tfxray.components.disk import durable
 from tfxray.pipeline import pipeline
 from tfxray.pipeline.config import durations
 from tfxray.pipeline.config.config import Config
@@ -57,9 +58,7 @@ def write_workers(config: Config, package: Path) -> Path | None:
     if not config.kubeflow.workers:
         return None
     output = package.with_suffix(".workers.yaml")
-    output.write_text(
-        yaml.safe_dump_all(workers.manifest(config), sort_keys=False), encoding="utf-8"
-    )
+    durable.write_file(output, yaml.safe_dump_all(workers.manifest(config), sort_keys=False))
     return output
 
 

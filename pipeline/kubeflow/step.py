@@ -134,7 +134,7 @@ class Step:
                 say(f"{self.name}: done by an earlier try")
                 return before.state
             if before:
-                launch.abandon_node(graph, nodes[self.name], self.connection, before)
+                lineage.publish_failed(self.connection, before)
             node_run = launch.run_node(graph, nodes[self.name], self.connection, fence)
         self._forget_failure()
         return node_run.state
@@ -221,11 +221,9 @@ class Step:
             return str(file.read())
 
     def _write(self, name: str, text: str) -> None:
-        from tfx.dsl.io import fileio
+        from tfxray.components.common import artifacts
 
-        fileio.makedirs(self.folder)
-        with fileio.open(os.path.join(self.folder, name), "w") as file:
-            file.write(text)
+        artifacts.write_text(os.path.join(self.folder, name), text)
 
 
 def publish_outputs(

@@ -8,7 +8,7 @@ nodes took from the cache or through a resolver.
 import contextlib
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,9 +123,9 @@ class Clean:
         """Every node's folders by the execution that wrote them: artifacts, and TFX's own."""
         folders = defaultdict(list)
         for pattern in ("*/*/*", "*/.system/*/*"):
-            for path in (self._out / "artifacts").glob(pattern):
+            for path in (self._out / lineage.ARTIFACTS).glob(pattern):
                 if path.name.isdecimal() and path.is_dir() and self._own(path):
-                    node = path.relative_to(self._out / "artifacts").parts[0]
+                    node = path.relative_to(self._out / lineage.ARTIFACTS).parts[0]
                     folders[node, int(path.name)].append(path)
         return folders
 
@@ -153,12 +153,13 @@ class Clean:
 
 
 @contextlib.contextmanager
-def plan_removal(out: Path, keep: int) -> Iterator[Clean]:
+def plan_removal(out: Path, keep: int, say: Callable[[str], None]) -> Iterator[Clean]:
     """Plans a clean while no run goes on or starts.
 
     Args:
         out: The `--out` of the runs.
         keep: See `Clean`.
+        say: Takes a line.
 
     Raises:
         UserError: `out` has no metadata store, or a run goes on there.
@@ -168,7 +169,7 @@ def plan_removal(out: Path, keep: int) -> Iterator[Clean]:
         raise UserError(
             f"{out}: holds no {lineage.DATABASE}, so that nobody knows what is needed (--out)"
         )
-    with locks.hold_out(out):
+    with locks.take_turn(out, "tfxray clean", say, wait=False):
         yield Clean(out, store, keep)
 
 

@@ -8,7 +8,9 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from tfxray.components.common.errors import UserError
 
-DATABASE = "metadata.db"  # below a local run's `--out`
+# Below a local run's `--out`.
+DATABASE = "metadata.db"
+ARTIFACTS = "artifacts"
 _CLEANED = "cleaned"  # on the context of a run whose files were removed
 _OUTPUT_EVENTS = (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT, mlmd.Event.DECLARED_OUTPUT)
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tfxray.components.common.errors import UserError
+from tfxray.components.disk import durable
 from tfxray.pipeline.runs import locks, run_summary
 
 # Beside the summary, not in it, nor on the page: both are handed on, and a path may tell too much.
@@ -65,7 +66,7 @@ def write_source(folder: Path, data: str) -> None:
         folder: The run's.
         data: As it was given.
     """
-    (folder / SOURCE).write_text(json.dumps({"data": data}), encoding="utf-8")
+    durable.write_file(folder / SOURCE, json.dumps({"data": data}))
 
 
 def list_folders(out: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import fcntl
 import json
 import os
 
@@ -18,6 +17,7 @@ from tests.components.ingest.test_tfrecords import frame
 from tests.scorer import export
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
+from tfxray.components.disk import locks
 from tfxray.components.ingest import loader
 from tfxray.components.predict import batch_job, batch_parts, batch_worker, pushed_model
 
@@ -203,6 +203,42 @@ def test_a_bad_record_is_set_aside_and_a_bad_file_is_told(tmp_path, model):
         run(source, out, model)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (filenames.PREDICT_REPORT, ""),
+        (filenames.PREDICT_REPORT, "{}"),
+        (filenames.PREDICTIONS, None),
+        (filenames.PREDICTIONS, ""),
+        (filenames.REJECTS, "\0" * 40),
+    ],
+)
+def test_a_damaged_output_is_not_taken_for_whole(tmp_path, greys, model, name, content):
+    out = tmp_path / "out"
+    run(greys, out, model)
+    assert batch_job.Job(greys, out, model).earlier_report
+    whole = (out / filenames.PREDICTIONS).read_text()
+    if content is None:
+        (out / name).unlink()
+    else:
+        (out / name).write_text(content)
+    assert batch_job.Job(greys, out, model).earlier_report is None
+    run(greys, out, model)
+    assert (out / filenames.PREDICTIONS).read_text() == whole
+
+
+def test_a_part_of_garbage_is_scored_again(tmp_path, greys, model):
+    run(greys, tmp_path / "whole", model)
+    job = batch_job.Job(greys, tmp_path / "out", model)
+    partial = tmp_path / filenames.PARTIAL.format("out")
+    partial.mkdir()
+    for part in job._parts:
+        (partial / f"{part.key}.jsonl").write_text("garbage\n" * part.images)
+    job.run()
+    whole, again = (tmp_path / out / filenames.PREDICTIONS for out in ("whole", "out"))
+    assert again.read_text() == whole.read_text()
+
+
 def test_what_cannot_be_done_is_refused_before_anything_is_lost(tmp_path, greys, model):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.txt").write_text("three years of work")
@@ -224,10 +260,9 @@ def test_what_cannot_be_done_is_refused_before_anything_is_lost(tmp_path, greys,
     assert (tmp_path / "thesis" / "thesis.txt").read_text() == "three years of work"
     partial = tmp_path / filenames.PARTIAL.format("out")
     partial.mkdir(exist_ok=True)
-    with (partial / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another tfxray predict is at work there"):
-            run(greys, tmp_path / "out", model)
+    who = pytest.raises(UserError, match=r"tfxray predict \(process .* is at work there")
+    with locks.hold(partial / "lock", "tfxray predict", print), who:
+        run(greys, tmp_path / "out", model)
 
 
 def test_a_large_noisy_image_is_scored_by_its_own_pixels(tmp_path, model):

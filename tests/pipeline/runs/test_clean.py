@@ -1,6 +1,7 @@
 """What a clean removes, and what it must not: made runs in a metadata store."""
 
 import os
+import re
 import threading
 import time
 
@@ -170,7 +171,10 @@ def test_a_clean_that_broke_off_is_ended_by_the_next(out, clean, monkeypatch):
         raise OSError(5, "no more disk")
 
     monkeypatch.setattr("shutil.rmtree", fail)
-    with plan_removal(out.folder, 1) as broken, pytest.raises(UserError, match="no more disk"):
+    with (
+        plan_removal(out.folder, 1, print) as broken,
+        pytest.raises(UserError, match="no more disk"),
+    ):
         broken()
     assert out.artifact(model).state == mlmd.Artifact.MARKED_FOR_DELETION
     monkeypatch.undo()
@@ -182,10 +186,12 @@ def test_a_clean_that_broke_off_is_ended_by_the_next(out, clean, monkeypatch):
 
 def test_nothing_is_removed_while_a_run_goes_on(out, tfxray):
     run, _ = out.run(("Trainer", "Model"))
-    with locks.share_out(out.folder, print):
+    with locks.take_turn(out.folder, f"run {run}", print):
         result = tfxray("clean", "--out", out.folder, "--keep", 0)
     assert result.code == 2
-    assert "a run, a search or a clean is going on there" in result.err
+    assert re.search(
+        rf"run {run} \(process {os.getpid()} on .*, since 20.*\) is at work", result.err
+    )
     assert remaining(out) == [run]
 
 
@@ -193,10 +199,10 @@ def test_a_run_waits_for_the_end_of_a_clean(out):
     waiting, begun = threading.Event(), threading.Event()
 
     def run():
-        with locks.share_out(out.folder, lambda line: waiting.set()):
+        with locks.take_turn(out.folder, "tfxray run", lambda line: waiting.set()):
             begun.set()
 
-    with locks.hold_out(out.folder):
+    with locks.take_turn(out.folder, "tfxray clean", print, wait=False):
         thread = threading.Thread(target=run)
         thread.start()
         assert waiting.wait(10)
