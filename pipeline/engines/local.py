@@ -1,7 +1,6 @@
 """The engine `local`: the pipeline on this machine, node after node, over SQLite."""
 
 import contextlib
-import datetime
 import time
 import traceback
 from collections.abc import Iterator
@@ -53,14 +52,12 @@ class Run:
         self.config, self.out, self.screen = config, out.resolve(), screen
         self.part, self.page = part, page
         self.start = time.monotonic()
-        now = datetime.datetime.now()
-        self.id = now.strftime("%Y%m%d-%H%M%S-") + f"{now.microsecond // 1000:03d}"
-        self.folder = self.out / "runs" / self.id
         try:
-            self.folder.mkdir(parents=True)
+            self.folder = listing.make_folder(self.out)
             (self.folder / run_summary.RESOLVED).write_text(config.to_yaml(), encoding="utf-8")
         except OSError as error:
             raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
+        self.id = self.folder.name
         self.summary = run_summary.Summary(self.id, config.gate.auc.threshold)
         self.uris: dict[str, str] = {}
         self._examples, self._images = "", 0  # ExampleGen's folder, and how many it holds
@@ -178,7 +175,9 @@ class Run:
         name = node.node_info.id
         with self._step(name) as step, self._watch(name):
             try:
-                node_run = launch.run_node(ir, node, connection, only_cached=role is not Role.RUN)
+                node_run = launch.run_node(
+                    ir, node, connection, only_cached=role is not Role.RUN, say=self.screen.say
+                )
             except launch.NotCached:
                 if role is Role.TAKE:
                     raise self.part.nothing_from(name) from None

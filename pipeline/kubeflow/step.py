@@ -135,7 +135,7 @@ class Step:
                 return before.state
             if before:
                 launch.abandon_node(graph, nodes[self.name], self.connection, before)
-            node_run = launch.run_node(graph, nodes[self.name], self.connection, fence)
+            node_run = launch.run_node(graph, nodes[self.name], self.connection, fence, say=say)
         self._forget_failure()
         return node_run.state
 
