@@ -2,11 +2,8 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
@@ -14,12 +11,10 @@ from tfx.dsl.io import fileio
 
 from tfxray.components.common import artifacts, filenames, filesystem
 from tfxray.components.common.errors import UserError
-from tfxray.components.pusher import versions
+from tfxray.components.pusher import half_versions, versions
 from tfxray.components.pusher.versions import Record
 
-_LOCK, _VERSION = "lock", "version"
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
-_PREFIX, _SUFFIX = filenames.PARTIAL.format(" ").split(" ")
 _BLOCK = 1 << 20
 
 
@@ -63,46 +58,11 @@ def push_version(model: str, base: str, evaluated: Record) -> str:
         ) from error
 
 
-def list_abandoned(base: str) -> list[str]:
-    """The half versions that pushes left which were killed, on this machine.
-
-    Args:
-        base: The folder of the versions.
-    """
-    abandoned = []
-    for folder in _half_versions(base):
-        with _hold_if_abandoned(folder) as held:
-            abandoned += [folder] if held else []
-    return abandoned
-
-
-def _half_versions(base: str) -> list[str]:
-    names = artifacts.list_folder(base) if filesystem.is_local(base) else []
-    paths = [os.path.join(base, n) for n in names if n.startswith(_PREFIX) and n.endswith(_SUFFIX)]
-    return [path for path in paths if os.path.isdir(path) and not os.path.islink(path)]
-
-
-@contextlib.contextmanager
-def _hold_if_abandoned(folder: str) -> Iterator[bool]:
-    """Takes the lock that a push holds on its half version while it lives; yields if it could."""
-    with contextlib.ExitStack() as stack:
-        try:
-            lock = stack.enter_context(open(os.path.join(folder, _LOCK), "a+b"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = True
-        except OSError:  # held; or of somebody else; or this file system has no locks
-            held = False
-        yield held
-
-
 def _push_by_rename(model: str, base: str, evaluated: Record) -> str:
     os.makedirs(base, exist_ok=True)
-    for folder in _half_versions(base):
-        with _hold_if_abandoned(folder) as held:
-            if held:
-                shutil.rmtree(folder, ignore_errors=True)
-    with _scratch_folder(base) as scratch:
-        version = os.path.join(scratch, _VERSION)
+    half_versions.remove_abandoned(base)
+    with half_versions.make_folder(base) as scratch:
+        version = os.path.join(scratch, "version")
         for name in evaluated.files:
             _copy(os.path.join(model, name), os.path.join(version, name))
         record = os.path.join(version, filenames.VERSION_RECORD)
@@ -122,26 +82,6 @@ def _push_by_rename(model: str, base: str, evaluated: Record) -> str:
                 continue  # somebody else took the number meanwhile: it is among the others now
             _sync(base)
             return target
-
-
-@contextlib.contextmanager
-def _scratch_folder(base: str) -> Iterator[str]:
-    """A folder beside the versions that no server looks at, locked while it is in use."""
-    while True:
-        scratch = tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=base)
-        # Another push may take it for abandoned, until it is locked.
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
-            lock = open(os.path.join(scratch, _LOCK), "xb")  # noqa: SIM115
-            with contextlib.suppress(OSError):  # this file system has no locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.path.exists(lock.name):
-                break
-            lock.close()
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        lock.close()
 
 
 def _copy(source: str, target: str) -> None:

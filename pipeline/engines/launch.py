@@ -73,8 +73,7 @@ def run_node(
             served.note_versions(node, node_runs)
         else:
             newest = versions.find_newest(served.serving_folder(node))
-            pushes = lineage.pushed_to(connection, node_runs["Trainer"].outputs["model"].id)
-            if newest.damaged or pushes[-1:] != [newest.sound]:
+            if not served.is_served(node_runs, connection, newest):
                 # From the cache, Pusher would name a version that is not what is served.
                 node.execution_options.caching_options.enable_cache = False
     with isolation.apart():

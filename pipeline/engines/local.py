@@ -119,9 +119,8 @@ class Run:
                 from tfxray.pipeline.places import Places, write_schema
                 from tfxray.pipeline.runs import lineage
 
-                lineage.open_local(
-                    self.out
-                )  # a store of another version: told before anything is done
+                # A store of another version: told before anything is done.
+                lineage.open_local(self.out)
             with self._step("ingest") as step:
                 if ingest:
                     data_for_run = prepare.finish_ingest(ingest, self.screen.say)
@@ -140,6 +139,12 @@ class Run:
         connection = metadata.sqlite_metadata_connection_config(str(self.out / lineage.DATABASE))
         schema = write_schema(self.config, str(self.out / "schema"))
         places = Places.below(str(self.out), self.config.model_name, schema)
+        if lost := lineage.skip_taken_ids(connection, places.root):
+            self.screen.say(
+                f"{self.out / lineage.DATABASE} does not know {lost} of the executions that left "
+                f"artifacts in {places.root}. The cache and the baselines lack them",
+                style="yellow",
+            )
         graph = pipeline.create_pipeline(self.config, data_for_run.records, places, connection)
         ir = launch.compile_run(graph, self.id)
         try:

@@ -7,6 +7,7 @@ pushed may be gone, damaged, or no longer the newest.
 import os
 from collections.abc import Mapping
 
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.proto import pusher_pb2
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import standard_component_specs
@@ -14,6 +15,7 @@ from tfx.utils import path_utils, proto_utils
 
 from tfxray.components.evaluator import component
 from tfxray.components.pusher import versions
+from tfxray.pipeline.runs import lineage
 from tfxray.pipeline.runs.lineage import NodeRun
 
 
@@ -27,14 +29,30 @@ def note_versions(node: pipeline_pb2.PipelineNode, node_runs: Mapping[str, NodeR
         node: Evaluator; changed.
         node_runs: What the nodes before it did.
     """
-    baseline = node_runs["BaselineModel"].outputs.get("model")
-    if baseline and versions.is_version(path_utils.serving_model_path(baseline.uri)):
+    outputs = lineage.output_uris(dict(node_runs))
+    baseline, model = (outputs.get(f"{name}.model") for name in ("BaselineModel", "Trainer"))
+    if not model or (baseline and versions.is_version(path_utils.serving_model_path(baseline))):
         return
     parameters = node.parameters.parameters
     newest = versions.newest_version(parameters[component.SERVING].field_value.string_value)
-    model = path_utils.serving_model_path(node_runs["Trainer"].outputs["model"].uri)
-    if newest and not versions.holds_model(newest, versions.hash_files(model)):
+    files = versions.hash_files(path_utils.serving_model_path(model))
+    if newest and not versions.holds_model(newest, files):
         parameters[component.PUSHED].field_value.string_value = os.path.basename(newest)
+
+
+def is_served(
+    node_runs: Mapping[str, NodeRun], connection: mlmd.ConnectionConfig, newest: versions.Newest
+) -> bool:
+    """Whether what Pusher may take from the cache is what a server serves.
+
+    Args:
+        node_runs: What the nodes before it did.
+        connection: The metadata store.
+        newest: What the serving folder holds.
+    """
+    model = node_runs["Trainer"].outputs.get("model") if "Trainer" in node_runs else None
+    pushes = lineage.pushed_to(connection, model.id) if model else []
+    return not newest.damaged and pushes[-1:] == [newest.sound]
 
 
 def serving_folder(pusher: pipeline_pb2.PipelineNode) -> str:

@@ -102,6 +102,7 @@ class Step:
                     ingest.stop()
         schema = write_schema(config, os.path.join(self.root, "schema"))
         places = Places.below(self.root, config.model_name, schema)
+        lineage.skip_taken_ids(self.connection, places.root)
         graph = pipeline.create_pipeline(
             config, data_for_run.records, places, _without_password(self.connection)
         )

@@ -16,7 +16,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from tfxray.components.common.errors import UserError
-from tfxray.components.pusher import push
+from tfxray.components.pusher import half_versions
 from tfxray.pipeline.runs import lineage, listing, locks, run_summary
 
 _NEWEST = "newest"
@@ -137,8 +137,9 @@ class Clean:
         on with them. What changed after the oldest of the newest runs began stays: it may belong to
         a run that was killed, or that did not come to its first node.
         """
-        for base in sorted(self._out.glob("serving/*")):
-            for half in map(Path, push.list_abandoned(str(base)) if self._own(base) else ()):
+        bases = [p for p in sorted(self._out.glob("serving/*")) if p.is_dir() and self._own(p)]
+        for base in bases:
+            for half in map(Path, half_versions.list_abandoned(str(base))):
                 yield Removal(str(half.relative_to(self._out)), [half], measure_size(half))
         since = min(map(self._began, newest), default=float("inf"))
         # By name, which depends on the content: `out` may have been moved.
