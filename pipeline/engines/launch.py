@@ -85,7 +85,8 @@ def run_node(
         # TFX's launcher notes a node whose inputs are missing as failed, and goes on.
         raise RuntimeError(f"{name} did not run: its inputs could not be resolved")
     push = node_run.outputs.get("pushed_model")
-    for line in served.describe_damage(newest, push and push.properties.get("pushed_destination")):
+    place = push.properties.get("pushed_destination") if push else None
+    for line in served.describe_damage(newest, str(place) if place else None):
         say(line, style="yellow")
     return node_run
 
