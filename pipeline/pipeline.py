@@ -6,7 +6,6 @@ import tensorflow_data_validation as tfdv
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components import (
     ExampleValidator,
-    Pusher,
     SchemaGen,
     StatisticsGen,
     Trainer,
@@ -26,6 +25,7 @@ from tfxray.components.common import beam_options, contract, filesystem
 from tfxray.components.evaluator import eval_config, resolver
 from tfxray.components.evaluator.component import Evaluator
 from tfxray.components.example_gen.executor import ExampleGen
+from tfxray.components.pusher.component import Pusher
 from tfxray.components.validation import drift
 from tfxray.components.validation.data_gate import DataGate
 from tfxray.pipeline import cache_key
@@ -121,6 +121,7 @@ def create_pipeline(
             config.evaluate.slices, config.gate.auc.threshold, config.evaluate.intervals
         ),
         settings=evaluator_settings(config),
+        serving=places.serving,
     )
     pusher = Pusher(
         model=trainer.outputs["model"],

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOMS = (
     "components.disk",
     "components.common",
+    "components.pusher",
     "components.metrics",
     "components.sample",
     "components.ingest",

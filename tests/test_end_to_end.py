@@ -1,7 +1,9 @@
 """The whole pipeline on drawn X-rays: pushed, from the cache, refused; and what was pushed."""
 
 import csv
+import html
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from tests.dicoms import dicom
 from tfxray.components.evaluator import results, serving_check
 from tfxray.components.evaluator.heldout_scores import read_scores
+from tfxray.components.pusher import versions
 from tfxray.pipeline.config.nodes import NODES
 
 
@@ -350,6 +353,25 @@ def test_review_writes_the_latest_page_again(pushed, tfxray, out):
     assert (latest / "review.html").is_file()
 
 
+def test_a_damaged_push_is_named_and_pushed_again(pushed, run, tfxray, drawn):
+    current = last_line(run())
+    version = Path(current["pushed_model"])
+    assert versions.find_damage(str(version)) is None
+    index = version / "variables" / "variables.index"
+    os.truncate(index, index.stat().st_size - 1)
+    image = next(drawn.rglob("*.png"))
+    for command in (("predict",), ("explain", "--out", drawn.parent / "none.png")):
+        done = tfxray(*command, image, "--model", version.parent.parent.parent)
+        assert done.code == 2
+        assert "the newest version is damaged: variables/variables.index has" in done.err
+    done = run()
+    again = last_line(done)
+    assert done.code == 0
+    assert f"version {version.name} is damaged: variables/variables.index" in done.err
+    assert int(Path(again["pushed_model"]).name) > int(version.name)
+    assert versions.find_newest(str(version.parent)).sound == again["pushed_model"]
+
+
 def test_a_push_that_was_removed_is_pushed_again(pushed, run):
     import shutil
 
@@ -397,3 +419,20 @@ def test_two_runs_are_compared(pushed, run, tfxray, out):
     assert json.loads(as_json.out)["images"] == pushed["examples"]["test"]
     assert tfxray("review", "--out", out, "--compare", "a", "b").code == 2
     assert tfxray("review").code == 2
+
+
+def test_without_a_metadata_store_what_was_pushed_is_not_replaced(pushed, run, out):
+    served = versions.find_newest(str(out / "serving" / "demo")).sound
+    (out / "metadata.db").unlink()
+    done = run("--set", "train.epochs=1")
+    summary = last_line(done)
+    assert done.code == 3, done.err
+    assert "does not know" in done.err
+    assert [rule["rule"] for rule in summary["rules"] if rule["passed"] is False] == ["baseline"]
+    assert f"version {Path(served).name} was pushed (AUC 0." in summary["reason"]
+    assert versions.find_newest(str(out / "serving" / "demo")).sound == served
+    assert summary["reason"] in html.unescape(Path(summary["review"]).read_text())
+    done = run("--set", "train.epochs=1", "--set",
+               f"gate.accept_without_baseline={Path(served).name}")  # fmt: skip
+    assert done.code == 0, done.err
+    assert last_line(done)["pushed_model"] != served

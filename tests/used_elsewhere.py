@@ -52,6 +52,7 @@ _.recurring_run_id
 _.bound
 _.slice_auc
 _.calibration_error
+_.accept_without_baseline
 _.min_positives
 _.min_negatives
 _.servable

@@ -13,6 +13,10 @@ FORMER = {OPERATING_POINT: "decision.json", SITE_TRANSFER: "transfer.json"}
 # Below the served model's folder: the same network in plain Keras layers, for heat maps. By
 # TensorFlow's convention, assets.extra holds what its own loaders leave alone.
 EXPLAIN = "assets.extra/explain.keras"
+# Likewise within a pushed version: its files' checksums and its held-out figures. Evaluator leaves
+# the same beside its blessing.
+VERSION_RECORD = "assets.extra/version.json"
+EVALUATED = "evaluated.json"
 
 REJECTS = "rejects.csv"
 REJECT_COLUMNS = ("name", "reason", "detail")

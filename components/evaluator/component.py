@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import tensorflow as tf
+import pandas as pd
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.components.evaluator import constants, executor
@@ -25,17 +25,21 @@ from tfx.utils import io_utils, json_utils, path_utils
 
 from tfxray.components.common import artifacts, contract, filenames, isolation
 from tfxray.components.evaluator import (
+    baseline,
     extractors,
     gate,
     heldout_scores,
     pictures,
     serving_check,
 )
-from tfxray.components.evaluator.gate import Baseline, Rule, ServingCheck
+from tfxray.components.evaluator.eval_config import AUC
+from tfxray.components.evaluator.gate import Rule, ServingCheck
+from tfxray.components.pusher import versions
 
-MODEL_RUN, SETTINGS = "model_run", "settings"
+MODEL_RUN, SETTINGS, SERVING = "model_run", "settings", "serving"
+# What was pushed, where the verdict depends on it: a part of the cache key, which the engine sets.
+PUSHED = "pushed"
 SPLIT = "test"
-_BATCH = 32
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,8 @@ class Executor(executor.Executor):  # type: ignore[misc]
         settings = json.loads(exec_properties[SETTINGS])
         folder = artifact_utils.get_single_uri(output_dict["evaluation"])
         examples = input_dict["examples"]
+        model_folder = _serving_folder(input_dict["model"][0])
+        files = versions.hash_files(model_folder)  # before the model is scored
         # Beside the result, where Beam's workers can write, wherever they run.
         scratch = os.path.join(folder, ".scores")
         servable = settings["gate"]["servable"]
@@ -68,13 +74,22 @@ class Executor(executor.Executor):  # type: ignore[misc]
             [json.loads(line) for part in parts for line in part.splitlines()]
         )
         heldout_scores.write_scores(frame, folder)
-        baseline = _baseline(input_dict.get("baseline_model") or [], _records(examples, SPLIT))
+        records, blessed = _records(examples, SPLIT), input_dict.get("baseline_model")
+        reference = baseline.require_baseline(
+            baseline.score_baseline(_serving_folder(blessed[0]) if blessed else None, records),
+            files,
+            exec_properties[SERVING],
+            settings["gate"]["accept_without_baseline"],
+        )
         model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
         threshold = artifacts.read_threshold({"Trainer.model_run": model_run})
-        model_folder, records = _serving_folder(input_dict["model"][0]), _records(examples, SPLIT)
         pictures.draw_pictures(frame, threshold, records, model_folder, folder)
-        rules = gate.apply_rules(frame, settings, baseline, check)
-        gate.write_verdicts(rules, baseline, folder)
+        rules = gate.apply_rules(frame, settings, reference, check)
+        gate.write_verdicts(rules, reference, folder)
+        record = versions.Record(files, _figures(rules, frame))
+        versions.write_record(
+            os.path.join(output_dict["blessing"][0].uri, filenames.EVALUATED), record
+        )
         _withdraw_blessing(output_dict["blessing"][0], rules)
 
 
@@ -136,26 +151,17 @@ def _finish_serving_check(process: subprocess.Popen[str]) -> ServingCheck:
     return ServingCheck(**json.loads(out.strip().splitlines()[-1]))
 
 
-def _baseline(models: list[types.Artifact], records: list[str]) -> Baseline:
-    """Scores the test split with the latest blessed model; an error is reported, and not fatal."""
-    if not models:
-        return Baseline()
-    try:
-        model = tf.saved_model.load(_serving_folder(models[0]))
-        signature = model.signatures[contract.SIGNATURE_EXAMPLES]
-        spec = {contract.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-        scores: dict[str, float] = {}
-        for batch in artifacts.record_dataset(records).batch(_BATCH):
-            values = signature(examples=batch)[contract.SCORE].numpy().tolist()
-            files = tf.io.parse_example(batch, spec)[contract.IMAGE].numpy()
-            scores |= {
-                heldout_scores.digest_image(f): v for f, v in zip(files, values, strict=True)
-            }
-    except Exception as error:
-        log.exception("the latest blessed model cannot score the test split")
-        text = f"the latest blessed model cannot score this data: {type(error).__name__}"
-        return Baseline("incompatible", text)
-    return Baseline("compared", "the latest blessed model scored the same images", scores)
+def _figures(rules: list[Rule], frame: pd.DataFrame) -> versions.Figures:
+    """The held-out figures that go with a pushed model."""
+    auc = next((rule for rule in rules if rule.rule == AUC), None)
+    return versions.Figures(
+        auc=auc.figure if auc else None,
+        auc_interval=(auc.low, auc.high)
+        if auc and auc.low is not None and auc.high is not None
+        else None,
+        images=len(frame),
+        patients=frame[contract.PATIENT].nunique(),
+    )
 
 
 _STANDARD = standard_component_specs.EvaluatorSpec
@@ -164,6 +170,8 @@ _STANDARD = standard_component_specs.EvaluatorSpec
 class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
     PARAMETERS = _STANDARD.PARAMETERS | {
         SETTINGS: component_spec.ExecutionParameter(type=str),
+        SERVING: component_spec.ExecutionParameter(type=str),
+        PUSHED: component_spec.ExecutionParameter(type=str),
     }
     INPUTS = _STANDARD.INPUTS | {
         MODEL_RUN: component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
@@ -191,6 +199,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
         baseline_model: types.BaseChannel,
         eval_config: config_pb2.EvalConfig,
         settings: str,
+        serving: str,
     ):
         """Wires it.
 
@@ -201,6 +210,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
             baseline_model: The latest blessed model; may be none.
             eval_config: TFMA's configuration.
             settings: `gate.apply_rules`'s, in JSON.
+            serving: The folder of the pushed versions.
         """
         super().__init__(
             _Spec(
@@ -210,6 +220,8 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
                 baseline_model=baseline_model,
                 eval_config=eval_config,
                 settings=settings,
+                serving=serving,
+                pushed="",
                 example_splits=json_utils.dumps([SPLIT]),
                 fairness_indicator_thresholds=json_utils.dumps(None),
                 module_path=extractors.__name__,

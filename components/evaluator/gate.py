@@ -53,11 +53,13 @@ class Baseline:
         state: `none`, `compared` or `incompatible`.
         text: Why it could not be compared, where it could not.
         scores: By an image's digest.
+        refuses: Whether the model may not be pushed without a comparison.
     """
 
     state: str = "none"
     text: str = "no model has been blessed before"
     scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    refuses: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +185,8 @@ def _calibration(labels: np.ndarray, values: np.ndarray, limit: float) -> Rule:
 
 def _against(frame: pd.DataFrame, baseline: Baseline, max_drop: float) -> Rule:
     if baseline.state != "compared":
-        return Rule("baseline", "all", None, None, None, -max_drop, None, baseline.text)
+        passed = False if baseline.refuses else None
+        return Rule("baseline", "all", None, None, None, -max_drop, passed, baseline.text)
     both = frame[frame[heldout_scores.DIGEST].isin(list(baseline.scores))]
     baseline_scores = both[heldout_scores.DIGEST].map(baseline.scores).to_numpy(float)
     labels, scores = both[contract.LABEL].to_numpy(), both[contract.SCORE].to_numpy()

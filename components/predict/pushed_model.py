@@ -1,20 +1,22 @@
 """Scores images with a pushed model. Needs TensorFlow, and of TFX its file systems alone."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tfx.dsl.io import fileio
 
-from tfxray.components.common import artifacts, contract, filesystem
+from tfxray.components.common import artifacts, contract, filesystem, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import image, loader, rejects
+from tfxray.components.pusher import versions
 
 _BATCH = 32
+_NO_OTHER = "no other is good; push a model again (tfxray run)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,36 +47,45 @@ class Prediction:
 def find_model(folder: StrPath) -> str:
     """Finds a SavedModel: the folder itself, its newest version, or the newest pushed below it.
 
+    Its files are compared with the checksums that Pusher left in it. A model without any is one of
+    tfxray 0.1.0, or of another tool; a line of the log says so.
+
     Args:
         folder: On any of TFX's file systems.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or it is damaged. Nor is an older version taken in the place of a
+            damaged one: which model scores is not to be guessed.
     """
     folder = os.fspath(folder)
-    if _is_model(folder):
-        return folder
+    if versions.is_version(folder):
+        if damage := versions.find_damage(folder):
+            raise UserError(f"{folder}: this version is damaged: {damage}; give another (--model)")
+        return _sound(folder)
     serving = os.path.join(folder, "serving")
     for parents in (
         [folder],
         [os.path.join(serving, name) for name in artifacts.list_folder(serving)],
     ):
-        versions = {
-            int(name): os.path.join(parent, name)
-            for parent in parents
-            for name in artifacts.list_folder(parent)
-            if name.isdigit() and _is_model(os.path.join(parent, name))
-        }
-        if versions:
-            return versions[max(versions)]
+        by_number = [item for parent in parents for item in versions.list_versions(parent).items()]
+        if any(versions.is_version(path) for _, path in by_number):
+            newest = versions.find_newest(os.path.dirname(max(by_number)[1]))
+            for version, damage in newest.damaged.items():
+                good = f"the last good version is {newest.sound}" if newest.sound else _NO_OTHER
+                raise UserError(f"{version}: the newest version is damaged: {damage}; {good}")
+            assert newest.sound  # else there would be a damaged one
+            return _sound(newest.sound)
     raise UserError(
         f"{folder}: holds no model; give a pushed version, its parent, or the --out of a run that "
         "pushed one"
     )
 
 
-def _is_model(folder: str) -> bool:
-    return bool(fileio.exists(os.path.join(folder, "saved_model.pb")))
+@functools.cache  # told once
+def _sound(version: str) -> str:
+    if not versions.has_record(version):
+        progress.log.warning("%s: has no checksums, so that damage cannot be seen", version)
+    return version
 
 
 class Model:

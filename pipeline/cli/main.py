@@ -248,15 +248,13 @@ def predict_command(
         raise click.UsageError("give images, or --input with --output")
     if config and not source:
         raise click.UsageError("--config goes with --input")
-    if source and out:
-        from tfxray.pipeline.cli import predict
+    from tfxray.pipeline.cli import predict
 
+    if source and out:
         report = predict.score_folder(source, out, model, force, config)
         click.echo(json.dumps(dataclasses.asdict(report)) if as_json else report.predictions)
         return
-    with process.silence_stderr(), process.without_keras():
-        from tfxray.components.predict import pushed_model
-    results = pushed_model.predict_images(images, model, force)
+    results = predict.score_images(images, model, force)
     for result in results:
         if as_json:
             click.echo(json.dumps(dataclasses.asdict(result)))
@@ -299,7 +297,10 @@ def explain(
     with process.silence_stderr():
         from tfxray.components.explain import one_image
 
-    explanation = one_image.explain_image(image, model, out, method, background)
+    from tfxray.pipeline.terminal.screen import Screen, progress_on
+
+    with progress_on(Screen()):
+        explanation = one_image.explain_image(image, model, out, method, background)
     if as_json:
         content = dataclasses.asdict(explanation)
         click.echo(json.dumps({"class" if k == "class_name" else k: v for k, v in content.items()}))

@@ -1,16 +1,35 @@
-"""`tfxray predict --input`: a folder's images scored, with progress on the screen."""
+"""`tfxray predict`: images scored one by one, or a folder's with progress on the screen."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfxray.components.common import filenames
 from tfxray.components.common.errors import explain_refusals
-from tfxray.pipeline.terminal.process import without_keras
+from tfxray.pipeline.terminal.process import silence_stderr, without_keras
 from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
 if TYPE_CHECKING:
     from tfxray.components.predict.batch_job import Report
+    from tfxray.components.predict.pushed_model import Prediction
+
+
+def score_images(images: Sequence[str], model: str, force: bool) -> "list[Prediction]":
+    """Scores images, in the order given.
+
+    Args:
+        images: Image files.
+        model: See `pushed_model.find_model`.
+        force: Give scores of images unlike the training data, too.
+
+    Raises:
+        UserError: The model cannot be loaded.
+    """
+    with silence_stderr(), without_keras():
+        from tfxray.components.predict import pushed_model
+    with progress_on(Screen()):
+        return pushed_model.predict_images(images, model, force)
 
 
 def score_folder(source: str, out: str, model: str, force: bool, config: Any) -> "Report":

@@ -105,6 +105,11 @@ class Gate(Section):
     """The greatest expected calibration error of the whole split `test`, beyond what as many images
     show by chance. `null` switches the rule off.
     """
+    accept_without_baseline: int | None = Field(None, ge=0)
+    """The number of the newest pushed version, if a model may take its place without a comparison.
+    Otherwise the gate refuses a model where a version was pushed and no blessed model can score
+    the same images, as after the loss of the metadata store.
+    """
     min_positives: int = Field(10, ge=1)
     """The fewest patients with a positive image in the split `test`. With fewer, the model is not
     blessed.

@@ -14,6 +14,8 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from tfxray.components.common import filesystem, isolation
 from tfxray.components.disk import durable
+from tfxray.components.pusher import versions
+from tfxray.pipeline.engines import served
 from tfxray.pipeline.runs import lineage
 
 
@@ -42,6 +44,7 @@ def run_node(
     connection: mlmd.ConnectionConfig,
     fence: Callable[[], None] | None = None,
     only_cached: bool = False,
+    say: Callable[..., None] = lambda text, style=None: None,
 ) -> lineage.NodeRun:
     """Runs one node: TFX's driver, executor and publisher.
 
@@ -52,6 +55,7 @@ def run_node(
         fence: Called between the executor and the publisher; ends the process where another one
             may have taken over.
         only_cached: Take its outputs from the cache, or fail. Resolvers, which have no cache, run.
+        say: Told which pushed versions are damaged; takes a line, and a `style` or None.
 
     Returns:
         What became of it.
@@ -63,12 +67,16 @@ def run_node(
     """
     name, pipeline = node.node_info.id, ir.pipeline_info.id
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
-    if name == "Pusher":
-        model = lineage.node_runs(connection, pipeline, run_id)["Trainer"].outputs["model"]
-        places = lineage.pushed_to(connection, model.id)
-        if places and not fileio.exists(places[-1]):
-            # Somebody removed it: with the cached output, Pusher would name a folder that is gone.
-            node.execution_options.caching_options.enable_cache = False
+    newest = versions.Newest(None, {})
+    if name in ("Evaluator", "Pusher"):
+        node_runs = lineage.node_runs(connection, pipeline, run_id)
+        if name == "Evaluator":
+            served.note_versions(node, node_runs)
+        else:
+            newest = versions.find_newest(served.serving_folder(node))
+            if not served.is_served(node_runs, connection, newest):
+                # From the cache, Pusher would name a version that is not what is served.
+                node.execution_options.caching_options.enable_cache = False
     with isolation.apart():
         _launch(ir, node, connection, _only_cached if only_cached else _whole(fence))
     node_run = lineage.node_runs(connection, pipeline, run_id).get(name)
@@ -77,6 +85,10 @@ def run_node(
             raise NotCached(name)
         # TFX's launcher notes a node whose inputs are missing as failed, and goes on.
         raise RuntimeError(f"{name} did not run: its inputs could not be resolved")
+    push = node_run.outputs.get("pushed_model")
+    place = push.properties.get("pushed_destination") if push else None
+    for line in served.describe_damage(newest, str(place) if place else None):
+        say(line, style="yellow")
     return node_run
 
 

@@ -1,7 +1,6 @@
 """The engine `local`: the pipeline on this machine, node after node, over SQLite."""
 
 import contextlib
-import datetime
 import sys
 import time
 import traceback
@@ -56,14 +55,12 @@ class Run:
         self.config, self.out, self.screen = config, out.resolve(), screen
         self.part, self.page = part, page
         self.start = time.monotonic()
-        now = datetime.datetime.now()
-        self.id = now.strftime("%Y%m%d-%H%M%S-") + f"{now.microsecond // 1000:03d}"
-        self.folder = self.out / "runs" / self.id
         try:
-            self.folder.mkdir(parents=True)
+            self.folder = listing.make_folder(self.out)
             durable.write_file(self.folder / run_summary.RESOLVED, config.to_yaml())
         except OSError as error:
             raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
+        self.id = self.folder.name
         self.summary = run_summary.Summary(self.id, config.gate.auc.threshold)
         self.uris: dict[str, str] = {}
         self._examples, self._images = "", 0  # ExampleGen's folder, and how many it holds
@@ -139,9 +136,8 @@ class Run:
                 from tfxray.pipeline.places import Places, write_schema
                 from tfxray.pipeline.runs import lineage
 
-                lineage.open_local(
-                    self.out
-                )  # a store of another version: told before anything is done
+                # A store of another version: told before anything is done.
+                lineage.open_local(self.out)
             with self._step("ingest") as step:
                 if ingest:
                     data_for_run = prepare.finish_ingest(ingest, self.screen.say)
@@ -160,6 +156,12 @@ class Run:
         connection = metadata.sqlite_metadata_connection_config(str(self.out / lineage.DATABASE))
         schema = write_schema(self.config, str(self.out / "schema"))
         places = Places.below(str(self.out), self.config.model_name, schema)
+        if lost := lineage.skip_taken_ids(connection, places.root):
+            self.screen.say(
+                f"{self.out / lineage.DATABASE} does not know {lost} of the executions that left "
+                f"artifacts in {places.root}. The cache and the baselines lack them",
+                style="yellow",
+            )
         graph = pipeline.create_pipeline(self.config, data_for_run.records, places, connection)
         ir = launch.compile_run(graph, self.id)
         try:
@@ -195,7 +197,9 @@ class Run:
         name = node.node_info.id
         with self._step(name) as step, self._watch(name):
             try:
-                node_run = launch.run_node(ir, node, connection, only_cached=role is not Role.RUN)
+                node_run = launch.run_node(
+                    ir, node, connection, only_cached=role is not Role.RUN, say=self.screen.say
+                )
             except launch.NotCached:
                 if role is Role.TAKE:
                     raise self.part.nothing_from(name) from None

@@ -102,6 +102,7 @@ class Step:
                     ingest.stop()
         schema = write_schema(config, os.path.join(self.root, "schema"))
         places = Places.below(self.root, config.model_name, schema)
+        lineage.skip_taken_ids(self.connection, places.root)
         graph = pipeline.create_pipeline(
             config, data_for_run.records, places, _without_password(self.connection)
         )
@@ -135,7 +136,7 @@ class Step:
                 return before.state
             if before:
                 lineage.publish_failed(self.connection, before)
-            node_run = launch.run_node(graph, nodes[self.name], self.connection, fence)
+            node_run = launch.run_node(graph, nodes[self.name], self.connection, fence, say=say)
         self._forget_failure()
         return node_run.state
 

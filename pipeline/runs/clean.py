@@ -16,7 +16,8 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline.runs import lineage, listing, locks
+from tfxray.components.pusher import half_versions
+from tfxray.pipeline.runs import lineage, listing, locks, run_summary
 
 _NEWEST = "newest"
 _OUTPUTS = (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT)
@@ -130,13 +131,17 @@ class Clean:
         return folders
 
     def _unused_folders(self, newest: list[str]) -> Iterator[Removal]:
-        """Ingested records that no run takes, and states of trainings that no run goes on with.
+        """What lies outside of the runs: half versions, records, states of trainings.
 
-        A folder that changed after the oldest of the newest runs began stays: it may belong to a
-        run that was killed, or that did not come to its first node.
+        Half versions go if the push was killed; records if no run takes them; states if no run goes
+        on with them. What changed after the oldest of the newest runs began stays: it may belong to
+        a run that was killed, or that did not come to its first node.
         """
-        starts = [start for start in map(listing.start_of, newest) if start]
-        since = min(starts).timestamp() if starts else float("inf")
+        bases = [p for p in sorted(self._out.glob("serving/*")) if p.is_dir() and self._own(p)]
+        for base in bases:
+            for half in map(Path, half_versions.list_abandoned(str(base))):
+                yield Removal(str(half.relative_to(self._out)), [half], measure_size(half))
+        since = min(map(self._began, newest), default=float("inf"))
         # By name, which depends on the content: `out` may have been moved.
         names_in_use = {
             part for path in self._lineage.records(self.reasons_to_stay) for part in path.parts
@@ -146,6 +151,12 @@ class Clean:
                 continue
             if max(item.lstat().st_mtime for item in (path, *path.rglob("*"))) < since:
                 yield Removal(str(path.relative_to(self._out)), [path], measure_size(path))
+
+    def _began(self, run: str) -> float:
+        """When a run began, in seconds since 1970; its id is later if the clock was set back."""
+        start, config = listing.start_of(run), self._out / "runs" / run / run_summary.RESOLVED
+        times = [start.timestamp()] if start else []
+        return min([*times, *([config.stat().st_mtime] if config.is_file() else [])])
 
     def _own(self, path: Path) -> bool:
         """Whether it lies below `out`, and no link leads to it."""

@@ -1,9 +1,12 @@
 """What a run's nodes did and wrote, by the metadata store."""
 
 import dataclasses
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from ml_metadata import metadata_store
+from ml_metadata import ListOptions, OrderByField, metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from tfxray.components.common.errors import UserError
@@ -11,6 +14,7 @@ from tfxray.components.common.errors import UserError
 # Below a local run's `--out`.
 DATABASE = "metadata.db"
 ARTIFACTS = "artifacts"
+_LOST = "tfxray.lost"  # the type of executions that another store knew
 _CLEANED = "cleaned"  # on the context of a run whose files were removed
 _OUTPUT_EVENTS = (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT, mlmd.Event.DECLARED_OUTPUT)
 
@@ -109,6 +113,43 @@ def open_store(connection: mlmd.ConnectionConfig) -> metadata_store.MetadataStor
             f"{place}: {reason}. Go on with the stack that wrote it (make setup STACK=...), or "
             "begin anew in another --out"
         ) from None
+
+
+def skip_taken_ids(connection: mlmd.ConnectionConfig, root: str) -> int:
+    """Keeps new artifacts from the folders of a metadata store that was lost, or set back.
+
+    TFX names an artifact's folder by the execution that wrote it. A new store counts executions
+    from 1 again: what they write would mix with what is there.
+
+    Args:
+        connection: The metadata store.
+        root: The folder of all artifacts, on any of TFX's file systems.
+
+    Returns:
+        How many executions the store does not know; it now holds an empty one for each.
+    """
+    store = open_store(connection)
+    newest = ListOptions(limit=1, order_by=OrderByField.ID, is_asc=False)
+    known = max((execution.id for execution in store.get_executions(newest)), default=0)
+    lost = max(_taken_ids(root), default=0) - known
+    if lost <= 0:
+        return 0
+    execution = mlmd.Execution(
+        type_id=store.put_execution_type(mlmd.ExecutionType(name=_LOST)),
+        last_known_state=mlmd.Execution.COMPLETE,
+    )
+    store.put_executions([execution] * lost)
+    return lost
+
+
+def _taken_ids(root: str) -> Iterator[int]:
+    from tfxray.components.common import artifacts  # TensorFlow, which takes seconds
+
+    for node in artifacts.list_folder(root):
+        outputs = artifacts.list_folder(os.path.join(root, node))
+        for output in [*outputs, ".system/executor_execution"]:
+            names = artifacts.list_folder(os.path.join(root, node, output))
+            yield from (int(name) for name in names if re.fullmatch("[0-9]{1,6}", name))
 
 
 def list_pipelines(store: metadata_store.MetadataStore) -> dict[str, str]:

@@ -25,6 +25,7 @@ _STATUS_TEXTS = {
     "data_rejected": "data refused",
     "prepared": "done, nothing pushed",
 }
+_MILLISECOND = datetime.timedelta(milliseconds=1)
 _REASON_LENGTH = 72  # characters of a reason
 
 
@@ -67,6 +68,31 @@ def write_source(folder: Path, data: str) -> None:
         data: As it was given.
     """
     durable.write_file(folder / SOURCE, json.dumps({"data": data}))
+
+
+def make_folder(out: Path) -> Path:
+    """Makes the folder of a new run; its name is the run's id, and no other run's.
+
+    The name is the time in milliseconds, but later than that of each run before, also where the
+    clock was set back: runs are ordered by their names.
+
+    Args:
+        out: The `--out` of the runs.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    while True:
+        starts = [start for folder in list_folders(out) if (start := start_of(folder.name))]
+        now = max([datetime.datetime.now(), *(start + _MILLISECOND for start in starts)])
+        folder = out / "runs" / f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:  # another run's, of the same millisecond
+            if not folder.is_dir():
+                raise
+        else:
+            return folder
 
 
 def list_folders(out: Path) -> list[Path]:

@@ -24,7 +24,7 @@ ENTRIES = {
         "tfxray.components.evaluator.extractors",
     ],
     "StatisticsGen": ["tfx.components.statistics_gen.executor"],
-    "Pusher": ["tfx.components.pusher.executor"],
+    "Pusher": ["tfxray.components.pusher.component"],
 }
 UNCACHED = {"BaselineStatistics", "BaselineModel"}
 

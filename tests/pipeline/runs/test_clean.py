@@ -10,6 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from tests.pipeline.runs.made import Out
 from tfxray.components.common.errors import UserError
+from tfxray.components.pusher import half_versions
 from tfxray.pipeline.runs import locks
 from tfxray.pipeline.runs.clean import plan_removal
 
@@ -161,6 +162,32 @@ def test_records_and_states_go_when_no_run_can_want_them(out, clean):
     out.run(("Trainer", "Model"))
     clean(1)
     assert not (out.folder / "data" / "records-old").exists()
+
+
+def test_half_versions_go_if_their_push_was_killed(out, clean):
+    out.run(("Trainer", "Model"))
+    base = out.folder / "serving" / "demo"
+    for name in ("1795000000", "notes"):
+        (base / name).mkdir(parents=True)
+    killed = base / ".0123.partial" / "version"
+    killed.mkdir(parents=True)
+    (killed / "saved_model.pb").write_bytes(b"half")
+    with half_versions.make_folder(str(base)) as going_on:
+        assert "goes   serving/demo/.0123.partial" in clean(1, "--dry-run")
+        assert killed.is_dir()
+        clean(1)
+        names = {path.name for path in base.iterdir()}
+        assert names == {"1795000000", "notes", os.path.basename(going_on)}
+
+
+def test_a_clock_that_was_set_back_makes_no_state_of_the_newest_run_old(out, clean):
+    run, _ = out.run(("Trainer", "Model"))
+    later = out.folder / "runs" / "20990101-000000-000"  # its id is later than its files
+    (out.folder / "runs" / run).rename(later)
+    (out.folder / "state" / "a").mkdir(parents=True)
+    clean(1)
+    assert later.is_dir()
+    assert (out.folder / "state" / "a").is_dir()
 
 
 def test_a_clean_that_broke_off_is_ended_by_the_next(out, clean, monkeypatch):

@@ -1,8 +1,10 @@
 """`tfxray runs`: all that ran, whatever state it was left in."""
 
+import datetime
 import json
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -24,6 +26,47 @@ def listed(tfxray, out):
         return [json.loads(line) for line in result.out.splitlines()]
 
     return call
+
+
+def stop_clock(monkeypatch, *moments):
+    """Each look at the clock shows the next moment, and then the last one."""
+    shown = [datetime.datetime.fromisoformat(moment) for moment in moments]
+
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls):
+            return shown.pop(0) if len(shown) > 1 else shown[0]
+
+    monkeypatch.setattr(listing.datetime, "datetime", Clock)
+
+
+def test_runs_of_one_millisecond_have_names_of_their_own(tmp_path, monkeypatch):
+    stop_clock(monkeypatch, "2026-05-01T12:00:00.123")
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(listing.make_folder, [tmp_path] * 8))
+    expected = [f"20260501-120000-{123 + n}" for n in range(8)]
+    assert sorted(folder.name for folder in folders) == expected
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "2026-10-24T12:00:00",  # a day
+        "2026-10-25T02:00:00",  # the end of summer time
+        "1970-01-01T00:00:00",  # a machine without a clock
+    ],
+)
+def test_a_later_run_is_listed_later_whatever_the_clock_says(tmp_path, monkeypatch, back):
+    stop_clock(monkeypatch, "2026-10-25T02:59:59.999", back)
+    first, second, third = (listing.make_folder(tmp_path) for _ in range(3))
+    assert listing.list_folders(tmp_path) == [first, second, third]
+    assert second.name == "20261025-030000-000"
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "runs").touch()
+    with pytest.raises(OSError):  # noqa: PT011  of any kind
+        listing.make_folder(tmp_path)
 
 
 def test_what_ran_is_told_with_what_changed(out, listed, tfxray, monkeypatch):
