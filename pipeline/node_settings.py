@@ -66,13 +66,16 @@ def data_gate_settings(config: Config, records: Records) -> str:
     return json.dumps({**settings, "ingest": records.report}, sort_keys=True)
 
 
-def evaluator_settings(config: Config) -> str:
+def evaluator_settings(config: Config, serving: str) -> str:
     """What Evaluator is told besides TFMA's configuration, in JSON.
 
     Args:
         config: The experiment.
+        serving: The folder of the pushed versions.
     """
     settings = {
+        "classes": config.classes,
+        "serving": serving,
         "gate": config.gate.model_dump(),
         "slices": config.evaluate.slices,
         "min_patients": config.evaluate.min_patients,

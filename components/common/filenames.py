@@ -13,6 +13,9 @@ FORMER = {OPERATING_POINT: "decision.json", SITE_TRANSFER: "transfer.json"}
 # Below the served model's folder: the same network in plain Keras layers, for heat maps. By
 # TensorFlow's convention, assets.extra holds what its own loaders leave alone.
 EXPLAIN = "assets.extra/explain.keras"
+# Likewise: the names of the classes in the order of their labels, for a reader that does not load
+# the model.
+CLASSES = "assets.extra/classes.json"
 
 REJECTS = "rejects.csv"
 REJECT_COLUMNS = ("name", "reason", "detail")

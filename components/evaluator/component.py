@@ -31,9 +31,11 @@ from tfxray.components.evaluator import (
     pictures,
     serving_check,
 )
-from tfxray.components.evaluator.gate import Baseline, Rule, ServingCheck
+from tfxray.components.evaluator.gate import Baseline
+from tfxray.components.evaluator.rules import Rule, ServingCheck
+from tfxray.components.predict import pushed_model
 
-MODEL_RUN, SETTINGS = "model_run", "settings"
+MODEL_RUN, SETTINGS, BASELINE_EVALUATION = "model_run", "settings", "baseline_evaluation"
 SPLIT = "test"
 _BATCH = 32
 
@@ -68,12 +70,17 @@ class Executor(executor.Executor):  # type: ignore[misc]
             [json.loads(line) for part in parts for line in part.splitlines()]
         )
         heldout_scores.write_scores(frame, folder)
-        baseline = _baseline(input_dict.get("baseline_model") or [], _records(examples, SPLIT))
+        baseline = _baseline(
+            input_dict.get("baseline_model") or [],
+            input_dict.get(BASELINE_EVALUATION) or [],
+            _records(examples, SPLIT),
+        )
         model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
         threshold = artifacts.read_threshold({"Trainer.model_run": model_run})
         model_folder, records = _serving_folder(input_dict["model"][0]), _records(examples, SPLIT)
         pictures.draw_pictures(frame, threshold, records, model_folder, folder)
-        rules = gate.apply_rules(frame, settings, baseline, check)
+        served = pushed_model.read_served(settings["serving"])
+        rules = gate.apply_rules(frame, settings, baseline, served, check)
         gate.write_verdicts(rules, baseline, folder)
         _withdraw_blessing(output_dict["blessing"][0], rules)
 
@@ -136,17 +143,23 @@ def _finish_serving_check(process: subprocess.Popen[str]) -> ServingCheck:
     return ServingCheck(**json.loads(out.strip().splitlines()[-1]))
 
 
-def _baseline(models: list[types.Artifact], records: list[str]) -> Baseline:
+def _baseline(
+    models: list[types.Artifact], evaluations: list[types.Artifact], records: list[str]
+) -> Baseline:
     """Scores the test split with the latest blessed model; an error is reported, and not fatal."""
     if not models:
         return Baseline()
+    heldout = heldout_scores.read_scores(evaluations[0].uri) if evaluations else None
     try:
         model = tf.saved_model.load(_serving_folder(models[0]))
         signature = model.signatures[contract.SIGNATURE_EXAMPLES]
         spec = {contract.IMAGE: tf.io.FixedLenFeature([], tf.string)}
         scores: dict[str, float] = {}
+        classes: list[str] = []
         for batch in artifacts.record_dataset(records).batch(_BATCH):
-            values = signature(examples=batch)[contract.SCORE].numpy().tolist()
+            outputs = signature(examples=batch)
+            values = outputs[contract.SCORE].numpy().tolist()
+            classes = [name.decode() for name in outputs[contract.CLASSES].numpy()[0]]
             files = tf.io.parse_example(batch, spec)[contract.IMAGE].numpy()
             scores |= {
                 heldout_scores.digest_image(f): v for f, v in zip(files, values, strict=True)
@@ -154,8 +167,9 @@ def _baseline(models: list[types.Artifact], records: list[str]) -> Baseline:
     except Exception as error:
         log.exception("the latest blessed model cannot score the test split")
         text = f"the latest blessed model cannot score this data: {type(error).__name__}"
-        return Baseline("incompatible", text)
-    return Baseline("compared", "the latest blessed model scored the same images", scores)
+        return Baseline("incompatible", text, heldout=heldout)
+    text = "the latest blessed model scored the same images"
+    return Baseline("compared", text, scores, classes, heldout)
 
 
 _STANDARD = standard_component_specs.EvaluatorSpec
@@ -167,6 +181,9 @@ class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
     }
     INPUTS = _STANDARD.INPUTS | {
         MODEL_RUN: component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
+        BASELINE_EVALUATION: component_spec.ChannelParameter(
+            type=standard_artifacts.ModelEvaluation, optional=True
+        ),
     }
     OUTPUTS = _STANDARD.OUTPUTS
     TYPE_ANNOTATION = _STANDARD.TYPE_ANNOTATION
@@ -189,6 +206,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
         model: types.BaseChannel,
         model_run: types.BaseChannel,
         baseline_model: types.BaseChannel,
+        baseline_evaluation: types.BaseChannel | None,
         eval_config: config_pb2.EvalConfig,
         settings: str,
     ):
@@ -199,8 +217,11 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
             model: The candidate.
             model_run: What Trainer left beside it.
             baseline_model: The latest blessed model; may be none.
+            baseline_evaluation: What Evaluator wrote of it in its own run; may be none. None where
+                the engine cannot find it.
             eval_config: TFMA's configuration.
-            settings: `gate.apply_rules`'s, in JSON.
+            settings: `gate.apply_rules`'s, and `serving`, the folder of the pushed versions; in
+                JSON.
         """
         super().__init__(
             _Spec(
@@ -208,6 +229,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
                 model=model,
                 model_run=model_run,
                 baseline_model=baseline_model,
+                baseline_evaluation=baseline_evaluation,
                 eval_config=eval_config,
                 settings=settings,
                 example_splits=json_utils.dumps([SPLIT]),

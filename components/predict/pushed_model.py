@@ -1,6 +1,7 @@
 """Scores images with a pushed model. Needs TensorFlow, and of TFX its file systems alone."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
-from tfxray.components.common import artifacts, contract, filesystem
+from tfxray.components.common import artifacts, contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import image, loader, rejects
@@ -42,6 +44,20 @@ class Prediction:
     error: str | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """The newest version in a serving folder, whose classes the clients know.
+
+    Attributes:
+        version: Its folder; the serving folder where no version holds a model; empty where there is
+            no version.
+        classes: In the order of their labels; empty where they cannot be read.
+    """
+
+    version: str = ""
+    classes: Sequence[str] = ()
+
+
 def find_model(folder: StrPath) -> str:
     """Finds a SavedModel: the folder itself, its newest version, or the newest pushed below it.
 
@@ -71,6 +87,31 @@ def find_model(folder: StrPath) -> str:
         f"{folder}: holds no model; give a pushed version, its parent, or the --out of a run that "
         "pushed one"
     )
+
+
+def read_served(serving: StrPath) -> Served:
+    """Reads which classes the newest version has.
+
+    Args:
+        serving: The parent of the versions.
+    """
+    serving = os.fspath(serving)
+    try:
+        version = find_model(serving)
+    except UserError:
+        return Served(serving if any(map(str.isdigit, artifacts.list_folder(serving))) else "")
+    path = os.path.join(version, filenames.CLASSES)
+    try:
+        if fileio.exists(path):
+            names = [str(name) for name in json.loads(io_utils.read_string_file(path))]
+        else:
+            # An older tfxray wrote no such file. The model itself names its classes with any score.
+            blank = tf.io.encode_png(tf.zeros([8, 8, 1], tf.uint8)).numpy()
+            (row,) = Model(version).outputs([blank])[contract.CLASSES]
+            names = [name.decode() for name in row]
+    except (OSError, ValueError, UserError, tf.errors.OpError):
+        return Served(version)
+    return Served(version, names)
 
 
 def _is_model(folder: str) -> bool:
