@@ -73,6 +73,7 @@ def evaluator_settings(config: Config) -> str:
         config: The experiment.
     """
     settings = {
+        "classes": config.classes,
         "gate": config.gate.model_dump(),
         "slices": config.evaluate.slices,
         "min_patients": config.evaluate.min_patients,

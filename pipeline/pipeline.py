@@ -57,7 +57,8 @@ def create_pipeline(
         places: Where to write.
         metadata: The metadata store.
         own_resolvers: Whether the engine runs resolver strategies of ours. Without, the latest
-            blessed model is found by TFX's, and drift has no baseline: DataGate notes so.
+            blessed model is found by TFX's, and neither drift nor labels have a baseline: DataGate
+            and the gate note so.
 
     Returns:
         The pipeline, for any engine.
@@ -117,6 +118,7 @@ def create_pipeline(
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
         baseline_model=baseline.outputs["model"],
+        baseline_evaluation=baseline.outputs["evaluation"] if own_resolvers else None,
         eval_config=eval_config.make_eval_config(
             config.evaluate.slices, config.gate.auc.threshold, config.evaluate.intervals
         ),
@@ -176,13 +178,16 @@ def _drift_inputs(*drift_nodes: Any) -> dict[str, Channel]:
 
 def _baseline_model(trainer: Trainer, own_resolvers: bool) -> Resolver:
     strategy: Any = LatestBlessedModelStrategy
-    candidate = {}
+    more_channels = {}
     if own_resolvers:
         strategy = resolver.LatestOtherBlessedModel
-        candidate = {"candidate": trainer.outputs["model"]}
+        more_channels = {
+            "candidate": trainer.outputs["model"],
+            "evaluation": Channel(type=standard_artifacts.ModelEvaluation),
+        }
     return Resolver(
         strategy_class=strategy,
-        **candidate,
+        **more_channels,
         model=Channel(type=standard_artifacts.Model),
         blessing=Channel(type=standard_artifacts.ModelBlessing),
     ).with_id("BaselineModel")

@@ -39,10 +39,20 @@ class Places:
         """
         return cls(
             root=os.path.join(out, lineage.ARTIFACTS),
-            serving=os.path.join(out, "serving", model_name),
+            serving=serving_folder(out, model_name),
             schema=schema,
             state=os.path.join(out, "state"),
         )
+
+
+def serving_folder(out: str, model_name: str) -> str:
+    """Where the versions of a model are pushed.
+
+    Args:
+        out: The folder of all runs.
+        model_name: The model's.
+    """
+    return os.path.join(out, "serving", model_name)
 
 
 def write_schema(config: Config, folder: str) -> str:

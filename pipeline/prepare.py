@@ -49,6 +49,26 @@ def check_model(config: Config) -> None:
         backbone.shared_backbone(spec)
 
 
+def check_classes(config: Config, out: str) -> None:
+    """Sees that a push would not change what the served scores mean; the gate sees to it again.
+
+    Args:
+        config: The experiment.
+        out: The folder of all runs, with the pushed versions.
+
+    Raises:
+        UserError: It would, and the config does not say that this is meant.
+    """
+    from tfxray.components.evaluator import gate
+    from tfxray.components.predict import pushed_model
+    from tfxray.pipeline.places import serving_folder
+
+    served = pushed_model.read_served(serving_folder(out, config.model_name))
+    failure = gate.changed_classes(served, config.classes, config.gate.replaces_classes)
+    if failure:
+        raise UserError(failure)
+
+
 def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
     """Waits for an ingest.
 

@@ -4,6 +4,7 @@ import csv
 import html
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -321,8 +322,6 @@ def test_explain_draws_what_the_served_model_goes_by(pushed, tfxray, drawn, out,
     assert explainer.score(pixels.numpy())[0] == pytest.approx(told[0]["score"], abs=1e-4)
 
     # A copy of the model knows no training images, and says what to give instead.
-    import shutil
-
     alone = tmp_path / "alone"
     shutil.copytree(pushed["pushed_model"], alone)
     command = ("explain", ill, "--model", alone, "--method", "shap", "--out", picture)
@@ -373,8 +372,6 @@ def test_a_damaged_push_is_named_and_pushed_again(pushed, run, tfxray, drawn):
 
 
 def test_a_push_that_was_removed_is_pushed_again(pushed, run):
-    import shutil
-
     shutil.rmtree(pushed["pushed_model"])
     again = last_line(run())
     assert again["status"] == "pushed"
@@ -403,6 +400,34 @@ def test_drift_against_the_last_blessed_run_stops_the_next(
     compared = tfxray("review", "--out", out, "--compare", pushed["run_id"], stopped)
     assert compared.code == 2
     assert f"run {stopped}: data_rejected, no model was judged" in compared.err
+
+
+def test_swapped_labels_are_refused(pushed, tfxray, drawn, small_config, out):
+    """The blessed model's AUC falls on them, which once was taken for the candidate's progress."""
+    folder = out / "swapped"
+    shutil.copytree(drawn, folder)
+    with (drawn / "manifest.csv").open() as manifest:
+        rows = list(csv.DictReader(manifest))
+    other = {"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"}
+    with (folder / "manifest.csv").open("w") as manifest:
+        writer = csv.DictWriter(manifest, rows[0])
+        writer.writeheader()
+        writer.writerows({**row, "label": other[row["label"]]} for row in rows)
+    before = set((out / "serving" / "demo").iterdir())
+    done = tfxray("run", "--config", small_config, "--data", folder, "--out", out, "--json")
+    summary = last_line(done)
+    assert done.code == 3, done.err
+    rules = {rule["rule"]: rule for rule in summary["rules"]}
+    assert rules["baseline"]["passed"]
+    failed = [rule["rule"] for rule in summary["rules"] if rule["passed"] is False]
+    assert set(failed) == {"label_shift", "relabelled"}
+    test = pushed["examples"]["test"]
+    assert f"{test} of {test} held-out images known to the latest blessed run" in summary["reason"]
+    # The blessed model's figures of its day are those that its own run told.
+    assert f"had {pushed['auc']:.4f} in its own run" in rules["label_shift"]["text"]
+    assert "as if they had been swapped" in summary["reason"]
+    assert "Labels, by the latest blessed model" in Path(summary["review"]).read_text()
+    assert set((out / "serving" / "demo").iterdir()) == before
 
 
 def test_two_runs_are_compared(pushed, run, tfxray, out):

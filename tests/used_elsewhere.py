@@ -50,6 +50,10 @@ _.recurring_run_id
 
 # Keys of the config: nodes read them by name, from the JSON that they are told.
 _.bound
+_.max_drop
+_.drop_bound
+_.label_shift
+_.max_relabelled
 _.slice_auc
 _.calibration_error
 _.accept_without_baseline

@@ -17,6 +17,9 @@ EXPLAIN = "assets.extra/explain.keras"
 # the same beside its blessing.
 VERSION_RECORD = "assets.extra/version.json"
 EVALUATED = "evaluated.json"
+# Likewise: the names of the classes in the order of their labels, for a reader that does not load
+# the model.
+CLASSES = "assets.extra/classes.json"
 
 REJECTS = "rejects.csv"
 REJECT_COLUMNS = ("name", "reason", "detail")

@@ -17,21 +17,26 @@ _BATCH = 32
 log = logging.getLogger(__name__)
 
 
-def score_baseline(model: str | None, records: list[str]) -> Baseline:
+def score_baseline(model: str | None, evaluation: str | None, records: list[str]) -> Baseline:
     """Scores the test split with the latest blessed model; an error is reported, and not fatal.
 
     Args:
         model: Its exported model's folder; None where no model has been blessed.
+        evaluation: What Evaluator wrote of it in its own run; None where that is not at hand.
         records: The files of the split.
     """
     if model is None:
         return Baseline()
+    heldout = heldout_scores.read_scores(evaluation) if evaluation else None
     try:
         signature = tf.saved_model.load(model).signatures[contract.SIGNATURE_EXAMPLES]
         spec = {contract.IMAGE: tf.io.FixedLenFeature([], tf.string)}
         scores: dict[str, float] = {}
+        classes: list[str] = []
         for batch in artifacts.record_dataset(records).batch(_BATCH):
-            values = signature(examples=batch)[contract.SCORE].numpy().tolist()
+            outputs = signature(examples=batch)
+            values = outputs[contract.SCORE].numpy().tolist()
+            classes = [name.decode() for name in outputs[contract.CLASSES].numpy()[0]]
             files = tf.io.parse_example(batch, spec)[contract.IMAGE].numpy()
             scores |= {
                 heldout_scores.digest_image(f): v for f, v in zip(files, values, strict=True)
@@ -39,8 +44,9 @@ def score_baseline(model: str | None, records: list[str]) -> Baseline:
     except Exception as error:
         log.exception("the latest blessed model cannot score the test split")
         text = f"the latest blessed model cannot score this data: {type(error).__name__}"
-        return Baseline("incompatible", text)
-    return Baseline("compared", "the latest blessed model scored the same images", scores)
+        return Baseline("incompatible", text, heldout=heldout)
+    text = "the latest blessed model scored the same images"
+    return Baseline("compared", text, scores, classes, heldout)
 
 
 def require_baseline(

@@ -33,10 +33,12 @@ from tfxray.components.evaluator import (
     serving_check,
 )
 from tfxray.components.evaluator.eval_config import AUC
-from tfxray.components.evaluator.gate import Rule, ServingCheck
+from tfxray.components.evaluator.rules import Rule, ServingCheck
+from tfxray.components.predict import pushed_model
 from tfxray.components.pusher import versions
 
 MODEL_RUN, SETTINGS, SERVING = "model_run", "settings", "serving"
+BASELINE_EVALUATION = "baseline_evaluation"
 # What was pushed, where the verdict depends on it: a part of the cache key, which the engine sets.
 PUSHED = "pushed"
 SPLIT = "test"
@@ -75,8 +77,13 @@ class Executor(executor.Executor):  # type: ignore[misc]
         )
         heldout_scores.write_scores(frame, folder)
         records, blessed = _records(examples, SPLIT), input_dict.get("baseline_model")
+        evaluations = input_dict.get(BASELINE_EVALUATION)
         reference = baseline.require_baseline(
-            baseline.score_baseline(_serving_folder(blessed[0]) if blessed else None, records),
+            baseline.score_baseline(
+                _serving_folder(blessed[0]) if blessed else None,
+                evaluations[0].uri if evaluations else None,
+                records,
+            ),
             files,
             exec_properties[SERVING],
             settings["gate"]["accept_without_baseline"],
@@ -84,7 +91,8 @@ class Executor(executor.Executor):  # type: ignore[misc]
         model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
         threshold = artifacts.read_threshold({"Trainer.model_run": model_run})
         pictures.draw_pictures(frame, threshold, records, model_folder, folder)
-        rules = gate.apply_rules(frame, settings, reference, check)
+        served = pushed_model.read_served(exec_properties[SERVING])
+        rules = gate.apply_rules(frame, settings, reference, served, check)
         gate.write_verdicts(rules, reference, folder)
         record = versions.Record(files, _figures(rules, frame))
         versions.write_record(
@@ -175,6 +183,9 @@ class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
     }
     INPUTS = _STANDARD.INPUTS | {
         MODEL_RUN: component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
+        BASELINE_EVALUATION: component_spec.ChannelParameter(
+            type=standard_artifacts.ModelEvaluation, optional=True
+        ),
     }
     OUTPUTS = _STANDARD.OUTPUTS
     TYPE_ANNOTATION = _STANDARD.TYPE_ANNOTATION
@@ -197,6 +208,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
         model: types.BaseChannel,
         model_run: types.BaseChannel,
         baseline_model: types.BaseChannel,
+        baseline_evaluation: types.BaseChannel | None,
         eval_config: config_pb2.EvalConfig,
         settings: str,
         serving: str,
@@ -208,6 +220,8 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
             model: The candidate.
             model_run: What Trainer left beside it.
             baseline_model: The latest blessed model; may be none.
+            baseline_evaluation: What Evaluator wrote of it in its own run; may be none. None where
+                the engine cannot find it.
             eval_config: TFMA's configuration.
             settings: `gate.apply_rules`'s, in JSON.
             serving: The folder of the pushed versions.
@@ -218,6 +232,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
                 model=model,
                 model_run=model_run,
                 baseline_model=baseline_model,
+                baseline_evaluation=baseline_evaluation,
                 eval_config=eval_config,
                 settings=settings,
                 serving=serving,

@@ -1,7 +1,8 @@
-"""The latest blessed model: the baseline of the next."""
+"""The latest blessed model, and what Evaluator wrote of it: the baseline of the next."""
 
 from typing import TYPE_CHECKING
 
+from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
@@ -9,6 +10,9 @@ from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
 if TYPE_CHECKING:
     import ml_metadata as mlmd
     from tfx.types import Artifact
+
+
+_Event = metadata_store_pb2.Event
 
 
 class LatestOtherBlessedModel(LatestBlessedModelStrategy):
@@ -21,15 +25,30 @@ class LatestOtherBlessedModel(LatestBlessedModelStrategy):
     def resolve_artifacts(
         self, store: "mlmd.MetadataStore", input_dict: "dict[str, list[Artifact]]"
     ) -> "dict[str, list[Artifact]] | None":
-        """See TFX's `ResolverStrategy`; `candidate` holds the model not to resolve."""
+        """See TFX's `ResolverStrategy`.
+
+        `candidate` holds the model not to resolve; of `evaluation`, that of the blessing is taken.
+        """
         candidates = {model.id for model in input_dict["candidate"]}
         channels = {
             "model": [m for m in input_dict["model"] if m.id not in candidates],
             "blessing": list(input_dict["blessing"]),
         }
         latest = super().resolve_artifacts(store, channels) or {}
+        blessing = latest.get("blessing", [])
+        beside = _written_beside(store, blessing[0].id) if blessing else set()
         return {
             "candidate": list(input_dict["candidate"]),
             "model": latest.get("model", []),
-            "blessing": latest.get("blessing", []),
+            "blessing": blessing,
+            "evaluation": [e for e in input_dict["evaluation"] if e.id in beside][:1],
         }
+
+
+def _written_beside(store: "mlmd.MetadataStore", artifact: int) -> set[int]:
+    """What the execution that put out an artifact put out, too."""
+    outputs = (_Event.OUTPUT, _Event.DECLARED_OUTPUT)
+    events = store.get_events_by_artifact_ids([artifact])
+    makers = [event.execution_id for event in events if event.type in outputs]
+    beside = store.get_events_by_execution_ids(makers[:1])
+    return {event.artifact_id for event in beside if event.type in outputs}

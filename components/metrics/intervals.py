@@ -78,6 +78,23 @@ def auc_difference(
     )
 
 
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """One figure less another that was measured on other patients.
+
+    The interval follows from those of both, whatever their scale (Zou and Donner, Statistics in
+    Medicine 27:1693, 2008; of shares, it is Newcombe's, 17:873, 1998). Where patients are in both,
+    it is too wide.
+
+    Args:
+        first: A figure.
+        second: What is taken from it.
+    """
+    value = first.value - second.value
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value, value - below, value + above)
+
+
 def share(hits: np.ndarray, patients: np.ndarray) -> Estimate | None:
     """A proportion of images, such as the sensitivity: that of the positive ones that were found.
 

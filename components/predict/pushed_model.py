@@ -2,14 +2,17 @@
 
 import dataclasses
 import functools
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
-from tfxray.components.common import artifacts, contract, filesystem, progress
+from tfxray.components.common import artifacts, contract, filenames, filesystem, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import image, loader, rejects
@@ -42,6 +45,20 @@ class Prediction:
     distance: float | None = None
     unlike: bool = False
     error: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """The newest version in a serving folder, whose classes the clients know.
+
+    Attributes:
+        version: Its folder; the serving folder where no version holds a model; empty where there is
+            no version.
+        classes: In the order of their labels; empty where they cannot be read.
+    """
+
+    version: str = ""
+    classes: Sequence[str] = ()
 
 
 def find_model(folder: StrPath) -> str:
@@ -86,6 +103,30 @@ def _sound(version: str) -> str:
     if not versions.has_record(version):
         progress.log.warning("%s: has no checksums, so that damage cannot be seen", version)
     return version
+
+
+def read_served(serving: StrPath) -> Served:
+    """Reads which classes the newest version has, of those that are not damaged.
+
+    Args:
+        serving: The parent of the versions.
+    """
+    newest = versions.find_newest(os.fspath(serving))
+    version = newest.sound
+    if version is None:
+        return Served(next(iter(newest.damaged), ""))
+    path = os.path.join(version, filenames.CLASSES)
+    try:
+        if fileio.exists(path):
+            names = [str(name) for name in json.loads(io_utils.read_string_file(path))]
+        else:
+            # An older tfxray wrote no such file. The model itself names its classes with any score.
+            blank = tf.io.encode_png(tf.zeros([8, 8, 1], tf.uint8)).numpy()
+            (row,) = Model(version).outputs([blank])[contract.CLASSES]
+            names = [name.decode() for name in row]
+    except (OSError, ValueError, UserError, tf.errors.OpError):
+        return Served(version)
+    return Served(version, names)
 
 
 class Model:

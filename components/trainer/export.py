@@ -1,11 +1,15 @@
 """The model to serve: Transform's graph and what was trained, as one SavedModel."""
 
+import json
+import os
+
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
+from tfx.utils import io_utils
 
-from tfxray.components.common import contract
+from tfxray.components.common import contract, filenames
 from tfxray.components.trainer.operating_point import EPSILON, OperatingPoint
 from tfxray.components.trainer.unlikeness import TINY, Unlikeness
 
@@ -108,7 +112,7 @@ def export_model(
     give `scores` [n, 2], which sum to one, `classes`, their names, and `score` [n], that of
     the last class; `threshold` [n] and `positive` [n], 1 where the score reaches it, else 0;
     `distance` [n] to the training images and `unlike` [n], 1 where that is further than almost
-    all of validation, else 0.
+    all of validation, else 0. `filenames.CLASSES` beside it names the classes, too.
 
     Args:
         model: From embeddings or pixels to the score, uncalibrated, [n, 1], and to an embedding,
@@ -132,3 +136,4 @@ def export_model(
             contract.SIGNATURE_BYTES: module.score_images,
         },
     )
+    io_utils.write_string_file(os.path.join(folder, filenames.CLASSES), json.dumps(classes))

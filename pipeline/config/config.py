@@ -15,6 +15,7 @@ from tfxray.pipeline.config.train import Train
 from tfxray.pipeline.config.tune import Tune
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+ClassName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class Head(Section):
@@ -91,12 +92,36 @@ class AucGate(Section):
     """
     max_drop: Share = 0.02
     """How far the AUC may lie below that of the latest blessed model on the same images."""
+    drop_bound: Literal["significant", "value", "upper", "lower"] = "significant"
+    """What must lie beyond `max_drop` to refuse the model: the difference itself (`value`), the
+    upper or the lower end of its 95 % interval, or the difference with an interval that lies below
+    0 as a whole (`significant`), so that chance is no reason. `lower` is the strictest, `upper` the
+    mildest.
+    """
+
+
+class LabelShift(Section):
+    """The rules for the labels of the split `test`, by what the latest blessed run knew."""
+
+    max_drop: Share | None = 0.05
+    """How far the AUC of the latest blessed model may lie below its AUC in its own run. The upper
+    end of the 95 % interval of the change decides. `null` switches the rule off.
+    """
+    max_relabelled: Share | None = 0.05
+    """The greatest share of the images, known from the test split of the latest blessed run, that
+    may have another label now. `null` switches the rule off.
+    """
 
 
 class Gate(Section):
     """The rules of the gate. A model is pushed only if it keeps all of them."""
 
     auc: AucGate = AucGate()
+    label_shift: LabelShift = LabelShift()
+    replaces_classes: list[ClassName] | None = None
+    """The classes of the served model, in their order, if this config means to name or to order
+    them otherwise. Else a model of other classes is refused: clients would read its scores wrongly.
+    """
     slice_auc: Share | None = 0.7
     """The least AUC of every slice with `evaluate.min_patients` patients of each class. `null`
     switches the rule off.
@@ -173,7 +198,7 @@ class Config(Section):
     """The name of the pipeline. It is also the name of the model, unless `serving.model_name` gives
     another.
     """
-    classes: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]]
+    classes: list[ClassName]
     """The two classes in the order of their labels: first the negative one, then the positive one.
     """
     ingest: Ingest = Ingest()

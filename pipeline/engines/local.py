@@ -130,6 +130,7 @@ class Run:
         ingest = self._ingest(source) if source.kind != "records" else None
         try:
             with self._step("start-up"):
+                prepare.check_classes(self.config, str(self.out))
                 prepare.check_model(self.config)
                 from tfxray.pipeline import pipeline  # a dozen seconds
                 from tfxray.pipeline.engines import launch, partial

@@ -83,6 +83,7 @@ class Step:
 
         lineage.open_store(self.connection)  # one makes the tables, before many look for them
         self._write(run_summary.RESOLVED, config.to_yaml())
+        prepare.check_classes(config, self.root)
         prepare.check_model(config)
         source = inputs.find_data(config, data, self.root, say)
         with tempfile.TemporaryDirectory() as scratch:

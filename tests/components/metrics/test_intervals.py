@@ -89,3 +89,12 @@ def test_what_chance_alone_makes_of_the_calibration_error():
         calibration.expected_error(rng.random(150) < scores, scores) for _ in range(300)
     ]
     assert calibration.error_by_chance(scores) == pytest.approx(np.mean(drawn_errors), rel=0.1)
+
+
+def test_a_difference_between_other_patients_is_newcombes():
+    """The example of Newcombe (1998), table II a, method 10: 56 of 70 less 48 of 80."""
+    first = intervals.share(np.arange(70) < 56, np.arange(70))
+    second = intervals.share(np.arange(80) < 48, np.arange(80))
+    change = intervals.difference(first, second)
+    assert change.value == pytest.approx(0.2)
+    assert (change.low, change.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)

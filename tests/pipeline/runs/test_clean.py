@@ -106,7 +106,7 @@ def test_baselines_are_those_of_the_resolvers(out, clean):
         models, blessings = live("Model"), live("ModelBlessing")
         for model in [None, models[-1], models[-2]]:
             inputs = {"candidate": [m for m in models if model and m.id == model.id]}
-            inputs |= {"model": models, "blessing": blessings}
+            inputs |= {"model": models, "blessing": blessings, "evaluation": []}
             outputs = LatestOtherBlessedModel().resolve_artifacts(out.store, dict(inputs))
             yield [m.id for m in outputs["model"]]
         for current in [[], live("ExampleStatistics")[-1:]]:

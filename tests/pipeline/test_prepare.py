@@ -1,0 +1,72 @@
+"""What is seen before the first node: classes other than those that clients know."""
+
+import json
+
+import pytest
+
+from tests.scorer import export
+from tfxray.components.common import filenames
+from tfxray.components.common.errors import UserError
+from tfxray.components.predict import pushed_model
+from tfxray.pipeline import prepare
+from tfxray.pipeline.config.config import Config
+
+SERVED = ["NORMAL", "PNEUMONIA"]
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory):
+    """An `--out` with versions alone: one that names its classes, as an older tfxray, by itself."""
+    out = tmp_path_factory.mktemp("out")
+    export(out / "serving" / "older" / "7")
+    version = export(out / "serving" / "newer" / "8")
+    (version / filenames.CLASSES).parent.mkdir()
+    (version / filenames.CLASSES).write_text(json.dumps(SERVED))
+    return out
+
+
+@pytest.mark.parametrize("name", ["older", "newer"])
+@pytest.mark.parametrize("classes", [SERVED[::-1], ["normal", "PNEUMONIA"], ["NORMAL", "ILL"]])
+def test_classes_other_than_the_served_ones_are_refused(pushed, name, classes):
+    with pytest.raises(UserError, match="clients would read the scores wrongly") as refused:
+        prepare.check_classes(Config(name=name, classes=classes), str(pushed))
+    assert f'["NORMAL", "PNEUMONIA"], which {pushed / "serving" / name}' in str(refused.value)
+    for gate in ({"replaces_classes": classes}, {"replaces_classes": SERVED[:1]}):
+        with pytest.raises(UserError):
+            prepare.check_classes(Config(name=name, classes=classes, gate=gate), str(pushed))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"name": "older", "classes": SERVED},
+        {"name": "newer", "classes": SERVED},
+        {"name": "newer", "classes": SERVED[::-1], "gate": {"replaces_classes": SERVED}},
+        {"name": "newer", "classes": SERVED[::-1], "serving": {"model_name": "another"}},
+    ],
+)
+def test_the_same_classes_a_change_that_is_meant_and_another_model_pass(pushed, keys):
+    prepare.check_classes(Config(**keys), str(pushed))
+
+
+def test_a_version_that_cannot_be_read_is_told_apart_from_none(tmp_path):
+    assert pushed_model.read_served(tmp_path / "none") == pushed_model.Served()
+    (tmp_path / "empty" / "3").mkdir(parents=True)
+    assert pushed_model.read_served(tmp_path / "empty").version == str(tmp_path / "empty")
+    broken = tmp_path / "broken" / "4"
+    broken.mkdir(parents=True)
+    (broken / "saved_model.pb").write_bytes(b"no model")
+    assert pushed_model.read_served(tmp_path / "broken") == pushed_model.Served(str(broken))
+
+
+def test_a_run_of_turned_classes_ends_before_anything_is_trained(
+    tfxray, drawn, small_config, tmp_path
+):
+    export(tmp_path / "serving" / "demo" / "7")
+    done = tfxray(
+        "run", "--config", small_config, "--data", drawn, "--out", tmp_path,
+        "--set", "classes=[PNEUMONIA, NORMAL]",
+    )  # fmt: skip
+    assert done.code == 2
+    assert 'set gate.replaces_classes to ["NORMAL", "PNEUMONIA"]' in done.err
+    assert not (tmp_path / "metadata.db").exists()
