@@ -159,8 +159,9 @@ def _run(
         removed_entries = {entry for entry, _ in copies}
         index = [entry for entry in index if entry not in removed_entries]
     record_count = list(_drain(out, worker.SEEN))
-    with filesystem.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as table:
-        table.writerows(sorted(rejects))
+    with filesystem.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as write_row:
+        for reject in sorted(rejects):
+            write_row(reject)
     split_counts, labels = Counter(e.split for e in index), Counter(e.label for e in index)
     report = Report(
         classes=tuple(classes),

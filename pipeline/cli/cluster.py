@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import click
 
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline.cli.options import PATH, Duration, config_options
+from tfxray.pipeline.terminal.lines import echo, echo_json
 
 # As of a shell's command that Ctrl-C ends.
 _INTERRUPTED = 130
@@ -44,9 +44,9 @@ def compile_command(config: Any, engine: str, output: Path) -> None:
 
             package.write_package(config, output)
             workers = package.write_workers(config, output)
-    click.echo(output)
+    echo(output)
     if workers:
-        click.echo(f"{workers}: Trainer's workers; before a run: kubectl apply -f", err=True)
+        echo(f"{workers}: Trainer's workers; before a run: kubectl apply -f", err=True)
 
 
 @click.command("submit")
@@ -119,16 +119,16 @@ def submit_command(
             cron,
         )
         submission = submit.submit_package(server, order)
-    click.echo(submission.url, err=as_json)
+    echo(submission.url, err=as_json)
     if config and config.kubeflow.workers:
-        click.echo(
+        echo(
             "Trainer waits for its workers: kubectl apply what `tfxray compile` writes beside the "
             "package",
             err=True,
         )
     code = _follow(server, submission, package, timeout) if wait else 0
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(submission)))
+        echo_json(dataclasses.asdict(submission))
     sys.exit(code)
 
 

@@ -1,12 +1,12 @@
 """The commands for what earlier runs left; `main.py` has most others."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import click
 
 from tfxray.pipeline.cli.options import PATH
+from tfxray.pipeline.terminal.lines import echo, echo_json, echo_lines
 
 _OUT = click.option("--out", type=PATH, required=True, help="The --out of the runs.")
 _MEGABYTE = 1e6
@@ -21,9 +21,9 @@ def runs(out: Path, as_json: bool) -> None:
 
     past = listing.list_runs(out)
     if not as_json:
-        click.echo(listing.format_runs(past))
+        echo_lines(listing.format_runs(past))
     for run in past if as_json else ():
-        click.echo(json.dumps(dataclasses.asdict(run), default=str))
+        echo_json(dataclasses.asdict(run))
 
 
 @click.command()
@@ -38,10 +38,10 @@ def clean(out: Path, keep: int, dry_run: bool) -> None:
 
     with plan_removal(out, keep) as cleaning:
         for run, reason in sorted(cleaning.reasons_to_stay.items()):
-            click.echo(f"stays  {run}  {reason}")
+            echo(f"stays  {run}  {reason}")
         for removal in cleaning.removals:
-            click.echo(f"goes   {removal.name}  {removal.size / _MEGABYTE:.1f} MB")
+            echo(f"goes   {removal.name}  {removal.size / _MEGABYTE:.1f} MB")
         if not dry_run:
             cleaning()
     megabytes = sum(removal.size for removal in cleaning.removals) / _MEGABYTE
-    click.echo(f"{'would free' if dry_run else 'freed'} {megabytes:.1f} MB")
+    echo(f"{'would free' if dry_run else 'freed'} {megabytes:.1f} MB")

@@ -15,6 +15,7 @@ from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.nodes import WHOLE, Part
 from tfxray.pipeline.engines import watch
 from tfxray.pipeline.runs import listing, locks, run_summary
+from tfxray.pipeline.terminal.lines import indent_lines
 from tfxray.pipeline.terminal.screen import Screen, Step, output_to, progress_on
 
 TENSORBOARD = "tensorboard"
@@ -92,8 +93,8 @@ class Run:
             self.summary.reason = str(error)
             raise
         except Exception as error:
-            with (self.folder / run_summary.LOG).open("a") as log:
-                traceback.print_exc(file=log)
+            with (self.folder / run_summary.LOG).open("a", encoding="utf-8") as log:
+                log.write(f"{indent_lines(traceback.format_exc())}\n")
             if self.summary.status == "prepared":
                 self.summary.status = "failed"
             first = (str(error).splitlines() or [""])[0][:500]

@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from tfxray.components.common import filesystem, progress
+from tfxray.components.common import escape, filesystem, progress
 from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.config import Config
@@ -30,6 +30,7 @@ from tfxray.pipeline.config.kubeflow import REVIEW, START
 from tfxray.pipeline.config.nodes import NODES
 from tfxray.pipeline.runs import run_summary, store
 from tfxray.pipeline.terminal import process  # noqa: F401  first, as it says
+from tfxray.pipeline.terminal.lines import LogFormatter
 
 STEPS = (START, *NODES, REVIEW)
 GRAPH = "graph.json"
@@ -277,7 +278,7 @@ def _without_password(connection: Any) -> Any:
 def say(text: str, style: str | None = None) -> None:
     """Prints a line to the container's log."""
     del style
-    print(text, file=sys.stderr, flush=True)
+    print(escape.for_screen(text), file=sys.stderr, flush=True)
 
 
 def _terminate(signal_number: int, frame: object) -> None:
@@ -303,7 +304,9 @@ def main(
     executor_input: str | None,
 ) -> None:
     """Run one step, NAME, of a run: Start, a node of the graph, or Review."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter(logging.BASIC_FORMAT))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger(progress.LOGGER).setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
     start = time.monotonic()
