@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tfxray.components.common import contract
+from tfxray.components.common import contract, escape
 from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.evaluator.results import OVERALL, Figure
 from tfxray.components.review import curves
@@ -40,6 +40,7 @@ class Plot:
 
 def escape_label(text: str, most: int = 1000) -> str:
     """A label that Plotly shows as it is: it reads a few HTML tags and entities."""
+    text = escape.for_screen(text)
     short = text if len(text) <= most else text[: most - 1] + "…"
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

@@ -215,4 +215,6 @@ class Run:
             (self.folder / TENSORBOARD).symlink_to(uris["Trainer.model_run"])
         if self.page or self.summary.status != "prepared":
             with self._step("review"):
-                run_summary.write_review(self.summary, self.config, uris, str(self.folder))
+                run_summary.try_review(
+                    self.summary, self.config, uris, str(self.folder), self.screen.say
+                )

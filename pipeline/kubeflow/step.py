@@ -176,11 +176,14 @@ class Step:
         if summary.status == "failed" and not summary.reason:
             unfinished = next((n for n, node in node_runs.items() if not node.complete), "a node")
             summary.reason = f"{unfinished} was ended from outside"
-        run_summary.write_review(summary, config, uris, self.folder)
+        run_summary.try_review(summary, config, uris, self.folder, say)
         self._write(run_summary.SUMMARY, summary.to_json())
         if executor_input:
-            with fileio.open(str(summary.review), "rb") as page:
-                publish_outputs(json.loads(executor_input), summary, page.read())
+            page = b"<p>The page could not be written. The log of this step tells more.</p>"
+            if summary.review:
+                with fileio.open(summary.review, "rb") as file:
+                    page = file.read()
+            publish_outputs(json.loads(executor_input), summary, page)
         return summary
 
     def note_failure(self, code: int, reason: str) -> None:
