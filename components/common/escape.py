@@ -21,7 +21,9 @@ _AS_TEXT = "'"  # what a spreadsheet's user types, too, to have a cell taken as 
 
 # What makes markup of what follows, anywhere in a line. By CommonMark, a backslash before any
 # ASCII punctuation takes its meaning. `:` and `www.` begin GitHub's links without brackets.
-_MARKUP = re.compile(r"[\\`*_\[\]<>#|&~@$]|:(?=\S)|(?<=www)\.", re.IGNORECASE)
+_MARKUP = re.compile(r"[\\`*_\[\]#~@$]|:(?=\S)|(?<=www)\.", re.IGNORECASE)
+# Not all other dialects know a backslash before these.
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"})
 # GitHub makes a link of a mail address even behind a backslash: a word joiner, unseen, parts it.
 _ADDRESS, _JOINER = re.compile(r"(?<=[\w.+-]\\@)(?=\w)"), "&#8288;"
 # What begins a list or a heading, where a line begins.
@@ -70,10 +72,10 @@ def for_markdown(text: str) -> str:
         text: Of any origin.
 
     Returns:
-        The same, with a backslash before each character that would make markup.
+        The same, with each character that would make markup behind a backslash or as an entity.
     """
     # Markdown shows any blanks as one, and takes four at the beginning for code.
-    line = _MARKUP.sub(r"\\\g<0>", " ".join(for_screen(text).split()))
+    line = _MARKUP.sub(r"\\\g<0>", " ".join(for_screen(text).split())).translate(_ENTITIES)
     line = _ADDRESS.sub(_JOINER, line)
     if begin := _BLOCK.match(line):
         line = f"{begin[0]}\\{line[begin.end() :]}"

@@ -16,8 +16,8 @@ ESC, BELL, CSI, NUL = "\x1b", "\x07", "\x9b", "\0"
 OVERRIDE, ISOLATE, LINE, BOM = "\u202e", "\u2067", "\u2028", "\ufeff"
 NO_UTF8 = b"caf\xe9.png".decode("utf-8", "surrogateescape")
 OBEYED = [
-    f"{ESC}[2J.png", f"{ESC}]0;title{BELL}", f"{CSI}31mred", f"a{NUL}b", "line\nbreak", "back\rover",
-    f"{OVERRIDE}gnp.exe", f"{ISOLATE}x", f"two{LINE}lines", f"{BOM}x", NO_UTF8, "\b\b\bok", "\x85",
+    f"{ESC}[2J.png", f"{ESC}]0;title{BELL}", f"{CSI}31mred", f"a{NUL}b", "line\nbreak",
+    "back\rover", f"{OVERRIDE}gnp.exe", f"{ISOLATE}x", f"two{LINE}lines", f"{BOM}x", NO_UTF8, "\b\b\bok", "\x85",
 ]  # fmt: skip
 ORDINARY = ["a b.png", "é ñ 実験\u3000漢.png", "😀.png", "مرحبا", r"C:\scans\1.png", "100 %"]
 
@@ -101,8 +101,9 @@ def test_the_held_out_scores_come_back_as_they_were(tmp_path):
 
 
 def markdown_of(text):
-    """Tokens of a list's item, a sentence and a table with a text, by CommonMark and with tables."""
-    document = f"- {text}\n- of {text} it is said: {text}\n\n| a | b |\n|---|---|\n| {text} | 1 |\n"
+    """Tokens of a list, a sentence and a table with a text, by CommonMark and with tables."""
+    listed = f"- {text}\n- of {text} it is said: {text}\n\n"
+    document = f"{listed}| a | b |\n|---|---|\n| {text} | 1 |\n"
     return [
         token
         for block in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(document)
