@@ -40,8 +40,9 @@ class Explanation:
         method: One of `contract.EXPLAIN_METHODS`.
         class_name: The positive class; the heat map tells what raises its score.
         score: Of that class, as served; None where it is withheld.
-        distance: See `likeness.Likeness`, as of the following two.
+        distance: See `likeness.Likeness`, as of the following three.
         unlike: Likewise.
+        withheld: Likewise.
         note: Likewise.
         out: The picture.
     """
@@ -53,14 +54,9 @@ class Explanation:
     score: float | None
     distance: float | None
     unlike: bool | None
+    withheld: bool
     note: str
     out: str
-
-    @property
-    def result(self) -> str:
-        """The score and what must be told beside it, or in its place."""
-        score = "" if self.score is None else f"{self.score:.4f}"
-        return f"{score} ({self.note})" if score and self.note else score or self.note
 
 
 def explain_image(
@@ -73,7 +69,7 @@ def explain_image(
 ) -> Explanation:
     """Draws a heat map over an image.
 
-    An image unlike the training data gets a map, which says so, and no score.
+    An image unlike the training data gets a map that says so, and no score.
 
     Args:
         image: An image file, DICOM included.
@@ -97,10 +93,11 @@ def explain_image(
         np.newaxis
     ]
     score = float(explainer.score(pixels)[0])
-    if abs(score - served_score) > _SAME:
+    difference = abs(score - served_score)
+    if not difference <= _SAME:  # NaN, too
         raise UserError(
-            f"{folder}: its {filenames.EXPLAIN} scores this image {score:.4f}, the served model "
-            f"{served_score:.4f}: it is another model's, and would explain nothing; train it again"
+            f"{folder}: its {filenames.EXPLAIN} scores this image {difference:.4f} off the served "
+            "model's score: it is another model's, and would explain nothing; train it again"
         )
     background_images = None
     if method == heat_maps.SHAP:
@@ -109,8 +106,7 @@ def explain_image(
     decision = likeness.decide(outputs, force)
     explanation = Explanation(
         str(image), folder, method, outputs[contract.CLASSES][-1].decode(),
-        None if decision.withheld else served_score,
-        decision.distance, decision.unlike, decision.note, str(out),
+        None if decision.withheld else served_score, **dataclasses.asdict(decision), out=str(out),
     )  # fmt: skip
     _, grey = decode_grey(encoded)
     caption = _caption(explanation, explainer.cells, bool(heat.any()))
@@ -247,9 +243,12 @@ def _caption(explanation: Explanation, cells: tuple[int, int], any_heat: bool) -
         if any_heat
         else "No colour: nothing in this image raises this score."
     )
+    shown = [] if explanation.score is None else [f"{explanation.score:.4f}"]
+    result = ", ".join(filter(None, [*shown, explanation.note]))
     return (
-        f"{name}: {explanation.result}   ({explanation.method}{fine})\n{legend}\n"
+        f"{name}: {result}   ({explanation.method}{fine})\n{legend}\n"
         "What the model goes by, which need not be what is ill. No finding, no measure."
+        + (" Of such an image, the map tells nothing of disease." if explanation.unlike else "")
     )
 
 

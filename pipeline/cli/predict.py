@@ -109,8 +109,11 @@ def explain(
     if as_json:
         content = dataclasses.asdict(explanation)
         echo_json({"class" if k == "class_name" else k: v for k, v in content.items()})
+    elif explanation.withheld:
+        echo(f"{explanation.class_name}: {explanation.note}; --force shows it: {explanation.out}")
     else:
-        echo(f"{explanation.class_name} {explanation.result}: {explanation.out}")
+        doubt = f" ({explanation.note})" if explanation.note else ""
+        echo(f"{explanation.class_name} {explanation.score:.4f}{doubt}: {explanation.out}")
 
 
 def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -> "Report":

@@ -16,8 +16,9 @@ ESC, BELL, CSI, NUL = "\x1b", "\x07", "\x9b", "\0"
 OVERRIDE, ISOLATE, LINE, BOM = "\u202e", "\u2067", "\u2028", "\ufeff"
 NO_UTF8 = b"caf\xe9.png".decode("utf-8", "surrogateescape")
 OBEYED = [
-    f"{ESC}[2J.png", f"{ESC}]0;title{BELL}", f"{CSI}31mred", f"a{NUL}b", "line\nbreak",
-    "back\rover", f"{OVERRIDE}gnp.exe", f"{ISOLATE}x", f"two{LINE}lines", f"{BOM}x", NO_UTF8, "\b\b\bok", "\x85",
+    f"{ESC}[2J.png", f"{ESC}]0;title{BELL}", f"{CSI}31mred", f"a{NUL}b", "line\nbreak", "\x85",
+    "back\rover", f"{OVERRIDE}gnp.exe", f"{ISOLATE}x", f"two{LINE}lines", f"{BOM}x", NO_UTF8,
+    "\b\b\bok",
 ]  # fmt: skip
 ORDINARY = ["a b.png", "é ñ 実験\u3000漢.png", "😀.png", "مرحبا", r"C:\scans\1.png", "100 %"]
 

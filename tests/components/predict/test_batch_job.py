@@ -1,6 +1,5 @@
 """Scoring folders: every image accounted for, and none scored twice, whatever happens meanwhile."""
 
-import csv
 import dataclasses
 import fcntl
 import json
@@ -13,7 +12,7 @@ from PIL import Image
 
 from tests.components.ingest.test_odd_inputs import READ, REJECTED
 from tests.scorer import export
-from tfxray.components.common import contract, filenames
+from tfxray.components.common import contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import loader
 from tfxray.components.predict import batch_job, batch_parts, batch_worker, pushed_model
@@ -52,8 +51,7 @@ def counted(monkeypatch):
 
 
 def rows(out, name=filenames.PREDICTIONS):
-    with (out / name).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
+    return filesystem.read_table(str(out / name))
 
 
 def run(*arguments, **options):
