@@ -117,7 +117,7 @@ def conclude_run(summary: Summary, node_runs: "dict[str, NodeRun]", folder: str)
         results_of_test = results.read_results(uris["Evaluator.evaluation"])
         summary.rules = results_of_test.rules
         if results_of_test.of_test:
-            summary.metrics["test"] = results_of_test.of_test
+            summary.metrics["test"] = {**results_of_test.of_test}
         if results_of_test.auc:
             summary.auc = results_of_test.auc.value
             if results_of_test.auc.low is not None and results_of_test.auc.high is not None:
