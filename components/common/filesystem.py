@@ -6,15 +6,12 @@ take seconds to import in each process that loads images.
 """
 
 import contextlib
-import csv
-import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
-from tfxray.components.common import escape
 from tfxray.components.common.errors import UserError
 
 StrPath = str | os.PathLike[str]
@@ -125,51 +122,6 @@ def write_file(path: str, content: bytes) -> None:
     """Writes a file."""
     with create_file(path) as file:
         file.write(content)
-
-
-@contextlib.contextmanager
-def write_table(path: str, columns: Sequence[str]) -> Iterator[Callable[[Sequence[Any]], None]]:
-    """Writes a CSV file whose cells no spreadsheet computes; `read_table` reads it.
-
-    Names go in as the file system has them: they need not be UTF-8.
-
-    Args:
-        path: The file.
-        columns: The headings.
-
-    Yields:
-        What writes a row. A text goes through `escape.for_cell`.
-    """
-    with (
-        create_file(path) as file,
-        io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text,
-    ):
-        # In quotes, all of them: where `;` parts the cells, a name could begin one within itself.
-        writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-        writer.writerow(columns)
-        yield lambda row: writer.writerow(
-            [escape.for_cell(cell) if isinstance(cell, str) else cell for cell in row]
-        )
-
-
-def read_table(path: str) -> list[dict[str, str]]:
-    """Reads a CSV file that `write_table` wrote: each text as it went in.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The rows, by column.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    with (
-        open_file(path) as file,
-        io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text,
-    ):
-        rows = csv.DictReader(text)
-        return [{key: escape.from_cell(cell) for key, cell in row.items()} for row in rows]
 
 
 @contextlib.contextmanager

@@ -16,8 +16,9 @@ import pandas as pd
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components.common import contract, escape
+from tfxray.components.common import contract
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.text import escape
 
 FILE = "scores.csv"
 DIGEST = "digest"  # of the file: the same image in another run

@@ -10,13 +10,14 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
-from tfxray.components.common import artifacts, contract, escape, filenames, filesystem
+from tfxray.components.common import artifacts, contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.ingest import loader, rejects
 from tfxray.components.ingest.image import decode_grey
 from tfxray.components.predict import likeness, pushed_model
+from tfxray.components.text import escape
 from tfxray.components.transform import preprocessing
 
 # Images that SHAP compares with; more change little and take no longer.

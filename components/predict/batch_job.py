@@ -29,6 +29,7 @@ from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import image
 from tfxray.components.predict import batch_parts, batch_worker
 from tfxray.components.predict.pushed_model import Model, find_model
+from tfxray.components.text import tables
 
 _FORMAT = 1  # of a part's result
 _RESULT = "result"  # the folder that becomes the output
@@ -175,8 +176,8 @@ class Job:
         predictions = os.path.join(folder, filenames.PREDICTIONS)
         rejects = os.path.join(folder, filenames.REJECTS)
         with (
-            filesystem.write_table(predictions, batch_worker.COLUMNS) as write_prediction,
-            filesystem.write_table(rejects, filenames.REJECT_COLUMNS) as write_reject,
+            tables.write_table(predictions, batch_worker.COLUMNS) as write_prediction,
+            tables.write_table(rejects, filenames.REJECT_COLUMNS) as write_reject,
         ):
             for part in self._parts:
                 for kind, *row in results.read(part) or ():

@@ -12,7 +12,6 @@ from plotly.offline import get_plotlyjs
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components.common import escape
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.predict import likeness
 from tfxray.components.review import (
@@ -25,6 +24,7 @@ from tfxray.components.review import (
     verdict,
 )
 from tfxray.components.review.evidence import Evidence, read_evidence
+from tfxray.components.text import escape
 
 # The columns of the table of splits: Trainer's figure, and its heading.
 _COUNTS = {

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tfxray.components.common import contract, escape
+from tfxray.components.common import contract
 from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.evaluator.results import OVERALL, Figure
 from tfxray.components.review import curves
 from tfxray.components.review.evidence import Evidence
 from tfxray.components.review.slice_figures import Row
+from tfxray.components.text import escape
 from tfxray.components.validation.statistics import SplitCounts
 
 # Okabe and Ito's palette: told apart by the colour-blind too.

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tfxray.components.common import escape
 from tfxray.components.common.errors import UserError
 from tfxray.components.evaluator import comparison
 from tfxray.components.evaluator.comparison import Comparison, ScoredRun
 from tfxray.components.metrics.intervals import Estimate
+from tfxray.components.text import escape
 from tfxray.pipeline.runs import latest_run, run_summary
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from tfxray.components.common import escape, filenames
+from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
 from tfxray.pipeline.cli.config import config_command

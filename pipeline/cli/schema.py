@@ -12,8 +12,8 @@ from pathlib import Path
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from tfxray.components.common import escape
 from tfxray.components.common.errors import UserError
+from tfxray.components.text import escape
 from tfxray.components.validation import schema, schema_text
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.runs import latest_run

@@ -22,8 +22,9 @@ from typing import Any
 
 import click
 
-from tfxray.components.common import escape, filesystem, progress
+from tfxray.components.common import filesystem, progress
 from tfxray.components.common.errors import DataRejected, UserError
+from tfxray.components.text import escape
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.kubeflow import REVIEW, START

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tfxray.components.common import escape
 from tfxray.components.common.errors import UserError
+from tfxray.components.text import escape
 from tfxray.pipeline.runs import locks, run_summary
 
 # Beside the summary, not in it, nor on the page: both are handed on, and a path may tell too much.

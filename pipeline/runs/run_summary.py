@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AliasChoices, Field, TypeAdapter
 
-from tfxray.components.common import escape
 from tfxray.components.common.errors import UserError
+from tfxray.components.text import escape
 from tfxray.pipeline.config.config import Config
 
 if TYPE_CHECKING:

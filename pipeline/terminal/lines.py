@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import click
 
-from tfxray.components.common import escape
 from tfxray.components.common.errors import UserError
+from tfxray.components.text import escape
 
 
 def echo(text: object, err: bool = False) -> None:

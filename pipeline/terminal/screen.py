@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from tfxray.components.common import escape, progress
+from tfxray.components.common import progress
 from tfxray.components.common.errors import UserError
+from tfxray.components.text import escape
 from tfxray.pipeline.terminal.lines import LogFormatter, error_lines
 
 # What lines of progress begin with.

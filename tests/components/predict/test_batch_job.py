@@ -12,10 +12,11 @@ from PIL import Image
 
 from tests.components.ingest.test_odd_inputs import READ, REJECTED
 from tests.scorer import export
-from tfxray.components.common import contract, filenames, filesystem
+from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import loader
 from tfxray.components.predict import batch_job, batch_parts, batch_worker, pushed_model
+from tfxray.components.text import tables
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def counted(monkeypatch):
 
 
 def rows(out, name=filenames.PREDICTIONS):
-    return filesystem.read_table(str(out / name))
+    return tables.read_table(str(out / name))
 
 
 def run(*arguments, **options):

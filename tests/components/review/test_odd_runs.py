@@ -12,7 +12,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from tests import pages
 from tests.components.review.test_page import Tags, write
-from tfxray.components.common import contract, escape
+from tfxray.components.common import contract
+from tfxray.components.text import escape
 
 CLASSES = ["=OK [a](http://x)", "ILL\n\n# heading ![x](http://x/y.png)"]
 SITES = ["a | b\n|---|\n# heading", "[click](http://x) \x1b[31m www.x.example", "\u202eton"]

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from tests.scorer import Brightness, Unchecked, export
-from tfxray.components.common import filesystem, progress
+from tfxray.components.common import progress
+from tfxray.components.text import tables
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_a_folder_is_flagged_alike(tfxray, tmp_path):
         shown = tfxray(*command, "--model", model, "--json", *options)
         assert shown.code == 0, shown.err
         report = json.loads(shown.out.strip().splitlines()[-1])
-        rows = filesystem.read_table(str(tmp_path / out / "predictions.csv"))
+        rows = tables.read_table(str(tmp_path / out / "predictions.csv"))
         return report, {row["name"]: row for row in rows}, shown.err
 
     report, rows, told = score("withheld")
@@ -115,7 +116,7 @@ def test_a_folder_is_flagged_alike(tfxray, tmp_path):
     assert (rows[ODD]["score"], rows[ODD]["label"], rows[ODD]["unlike"]) == ("", "", "true")
     assert (report["withheld"], report["unlike"], report["scored"]) == (1, 1, 2)
     assert "1 of 4 not like the training data, score withheld; --force shows it" in told
-    (reject,) = filesystem.read_table(str(tmp_path / "withheld" / "rejects.csv"))
+    (reject,) = tables.read_table(str(tmp_path / "withheld" / "rejects.csv"))
     assert reject["name"] == "@bad.png"
     report, rows, told = score("forced", "--force")
     assert (rows[ODD]["score"], rows[ODD]["unlike"]) == ("1", "true")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.components.common.test_escape import OBEYED
+from tests.components.text.test_escape import OBEYED
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline.terminal import lines, screen
 

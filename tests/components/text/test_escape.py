@@ -9,8 +9,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests import pages
-from tfxray.components.common import contract, escape, filesystem
+from tfxray.components.common import contract
 from tfxray.components.evaluator import heldout_scores
+from tfxray.components.text import escape, tables
 
 ESC, BELL, CSI, NUL = "\x1b", "\x07", "\x9b", "\0"
 OVERRIDE, ISOLATE, LINE, BOM = "\u202e", "\u2067", "\u2028", "\ufeff"
@@ -59,14 +60,14 @@ def read_cells(path, separator):
 
 def test_no_spreadsheet_computes_a_cell_and_no_text_is_lost(tmp_path):
     path = str(tmp_path / "table.csv")
-    with filesystem.write_table(path, ("name", "detail")) as write_row:
+    with tables.write_table(path, ("name", "detail")) as write_row:
         for text in TEXTS:
             write_row((text, text))
     cells = read_cells(path, ",")
     assert len(cells) == 2 + 2 * len(TEXTS)
     for cell in cells:
         assert cell.strip(" \"'\ufeff\xa0(")[:1] not in FIRST or cell.startswith("'"), cell
-    assert [(row["name"], row["detail"]) for row in filesystem.read_table(path)] == [
+    assert [(row["name"], row["detail"]) for row in tables.read_table(path)] == [
         (text, text) for text in TEXTS
     ]
 
@@ -74,7 +75,7 @@ def test_no_spreadsheet_computes_a_cell_and_no_text_is_lost(tmp_path):
 def test_a_name_begins_no_cell_within_itself(tmp_path):
     """Where a country's spreadsheet parts the cells by `;`, it does so in our files, too."""
     path = str(tmp_path / "table.csv")
-    with filesystem.write_table(path, ("name", "score")) as write_row:
+    with tables.write_table(path, ("name", "score")) as write_row:
         write_row(("a;=1+1.png", 0.5))
         write_row(("b\t=1+1.png", 0.5))
     for separator in ";\t":
@@ -83,7 +84,7 @@ def test_a_name_begins_no_cell_within_itself(tmp_path):
 
 def test_numbers_stay_numbers(tmp_path):
     path = str(tmp_path / "table.csv")
-    with filesystem.write_table(path, ("name", "drop")) as write_row:
+    with tables.write_table(path, ("name", "drop")) as write_row:
         write_row(("a", -0.5))
     assert pd.read_csv(path)["drop"][0] == -0.5
 
