@@ -11,6 +11,7 @@ ROOMS = (
     "components.disk",
     "components.common",
     "components.pusher",
+    "components.text",
     "components.metrics",
     "components.sample",
     "components.ingest",

@@ -70,3 +70,6 @@ _.factor
 _.weight_decay
 _.label_smoothing
 _.xla
+
+# For who reads our tables in Python: docs/how-to/serving.md shows how.
+_.read_table

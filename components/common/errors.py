@@ -17,8 +17,19 @@ _TEXTS = {
 class UserError(Exception):
     """Bad usage, configuration or input. Shown without a traceback; the process exits with 2.
 
-    The message says what is wrong, where, what is allowed and what to do.
+    The message says what is wrong, where, what is allowed and what to do. A line's end within a
+    line is a name's, and is shown, not obeyed.
+
+    Attributes:
+        lines: The message: most have one.
     """
+
+    def __init__(self, *lines: str):
+        super().__init__(*lines)
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class DataRejected(Exception):

@@ -6,14 +6,12 @@ take seconds to import in each process that loads images.
 """
 
 import contextlib
-import csv
 import glob
-import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import durable
@@ -157,21 +155,6 @@ def write_file(path: str, content: bytes) -> None:
         return
     with create_file(path) as file:
         file.write(content)
-
-
-@contextlib.contextmanager
-def write_table(path: str, columns: Sequence[str]) -> Iterator[Any]:
-    """A CSV file, as the `csv.writer` of its rows.
-
-    Names go in as the file system has them: they need not be UTF-8.
-    """
-    with (
-        create_file(path) as file,
-        io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text,
-    ):
-        writer = csv.writer(text)
-        writer.writerow(columns)
-        yield writer
 
 
 @contextlib.contextmanager

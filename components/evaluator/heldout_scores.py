@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import csv
 import hashlib
 import io
 import itertools
@@ -17,6 +18,7 @@ from tfx.utils import io_utils
 
 from tfxray.components.common import contract
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.text import escape
 
 FILE = "scores.csv"
 DIGEST = "digest"  # of the file: the same image in another run
@@ -26,6 +28,10 @@ COLUMNS = (
     contract.FILENAME, contract.PATIENT, DIGEST, contract.LABEL, contract.SCORE,
     contract.DISTANCE, contract.UNLIKE,
 )  # fmt: skip
+_TEXTS = (
+    contract.FILENAME, contract.PATIENT, DIGEST, contract.SEX, contract.VIEW, contract.SITE,
+)  # fmt: skip
+_NUMBERS = (contract.SCORE, contract.DISTANCE, contract.AGE)
 _destination: contextvars.ContextVar[str] = contextvars.ContextVar("destination")
 # Upper ends, in whole years.
 _BANDS = ((17, "0-17"), (39, "18-39"), (59, "40-59"), (79, "60-79"), (math.inf, "80+"))
@@ -96,8 +102,18 @@ def make_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write_scores(frame: pd.DataFrame, folder: StrPath) -> None:
-    """Writes the scores of the test split; see `read_scores`."""
-    io_utils.write_string_file(os.path.join(folder, FILE), frame.to_csv(index=False))
+    """Writes the scores of the test split; see `read_scores`.
+
+    No spreadsheet computes a cell of them; see `escape.for_cell`.
+    """
+    columns = [name for name in _TEXTS if name in frame]
+    cells = frame.assign(**{name: frame[name].map(_for_cell) for name in columns})
+    text = cells.to_csv(index=False, quoting=csv.QUOTE_ALL)
+    io_utils.write_string_file(os.path.join(folder, FILE), text)
+
+
+def _for_cell(text: object) -> object:
+    return escape.for_cell(text) if isinstance(text, str) else text
 
 
 def read_scores(folder: StrPath) -> pd.DataFrame | None:
@@ -115,15 +131,19 @@ def read_scores(folder: StrPath) -> pd.DataFrame | None:
     path = os.path.join(folder, FILE)
     if not fileio.exists(path):
         return None
-    text = (contract.FILENAME, contract.PATIENT, DIGEST, contract.SEX, contract.VIEW, contract.SITE)
-    kinds = dict.fromkeys(text, str)
-    content = io.StringIO(io_utils.read_string_file(path))
-    return pd.read_csv(content, dtype=kinds, keep_default_na=False, na_values={contract.AGE: [""]})
+    return pd.read_csv(
+        io.StringIO(io_utils.read_string_file(path)),
+        converters=dict.fromkeys(_TEXTS, escape.from_cell),
+        keep_default_na=False,
+        na_values={name: [""] for name in _NUMBERS},
+    )
 
 
 def age_band(age: float) -> str:
-    """The band of an age in years; empty where it is none."""
-    return next((name for end, name in _BANDS if math.floor(age) <= end), "") if age >= 0 else ""
+    """The band of an age in years; empty where it is none: negative, infinite or NaN."""
+    if not 0 <= age < math.inf:
+        return ""
+    return next(name for end, name in _BANDS if math.floor(age) <= end)
 
 
 def mask_slices(

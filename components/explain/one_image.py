@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +17,8 @@ from tfxray.components.disk import durable
 from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.ingest import loader, rejects
 from tfxray.components.ingest.image import decode_grey
-from tfxray.components.predict import pushed_model
+from tfxray.components.predict import likeness, pushed_model
+from tfxray.components.text import escape
 from tfxray.components.transform import preprocessing
 
 # Images that SHAP compares with; more change little and take no longer.
@@ -39,7 +41,11 @@ class Explanation:
         model: The SavedModel's folder.
         method: One of `contract.EXPLAIN_METHODS`.
         class_name: The positive class; the heat map tells what raises its score.
-        score: Of that class, as served.
+        score: Of that class, as served; None where it is withheld.
+        distance: See `likeness.Likeness`, as of the following three.
+        unlike: Likewise.
+        withheld: Likewise.
+        note: Likewise.
         out: The picture.
     """
 
@@ -47,14 +53,25 @@ class Explanation:
     model: str
     method: str
     class_name: str
-    score: float
+    score: float | None
+    distance: float | None
+    unlike: bool | None
+    withheld: bool
+    note: str
     out: str
 
 
 def explain_image(
-    image: Path, model: StrPath, out: Path, method: str, background: Path | None = None
+    image: Path,
+    model: StrPath,
+    out: Path,
+    method: str,
+    background: Path | None = None,
+    force: bool = False,
 ) -> Explanation:
     """Draws a heat map over an image.
+
+    An image unlike the training data gets a map that says so, and no score.
 
     Args:
         image: An image file, DICOM included.
@@ -63,6 +80,7 @@ def explain_image(
         method: One of `contract.EXPLAIN_METHODS`.
         background: A folder of images for SHAP to compare with; by default, where the model lies
             in the `--out` of a run, images of that run's training split.
+        force: Give the score of an image unlike the training data, too.
 
     Raises:
         UserError: The image, the model, the background or `out` cannot be used.
@@ -71,24 +89,31 @@ def explain_image(
     folder = pushed_model.find_model(model)
     encoded = _read(image)
     explainer = heat_maps.load_explainer(folder)
-    class_name, served_score = _served_score(folder, encoded)
+    outputs = _ask_model(folder, encoded)
+    served_score = float(outputs[contract.SCORE])
     pixels = preprocessing.decode_pixels(tf.constant(encoded), explainer.size)[..., 0].numpy()[
         np.newaxis
     ]
     score = float(explainer.score(pixels)[0])
-    if abs(score - served_score) > _SAME:
+    difference = abs(score - served_score)
+    if not difference <= _SAME:  # NaN, too
         raise UserError(
-            f"{folder}: its {filenames.EXPLAIN} scores this image {score:.4f}, the served model "
-            f"{served_score:.4f}: it is another model's, and would explain nothing; train it again"
+            f"{folder}: its {filenames.EXPLAIN} scores this image {difference:.4f} off the served "
+            "model's score: it is another model's, and would explain nothing; train it again"
         )
     background_images = None
     if method == heat_maps.SHAP:
         background_images = training_images(folder, background, explainer.size)
     heat = explainer.heat(pixels, method, background_images)[0]
-    caption = _caption(class_name, served_score, method, explainer.cells, bool(heat.any()))
+    decision = likeness.decide(outputs, force)
+    explanation = Explanation(
+        str(image), folder, method, outputs[contract.CLASSES][-1].decode(),
+        None if decision.withheld else served_score, **dataclasses.asdict(decision), out=str(out),
+    )  # fmt: skip
     _, grey = decode_grey(encoded)
+    caption = _caption(explanation, explainer.cells, bool(heat.any()))
     _write(overlay.draw_figure(grey, heat, caption), out)
-    return Explanation(str(image), folder, method, class_name, served_score, str(out))
+    return explanation
 
 
 def check_target(out: Path) -> None:
@@ -123,14 +148,14 @@ def _read(image: Path) -> bytes:
         raise UserError(f"{image}: {rejects.as_reject(error)}") from None
 
 
-def _served_score(folder: str, encoded: bytes) -> tuple[str, float]:
-    """The positive class's name, and its score by the served model."""
+def _ask_model(folder: str, encoded: bytes) -> dict[str, Any]:
+    """The served model's outputs for one image."""
     try:
         saved_model = tf.saved_model.load(folder)
         outputs = saved_model.signatures[contract.SIGNATURE_BYTES](
             image_bytes=tf.constant([encoded])
         )
-        return outputs[contract.CLASSES].numpy()[0, -1].decode(), float(outputs[contract.SCORE][0])
+        return {name: values.numpy()[0] for name, values in outputs.items()}
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{folder}: is no model of tfxray's: {error}") from None
 
@@ -210,19 +235,22 @@ def _of_run(folder: str, rng: np.random.Generator) -> list[bytes]:
     return [tf.io.parse_single_example(record, spec)[contract.IMAGE].numpy() for record in records]
 
 
-def _caption(
-    class_name: str, score: float, method: str, cells: tuple[int, int], any_heat: bool
-) -> str:
-    fine = f", in {cells[0]} x {cells[1]} cells" if method == heat_maps.GRAD_CAM else ""
+def _caption(explanation: Explanation, cells: tuple[int, int], any_heat: bool) -> str:
+    grad_cam = explanation.method == heat_maps.GRAD_CAM
+    fine = f", in {cells[0]} x {cells[1]} cells" if grad_cam else ""
+    name = escape.for_screen(explanation.class_name)
     legend = (
         "Colour: where the image raises this score; most: the strongest place of this image, "
         "however strong that is; line: half of it."
         if any_heat
         else "No colour: nothing in this image raises this score."
     )
+    shown = [] if explanation.score is None else [f"{explanation.score:.4f}"]
+    result = ", ".join(filter(None, [*shown, explanation.note]))
     return (
-        f"{class_name}: {score:.4f}   ({method}{fine})\n{legend}\n"
+        f"{name}: {result}   ({explanation.method}{fine})\n{legend}\n"
         "What the model goes by, which need not be what is ill. No finding, no measure."
+        + (" Of such an image, the map tells nothing of disease." if explanation.unlike else "")
     )
 
 

@@ -24,6 +24,7 @@ from tfxray.components.ingest import (
     tfrecords,
     worker,
 )
+from tfxray.components.text import tables
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
 # own read ahead within one.
@@ -159,8 +160,9 @@ def _run(
         removed_entries = {entry for entry, _ in copies}
         index = [entry for entry in index if entry not in removed_entries]
     record_count = list(_drain(out, worker.SEEN))
-    with filesystem.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as table:
-        table.writerows(sorted(rejects))
+    with tables.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as write_row:
+        for reject in sorted(rejects):
+            write_row(reject)
     split_counts, labels = Counter(e.split for e in index), Counter(e.label for e in index)
     report = Report(
         classes=tuple(classes),

@@ -31,6 +31,7 @@ from tfxray.components.disk import locks
 from tfxray.components.ingest import image
 from tfxray.components.predict import batch_parts, batch_worker
 from tfxray.components.predict.pushed_model import Model, find_model
+from tfxray.components.text import tables
 
 _FORMAT = 1  # of a part's result
 _RESULT = "result"  # the folder that becomes the output
@@ -49,6 +50,8 @@ class Report:
         images: Found.
         scored: With a score.
         withheld: Unlike the training data, and therefore without.
+        unlike: Unlike the training data, with a score or without; None where the model does not
+            check.
         rejected: How many are in `rejects.csv`.
         labels: Scored images per class.
         reasons: Rejected images per reason.
@@ -64,6 +67,7 @@ class Report:
     images: int
     scored: int
     withheld: int
+    unlike: int | None
     rejected: int
     labels: dict[str, int]
     reasons: dict[str, int]
@@ -189,27 +193,30 @@ class Job:
         if filesystem.is_local(folder):
             os.makedirs(folder, exist_ok=True)
         counts, reasons, labels = Counter[str](), Counter[str](), Counter[str]()
+        flags = Counter[str]()
         predictions = os.path.join(folder, filenames.PREDICTIONS)
         rejects = os.path.join(folder, filenames.REJECTS)
         with (
-            filesystem.write_table(predictions, batch_worker.COLUMNS) as prediction_table,
-            filesystem.write_table(rejects, filenames.REJECT_COLUMNS) as reject_table,
+            tables.write_table(predictions, batch_worker.COLUMNS) as write_prediction,
+            tables.write_table(rejects, filenames.REJECT_COLUMNS) as write_reject,
         ):
             for part in self._parts:
                 for kind, *row in results.read(part) or ():
                     counts[kind] += 1
                     if kind == batch_worker.REJECTED:
                         reasons[row[1]] += 1
-                        reject_table.writerow(row)
+                        write_reject(row)
                     else:
                         labels[row[1]] += kind == batch_worker.SCORED
-                        prediction_table.writerow(row)
+                        flags[row[-1]] += 1
+                        write_prediction(row)
         if counts.total() != self.images:
             raise RuntimeError(f"{self.images} images in, but {counts.total()} out: {counts}")
         kinds = (batch_worker.SCORED, batch_worker.WITHHELD, batch_worker.REJECTED)
         label_counts = {label: count for label, count in sorted(labels.items()) if label}
         return {
             **{kind: counts[kind] for kind in kinds},
+            "unlike": None if flags[batch_worker.FLAGS[None]] else flags[batch_worker.FLAGS[True]],
             "labels": label_counts,
             "reasons": dict(sorted(reasons.items())),
         }

@@ -23,6 +23,8 @@ from tfxray.components.predict.pushed_model import Model, Prediction
 
 COLUMNS = ("name", "label", "score", "threshold", "distance", "unlike")
 
+# In the column `unlike`.
+FLAGS = {True: "true", False: "false", None: "not checked"}
 # The first entry of each line of a result.
 SCORED, WITHHELD, REJECTED = "scored", "withheld", "rejected"
 
@@ -131,11 +133,11 @@ class Score(beam.DoFn):
 
 
 def _row(prediction: Prediction, positive: str) -> Sequence[Any]:
-    unlike = "true" if prediction.unlike else "false"
     score = f"{prediction.scores[positive]:.7g}" if prediction.scores else ""
     kind = SCORED if prediction.scores else WITHHELD
-    figures = (f"{prediction.threshold:.7g}", f"{prediction.distance:.4g}")
-    return kind, prediction.path, prediction.label or "", score, *figures, unlike
+    distance = "" if prediction.distance is None else f"{prediction.distance:.4g}"
+    figures = (f"{prediction.threshold:.7g}", distance, FLAGS[prediction.unlike])
+    return kind, prediction.path, prediction.label or "", score, *figures
 
 
 def _reject(name: str, reject: rejects.Rejected) -> Sequence[Any]:

@@ -16,6 +16,7 @@ from tfxray.components.common import artifacts, contract, filenames, filesystem,
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import image, loader, rejects
+from tfxray.components.predict import likeness
 from tfxray.components.pusher import versions
 
 _BATCH = 32
@@ -32,9 +33,10 @@ class Prediction:
         scores: By class name, highest first; empty where the image could not be read, or is
             withheld.
         threshold: A score of the positive class that reaches it makes that class the label.
-        distance: To the training images; 1 is usual.
-        unlike: Whether that is further than almost all of validation: the scores then mean
-            nothing, and are withheld unless forced.
+        distance: See `likeness.Likeness`.
+        unlike: Likewise: the scores then mean nothing, and are withheld unless forced.
+        withheld: Whether they are.
+        note: What a person must be told beside the scores, or in their place.
         error: Why the image could not be read.
     """
 
@@ -43,7 +45,9 @@ class Prediction:
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
     threshold: float | None = None
     distance: float | None = None
-    unlike: bool = False
+    unlike: bool | None = None
+    withheld: bool = False
+    note: str = ""
     error: str | None = None
 
 
@@ -152,7 +156,7 @@ class Model:
             self._score = self._saved_model.signatures[contract.SIGNATURE_BYTES]
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
             raise UserError(f"{self.folder}: is no model of tfxray's: {error}") from None
-        if contract.UNLIKE not in self._score.structured_outputs:
+        if not {contract.THRESHOLD, contract.POSITIVE} <= set(self._score.structured_outputs):
             raise UserError(
                 f"{self.folder}: was exported by an older tfxray, without an operating point; run "
                 "the pipeline again"
@@ -184,7 +188,7 @@ class Model:
                 ]
             return [_damage(images[0][1])]
         return [
-            _prediction(path, {name: values[place] for name, values in columns.items()}, force)
+            make_prediction(path, {name: column[place] for name, column in columns.items()}, force)
             for place, (path, _) in enumerate(images)
         ]
 
@@ -228,19 +232,20 @@ def _batch(paths: Sequence[str], model: Model, force: bool) -> list[Prediction]:
     return [predictions[path] for path in paths]
 
 
-def _prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Prediction:
-    unlike, classes = (
-        bool(outputs[contract.UNLIKE]),
-        [c.decode() for c in outputs[contract.CLASSES]],
-    )
-    prediction = Prediction(
-        path,
-        threshold=float(outputs[contract.THRESHOLD]),
-        distance=float(outputs[contract.DISTANCE]),
-        unlike=unlike,
-    )
-    if unlike and not force:
+def make_prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Prediction:
+    """What a model says of one image, for people.
+
+    Args:
+        path: The image's.
+        outputs: The model's of this image; see `Model.outputs`.
+        force: See `likeness.decide`.
+    """
+    decision = likeness.decide(outputs, force)
+    threshold = float(outputs[contract.THRESHOLD])
+    prediction = Prediction(path, threshold=threshold, **dataclasses.asdict(decision))
+    if decision.withheld:
         return prediction
+    classes = [name.decode() for name in outputs[contract.CLASSES]]
     pairs = zip(classes, (float(value) for value in outputs[contract.SCORES]), strict=True)
     return dataclasses.replace(
         prediction,

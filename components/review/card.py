@@ -2,8 +2,9 @@
 
 import dataclasses
 import importlib.metadata
+import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tfxray.components.common import contract
 from tfxray.components.evaluator.results import OVERALL
@@ -72,10 +73,12 @@ def describe_population(categories: Sequence[Category], numbers: Sequence[Number
     lines = []
     for number in numbers:
         if number.feature == contract.AGE and number.split == "train":
-            lines.append(
-                f"Age {number.least:.0f} to {number.most:.0f} years, median {number.median:.0f}"
-                + (f"; unknown for {number.missing} images" if number.missing else "")
-            )
+            values = (number.least, number.most, number.median)
+            line = "Age {:.0f} to {:.0f} years, median {:.0f}".format(*values)
+            if not all(map(math.isfinite, values)):
+                line = "Age not finite in some images"
+            missing = f"; unknown for {number.missing} images" if number.missing else ""
+            lines.append(line + missing)
     for category in categories:
         counts = {v: c["train"] for v, c in category.values.items() if c.get("train")}
         total = sum(counts.values())
@@ -119,7 +122,18 @@ def list_limits(
             "Every test image counts as a patient of its own: if patients are not known, "
             "intervals are too narrow and a patient may be in two splits."
         )
-    return lines
+    return [*lines, _tell_unlike(evidence.operating_point.get("unlike"))]
+
+
+def _tell_unlike(unlike: Mapping[str, float] | None) -> str:
+    """What the model does with an image that is not like the training data."""
+    if not unlike or not math.isfinite(unlike["limit"]):
+        return "Images are not checked for whether they are like the training data."
+    return (
+        "An image is called unlike the training data where its distance to them is above "
+        f"{unlike['limit']:.1f}, as that of {unlike['share']:.1%} of the validation images is. Its "
+        "score means nothing; tfxray predict withholds it, and a client of the served model must."
+    )
 
 
 def read_versions() -> dict[str, str]:

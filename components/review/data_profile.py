@@ -1,6 +1,7 @@
 """What the data looks like, split by split, and how far it lies from the last blessed run's."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 
@@ -124,7 +125,8 @@ def read_drifts(evidence: Evidence) -> list[Drift] | None:
             rows.append(
                 Drift(name, kind, value, drift.limit(name, threshold, patients, baseline_patients))
             )
-    return sorted(rows, key=lambda d: -(d.value or 0) / d.limit)
+    # A distance that could not be measured comes last.
+    return sorted(rows, key=lambda d: d.limit - d.value if d.value is not None else math.inf)
 
 
 def find_differences(uris: Mapping[str, str]) -> list[schema.Difference]:
@@ -152,7 +154,7 @@ def _statistics(
     for split in contract.SPLITS if folder else ():
         path = os.path.join(str(folder), f"Split-{split}", "FeatureStats.pb")
         if fileio.exists(path):
-            dataset = tfdv.load_stats_binary(path).datasets[0]
-            features = {f.name or ".".join(f.path.step): f for f in dataset.features}
-            splits[split] = (dataset.num_examples, features)
+            for dataset in tfdv.load_stats_binary(path).datasets[:1]:
+                features = {f.name or ".".join(f.path.step): f for f in dataset.features}
+                splits[split] = (dataset.num_examples, features)
     return splits

@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from tfxray.components.common import contract
 from tfxray.components.evaluator import heldout_scores, pictures
+from tfxray.components.predict import likeness
 from tfxray.components.review.evidence import Evidence
 
 
@@ -17,7 +19,7 @@ class ListedImage:
         label: Its class.
         predicted: The class that the model gives it at the operating point.
         score: Of the positive class.
-        unlike: Whether it looks unlike the training images; None where that is not known.
+        note: What must be told beside the score; see `likeness.Likeness`.
         xray: The image, a data URI; None where it could not be found.
         heat: Where the model looked, laid over it.
     """
@@ -26,7 +28,7 @@ class ListedImage:
     label: str
     predicted: str
     score: float
-    unlike: bool | None
+    note: str
     xray: str | None
     heat: str | None
 
@@ -92,18 +94,18 @@ def _words(kind: str, negative: str, positive: str) -> tuple[str, str]:
 
 def _image(
     evidence: Evidence,
-    row: Mapping[str, object],
+    row: Mapping[str, Any],
     xrays: Mapping[str, str],
     heat: Mapping[str, str],
 ) -> ListedImage:
-    digest, score = str(row[heldout_scores.DIGEST]), float(str(row[contract.SCORE]))
+    digest, score = row[heldout_scores.DIGEST], float(row[contract.SCORE])
     label, predicted = row[contract.LABEL] == 1, score >= evidence.threshold
     return ListedImage(
         file=str(row[contract.FILENAME]),
         label=evidence.classes[label],
         predicted=evidence.classes[predicted],
         score=score,
-        unlike=row[contract.UNLIKE] == 1 if contract.UNLIKE in row else None,
+        note=likeness.decide(row, force=True).note,
         xray=xrays.get(digest),
         heat=heat.get(digest),
     )

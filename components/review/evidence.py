@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
-from tfxray.components.common import artifacts, filenames
+from tfxray.components.common import artifacts, contract, filenames
 from tfxray.components.evaluator.gate import read_verdicts
 from tfxray.components.evaluator.heldout_scores import read_scores
 from tfxray.components.evaluator.results import Results, read_results
@@ -25,7 +26,8 @@ class Evidence:
         config: Its resolved configuration.
         uris: Folders of its artifacts, as `StatisticsGen.statistics`.
         results: Evaluator's, where there was an evaluation.
-        heldout_scores: See `heldout_scores.read_scores`.
+        heldout_scores: See `heldout_scores.read_scores`; those that are finite.
+        unscored: How many are not.
         gate: `rules` and `baseline`, as Evaluator wrote them.
         operating_point: Threshold and temperature, as Trainer wrote them.
         history: The training's, by figure.
@@ -39,6 +41,7 @@ class Evidence:
     uris: Mapping[str, str]
     results: Results | None
     heldout_scores: pd.DataFrame | None
+    unscored: int
     gate: Mapping[str, Any]
     operating_point: Mapping[str, Any]
     history: Mapping[str, list[float]]
@@ -78,7 +81,10 @@ def read_evidence(summary: Mapping[str, Any], config: str, uris: Mapping[str, st
     """
     evaluation = uris.get("Evaluator.evaluation")
     statistics = uris.get("StatisticsGen.statistics")
-    table = read_scores(evaluation) if evaluation else None
+    table, unscored = read_scores(evaluation) if evaluation else None, 0
+    if table is not None:
+        finite = np.isfinite(table[contract.SCORE].to_numpy(float))
+        table, unscored = table[finite].reset_index(drop=True), int((~finite).sum())
     return Evidence(
         summary=summary,
         config=yaml.safe_load(config) or {},
@@ -88,6 +94,7 @@ def read_evidence(summary: Mapping[str, Any], config: str, uris: Mapping[str, st
         if evaluation and any(n.startswith("metrics") for n in artifacts.list_folder(evaluation))
         else None,
         heldout_scores=table if table is not None and len(table) else None,
+        unscored=unscored,
         gate=read_verdicts(evaluation) if evaluation else {},
         operating_point=artifacts.read_training_file(uris, filenames.OPERATING_POINT),
         history=artifacts.read_training_file(uris, filenames.HISTORY),

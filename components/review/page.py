@@ -1,7 +1,8 @@
 """Renders the page from a run's artifacts."""
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tfx.dsl.io import fileio
 
 from tfxray.components.common import artifacts
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.predict import likeness
 from tfxray.components.review import (
     card,
     data_profile,
@@ -22,6 +24,7 @@ from tfxray.components.review import (
     verdict,
 )
 from tfxray.components.review.evidence import Evidence, read_evidence
+from tfxray.components.text import escape
 
 # The columns of the table of splits: Trainer's figure, and its heading.
 _COUNTS = {
@@ -57,31 +60,39 @@ def write_page(
             is missing are left out.
     """
     evidence = read_evidence(summary, config, uris)
+    categories = data_profile.read_categories(evidence)
+    values = {
+        "summary": {**_PLAIN, **summary},
+        "evidence": evidence,
+        "config": config.splitlines(),
+        **_evaluation(evidence, categories),
+        **_data_sections(evidence, categories),
+        **_training_section(evidence),
+    }
+    # Names of files, sites and classes are text, never markup: neither HTML's nor Markdown's.
+    html_templates = _templates(escape.for_screen, autoescape=True)
+    html = html_templates.get_template("review.html").render(plotly_js=get_plotlyjs(), **values)
+    text = _templates(escape.for_markdown).get_template(CARD).render(**values)
+    artifacts.write_text(os.fspath(path), html)
+    model_folder = values["summary"]["pushed_model"]
+    for folder in (os.path.dirname(path), *([model_folder] if model_folder else [])):
+        if fileio.isdir(folder):
+            artifacts.write_text(os.path.join(folder, CARD), text)
+
+
+def _templates(write: Callable[[str], str], autoescape: bool = False) -> jinja2.Environment:
+    """The templates, with what every text goes through that one of them puts in."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,  # names of files, sites and classes are text, never markup
+        autoescape=autoescape,
+        # Not what is markup already: `Markup` is another type.
+        finalize=lambda value: write(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["fixed"] = format_number
-    environment.filters["cell"] = lambda text: " ".join(text.replace("|", "/").split())
-    categories = data_profile.read_categories(evidence)
-    values = {
-        "summary": {**_PLAIN, **summary},
-        "evidence": evidence,
-        "config": config,
-        **_evaluation(evidence, categories),
-        **_data_sections(evidence, categories),
-        **_training_section(evidence),
-    }
-    html = environment.get_template("review.html").render(plotly_js=get_plotlyjs(), **values)
-    artifacts.write_text(os.fspath(path), html)
-    text = environment.get_template(CARD).render(**values)
-    model_folder = values["summary"]["pushed_model"]
-    for folder in (os.path.dirname(path), *([model_folder] if model_folder else [])):
-        if fileio.isdir(folder):
-            artifacts.write_text(os.path.join(folder, CARD), text)
+    return environment
 
 
 def format_number(value: float, digits: int = 3) -> str:
@@ -92,8 +103,10 @@ def format_number(value: float, digits: int = 3) -> str:
         digits: After the point.
 
     Returns:
-        Such as `0.938`.
+        Such as `0.938`; `not finite` for NaN and the infinite.
     """
+    if not math.isfinite(value):
+        return "not finite"
     number = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
     return str(number if number else abs(number))  # no minus before a zero
 
@@ -118,6 +131,7 @@ def _evaluation(evidence: Evidence, categories: list[data_profile.Category]) -> 
         "confusion": threshold.count_confusion(evidence),
         "error_lists": errors,
         "no_heat": no_heat,
+        "unlike": likeness.UNLIKE,
         "limits": card.list_limits(evidence, rows, categories),
         "sites": card.list_sites(evidence, rows, categories),
         "site_transfer": {"rows": [], "reason": "", **evidence.site_transfer},

@@ -15,6 +15,7 @@ from tfxray.components.evaluator.results import OVERALL, Figure
 from tfxray.components.review import curves
 from tfxray.components.review.evidence import Evidence
 from tfxray.components.review.slice_figures import Row
+from tfxray.components.text import escape
 from tfxray.components.validation.statistics import SplitCounts
 
 # Okabe and Ito's palette: told apart by the colour-blind too.
@@ -40,6 +41,7 @@ class Plot:
 
 def escape_label(text: str, most: int = 1000) -> str:
     """A label that Plotly shows as it is: it reads a few HTML tags and entities."""
+    text = escape.for_screen(text)
     short = text if len(text) <= most else text[: most - 1] + "…"
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

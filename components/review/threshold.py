@@ -1,5 +1,6 @@
 """What the threshold's slider moves: the scores, in few bytes and without patients."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def make_slider_data(evidence: Evidence, rows: Sequence[Row]) -> dict[str, Any] 
         what the slider can be set to, the operating point among them. None where there are no
         scores.
     """
-    if evidence.heldout_scores is None:
+    if evidence.heldout_scores is None or not math.isfinite(evidence.threshold):
         return None
     score = evidence.heldout_scores[contract.SCORE].to_numpy(float)
     order = np.argsort(-score, kind="stable")

@@ -1,6 +1,7 @@
 """What StatisticsGen and ExampleValidator wrote: how much a split holds; its anomalies."""
 
 import dataclasses
+import math
 import os
 
 import tensorflow_data_validation as tfdv
@@ -24,14 +25,15 @@ def count_splits(statistics: str) -> dict[str, SplitCounts]:
     """Reads how much each split holds from StatisticsGen's artifact."""
     counts = {}
     for split, path in _by_split(statistics, "FeatureStats.pb"):
-        stats = tfdv.load_stats_binary(path).datasets[0]
-        features = {_name(feature): feature for feature in stats.features}
-        patients, label = features.get(contract.PATIENT), features.get(contract.LABEL)
-        counts[split] = SplitCounts(
-            stats.num_examples,
-            patients.string_stats.unique or None if patients else None,
-            round(label.num_stats.mean * stats.num_examples) if label else 0,
-        )
+        for stats in tfdv.load_stats_binary(path).datasets[:1]:  # of an empty split there are none
+            features = {_name(feature): feature for feature in stats.features}
+            patients, label = features.get(contract.PATIENT), features.get(contract.LABEL)
+            positives = label.num_stats.mean * stats.num_examples if label else 0.0
+            counts[split] = SplitCounts(
+                stats.num_examples,
+                patients.string_stats.unique or None if patients else None,
+                round(positives) if math.isfinite(positives) else 0,
+            )
     return counts
 
 

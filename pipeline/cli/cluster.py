@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import click
 from tfxray.components.common.errors import UserError, explain_refusals
 from tfxray.components.disk import durable
 from tfxray.pipeline.cli.options import PATH, Duration, config_options
+from tfxray.pipeline.terminal.lines import echo, echo_json
 
 # As of a shell's command that Ctrl-C ends.
 _INTERRUPTED = 130
@@ -47,9 +47,9 @@ def compile_command(config: Any, engine: str, output: Path) -> None:
             workers = package.write_workers(config, output)
         with explain_refusals(output, "--output"), durable.fresh_file(output) as fresh:
             write(config, fresh)
-    click.echo(output)
+    echo(output)
     if workers:
-        click.echo(f"{workers}: Trainer's workers; before a run: kubectl apply -f", err=True)
+        echo(f"{workers}: Trainer's workers; before a run: kubectl apply -f", err=True)
 
 
 @click.command("submit")
@@ -122,16 +122,16 @@ def submit_command(
             cron,
         )
         submission = submit.submit_package(server, order)
-    click.echo(submission.url, err=as_json)
+    echo(submission.url, err=as_json)
     if config and config.kubeflow.workers:
-        click.echo(
+        echo(
             "Trainer waits for its workers: kubectl apply what `tfxray compile` writes beside the "
             "package",
             err=True,
         )
     code = _follow(server, submission, package, timeout) if wait else 0
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(submission)))
+        echo_json(dataclasses.asdict(submission))
     sys.exit(code)
 
 

@@ -11,6 +11,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.evaluator import comparison
 from tfxray.components.evaluator.comparison import Comparison, ScoredRun
 from tfxray.components.metrics.intervals import Estimate
+from tfxray.components.text import escape
 from tfxray.pipeline.runs import latest_run, run_summary
 
 
@@ -59,29 +60,31 @@ def _read_scored_run(run: Path) -> ScoredRun:
     return comparison.read_run(run.name, uris["Evaluator.evaluation"], threshold)
 
 
-def format_comparison(result: Comparison) -> str:
-    """A comparison as a table of text, for 100 columns."""
+def format_comparison(result: Comparison) -> list[str]:
+    """A comparison as lines of a table, for 100 columns."""
     table = Table(box=None, pad_edge=False)
     for heading in ("", *result.runs, "second less first"):
         table.add_column(Text(heading), justify="left" if not heading else "right")
     for line in result.lines:
         values = (line.first, line.second)
         table.add_row(
-            line.figure, *(_text(value, "") for value in values), _text(line.difference, "+")
+            Text(escape.for_screen(line.figure)),
+            *(_text(value, "") for value in values),
+            _text(line.difference, "+"),
         )
     console = Console(width=100, color_system=None)
     with console.capture() as capture:
         console.print(table)
     left_out = " and ".join(str(count) for count in result.left_out)
     lines = [
-        capture.get().rstrip(),
+        *capture.get().rstrip().splitlines(),
         f"On the {result.images} held-out images of {result.patients} patients that both judged, "
         f"paired, with 95 % intervals by patient; {left_out} images of the one and the other left "
         "out.",
     ]
     if result.relabelled:
         lines.append(f"{result.relabelled} images were left out since their label differs.")
-    return "\n".join(lines)
+    return lines
 
 
 def _text(value: Estimate, sign: str) -> str:

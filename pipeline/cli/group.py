@@ -5,7 +5,9 @@ from typing import Any
 import click
 
 from tfxray.components.common.errors import UserError
+from tfxray.components.text import escape
 from tfxray.pipeline.terminal import process
+from tfxray.pipeline.terminal.lines import echo, echo_lines, error_lines
 
 
 class Group(click.Group):
@@ -17,13 +19,16 @@ class Group(click.Group):
             with process.stoppable():
                 return super().invoke(ctx)
         except UserError as error:
-            click.echo(f"error: {error}", err=True)
+            echo_lines(error_lines(error), err=True)
             ctx.exit(2)
+        except click.ClickException as error:  # quotes arguments, which may be names of files
+            error.message = escape.for_screen(error.message)  # type: ignore[misc]
+            raise
         except process.Stopped as stopped:
-            click.echo(str(stopped), err=True)
+            echo(stopped, err=True)
             ctx.exit(stopped.code)
         except Exception as error:
             if (reason := process.lacking(error)) is None:
                 raise
-            click.echo(f"failed: {reason}", err=True)
+            echo(f"failed: {reason}", err=True)
             ctx.exit(1)

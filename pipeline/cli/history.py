@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-import json
 from pathlib import Path
 
 import click
 
 from tfxray.components.common.errors import explain_refusals
 from tfxray.pipeline.cli.options import PATH
+from tfxray.pipeline.terminal.lines import echo, echo_json, echo_lines
 
 _OUT = click.option("--out", type=PATH, required=True, help="The --out of the runs.")
 _MEGABYTE = 1e6
@@ -23,9 +23,9 @@ def runs(out: Path, as_json: bool) -> None:
 
     past = listing.list_runs(out)
     if not as_json:
-        click.echo(listing.format_runs(past))
+        echo_lines(listing.format_runs(past))
     for run in past if as_json else ():
-        click.echo(json.dumps(dataclasses.asdict(run), default=str))
+        echo_json(dataclasses.asdict(run))
 
 
 @click.command()
@@ -40,13 +40,13 @@ def clean(out: Path, keep: int | None, new_store: bool, dry_run: bool) -> None:
     """Remove what old runs left, and nothing that a pushed model or a baseline needs."""
     if (keep is None) != new_store:
         raise click.UsageError("give --keep, or --new-store")
-    say = functools.partial(click.echo, err=True)
+    say = functools.partial(echo, err=True)
     if keep is None:
         from tfxray.pipeline.runs.store_check import plan_new_store
 
         with plan_new_store(out, say) as beginning:
             for path in beginning.paths:
-                click.echo(f"goes   {path.relative_to(out)}")
+                echo(f"goes   {path.relative_to(out)}")
             if not dry_run:
                 beginning()
         return
@@ -54,10 +54,10 @@ def clean(out: Path, keep: int | None, new_store: bool, dry_run: bool) -> None:
 
     with explain_refusals(out), plan_removal(out, keep, say) as cleaning:
         for run, reason in sorted(cleaning.reasons_to_stay.items()):
-            click.echo(f"stays  {run}  {reason}")
+            echo(f"stays  {run}  {reason}")
         for removal in cleaning.removals:
-            click.echo(f"goes   {removal.name}  {removal.size / _MEGABYTE:.1f} MB")
+            echo(f"goes   {removal.name}  {removal.size / _MEGABYTE:.1f} MB")
         if not dry_run:
             cleaning()
     megabytes = sum(removal.size for removal in cleaning.removals) / _MEGABYTE
-    click.echo(f"{'would free' if dry_run else 'freed'} {megabytes:.1f} MB")
+    echo(f"{'would free' if dry_run else 'freed'} {megabytes:.1f} MB")

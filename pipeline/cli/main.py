@@ -6,7 +6,6 @@ if __name__ == "__main__":  # by `python -m`, which looks for modules in the wor
     isolation.shut_out()
 
 import dataclasses
-import json
 import os
 import sys
 from pathlib import Path
@@ -14,15 +13,17 @@ from typing import Any
 
 import click
 
-from tfxray.components.common import contract, filenames
+from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError, explain_refusals
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
 from tfxray.pipeline.cli.config import config_command
 from tfxray.pipeline.cli.group import Group
 from tfxray.pipeline.cli.history import clean, runs
 from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
+from tfxray.pipeline.cli.predict import explain, predict_command
 from tfxray.pipeline.config.nodes import NODES, Part
 from tfxray.pipeline.terminal import process
+from tfxray.pipeline.terminal.lines import echo, echo_json, echo_lines
 
 EPILOG = (
     "Exit codes: 0 pushed or done, 1 failure, 2 bad usage, config or input, "
@@ -53,7 +54,7 @@ def sample(out: Path, images: int, size: int, seed: int) -> None:
             patients = write_sample(out, images, size, seed)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
-    click.echo(f"{images} X-rays of {patients} patients in {out}")
+    echo(f"{images} X-rays of {patients} patients in {out}")
 
 
 @main.command()
@@ -104,12 +105,12 @@ def ingest(
                 os.cpu_count() or 1,
             )
     for split, count in report.written.items():
-        click.echo(f"{count} examples ({split}) in {out}")
+        echo(f"{count} examples ({split}) in {out}")
     for name, count in report.labels.items():
-        click.echo(f"  {name}: {count}")
+        echo(f"  {name}: {count}")
     if report.rejected:
         rejects = os.path.join(out, filenames.REJECTS)
-        click.echo(f"{report.rejected} of {report.images} rejected: {rejects}", err=True)
+        echo(f"{report.rejected} of {report.images} rejected: {rejects}", err=True)
 
 
 @main.command()
@@ -149,11 +150,11 @@ def run(
         code = run_summary.EXIT_CODES[summary.status]
     except UserError as error:
         summary, code = this.summary, 2
-        screen.say(f"error: {error}")
+        screen.say_error(error)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(summary)))
+        echo_json(dataclasses.asdict(summary))
     elif summary.pushed_model:
-        click.echo(summary.pushed_model)
+        echo(summary.pushed_model)
     sys.exit(code)
 
 
@@ -213,99 +214,7 @@ def tune_command(
         sys.exit(1)
     target = write or result.folder / "config.yaml"
     tune.write_config(source, result, target, f"{'--data DIR ' if data else ''}--out {out}")
-    click.echo(f"{result.table}\n{result.verdict}\n{target}")
-
-
-@main.command("predict")
-@click.argument("images", nargs=-1)
-@click.option("--input", "source", type=ANYWHERE, help="Instead: a folder of images or TFRecords.")
-@click.option("--output", "out", type=ANYWHERE, help="With --input: folder for predictions.csv.")
-@click.option(
-    "--model", type=ANYWHERE, required=True, help="A pushed version, its parent, or a run's --out."
-)
-@click.option("--force", is_flag=True, help="Score images unlike the training data, too.")
-@click.option(
-    "--json", "as_json", is_flag=True,
-    help="One JSON object per line; with --input: the report as the last line.",
-)  # fmt: skip
-@config_options(required=False)
-def predict_command(
-    images: tuple[str, ...],
-    source: str | None,
-    out: str | None,
-    model: str,
-    force: bool,
-    as_json: bool,
-    config: Any,
-) -> None:
-    """Score images: the class by the model's operating point, and each class's score.
-
-    With --input and --output, all images below a folder, into predictions.csv; if it is killed,
-    the same command goes on. Of --config, ingest.max_pixels, ingest.features and beam.options
-    count.
-    """
-    if bool(images) == bool(source) or bool(source) != bool(out):
-        raise click.UsageError("give images, or --input with --output")
-    if config and not source:
-        raise click.UsageError("--config goes with --input")
-    from tfxray.pipeline.cli import predict
-
-    if source and out:
-        report = predict.score_folder(source, out, model, force, config)
-        click.echo(json.dumps(dataclasses.asdict(report)) if as_json else report.predictions)
-        return
-    results = predict.score_images(images, model, force)
-    for result in results:
-        if as_json:
-            click.echo(json.dumps(dataclasses.asdict(result)))
-        elif result.error:
-            click.echo(f"{result.path}: {result.error}", err=True)
-        elif not result.scores:
-            click.echo(
-                f"{result.path}: not like the training data (distance {result.distance:.2f}), "
-                "score withheld; --force shows it"
-            )
-        else:
-            scores = "  ".join(f"{name} {score:.4f}" for name, score in result.scores.items())
-            doubt = "  (not like the training data)" if result.unlike else ""
-            click.echo(f"{result.path}: {result.label}  {scores}{doubt}")
-    sys.exit(2 if any(result.error for result in results) else 0)
-
-
-@main.command()
-@click.argument("image", type=PATH)
-@click.option(
-    "--model", type=ANYWHERE, required=True, help="A pushed version, its parent, or a run's --out."
-)
-@click.option("--out", type=PATH, required=True, help="The PNG to write.")
-@click.option(
-    "--method",
-    type=click.Choice(contract.EXPLAIN_METHODS),
-    default=contract.EXPLAIN_METHODS[1],
-    show_default=True,
-)
-@click.option(
-    "--background", type=PATH, help="X-rays for shap to compare with; default: the run's own."
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def explain(
-    image: Path, model: str, out: Path, method: str, background: Path | None, as_json: bool
-) -> None:
-    """Draw where an image raises the positive class's score: a heat map over the X-ray."""
-    if background and method != "shap":
-        raise click.UsageError("--background goes with --method shap")
-    with process.silence_stderr():
-        from tfxray.components.explain import one_image
-
-    from tfxray.pipeline.terminal.screen import Screen, progress_on
-
-    with progress_on(Screen()):
-        explanation = one_image.explain_image(image, model, out, method, background)
-    if as_json:
-        content = dataclasses.asdict(explanation)
-        click.echo(json.dumps({"class" if k == "class_name" else k: v for k, v in content.items()}))
-    else:
-        click.echo(f"{explanation.class_name} {explanation.score:.4f}: {explanation.out}")
+    echo_lines([*result.table.splitlines(), result.verdict, str(target)])
 
 
 @main.command()
@@ -328,15 +237,16 @@ def review(out: Path | None, run_names: tuple[str, str] | None, as_json: bool) -
         from tfxray.pipeline.cli import compare
 
         result = compare.compare_folders(*(compare.find_folder(run, out) for run in run_names))
-        click.echo(
-            json.dumps(dataclasses.asdict(result)) if as_json else compare.format_comparison(result)
-        )
+        if as_json:
+            echo_json(dataclasses.asdict(result))
+        else:
+            echo_lines(compare.format_comparison(result))
         return
     assert out  # checked above
     folder = latest_run.find_latest(out.resolve())
     with output_to(folder / run_summary.LOG), explain_refusals(out):
         path = latest_run.rewrite_review(out.resolve(), folder)
-    click.echo(path)
+    echo(path)
 
 
 @main.command("schema")
@@ -362,28 +272,30 @@ def schema_command(config: Any, out: Path, file: Path | None, update: bool, writ
     if proposal:
         _propose(proposal, folder.name, write)
     elif differences:
-        click.echo(schema.format_differences(differences))
+        echo_lines(schema.format_differences(differences))
     else:
-        click.echo(f"no difference: run {folder.name} infers what {latest.file} says")
+        echo(f"no difference: run {folder.name} infers what {latest.file} says")
 
 
 def _propose(proposal: Any, run_id: str, write: bool) -> None:
     if not proposal.diff:
-        click.echo(f"no difference: the data of run {run_id} asks for no change of {proposal.file}")
+        echo(f"no difference: the data of run {run_id} asks for no change of {proposal.file}")
     else:
-        click.echo(proposal.diff)
+        echo_lines(proposal.diff)
         if proposal.comments_lost:
-            click.echo("comments within what changes are lost", err=True)
+            echo("comments within what changes are lost", err=True)
         if write:
             proposal.write()
-            click.echo(f"written: {proposal.file}")
+            echo(f"written: {proposal.file}")
         else:
-            click.echo("nothing written; to accept the data, add --write", err=True)
+            echo("nothing written; to accept the data, add --write", err=True)
     for feature, description in proposal.remaining.items():
-        click.echo(f"not to be mended by a schema: {feature}: {description}", err=True)
+        echo(f"not to be mended by a schema: {feature}: {description}", err=True)
 
 
 main.add_command(config_command)
+main.add_command(predict_command)
+main.add_command(explain)
 main.add_command(runs)
 main.add_command(clean)
 main.add_command(compile_command)

@@ -1,21 +1,126 @@
-"""`tfxray predict`: images scored one by one, or a folder's with progress on the screen."""
+"""The commands that ask a pushed model: `tfxray predict` and `tfxray explain`."""
 
+import dataclasses
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfxray.components.common import filenames
+import click
+
+from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import explain_refusals
+from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
+from tfxray.pipeline.terminal.lines import echo, echo_json
 from tfxray.pipeline.terminal.process import silence_stderr, without_keras
-from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
 if TYPE_CHECKING:
     from tfxray.components.predict.batch_job import Report
     from tfxray.components.predict.pushed_model import Prediction
 
 
-def score_images(images: Sequence[str], model: str, force: bool) -> "list[Prediction]":
+@click.command("predict")
+@click.argument("images", nargs=-1)
+@click.option("--input", "source", type=ANYWHERE, help="Instead: a folder of images or TFRecords.")
+@click.option("--output", "out", type=ANYWHERE, help="With --input: folder for predictions.csv.")
+@click.option(
+    "--model", type=ANYWHERE, required=True, help="A pushed version, its parent, or a run's --out."
+)
+@click.option("--force", is_flag=True, help="Score images unlike the training data, too.")
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="One JSON object per line; with --input: the report as the last line.",
+)  # fmt: skip
+@config_options(required=False)
+def predict_command(
+    images: tuple[str, ...],
+    source: str | None,
+    out: str | None,
+    model: str,
+    force: bool,
+    as_json: bool,
+    config: Any,
+) -> None:
+    """Score images: the class by the model's operating point, and each class's score.
+
+    With --input and --output, all images below a folder, into predictions.csv; if it is killed,
+    the same command goes on. Of --config, ingest.max_pixels, ingest.features and beam.options
+    count.
+    """
+    if bool(images) == bool(source) or bool(source) != bool(out):
+        raise click.UsageError("give images, or --input with --output")
+    if config and not source:
+        raise click.UsageError("--config goes with --input")
+    if source and out:
+        report = _score_folder(source, out, model, force, config)
+        if as_json:
+            echo_json(dataclasses.asdict(report))
+        else:
+            echo(report.predictions)
+        return
+    results = _score_images(images, model, force)
+    for result in results:
+        if as_json:
+            echo_json(dataclasses.asdict(result))
+        elif result.error:
+            echo(f"{result.path}: {result.error}", err=True)
+        elif result.withheld:
+            echo(f"{result.path}: {result.note}; --force shows it")
+        else:
+            scores = "  ".join(f"{name} {score:.4f}" for name, score in result.scores.items())
+            doubt = f"  ({result.note})" if result.note else ""
+            echo(f"{result.path}: {result.label}  {scores}{doubt}")
+    sys.exit(2 if any(result.error for result in results) else 0)
+
+
+@click.command()
+@click.argument("image", type=PATH)
+@click.option(
+    "--model", type=ANYWHERE, required=True, help="A pushed version, its parent, or a run's --out."
+)
+@click.option("--out", type=PATH, required=True, help="The PNG to write.")
+@click.option(
+    "--method",
+    type=click.Choice(contract.EXPLAIN_METHODS),
+    default=contract.EXPLAIN_METHODS[1],
+    show_default=True,
+)
+@click.option(
+    "--background", type=PATH, help="X-rays for shap to compare with; default: the run's own."
+)
+@click.option("--force", is_flag=True, help="Give the score of an image unlike the training data.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def explain(
+    image: Path,
+    model: str,
+    out: Path,
+    method: str,
+    background: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Draw where an image raises the positive class's score: a heat map over the X-ray."""
+    if background and method != "shap":
+        raise click.UsageError("--background goes with --method shap")
+    with silence_stderr():
+        from tfxray.components.explain import one_image
+
+    from tfxray.pipeline.terminal.screen import Screen, progress_on
+
+    with progress_on(Screen()):
+        explanation = one_image.explain_image(image, model, out, method, background, force)
+    if as_json:
+        content = dataclasses.asdict(explanation)
+        echo_json({"class" if k == "class_name" else k: v for k, v in content.items()})
+    elif explanation.withheld:
+        echo(f"{explanation.class_name}: {explanation.note}; --force shows it: {explanation.out}")
+    else:
+        doubt = f" ({explanation.note})" if explanation.note else ""
+        echo(f"{explanation.class_name} {explanation.score:.4f}{doubt}: {explanation.out}")
+
+
+def _score_images(images: Sequence[str], model: str, force: bool) -> "list[Prediction]":
     """Scores images, in the order given.
 
     Args:
@@ -28,11 +133,13 @@ def score_images(images: Sequence[str], model: str, force: bool) -> "list[Predic
     """
     with silence_stderr(), without_keras():
         from tfxray.components.predict import pushed_model
+    from tfxray.pipeline.terminal.screen import Screen, progress_on
+
     with progress_on(Screen()):
         return pushed_model.predict_images(images, model, force)
 
 
-def score_folder(source: str, out: str, model: str, force: bool, config: Any) -> "Report":
+def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -> "Report":
     """Scores a folder of images or TFRecords, and tells what became of them.
 
     Args:
@@ -45,10 +152,12 @@ def score_folder(source: str, out: str, model: str, force: bool, config: Any) ->
     Raises:
         UserError: See `batch_job.Job`.
     """
+    from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
+
     screen = Screen()
     with progress_on(screen), output_to(Path(os.devnull)):
         with without_keras():
-            from tfxray.components.predict import batch_job
+            from tfxray.components.predict import batch_job, likeness
         limits = (config.ingest.max_pixels, config.ingest.features) if config else ()
         job = batch_job.Job(source, out, model, force, *limits)
         with explain_refusals(out, "--output"):
@@ -57,9 +166,13 @@ def score_folder(source: str, out: str, model: str, force: bool, config: Any) ->
         screen.say(f"nothing to do: {out} holds the scores of these images by this model")
     if report.withheld:
         screen.say(
-            f"{report.withheld} of {report.images} not like the training data, score withheld; "
+            f"{report.withheld} of {report.images} {likeness.UNLIKE}, {likeness.WITHHELD}; "
             "--force shows it"
         )
+    elif report.unlike:
+        screen.say(f"{report.unlike} of {report.images} {likeness.UNLIKE}")
+    elif report.unlike is None:
+        screen.say(f"{likeness.UNCHECKED}: an older tfxray exported this model")
     if report.rejected:
         rejects = os.path.join(out, filenames.REJECTS)
         screen.say(f"{report.rejected} of {report.images} rejected: {rejects}")

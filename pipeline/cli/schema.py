@@ -11,6 +11,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import durable
+from tfxray.components.text import escape
 from tfxray.components.validation import schema, schema_text
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.runs import latest_run
@@ -22,14 +23,15 @@ class Proposal:
 
     Attributes:
         file: The schema's.
-        diff: From its text to the proposed one, unified; empty where the data keeps the schema.
+        diff: From its text to the proposed one, unified lines; none where the data keeps the
+            schema.
         text: The proposed one.
         comments_lost: Whether comments of the file are not in it.
         remaining: By feature, what this cannot mend: classes that the config does not name.
     """
 
     file: Path
-    diff: str
+    diff: list[str]
     text: str
     comments_lost: bool
     remaining: dict[str, str]
@@ -113,28 +115,23 @@ def _statistics(path: Path) -> statistics_pb2.DatasetFeatureStatisticsList:
     return tfdv.load_stats_binary(str(path))
 
 
-def _diff(before: str, after: str, name: str, new_name: str) -> str:
+def _diff(before: str, after: str, name: str, new_name: str) -> list[str]:
     lines = difflib.unified_diff(
         before.splitlines(), after.splitlines(), name, new_name, lineterm=""
     )
-    return "\n".join(lines)
+    return list(lines)
 
 
-def format_differences(differences: Sequence[schema.Difference]) -> str:
+def format_differences(differences: Sequence[schema.Difference]) -> list[str]:
     """Differences in aligned columns, a feature's name in its first line only."""
-    rows = [("feature", "", "curated", "inferred")]
+    rows: list[tuple[str, ...]] = [("feature", "", "curated", "inferred")]
     for previous, difference in zip([None, *differences], differences, strict=False):
         repeated = previous is not None and previous.feature == difference.feature
-        rows.append(
-            (
-                "" if repeated else difference.feature,
-                difference.aspect,
-                difference.curated,
-                difference.inferred,
-            )
-        )
+        feature = "" if repeated else difference.feature
+        cells = (feature, difference.aspect, difference.curated, difference.inferred)
+        rows.append(tuple(map(escape.for_screen, cells)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(
+    return [
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]]).rstrip()
         for row in rows
-    )
+    ]

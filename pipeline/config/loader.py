@@ -77,7 +77,7 @@ def validate_keys(raw: dict[str, Any], origin: str) -> Config:
         lines = [f"{origin}: {_explain(item)}" for item in items[:_MOST_FAULTS]]
         if len(items) > _MOST_FAULTS:
             lines.append(f"{origin}: {len(items) - _MOST_FAULTS} more keys or values are wrong")
-        raise UserError("\n".join(lines)) from None
+        raise UserError(*lines) from None
 
 
 def set_key(raw: dict[str, Any], key: str, value: Any) -> None:

@@ -17,6 +17,7 @@ from tfxray.pipeline.config.nodes import WHOLE, Part
 from tfxray.pipeline.engines import watch
 from tfxray.pipeline.runs import listing, locks, run_summary
 from tfxray.pipeline.terminal import process
+from tfxray.pipeline.terminal.lines import indent_lines
 from tfxray.pipeline.terminal.screen import Screen, Step, output_to, progress_on
 
 TENSORBOARD = "tensorboard"
@@ -95,8 +96,8 @@ class Run:
             if isinstance(error, UserError):
                 self.summary.reason = str(error)
                 raise
-            with (self.folder / run_summary.LOG).open("a") as log:
-                traceback.print_exc(file=log)
+            with (self.folder / run_summary.LOG).open("a", encoding="utf-8") as log:
+                log.write(f"{indent_lines(traceback.format_exc())}\n")
             first = (str(error).splitlines() or [""])[0][:500]
             reason = process.lacking(error) or f"{type(error).__name__}: {first}"
             self.summary.reason = reason
@@ -236,4 +237,6 @@ class Run:
             (self.folder / TENSORBOARD).symlink_to(uris["Trainer.model_run"])
         if self.page or self.summary.status != "prepared":
             with self._step("review"):
-                run_summary.write_review(self.summary, self.config, uris, str(self.folder))
+                run_summary.try_review(
+                    self.summary, self.config, uris, str(self.folder), self.screen.say
+                )

@@ -14,6 +14,7 @@ from tfxray.components.common import progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.trainer.distributed import processes, tf_config
 from tfxray.pipeline.terminal import process  # noqa: F401  first, as it says
+from tfxray.pipeline.terminal.lines import echo
 
 # By its name, since to import it takes TensorFlow; see `processes.train_together`.
 WORK = "tfxray.components.trainer.training:fit_with_others"
@@ -31,10 +32,10 @@ def main(wait: float) -> None:
     try:
         _train(wait)
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         raise SystemExit(2) from None
     except RuntimeError as error:
-        click.echo(f"failed: {error}", err=True)
+        echo(f"failed: {error}", err=True)
         raise SystemExit(1) from None
 
 

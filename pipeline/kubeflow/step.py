@@ -24,12 +24,14 @@ import click
 
 from tfxray.components.common import filesystem, progress
 from tfxray.components.common.errors import DataRejected, UserError
+from tfxray.components.text import escape
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.kubeflow import REVIEW, START
 from tfxray.pipeline.config.nodes import NODES
 from tfxray.pipeline.runs import run_summary, store
 from tfxray.pipeline.terminal import process  # noqa: F401  first, as it says
+from tfxray.pipeline.terminal.lines import LogFormatter
 
 STEPS = (START, *NODES, REVIEW)
 GRAPH = "graph.json"
@@ -177,11 +179,14 @@ class Step:
         if summary.status == "failed" and not summary.reason:
             unfinished = next((n for n, node in node_runs.items() if not node.complete), "a node")
             summary.reason = f"{unfinished} was ended from outside"
-        run_summary.write_review(summary, config, uris, self.folder)
+        run_summary.try_review(summary, config, uris, self.folder, say)
         self._write(run_summary.SUMMARY, summary.to_json())
         if executor_input:
-            with fileio.open(str(summary.review), "rb") as page:
-                publish_outputs(json.loads(executor_input), summary, page.read())
+            page = b"<p>The page could not be written. The log of this step tells more.</p>"
+            if summary.review:
+                with fileio.open(summary.review, "rb") as file:
+                    page = file.read()
+            publish_outputs(json.loads(executor_input), summary, page)
         return summary
 
     def note_failure(self, code: int, reason: str) -> None:
@@ -277,7 +282,7 @@ def _without_password(connection: Any) -> Any:
 def say(text: str, style: str | None = None) -> None:
     """Prints a line to the container's log."""
     del style
-    print(text, file=sys.stderr, flush=True)
+    print(escape.for_screen(text), file=sys.stderr, flush=True)
 
 
 def _terminate(signal_number: int, frame: object) -> None:
@@ -303,7 +308,9 @@ def main(
     executor_input: str | None,
 ) -> None:
     """Run one step, NAME, of a run: Start, a node of the graph, or Review."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter(logging.BASIC_FORMAT))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger(progress.LOGGER).setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
     start = time.monotonic()

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import durable
+from tfxray.components.text import escape
 from tfxray.pipeline.runs import locks, run_summary
 
 # Beside the summary, not in it, nor on the page: both are handed on, and a path may tell too much.
@@ -227,8 +228,8 @@ def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
-def format_runs(past: Sequence[PastRun]) -> str:
-    """Runs as a table of text, as wide as the terminal."""
+def format_runs(past: Sequence[PastRun]) -> list[str]:
+    """Runs as lines of a table, as wide as the terminal."""
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "config", "data", "AUC", "verdict", "time", "changed"):
         narrow = heading in ("run", "AUC", "time")
@@ -246,11 +247,11 @@ def format_runs(past: Sequence[PastRun]) -> str:
                 f"{key}={json.dumps(value, default=str)}" for key, value in run.changed.items()
             ),
         )
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(escape.for_screen(cell)) for cell in cells))
     console = Console(width=shutil.get_terminal_size((160, 24)).columns, color_system=None)
     with console.capture() as capture:
         console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
+    return [line.rstrip() for line in capture.get().rstrip().splitlines()]
 
 
 def _verdict(run: PastRun) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,10 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AliasChoices, Field, TypeAdapter
 
+from tfxray.components.common.errors import UserError
+from tfxray.components.text import escape
 from tfxray.pipeline.config.config import Config
 
 if TYPE_CHECKING:
     from tfxray.pipeline.runs.lineage import NodeRun
+
+log = logging.getLogger(__name__)
 
 LOG = "log.txt"
 SUMMARY = "summary.json"
@@ -38,7 +43,8 @@ class Summary:
         examples: Per split, and `rejected`.
         patients: Per split.
         rules: The gate's, each with figure, limit and verdict; see `gate.Rule`.
-        metrics: Figures of `train`, `eval` and `test` at the end of training: AUC and the like.
+        metrics: Figures of `train`, `eval` and `test` at the end of training: AUC and the like;
+            None for what is not finite.
         data_issues: What DataGate found wrong with the data; see `data_gate.DataIssue`.
         pushed_model: The version's folder.
         review: The page.
@@ -55,7 +61,7 @@ class Summary:
     examples: dict[str, int] = dataclasses.field(default_factory=dict)
     patients: dict[str, int] = dataclasses.field(default_factory=dict)
     rules: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, dict[str, float | None]] = dataclasses.field(default_factory=dict)
     data_issues: Annotated[
         list[dict[str, Any]], Field(validation_alias=AliasChoices("data_issues", _FORMER_ISSUES))
     ] = dataclasses.field(default_factory=list)
@@ -66,7 +72,7 @@ class Summary:
 
     def to_json(self) -> str:
         """As in `summary.json`."""
-        return json.dumps(dataclasses.asdict(self), indent=1)
+        return escape.to_json(dataclasses.asdict(self), indent=1)
 
 
 def read_summary(folder: Path) -> Summary | None:
@@ -111,7 +117,7 @@ def conclude_run(summary: Summary, node_runs: "dict[str, NodeRun]", folder: str)
         results_of_test = results.read_results(uris["Evaluator.evaluation"])
         summary.rules = results_of_test.rules
         if results_of_test.of_test:
-            summary.metrics["test"] = results_of_test.of_test
+            summary.metrics["test"] = {**results_of_test.of_test}
         if results_of_test.auc:
             summary.auc = results_of_test.auc.value
             if results_of_test.auc.low is not None and results_of_test.auc.high is not None:
@@ -173,5 +179,30 @@ def write_review(summary: Summary, config: Config, uris: Mapping[str, str], fold
     """
     from tfxray.components.review.page import write_page
 
-    summary.review = os.path.join(folder, REVIEW)
-    write_page(summary.review, dataclasses.asdict(summary), config.to_yaml(), uris)
+    path = os.path.join(folder, REVIEW)
+    write_page(path, dataclasses.asdict(summary), config.to_yaml(), uris)
+    summary.review = path
+
+
+def try_review(
+    summary: Summary,
+    config: Config,
+    uris: Mapping[str, str],
+    folder: str,
+    say: Callable[..., None],
+) -> None:
+    """Writes the run's page; where that fails, says so: a page never costs a run's outcome.
+
+    Args:
+        summary: See `write_review`, as of the following three.
+        config: Likewise.
+        uris: Likewise.
+        folder: Likewise.
+        say: See `tell_verdict`.
+    """
+    try:
+        write_review(summary, config, uris, folder)
+    except Exception as error:
+        log.exception("the review page could not be written")
+        why = str(error) if isinstance(error, UserError) else type(error).__name__
+        say(f"no review page: {why}; the outcome of the run stays", style="yellow")

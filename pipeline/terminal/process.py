@@ -7,8 +7,12 @@ import os
 import re
 import signal
 import sys
+import traceback
+import types
 import warnings
 from collections.abc import Iterator
+
+from tfxray.pipeline.terminal.lines import indent_lines
 
 # TensorFlow's start-up notes are no news to a user.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,6 +23,17 @@ warnings.filterwarnings("ignore", category=FutureWarning)
 # TFX's modules make a million objects that stay. At Python's own thresholds, a fifth of the seconds
 # that importing them takes goes into looking through them for garbage, again and again.
 gc.set_threshold(50_000, 20, 100)
+
+
+def _show_failure(
+    kind: type[BaseException], error: BaseException, trace: types.TracebackType | None
+) -> None:
+    """Python's own way to tell of an error, for terminals: the message may quote any name."""
+    text = "".join(traceback.format_exception(kind, error, trace))
+    print(indent_lines(text), file=sys.stderr)
+
+
+sys.excepthook = _show_failure
 
 
 @contextlib.contextmanager

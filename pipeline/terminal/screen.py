@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from tfxray.components.common import progress
+from tfxray.components.common.errors import UserError
+from tfxray.components.text import escape
+from tfxray.pipeline.terminal.lines import LogFormatter, error_lines
 
 # What lines of progress begin with.
 PROGRESS_INDENT = "    "
@@ -41,8 +44,13 @@ class Screen:
         self._console = Console(file=self._file, highlight=False, soft_wrap=True)
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Prints a line."""
-        self._console.print(escape(text), style=style)
+        """Prints a line, whatever names are in it; see `escape.for_screen`."""
+        self._console.print(Text(escape.for_screen(text)), style=style)
+
+    def say_error(self, error: UserError) -> None:
+        """Prints what is wrong."""
+        for line in error_lines(error):
+            self.say(line)
 
     @contextlib.contextmanager
     def step(self, name: str) -> "Iterator[Step]":
@@ -50,7 +58,7 @@ class Screen:
         step = Step()
         start = time.monotonic()
         try:
-            with self._console.status(f"{escape(name)} …", spinner="dots"):
+            with self._console.status(Text(f"{escape.for_screen(name)} …"), spinner="dots"):
                 yield step
         except BaseException:
             self.say(f"  {name:<22}{time.monotonic() - start:7.1f} s  stopped")
@@ -120,8 +128,8 @@ def output_to(file: Path) -> Iterator[None]:
     with file.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    handler = logging.FileHandler(file)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:

@@ -1,6 +1,5 @@
 """Scoring folders: every image accounted for, and none scored twice, whatever happens meanwhile."""
 
-import csv
 import dataclasses
 import json
 import os
@@ -20,6 +19,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.disk import locks
 from tfxray.components.ingest import loader
 from tfxray.components.predict import batch_job, batch_parts, batch_worker, pushed_model
+from tfxray.components.text import tables
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,7 @@ def counted(monkeypatch):
 
 
 def rows(out, name=filenames.PREDICTIONS):
-    with (out / name).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
+    return tables.read_table(str(out / name))
 
 
 def run(*arguments, **options):

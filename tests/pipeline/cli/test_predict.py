@@ -5,8 +5,9 @@ import json
 import pytest
 from PIL import Image
 
-from tests.scorer import export
+from tests.scorer import Brightness, Unchecked, export
 from tfxray.components.common import progress
+from tfxray.components.text import tables
 
 
 @pytest.fixture
@@ -63,3 +64,65 @@ def test_limits_come_from_a_config(tfxray, small_config, xrays, tmp_path):
     )  # fmt: skip
     report = json.loads(result.out.strip().splitlines()[-1])
     assert report["reasons"] == {"not_an_image": 1, "too_large": 1}
+
+
+WHITE, GREY = 255, 102
+ODD = "=\x1b[31m\u202ewhite\n.png"
+
+
+def test_a_few_images_are_flagged_and_withheld(tfxray, tmp_path):
+    for name, level in ((ODD, WHITE), ("grey.png", GREY)):
+        Image.new("L", (8, 8), level).save(tmp_path / name, "PNG")
+    images = (tmp_path / ODD, tmp_path / "grey.png")
+    command = ("predict", *images, "--model", export(tmp_path / "model"))
+    shown = tfxray(*command)
+    assert shown.code == 0, shown.err
+    white, grey = shown.out.splitlines()
+    assert white.isprintable()
+    assert "not like the training data (distance 2.00), score withheld; --force shows it" in white
+    assert "1.0000" not in white
+    assert grey.endswith("NORMAL  NORMAL 0.6000  PNEUMONIA 0.4000")
+    forced = tfxray(*command, "--force").out.splitlines()[0]
+    assert "PNEUMONIA 1.0000" in forced
+    assert "(not like the training data (distance 2.00))" in forced
+    lines = tfxray(*command, "--json").out
+    assert lines.isascii()
+    white, grey = map(json.loads, lines.splitlines())
+    assert white["path"] == str(images[0])
+    assert (white["unlike"], white["withheld"], white["scores"]) == (True, True, {})
+    assert (grey["unlike"], grey["withheld"], grey["note"]) == (False, False, "")
+    unchecked = ("predict", *images, "--model", export(tmp_path / "old", kind=Unchecked))
+    for line in tfxray(*unchecked).out.splitlines():
+        assert "(not checked whether it is like the training data)" in line
+
+
+def test_a_folder_is_flagged_alike(tfxray, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, level in ((ODD, WHITE), ("'grey.png", GREY), ("=1+1.png", GREY)):
+        Image.new("L", (8, 8), level).save(tmp_path / "in" / name, "PNG")
+    (tmp_path / "in" / "@bad.png").write_text("Dear Sir")
+
+    def score(out, *options, kind=Brightness):
+        model = export(tmp_path / f"model of {out}", kind=kind)
+        command = ("predict", "--input", tmp_path / "in", "--output", tmp_path / out)
+        shown = tfxray(*command, "--model", model, "--json", *options)
+        assert shown.code == 0, shown.err
+        report = json.loads(shown.out.strip().splitlines()[-1])
+        rows = tables.read_table(str(tmp_path / out / "predictions.csv"))
+        return report, {row["name"]: row for row in rows}, shown.err
+
+    report, rows, told = score("withheld")
+    assert set(rows) == {ODD, "'grey.png", "=1+1.png"}
+    assert (rows[ODD]["score"], rows[ODD]["label"], rows[ODD]["unlike"]) == ("", "", "true")
+    assert (report["withheld"], report["unlike"], report["scored"]) == (1, 1, 2)
+    assert "1 of 4 not like the training data, score withheld; --force shows it" in told
+    (reject,) = tables.read_table(str(tmp_path / "withheld" / "rejects.csv"))
+    assert reject["name"] == "@bad.png"
+    report, rows, told = score("forced", "--force")
+    assert (rows[ODD]["score"], rows[ODD]["unlike"]) == ("1", "true")
+    assert (report["withheld"], report["unlike"], report["scored"]) == (0, 1, 3)
+    assert "1 of 4 not like the training data" in told
+    report, rows, told = score("unchecked", kind=Unchecked)
+    assert {(row["distance"], row["unlike"]) for row in rows.values()} == {("", "not checked")}
+    assert report["unlike"] is None
+    assert "not checked whether it is like the training data" in told

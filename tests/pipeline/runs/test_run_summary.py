@@ -1,9 +1,13 @@
 """A run's summary as a file: what earlier versions wrote is still read."""
 
 import json
+import math
 
 import pytest
 
+from tfxray.components.common.errors import UserError
+from tfxray.components.review import page
+from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.runs import run_summary
 
 ISSUES = [{"kind": "drift", "action": "warn", "message": "m", "items": ["a"], "total": 1}]
@@ -24,3 +28,40 @@ def test_a_summary_is_read_as_it_was_written(tmp_path):
     summary = run_summary.Summary("1", 0.9, status="pushed", auc=0.95, data_issues=ISSUES)
     (tmp_path / run_summary.SUMMARY).write_text(summary.to_json())
     assert run_summary.read_summary(tmp_path) == summary
+
+
+def test_figures_that_are_not_finite_are_written_as_json_has_them(tmp_path):
+    summary = run_summary.Summary("1", 0.9, auc=math.nan)
+    summary.metrics = {"train": {"cross_entropy": math.inf, "auc": 0.5}}
+    (tmp_path / run_summary.SUMMARY).write_text(summary.to_json())
+    text = (tmp_path / run_summary.SUMMARY).read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["auc"] is None
+    read = run_summary.read_summary(tmp_path)
+    assert read.metrics == {"train": {"cross_entropy": None, "auc": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ValueError("Mr Smith\x1b"), "ValueError"),
+        (UserError("config.yaml: gone"), "config.yaml: gone"),
+    ],
+)
+def test_a_page_that_fails_is_told_and_costs_nothing(tmp_path, monkeypatch, error, why):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(page, "write_page", fail)
+    summary = run_summary.Summary("1", 0.9, status="data_rejected", reason="an age is infinite")
+    config = Config(name="x", classes=["NORMAL", "PNEUMONIA"])
+    told = []
+    run_summary.try_review(
+        summary, config, {}, str(tmp_path), lambda text, style=None: told.append(text)
+    )
+    assert told == [f"no review page: {why}; the outcome of the run stays"]
+    assert (summary.status, summary.reason) == ("data_rejected", "an age is infinite")
+    assert summary.review is None
+    monkeypatch.undo()
+    run_summary.try_review(summary, config, {}, str(tmp_path), told.append)
+    assert summary.review == str(tmp_path / run_summary.REVIEW)
+    assert (tmp_path / run_summary.REVIEW).is_file()

@@ -1,0 +1,49 @@
+"""Lines of text for the terminal: what is in them is shown, and never obeyed."""
+
+import logging
+from collections.abc import Iterable
+
+import click
+
+from tfxray.components.common.errors import UserError
+from tfxray.components.text import escape
+
+
+def echo(text: object, err: bool = False) -> None:
+    """Prints one line, whatever names are in it.
+
+    Args:
+        text: Of any origin; see `escape.for_screen`.
+        err: To stderr.
+    """
+    click.echo(escape.for_screen(str(text)), err=err)
+
+
+def echo_lines(lines: Iterable[str], err: bool = False) -> None:
+    """Prints several lines; see `echo`."""
+    for line in lines:
+        echo(line, err)
+
+
+def echo_json(value: object) -> None:
+    """Prints a result for a program: one line of JSON, see `escape.to_json`."""
+    click.echo(escape.to_json(value))
+
+
+def error_lines(error: UserError) -> list[str]:
+    """What a person is told of an error, line by line."""
+    first, *rest = error.lines or ("",)
+    return [f"error: {first}", *rest]
+
+
+def indent_lines(text: str) -> str:
+    """Text of several lines for a log: what begins at the margin is the log's own."""
+    return "\n    ".join(map(escape.for_screen, text.splitlines()))
+
+
+class LogFormatter(logging.Formatter):
+    """Keeps names from passing for lines of the log, and for orders to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`; all lines of a record but its first are indented."""
+        return indent_lines(super().format(record))

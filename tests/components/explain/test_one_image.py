@@ -1,0 +1,87 @@
+"""`explain` of one image: what it says of the score, on its line, in JSON and in the picture."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.scorer import Unchecked, export
+from tfxray.components.explain import heat_maps, one_image, overlay
+
+
+@pytest.fixture
+def captions(monkeypatch):
+    """What pictures say. The model scores brightness, and its map is the image."""
+    explainer = SimpleNamespace(
+        size=8,
+        cells=(2, 2),
+        score=lambda pixels: pixels.mean((1, 2)) / 255,
+        heat=lambda pixels, method, background: pixels / 255,
+    )
+    monkeypatch.setattr(heat_maps, "load_explainer", lambda folder: explainer)
+    written = []
+    draw = overlay.draw_figure
+
+    def keep(pixels, heat, caption):
+        written.append(caption)
+        return draw(pixels, heat, caption)
+
+    monkeypatch.setattr(overlay, "draw_figure", keep)
+    return written
+
+
+def explain(tfxray, tmp_path, grey, *options, kind=None):
+    Image.fromarray(np.full((8, 8), grey, np.uint8)).save(tmp_path / "image.png")
+    model = export(tmp_path / f"{grey}", **({"kind": kind} if kind else {}))
+    out = tmp_path / "map.png"
+    shown = tfxray("explain", tmp_path / "image.png", "--model", model, "--out", out, *options)
+    assert shown.code == 0, shown.err
+    assert out.is_file()
+    return shown.out.strip()
+
+
+def test_the_score_of_a_usual_image_is_told(tfxray, tmp_path, captions):
+    line = explain(tfxray, tmp_path, 102)
+    assert line == f"PNEUMONIA 0.4000: {tmp_path / 'map.png'}"
+    assert "PNEUMONIA: 0.4000 " in captions[0]
+
+
+def test_the_score_of_an_image_unlike_the_training_data_is_told_nowhere(tfxray, tmp_path, captions):
+    line = explain(tfxray, tmp_path, 255)
+    told = json.loads(explain(tfxray, tmp_path, 255, "--json"))
+    assert (told["score"], told["unlike"], told["withheld"]) == (None, True, True)
+    for text in (line, told["note"], *captions):
+        assert "not like the training data (distance 2.00), score withheld" in text
+        assert "1.0000" not in text
+    assert "the map tells nothing of disease" in captions[0]
+
+
+def test_force_tells_the_score_with_the_flag(tfxray, tmp_path, captions):
+    line = explain(tfxray, tmp_path, 255, "--force")
+    told = json.loads(explain(tfxray, tmp_path, 255, "--force", "--json"))
+    assert (told["score"], told["unlike"], told["withheld"]) == (1.0, True, False)
+    assert line.startswith("PNEUMONIA 1.0000 (not like the training data (distance 2.00)): ")
+    assert "PNEUMONIA: 1.0000, not like the training data (distance 2.00)" in captions[0]
+
+
+def test_an_older_model_is_said_not_to_check(tfxray, tmp_path, captions):
+    line = explain(tfxray, tmp_path, 255, kind=Unchecked)
+    assert line.startswith("PNEUMONIA 1.0000 (not checked whether it is like the training data)")
+    assert "not checked" in captions[0]
+
+
+def test_another_models_map_is_refused_without_a_score(tfxray, tmp_path, captions, monkeypatch):
+    monkeypatch.setattr(
+        one_image.heat_maps, "load_explainer",
+        lambda folder: SimpleNamespace(size=8, score=lambda pixels: np.array([np.nan])),
+    )  # fmt: skip
+    Image.new("L", (8, 8), 255).save(tmp_path / "image.png")
+    model = export(tmp_path / "model")
+    shown = tfxray(
+        "explain", tmp_path / "image.png", "--model", model, "--out", tmp_path / "map.png"
+    )
+    assert shown.code == 2
+    assert "it is another model's" in shown.err
+    assert "1.0000" not in shown.err
