@@ -204,5 +204,8 @@ def try_review(
         write_review(summary, config, uris, folder)
     except Exception as error:
         log.exception("the review page could not be written")
+        # A library's message may quote names; the system's own words do not.
         why = str(error) if isinstance(error, UserError) else type(error).__name__
+        if isinstance(error, OSError) and error.strerror:
+            why = error.strerror
         say(f"no review page: {why}; the outcome of the run stays", style="yellow")
