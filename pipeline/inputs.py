@@ -6,10 +6,12 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tfxray.components.common import code_digest, filesystem, isolation, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.guard.rejects import Limits
 from tfxray.components.ingest import labelling, output, tfrecords
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.terminal import supervisor
@@ -71,6 +73,12 @@ def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
     return str(folder)
 
 
+def file_limits(config: Config) -> Limits:
+    """What one image file may take."""
+    ingest = config.ingest
+    return Limits(ingest.max_pixels, ingest.max_bytes, ingest.max_seconds)
+
+
 def label_rules(config: Config) -> labelling.Rules:
     """How labels and metadata are found."""
     return labelling.Rules(
@@ -81,7 +89,7 @@ def label_rules(config: Config) -> labelling.Rules:
         ignore_given=config.split.ignore_given,
         eval_from_train=config.split.eval_from_train,
         tolerated=config.validation.max_rejected,
-        max_pixels=config.ingest.max_pixels,
+        limits=file_limits(config),
     )
 
 
@@ -124,7 +132,7 @@ class Ingest:
                 answers=False,
             )  # fmt: skip
 
-    def wait(self, say: Callable[..., None]) -> dict[str, object]:
+    def wait(self, say: Callable[..., None]) -> dict[str, Any]:
         """Waits for the end.
 
         Args:

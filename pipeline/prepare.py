@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tfxray.components.common import contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
+from tfxray.components.guard import rejects
 from tfxray.components.ingest import tfrecords
 from tfxray.pipeline import inputs
 from tfxray.pipeline.config.config import Config
@@ -80,10 +81,12 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
         UserError: The input cannot be used.
     """
     report = ingest.wait(say)
-    rejected = int(str(report["rejected"]))
+    rejected, images = report["rejected"], report["images"] - report["rejected"]
     if rejected:
-        rejects = os.path.join(ingest.folder, filenames.REJECTS)
-        say(f"  {rejected} of {report['images']} rejected: {rejects}")
+        path = os.path.join(ingest.folder, filenames.REJECTS)
+        say(f"  {rejected} of {report['images']} rejected: {path}")
+    left_out = report["left_out"]
+    say(f"  {rejects.count_files(report['found'], f'{images} written', rejected, left_out)}")
     if not report["patients_known"]:
         say(
             "  some images name no patient, and count as a patient each: a patient may "
@@ -91,7 +94,6 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
             style="yellow",
         )
     layout = tfrecords.find_layout(ingest.folder)
-    images = int(str(report["images"])) - rejected
     return PreparedData(Records(layout.base, layout.globs, report=report), images, rejected)
 
 
@@ -114,7 +116,7 @@ def prepare_records(
 
     layout = tfrecords.find_layout(filesystem.absolute_path(folder), config.split.ignore_given)
     try:
-        scan = record_check.check_records(layout, config.classes, config.ingest.max_pixels)
+        scan = record_check.check_records(layout, config.classes, inputs.file_limits(config))
     except record_check.ContractBroken as breach:
         if start_ingest is None:
             raise UserError(

@@ -28,8 +28,8 @@ from PIL import Image
 
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
+from tfxray.components.guard.rejects import DEFAULT_LIMITS, Rejected
 from tfxray.components.ingest import image, record_check, tfrecords, worker
-from tfxray.components.ingest.rejects import Rejected
 from tfxray.components.sample import draw
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -148,7 +148,7 @@ def keeping_contract(records: list[bytes]) -> Iterator[bytes]:
     kinds: dict[str, type] = {}
     for record in records:
         try:
-            look = record_check.look_at(record, CLASSES, image.MAX_PIXELS)
+            look = record_check.look_at(record, CLASSES, DEFAULT_LIMITS)
         except Exception:
             continue
         agree = all(kinds.get(name, kind) is kind for name, kind in look.kinds.items())

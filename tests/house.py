@@ -14,6 +14,7 @@ ROOMS = (
     "components.text",
     "components.metrics",
     "components.sample",
+    "components.guard",
     "components.ingest",
     "components.example_gen",
     "components.networks",

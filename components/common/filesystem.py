@@ -106,12 +106,21 @@ def list_files(folder: str, limit: int | None = None) -> list[File]:
 
 
 def list_names(folder: str) -> list[str]:
-    """The names of all files below a folder, sorted."""
+    """The names of all files below a folder, sorted; of a folder that is not there, none.
+
+    Raises:
+        OSError: It cannot be listed, or one below it.
+    """
     if not is_local(folder):
         return [file.name for file in list_files(folder)]
+
+    def fail(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
     return sorted(
         os.path.relpath(os.path.join(parent, name), folder)
-        for parent, _, inside in os.walk(folder)
+        for parent, _, inside in os.walk(folder, onerror=fail)
         for name in inside
     )
 

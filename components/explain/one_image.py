@@ -15,7 +15,8 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.disk import durable
 from tfxray.components.explain import heat_maps, overlay
-from tfxray.components.ingest import loader, rejects
+from tfxray.components.guard import rejects
+from tfxray.components.ingest import labelling, loader
 from tfxray.components.ingest.image import decode_grey
 from tfxray.components.predict import likeness, pushed_model
 from tfxray.components.text import escape
@@ -138,10 +139,8 @@ def check_target(out: Path) -> None:
 
 
 def _read(image: Path) -> bytes:
-    if not image.is_file():  # a pipe would keep us waiting
-        raise UserError(f"{image}: no such file")
     try:
-        return loader.read_file(image.read_bytes())[0].encoded
+        return loader.read_file(loader.read_bytes(str(image)))[0].encoded
     except OSError as error:
         raise UserError(f"{image}: {error.strerror or error}") from None
     except Exception as error:
@@ -195,17 +194,12 @@ def training_images(folder: str, background: Path | None, size: int) -> np.ndarr
 
 
 def _of_folder(background: Path, rng: np.random.Generator) -> list[bytes]:
-    paths = sorted(
-        os.path.relpath(os.path.join(parent, name), background)
-        for parent, _, inside in os.walk(background)
-        for name in inside
-    )
+    paths = labelling.list_images(str(background)).files
     source = loader.Folder(str(background))
     encoded_images: list[bytes] = []
     for place in rng.permutation(len(paths))[:_LOOKED_AT]:
-        if (background / paths[place]).is_file():  # a pipe would keep us waiting
-            result = source.load(paths[place])
-            encoded_images += [] if isinstance(result, rejects.Rejected) else [result[0].encoded]
+        result = source.load(paths[place])
+        encoded_images += [] if isinstance(result, rejects.Rejected) else [result[0].encoded]
         if len(encoded_images) == BACKGROUND:
             break
     return encoded_images

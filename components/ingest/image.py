@@ -10,14 +10,25 @@ from collections.abc import Iterator
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
-from tfxray.components.ingest.rejects import Rejected
+from tfxray.components.guard import codestream
+from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected
 
 # Kept byte for byte, where TensorFlow's decoder sees in them what we see. All else becomes PNG.
 KEPT_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
 READ_FORMATS = (*KEPT_FORMATS, "BMP", "TIFF", "WEBP")
-MAX_PIXELS = 200_000_000
+# Pillow learns a format when its module is imported, and how such a file begins with it.
+_PLUGINS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
 # The limit is ours, checked before anything is decoded; Pillow's own would warn at half of it.
 Image.MAX_IMAGE_PIXELS = None
 # What Pillow minds without failing is no news. Set once: to set it per image is not thread-safe.
@@ -31,6 +42,14 @@ _ORIENTATION = 0x0112  # EXIF
 _PLAIN_MODES = ("L", "LA", "RGB", "RGBA", "P", "1")
 # Beginnings of the chunks of a PNG that may ask a viewer to turn it, also behind its pixels.
 _MAY_TURN = (b"eXIf", *(k + t for k in (b"tEXt", b"zTXt", b"iTXt") for t in (b"Raw ", b"XML:")))
+# A file with more bytes than this, and than this for each pixel, holds something besides its image.
+_SPARE_BYTES, _BYTES_PER_PIXEL = 2**20, 8
+_MOST_CHUNKS = 100_000  # of a PNG: 5,000 hold 40 MB as libpng cuts them
+# Pillow's decoder of WebP holds four copies of the image in four channels: three times as much as
+# that of any other format.
+_WEBP_COST = 3
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF
+_BAND_PIXELS = 2**20  # of a deep image, so many are scaled at a time
 _SIXTEEN_BITS = 2**14  # a grey level that only an image of 16 bits holds
 
 
@@ -61,30 +80,49 @@ class XRay:
     phash: str
 
 
-def read_image(encoded: bytes, max_pixels: int = MAX_PIXELS) -> XRay:
+def may_be_image(head: bytes) -> bool:
+    """Whether a file that begins so may be an image: it bears the mark of a format that is read.
+
+    Args:
+        head: The first 16 bytes, or more.
+    """
+    return any(_begins_like(kind, head) for kind in READ_FORMATS)
+
+
+def is_simple(head: bytes) -> bool:
+    """Whether a file that begins so is JPEG or PNG, whose cost is known before they are decoded."""
+    return any(_begins_like(kind, head) for kind in KEPT_FORMATS)
+
+
+def _begins_like(kind: str, head: bytes) -> bool:
+    accept = Image.OPEN[kind][1]
+    return bool(accept and accept(head[:16]) is True)
+
+
+def read_image(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> XRay:
     """Decodes an image and measures it.
 
     Args:
         encoded: The file's bytes: JPEG, PNG, BMP, TIFF or WebP, in any colour mode.
-        max_pixels: Larger images are rejected undecoded.
+        limits: What the file may take.
 
     Raises:
-        Rejected: Empty, truncated, too large, or no image of these kinds.
+        Rejected: Empty, truncated, too large, too slow, or no image of these kinds.
     """
     if not encoded:
         raise Rejected("empty")
-    kind, pixels = decode_grey(encoded, max_pixels)
+    kind, pixels = decode_grey(encoded, limits)
     return measure_pixels(pixels, encoded, kind)
 
 
-def decodable(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
+def decodable(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """An image as TensorFlow's decoder takes it, with the pixels that `read_image` sees.
 
     What can be kept is not decoded, so that damage within is not found: TensorFlow finds it.
 
     Args:
         encoded: As of `read_image`.
-        max_pixels: Larger images are rejected undecoded.
+        limits: What the file may take.
 
     Returns:
         The file as found, or a PNG.
@@ -94,15 +132,21 @@ def decodable(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
     """
     if not encoded:
         raise Rejected("empty")
-    with _open_image(encoded, max_pixels) as image:
+    with _open_image(encoded, limits) as image:
         if _is_plain(image, encoded):
             return encoded
         kind, pixels = _upright(image)
-    return encoded if kind in KEPT_FORMATS else encode_png(pixels, compress_level=1)
+    kept = kind in KEPT_FORMATS and not _holds_more(encoded, pixels.size)
+    return encoded if kept else encode_png(pixels, compress_level=1)
+
+
+def _holds_more(encoded: bytes, pixels: int) -> bool:
+    """Whether a file is far larger than its image: such a file is not passed on as it is."""
+    return len(encoded) > _SPARE_BYTES + _BYTES_PER_PIXEL * pixels
 
 
 def _is_plain(image: Image.Image, encoded: bytes) -> bool:
-    if image.mode not in _PLAIN_MODES:
+    if image.mode not in _PLAIN_MODES or _holds_more(encoded, image.width * image.height):
         return False
     if image.format == "PNG":  # to ask it for its orientation would decode it
         return not any(chunk.startswith(_MAY_TURN) for chunk in _png_chunks(encoded))
@@ -110,9 +154,9 @@ def _is_plain(image: Image.Image, encoded: bytes) -> bool:
 
 
 def _png_chunks(encoded: bytes) -> Iterator[bytes]:
-    """The beginning of each chunk of a PNG, its type first."""
-    place = 8
-    while place < len(encoded):
+    """The beginning of each chunk of a PNG up to its end, its type first; none of another file."""
+    place = 8 if _begins_like("PNG", encoded) else len(encoded)
+    while place < len(encoded) and not encoded.startswith(b"IEND", place + 4):
         yield encoded[place + 4 : place + 12]
         place += 12 + int.from_bytes(encoded[place : place + 4], "big")
 
@@ -132,7 +176,7 @@ def measure_pixels(pixels: np.ndarray, encoded: bytes | None = None, kind: str =
         encoded: The file, where it may be kept.
         kind: Its format, `JPEG` or `PNG`; any other is written anew, as PNG.
     """
-    if encoded is None or kind not in KEPT_FORMATS:
+    if encoded is None or kind not in KEPT_FORMATS or _holds_more(encoded, pixels.size):
         encoded, kind = encode_png(pixels), "PNG"
     height, width = pixels.shape
     # Of a large image, so many rows tell as much as all, except for the digest.
@@ -171,7 +215,7 @@ def perceptual_hash(image: Image.Image) -> str:
     return np.packbits(bits).tobytes().hex()
 
 
-def decode_grey(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[str, np.ndarray]:
+def decode_grey(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[str, np.ndarray]:
     """Decodes to 8-bit grey, upright.
 
     Returns:
@@ -181,22 +225,42 @@ def decode_grey(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[str, np.n
     Raises:
         Rejected: See `read_image`.
     """
-    with _open_image(encoded, max_pixels) as image:
+    with _open_image(encoded, limits) as image:
         return _upright(image)
 
 
 @contextlib.contextmanager
-def _open_image(encoded: bytes, max_pixels: int) -> Iterator[Image.Image]:
+def _open_image(encoded: bytes, limits: Limits) -> Iterator[Image.Image]:
     """An image, not decoded yet; what is raised meanwhile becomes a reject."""
     try:
+        # Pillow looks through all that comes before the pixels, in Python.
+        codestream.check_jpeg_head(encoded)
+        if any(number == _MOST_CHUNKS for number, _ in enumerate(_png_chunks(encoded))):
+            raise Rejected("too_slow", f"a PNG of more than {_MOST_CHUNKS} chunks")
         with Image.open(io.BytesIO(encoded), formats=READ_FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise Rejected("too_large", f"{image.width} x {image.height} pixels")
+            _check_size(image, encoded, limits)
             yield image
     except UnidentifiedImageError:
         raise Rejected("not_an_image") from None
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise Rejected("truncated", str(error)) from None
+
+
+def _check_size(image: Image.Image, encoded: bytes, limits: Limits) -> None:
+    """Looks at what decoding will take.
+
+    Raises:
+        Rejected: It is more than the limits allow.
+    """
+    sides = [(image.width, image.height)]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # A tile is decoded whole, however little of it lies within the image.
+        sides.append((image.tag_v2.get(_TILE_WIDTH, 0), image.tag_v2.get(_TILE_LENGTH, 0)))
+    for width, height in sides:
+        if width * height * (_WEBP_COST if image.format == "WEBP" else 1) > limits.pixels:
+            raise Rejected("too_large", f"{width} x {height} pixels")
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        codestream.check_scans(encoded, image.width * image.height, limits)
 
 
 def _upright(image: Image.Image) -> tuple[str, np.ndarray]:
@@ -205,7 +269,7 @@ def _upright(image: Image.Image) -> tuple[str, np.ndarray]:
         image.draft("L", image.size)  # a JPEG gives its grey channel at once
     if image.mode in ("CMYK", "F"):
         kind = ""
-    if image.mode.startswith("I") and np.asarray(image).max(initial=0) < _SIXTEEN_BITS:
+    if image.mode.startswith("I") and _top(image) < _SIXTEEN_BITS:
         kind = ""  # TensorFlow's decoder takes the upper byte, which holds next to nothing
     if image.getexif().get(_ORIENTATION, 1) != 1:
         kind = ""  # TensorFlow's decoder does not turn images
@@ -214,18 +278,34 @@ def _upright(image: Image.Image) -> tuple[str, np.ndarray]:
 
 
 def _grey(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I") or image.mode == "F":
-        return to_8_bits(np.asarray(image))
-    return np.asarray(image if image.mode == "L" else image.convert("L"))
+    if not image.mode.startswith("I") and image.mode != "F":
+        return np.asarray(image if image.mode == "L" else image.convert("L"))
+    # By bands of rows: as numbers, all of a deep image would take many times its own memory.
+    top, rows = _top(image), max(1, _BAND_PIXELS // image.width)
+    grey = np.empty((image.height, image.width), np.uint8)
+    for start in range(0, image.height, rows):
+        end = min(start + rows, image.height)
+        band = np.asarray(image.crop((0, start, image.width, end)))
+        grey[start:end] = to_8_bits(band, top)
+    return grey
 
 
-def to_8_bits(deep: np.ndarray) -> np.ndarray:
+def _top(image: Image.Image) -> float:
+    """The highest grey level of a deep image."""
+    _, top = np.ravel(image.getextrema())
+    return max(0.0, float(top))
+
+
+def to_8_bits(deep: np.ndarray, top: float) -> np.ndarray:
     """Scales deep grey levels: from 8, 10, 12, 14 or 16 bits, whichever holds the highest.
 
     A detector of 12 bits that writes 16-bit files fills a sixteenth of their range; read as 16
     bits, the image would be black.
+
+    Args:
+        deep: Grey levels, of a whole image or of some rows.
+        top: The highest of the whole image.
     """
-    top = float(deep.max(initial=0))
     if np.issubdtype(deep.dtype, np.integer) and _SIXTEEN_BITS <= top < 2**16:
         return (np.clip(deep, 0, None) >> 8).astype(np.uint8)  # as TensorFlow's decoder does it
     full = next((2**b - 1 for b in (8, 10, 12, 14) if top < 2**b), top)

@@ -39,21 +39,25 @@ class Report:
 
     Attributes:
         classes: In the order of their labels.
-        images: Files or records found.
+        found: All files of the input, or records: images and those left out.
+        images: Those that should be used: what is written, and what is rejected.
         written: Examples per split; `all` where nothing is split yet.
         labels: Examples per class.
         rejected: How many are in `rejects.csv`.
         reasons: How many of them, per reason.
+        left_out: Files that are none of the images, per rule; see `labelling.Listing`.
         patients_known: Whether every example names its patient.
         files: The sizes of the files of records, in bytes, by their names.
     """
 
     classes: tuple[str, ...]
+    found: int
     images: int
     written: dict[str, int]
     labels: dict[str, int]
     rejected: int
     reasons: dict[str, int]
+    left_out: dict[str, int]
     patients_known: bool
     files: dict[str, int]
 
@@ -121,15 +125,16 @@ def _run(
     processes: int,
 ) -> Report:
     rows: list[labelling.Row] = []
+    listing = labelling.Listing()
     if features is not None:
         layout = tfrecords.find_layout(source, rules.ignore_given)
         splits, classes = list(layout.splits) or [worker.UNSPLIT], rules.classes
         if not classes:
             raise UserError(f"{source}: TFRecords need the names of the classes (--classes)")
     else:
-        rows, classes = labelling.label_images(source, rules)
-        splits = sorted({row.split or worker.UNSPLIT for row in rows})
-    reader = worker.Reader(tuple(classes), rules.max_pixels, secret)
+        rows, classes, listing = labelling.label_images(source, rules)
+        splits = sorted({row.split or worker.UNSPLIT for row in rows if row.label})
+    reader = worker.Reader(tuple(classes), rules.limits, secret)
     pipeline_options = beam_options.parse(beam_options.complete(options))
     few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(pipeline_options)
     with isolation.apart(), beam.Pipeline(options=pipeline_options) as pipeline:
@@ -150,7 +155,7 @@ def _run(
     if broken := sorted(_drain(out, worker.BROKEN)):
         raise UserError("\n".join(broken[:_LISTED]))
     index = [duplicates.Entry(*line) for line in _drain(out, worker.INDEX)]
-    rejects = [tuple(line) for line in _drain(out, worker.REJECTED)]
+    rejects = [*listing.unread, *(tuple(line) for line in _drain(out, worker.REJECTED))]
     # Rejects are listed under the names of the files in the source.
     paths = {pseudonym.file_name(secret, row.path): row.path for row in rows}
     copies = duplicates.find_duplicates(index, paths)
@@ -164,13 +169,17 @@ def _run(
         for reject in sorted(rejects):
             write_row(reject)
     split_counts, labels = Counter(e.split for e in index), Counter(e.label for e in index)
+    images = len(rows) + len(listing.unread) if rows else record_count[0]
+    left_out = listing.count_left_out()
     report = Report(
         classes=tuple(classes),
-        images=len(rows) if rows else record_count[0],
+        found=images + sum(left_out.values()),
+        images=images,
         written={split: split_counts[split] for split in splits},
         labels={name: labels[name] for name in classes},
         rejected=len(rejects),
         reasons=dict(Counter(code for _, code, _ in rejects)),
+        left_out=left_out,
         patients_known=all(entry.patient for entry in index),
         files=output.measure_records(out),
     )

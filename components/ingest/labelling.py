@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from tfxray.components.common import filesystem
 from tfxray.components.common.contract import METADATA
@@ -15,7 +16,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.common.privacy import holds_dicom, names_withheld
-from tfxray.components.ingest.image import MAX_PIXELS
+from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 
 SPLIT_FOLDERS = {
     "train": "train", "training": "train",
@@ -25,7 +26,10 @@ SPLIT_FOLDERS = {
 MANIFEST = "manifest.csv"
 # What lies beside images and is none of them. Anything else is opened, whatever its extension.
 _NOT_IMAGES = {".csv", ".json", ".txt", ".md", ".html", ".pdf", ".py", ".yaml", ".yml", ".xml",
-               ".xlsx", ".ini", ".zip", ".tar", ".gz", ".db"}  # fmt: skip
+               ".xlsx", ".ini", ".db", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z",
+               ".rar"}  # fmt: skip
+# The rules by which a file is left out, as `ingest.json` counts them.
+HIDDEN, OTHER_KIND, UNLISTED = "hidden", "other_kind", "not_in_manifest"
 _WITHHELD = "not shown, since there is DICOM among the images and names may be patients'"
 
 
@@ -53,7 +57,7 @@ class Rules:
     Attributes:
         tolerated: Up to this share of images may have a label that is none of the classes: they
             are set aside. More of them are taken for a mistake in the config.
-        max_pixels: Larger images are set aside undecoded.
+        limits: What one file may take.
     """
 
     classes: tuple[str, ...] = ()
@@ -63,26 +67,63 @@ class Rules:
     ignore_given: bool = False
     eval_from_train: float | None = None
     tolerated: float = 0.0
-    max_pixels: int = MAX_PIXELS
+    limits: Limits = DEFAULT_LIMITS
 
 
-def label_images(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, ...]]:
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """What a folder holds: each entry is in one of these.
+
+    Attributes:
+        files: Those that may be images, below the folder, sorted, with `/`.
+        unread: Folders that were not entered: path, reason as of `rejects.REASONS`, and detail.
+        left_out: Files that are none of both, by rule: `hidden` (their name, or a folder's on
+            their path, begins with a dot or `__MACOSX`), `other_kind` (an extension that no image
+            has), `not_in_manifest`.
+    """
+
+    files: list[str] = dataclasses.field(default_factory=list)
+    unread: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    left_out: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+    def count_left_out(self) -> dict[str, int]:
+        """How many files each rule left out."""
+        return {rule: len(paths) for rule, paths in sorted(self.left_out.items()) if paths}
+
+    def describe_unread(self) -> str:
+        """The folders that were not entered, for an error, without their names: `` if none."""
+        counts = Counter(f"{code} folders" for _, code, _ in self.unread)
+        return "".join(f"; {what}: {count}" for what, count in sorted(counts.items()))
+
+
+class LabelledImages(NamedTuple):
+    """A folder's images with what is known of them.
+
+    Attributes:
+        rows: The images, sorted by path; those that only the manifest names come last.
+        classes: The rules', or, where they name none, the labels found.
+        listing: What the folder holds besides.
+    """
+
+    rows: list[Row]
+    classes: tuple[str, ...]
+    listing: Listing
+
+
+def label_images(source: StrPath, rules: Rules) -> LabelledImages:
     """Lists a folder's images.
 
     Args:
         source: The folder.
         rules: How labels and metadata are found.
 
-    Returns:
-        The images, sorted by path, and the classes: the rules', or, where they name none, the
-        labels found.
-
     Raises:
         UserError: No folder, no image, a manifest that cannot be used, a label not among the
             classes, fewer than two classes, or given splits that lack one.
     """
     source = os.fspath(source)
-    files = list_images(source)
+    listing = list_images(source)
+    files = listing.files
     splits_given = _given_splits(files, rules)
     manifest = _read_manifest(source, rules, files)
     class_names = set(rules.classes) | set(rules.labels)
@@ -93,6 +134,9 @@ def label_images(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, .
     rows = [_row(path, splits_given, manifest, pattern, class_names, rules) for path in files]
     if manifest is not None:
         rows = [row for row in rows if row.path in manifest]
+        listing.left_out[UNLISTED] = files
+        for rule, paths in listing.left_out.items():
+            listing.left_out[rule] = [path for path in paths if path not in manifest]
         paths_in_folder = {row.path for row in rows}
         # A file that the manifest lists and the folder lacks becomes a reject, not a silence.
         rows += [
@@ -101,40 +145,62 @@ def label_images(source: StrPath, rules: Rules) -> tuple[list[Row], tuple[str, .
             if path not in paths_in_folder
         ]
     if not rows:
-        raise UserError(f"{source}: holds no images (PNG or JPEG, in class folders or with a CSV)")
-    return rows, _check(source, rows, rules)
+        raise UserError(
+            f"{source}: holds no images (PNG or JPEG, in class folders or with a CSV)"
+            + listing.describe_unread()
+        )
+    return LabelledImages(rows, _check(source, rows, rules), listing)
 
 
-def list_images(source: str) -> list[str]:
-    """All files of a folder that may be images, sorted.
+def list_images(source: str) -> Listing:
+    """Lists a folder, at any depth.
+
+    A folder behind a link is not entered. What it holds is not a part of the folder, or is in it
+    under its own name; and a link may lead in a circle.
 
     Raises:
-        UserError: There is no such folder.
+        UserError: There is no such folder, or it cannot be listed.
     """
     if not filesystem.is_folder(source):
         raise UserError(f"{source}: no such folder")
-    return sorted(_walk(source))
+    listing = Listing(left_out={HIDDEN: [], OTHER_KIND: []})
+    for path in _walk(source, listing):
+        *parents, name = path.split("/")
+        if any(map(_is_hidden, [*parents, name])):
+            listing.left_out[HIDDEN].append(path)
+        elif os.path.splitext(name)[1].lower() in _NOT_IMAGES:
+            listing.left_out[OTHER_KIND].append(path)
+        else:
+            listing.files.append(path)
+    listing.files.sort()
+    listing.unread.sort()
+    return listing
 
 
-def _walk(source: str) -> Iterator[str]:
+def _walk(source: str, listing: Listing) -> Iterator[str]:
+    """All files below a folder; folders that are not entered go into the listing."""
     if not filesystem.is_local(source):
-        for file in filesystem.list_files(source):
-            *parents, name = file.name.split("/")
-            if not any(map(_is_hidden, parents)) and _may_be_image(name):
-                yield file.name
+        yield from (file.name for file in filesystem.list_files(source))
         return
-    for folder, inside, names in os.walk(source):
-        inside[:] = [name for name in inside if not _is_hidden(name)]
-        for name in filter(_may_be_image, names):
-            yield os.path.relpath(os.path.join(folder, name), source).replace(os.sep, "/")
+
+    def below(path: str) -> str:
+        return os.path.relpath(path, source).replace(os.sep, "/")
+
+    def note(error: OSError) -> None:
+        name = below(os.fsdecode(error.filename))
+        if name == ".":
+            raise UserError(f"{source}: cannot be listed: {error.strerror}") from None
+        listing.unread.append((name, "unreadable", f"a folder: {error.strerror}"))
+
+    for folder, inside, names in os.walk(source, onerror=note):
+        yield from (below(os.path.join(folder, name)) for name in names)
+        for path in (os.path.join(folder, name) for name in inside):
+            if os.path.islink(path):
+                listing.unread.append((below(path), "outside", "a linked folder, not entered"))
 
 
-def _is_hidden(folder: str) -> bool:
-    return folder.startswith((".", "__MACOSX"))
-
-
-def _may_be_image(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() not in _NOT_IMAGES
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
 
 
 def _given_splits(files: list[str], rules: Rules) -> bool:
@@ -184,7 +250,7 @@ def _row(
     groups = _match_groups(pattern, path)
     folders = path.split("/")[:-1]
     split = None
-    if splits_given:
+    if splits_given and folders:
         split = SPLIT_FOLDERS[folders.pop(0).lower()]
     elif not rules.ignore_given and manifest_row.get("split", "").lower() in SPLIT_FOLDERS:
         split = SPLIT_FOLDERS[manifest_row["split"].lower()]
@@ -193,6 +259,8 @@ def _row(
     nearest = folders[-1 if class_names else 0] if folders else None
     folder = next((f for f in folders if f in class_names), nearest)
     label = manifest_row.get("label") or groups.get("label") or folder
+    if splits_given and not split:  # it lies beside the split folders, and cannot be drawn to one
+        label = None
     metadata = {key: manifest_row.get(key) or groups.get(key, "") for key in METADATA}
     if groups.get("kind") and metadata["patient"] == groups.get("patient"):
         metadata["patient"] = f"{groups['kind']}-{metadata['patient']}"
@@ -294,9 +362,14 @@ def fingerprint(source: StrPath) -> str:
         for file in filesystem.list_files(os.fspath(source)):
             digest.update(_bytes(f"{file}\n" if os.path.basename(file.name) != REJECTS else ""))
         return digest.hexdigest()
-    for folder, inside, names in os.walk(source):
+
+    def note(error: OSError) -> None:  # it quotes a name
+        digest.update(_bytes(f"{os.fsdecode(error.filename)}\0{error.errno}\n"))
+
+    for folder, inside, names in os.walk(source, onerror=note):
         inside.sort()
-        for name in sorted(names):
+        links = (name for name in inside if os.path.islink(os.path.join(folder, name)))
+        for name in sorted([*names, *links]):
             if name == REJECTS:
                 continue
             path = os.path.join(folder, name)

@@ -1,34 +1,36 @@
 """Loads image files, on all cores. Light to import: each process of its own does so anew."""
 
-import contextlib
-import ctypes
 import functools
 import itertools
-import multiprocessing
 import os
+import stat
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import BinaryIO, TypeVar
 
-from tfxray.components.common import filesystem, isolation, privacy
-from tfxray.components.ingest import image, rejects
+from tfxray.components.common import filesystem, privacy
+from tfxray.components.guard import rejects, workers
+from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
+from tfxray.components.ingest import image
 
 _TASK = 8  # files handed to a process at a time
 _AHEAD = 3  # tasks per process that may be under way: what bounds the memory
-# Of glibc's mallopt, and what a process keeps: the highest size allowed, and a few images' worth.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_KEPT_ALLOCATION, _KEPT_MEMORY = 2**25, 2**28
+_HEAD = 132  # bytes, which tell what kind of file it is
+# Memory of a process that reads, beside the file itself: for each pixel of the largest image, and
+# for the libraries.
+_BYTES_PER_PIXEL, _SPARE_MEMORY = 16, 2**28
 
 LoadedImage = tuple[image.XRay, dict[str, str] | None]  # an image; a DICOM file's tags
 
 
-def read_file(encoded: bytes, max_pixels: int = image.MAX_PIXELS) -> LoadedImage:
+def read_file(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> LoadedImage:
     """Reads a file of any kind.
 
     Args:
         encoded: DICOM, or what `image.read_image` reads.
-        max_pixels: Larger images are rejected undecoded.
+        limits: What the file may take.
 
     Returns:
         The image; and what a DICOM file's whitelisted tags say, None for other files.
@@ -36,25 +38,105 @@ def read_file(encoded: bytes, max_pixels: int = image.MAX_PIXELS) -> LoadedImage
     Raises:
         Rejected: See `dicom.read_dicom` and `image.read_image`.
     """
+    return _apart(_read, encoded, limits)
+
+
+def _read(encoded: bytes, limits: Limits) -> LoadedImage:
     if not privacy.is_dicom(encoded):
-        return image.read_image(encoded, max_pixels), None
+        return image.read_image(encoded, limits), None
     from tfxray.components.ingest import dicom  # half a second, in each process
 
-    pixels, tags = dicom.read_dicom(encoded, max_pixels)
+    pixels, tags = dicom.read_dicom(encoded, limits)
     return image.measure_pixels(pixels), tags
 
 
-def decodable_file(encoded: bytes, max_pixels: int = image.MAX_PIXELS) -> bytes:
+def decodable_file(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """A file of any kind as TensorFlow's decoder takes it; see `image.decodable`.
 
     Raises:
         Rejected: See `dicom.read_dicom` and `image.decodable`.
     """
+    return _apart(_decodable, encoded, limits)
+
+
+def _decodable(encoded: bytes, limits: Limits) -> bytes:
     if not privacy.is_dicom(encoded):
-        return image.decodable(encoded, max_pixels)
+        return image.decodable(encoded, limits)
     from tfxray.components.ingest import dicom
 
-    return image.encode_png(dicom.read_dicom(encoded, max_pixels)[0], compress_level=1)
+    return image.encode_png(dicom.read_dicom(encoded, limits)[0], compress_level=1)
+
+
+Result = TypeVar("Result")
+
+
+def _apart(read: Callable[[bytes, Limits], Result], encoded: bytes, limits: Limits) -> Result:
+    """Reads a file in a process of its own, unless its cost is known before it is decoded."""
+    if len(encoded) > limits.bytes:  # in a record
+        raise rejects.Rejected("too_large", f"more than {limits.bytes} bytes")
+    if workers.is_worker() or not encoded or image.is_simple(encoded):
+        return read(encoded, limits)
+    pool = workers.shared_workers(_memory(limits), limits.seconds)
+    (result,) = pool.run(functools.partial(_read_or_reject, read, limits=limits), [encoded])
+    if isinstance(result, workers.Death):
+        result = _of_death(result, limits)
+    if isinstance(result, rejects.Rejected):
+        raise result
+    return result
+
+
+def _memory(limits: Limits) -> int:
+    return limits.bytes + _BYTES_PER_PIXEL * limits.pixels + _SPARE_MEMORY
+
+
+def _of_death(death: workers.Death, limits: Limits) -> rejects.Rejected:
+    if death.out_of_time:
+        return rejects.Rejected("too_slow", f"more than {limits.seconds} seconds")
+    return rejects.Rejected("damaged", f"the process that read it died of it: {death.cause}")
+
+
+def _read_or_reject(
+    read: Callable[[bytes, Limits], Result], encoded: bytes, limits: Limits
+) -> Result | rejects.Rejected:
+    try:
+        return read(encoded, limits)
+    except Exception as error:
+        return rejects.as_reject(error)
+
+
+def read_bytes(path: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The bytes of a file that may be an image. Of another one, only the first are read.
+
+    Args:
+        path: On any of Beam's file systems.
+        limits: What the file may take.
+
+    Raises:
+        OSError: It cannot be read.
+        Rejected: Empty, too large, no image, or no file but a pipe or a device.
+    """
+    local = filesystem.is_local(path)
+    with open(path, "rb", opener=_without_waiting) if local else filesystem.open_file(path) as file:
+        most = limits.bytes
+        if local:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise rejects.Rejected("unreadable", "no regular file")
+            most = min(most, status.st_size)  # what is asked for takes memory at once
+        return _read_most(file, most, limits)
+
+
+def _read_most(file: BinaryIO, most: int, limits: Limits) -> bytes:
+    head = file.read(_HEAD)
+    if not head:
+        raise rejects.Rejected("empty")
+    if not privacy.is_dicom(head) and not image.may_be_image(head):
+        raise rejects.Rejected("not_an_image")
+    file.seek(0)
+    encoded = file.read(most + 1)
+    if len(encoded) > limits.bytes:
+        raise rejects.Rejected("too_large", f"more than {limits.bytes} bytes")
+    return encoded
 
 
 @dataclass(frozen=True)
@@ -63,11 +145,11 @@ class Folder:
 
     Attributes:
         path: The folder's.
-        max_pixels: Larger images are rejected undecoded.
+        limits: What one file may take.
     """
 
     path: str
-    max_pixels: int = image.MAX_PIXELS
+    limits: Limits = DEFAULT_LIMITS
 
     def load(self, name: str) -> LoadedImage | rejects.Rejected:
         """Reads one file. Any error of a library becomes a reject, and the other files go on.
@@ -79,7 +161,7 @@ class Folder:
             The image and its DICOM tags, or why it cannot be used.
         """
         try:
-            return read_file(self.content(name), self.max_pixels)
+            return read_file(self.content(name), self.limits)
         except Exception as error:
             return rejects.as_reject(error)
 
@@ -89,52 +171,26 @@ class Folder:
         Raises:
             Rejected: It lies outside, or cannot be read.
         """
+        try:
+            return read_bytes(self._path(name), self.limits)
+        except OSError as error:
+            raise rejects.Rejected("unreadable", error.strerror or "") from None
+
+    def _path(self, name: str) -> str:
+        """Where a file lies. Only local files may be links."""
+        full = os.path.join(self.path, name)
         if not filesystem.is_local(self.path):
-            return self._elsewhere(name)
-        parent, base = os.path.split(name)
-        full = os.path.join(_real_path(os.path.join(self.path, parent)), base)
+            if name.startswith("/") or ".." in name.split("/"):
+                raise rejects.Rejected("outside")
+            return full
+        parent, base = os.path.split(full)
+        full = os.path.join(_real_path(parent), base)
         if os.path.islink(full):
             full = os.path.realpath(full)
         root = _real_path(self.path)
         if os.path.commonpath([full, root]) != root:
             raise rejects.Rejected("outside")
-        try:
-            with open(full, "rb", opener=_without_waiting) as file:
-                return file.read()
-        except OSError as error:
-            raise rejects.Rejected("unreadable", error.strerror or "") from None
-
-    def _elsewhere(self, name: str) -> bytes:
-        """As `content`, on another file system of Beam's. These have no links."""
-        if name.startswith("/") or ".." in name.split("/"):
-            raise rejects.Rejected("outside")
-        try:
-            with filesystem.open_file(os.path.join(self.path, name)) as file:
-                return file.read()
-        except OSError as error:
-            raise rejects.Rejected("unreadable", error.strerror or "") from None
-
-    def load_all(self, names: Sequence[str]) -> list[LoadedImage | rejects.Rejected]:
-        """Reads several."""
-        return [self.load(name) for name in names]
-
-
-def _keep_memory() -> None:
-    """Lets this process keep an image's memory for the next one.
-
-    To hand megabytes back to the system and have them anew, zeroed, takes a third of decoding.
-    Where the C library is not glibc, nothing happens.
-    """
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, _KEPT_ALLOCATION)
-        mallopt(_TRIM_THRESHOLD, _KEPT_MEMORY)
-
-
-def _begin() -> None:
-    """What a process that loads files begins with."""
-    isolation.end_with_pool()
-    _keep_memory()
+        return full
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -155,19 +211,20 @@ class Loader:
     """
 
     def __init__(self, folder: Folder, processes: int):
-        """Starts the processes.
+        """Gets ready; the processes start when they are needed.
 
         Args:
             folder: Where the files are.
-            processes: How many; with one, this one reads.
+            processes: How many; with one, this one reads, all but the files that may cost it its
+                life: see `read_file`.
         """
         self._folder = folder
         self._processes = processes
-        self._pool = None
+        self._threads = None
         if processes > 1:
-            # Spawned: a fork of a process that runs TensorFlow may hang.
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(processes, context, initializer=_begin)
+            self._threads = ThreadPoolExecutor(processes)  # one waits for each process
+            limits = folder.limits
+            self._workers = workers.Workers(processes, _memory(limits), limits.seconds)
 
     def load(self, names: Sequence[str]) -> Iterator[LoadedImage | rejects.Rejected]:
         """Reads files, a few ahead of who takes them.
@@ -178,20 +235,28 @@ class Loader:
         Returns:
             What each holds, in the order of the names.
         """
-        if self._pool is None:
+        if self._threads is None:
             yield from map(self._folder.load, names)
             return
         tasks = iter([names[i : i + _TASK] for i in range(0, len(names), _TASK)])
         ahead: deque[Future[list[LoadedImage | rejects.Rejected]]] = deque()
         for task in itertools.chain(tasks, itertools.repeat(None)):
             if task is not None:
-                ahead.append(self._pool.submit(self._folder.load_all, task))
+                ahead.append(self._threads.submit(self._run, task))
             if not ahead:
                 return
             if task is None or len(ahead) > _AHEAD * self._processes:
                 yield from ahead.popleft().result()
 
+    def _run(self, names: Sequence[str]) -> list[LoadedImage | rejects.Rejected]:
+        limits = self._folder.limits
+        return [
+            _of_death(result, limits) if isinstance(result, workers.Death) else result
+            for result in self._workers.run(self._folder.load, names)
+        ]
+
     def close(self) -> None:
         """Ends the processes."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+            self._workers.close()

@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError
 
 from tfxray.components.common import contract, decoder
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import image, loader, tfrecords
-from tfxray.components.ingest.rejects import Rejected, as_reject
+from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected, as_reject
+from tfxray.components.ingest import loader, tfrecords
 
 Features = Mapping[str, tf.train.Feature]
 Value = bytes | int | float | str
@@ -169,14 +169,14 @@ class Scan:
 
 
 def check_records(
-    layout: tfrecords.Layout, classes: Sequence[str], max_pixels: int = image.MAX_PIXELS
+    layout: tfrecords.Layout, classes: Sequence[str], limits: Limits = DEFAULT_LIMITS
 ) -> Scan:
     """Reads all records once, and decodes their images, to find damage before anything is trained.
 
     Args:
         layout: Of a folder.
         classes: In the order of their labels.
-        max_pixels: Larger images are not decoded.
+        limits: What one file may take.
 
     Raises:
         ContractBroken: By a record; names file, record, feature and what is allowed. The rest of
@@ -190,7 +190,7 @@ def check_records(
     def look(item: tuple[str, tfrecords.Record]) -> tuple[str, Rejected | Look]:
         where, record = item
         try:
-            return where, look_at(record, classes, max_pixels)
+            return where, look_at(record, classes, limits)
         except Exception as error:  # also a library's: the ingest has a row for it
             return where, as_reject(error)
 
@@ -248,13 +248,13 @@ class Look:
     kinds: dict[str, type]
 
 
-def look_at(record: tfrecords.Record, classes: Sequence[str], max_pixels: int) -> Look:
+def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) -> Look:
     """Checks one record, its image too.
 
     Args:
         record: As it was read.
         classes: In the order of their labels.
-        max_pixels: Larger images are not decoded.
+        limits: What one file may take.
 
     Raises:
         Rejected: It does not keep the contract to the letter.
@@ -280,7 +280,7 @@ def look_at(record: tfrecords.Record, classes: Sequence[str], max_pixels: int) -
         raise Rejected("malformed", f"{contract.PHASH!r} is not 64 hexadecimal digits")
     _require_plain(example, record)
     encoded = values[contract.IMAGE]
-    if loader.decodable_file(encoded, max_pixels) is not encoded:  # type: ignore[arg-type]
+    if loader.decodable_file(encoded, limits) is not encoded:  # type: ignore[arg-type]
         raise Rejected("malformed", f"{contract.IMAGE!r} is no JPEG or PNG that can be kept as is")
     require_decodable(encoded)  # type: ignore[arg-type]
     return Look(label, kinds)

@@ -20,8 +20,8 @@ import google_crc32c
 from tfxray.components.common import contract, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.guard.rejects import Rejected
 from tfxray.components.ingest.labelling import SPLIT_FOLDERS
-from tfxray.components.ingest.rejects import Rejected
 
 _RECORD_FILE = re.compile(r"\.tfrecords?(\.gz)?$|-\d{5}-of-\d{5}(\.tfrecords?)?(\.gz)?$")
 _SPLIT_WORD = re.compile(r"[^a-z]+")

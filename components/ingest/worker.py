@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfxray.components.common import contract, progress
 from tfxray.components.common.errors import UserError
+from tfxray.components.guard import rejects
 from tfxray.components.ingest import (
     duplicates,
     image,
@@ -20,7 +21,6 @@ from tfxray.components.ingest import (
     loader,
     pseudonym,
     record_check,
-    rejects,
     tfrecords,
 )
 
@@ -42,12 +42,12 @@ class Reader:
 
     Attributes:
         classes: In the order of their labels.
-        max_pixels: Larger images are rejected undecoded.
+        limits: What one file may take.
         secret: The pseudonyms' key.
     """
 
     classes: tuple[str, ...]
-    max_pixels: int
+    limits: rejects.Limits
     secret: bytes = dataclasses.field(repr=False)
 
     def check_label(self, label: str | None) -> str:
@@ -109,7 +109,7 @@ class ReadFiles(beam.DoFn):
 
     def __init__(self, reader: Reader, source: str, processes: int, images: int):
         self._reader = reader
-        self._folder = loader.Folder(source, reader.max_pixels)
+        self._folder = loader.Folder(source, reader.limits)
         self._processes = processes
         self._images = images
 
@@ -179,7 +179,7 @@ class ConvertRecords(beam.DoFn):
             raise rejects.Rejected("empty", "the record holds no image")
         # Records that keep the contract's names keep its numbers, too.
         label = record_check.class_of(values, self._reader.classes, agree=not self._features)
-        loaded_image = loader.read_file(encoded, self._reader.max_pixels)
+        loaded_image = loader.read_file(encoded, self._reader.limits)
         record_check.require_decodable(loaded_image[0].encoded)
         name = values.get(contract.FILENAME) or hashlib.sha256(encoded).hexdigest()[:16]
         metadata = {

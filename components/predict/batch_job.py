@@ -28,6 +28,7 @@ from tfxray.components.common import (
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.disk import locks
+from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 from tfxray.components.ingest import image
 from tfxray.components.predict import batch_parts, batch_worker
 from tfxray.components.predict.pushed_model import Model, find_model
@@ -47,7 +48,8 @@ class Report:
         model: The version's folder.
         classes: In the order of their labels; scores are the last one's.
         threshold: A score that reaches it makes the last class the label.
-        images: Found.
+        found: All files of the folder, or records: images and those left out.
+        images: Scored, withheld or rejected.
         scored: With a score.
         withheld: Unlike the training data, and therefore without.
         unlike: Unlike the training data, with a score or without; None where the model does not
@@ -55,6 +57,7 @@ class Report:
         rejected: How many are in `rejects.csv`.
         labels: Scored images per class.
         reasons: Rejected images per reason.
+        left_out: Files that are none of the images, per rule; see `labelling.Listing`.
         before: Images that were done when an earlier call was killed.
         seconds: Of this call.
         key: A digest of model, input and settings.
@@ -64,6 +67,7 @@ class Report:
     model: str
     classes: list[str]
     threshold: float
+    found: int
     images: int
     scored: int
     withheld: int
@@ -71,6 +75,7 @@ class Report:
     rejected: int
     labels: dict[str, int]
     reasons: dict[str, int]
+    left_out: dict[str, int]
     before: int
     seconds: float
     key: str
@@ -80,7 +85,7 @@ class Job:
     """The scoring of one input by one model into one folder.
 
     Attributes:
-        images: How many were found.
+        images: How many were found, among them folders that were not entered.
         earlier_report: What an earlier call came to, where that leaves nothing to do; else None.
     """
 
@@ -90,7 +95,7 @@ class Job:
         out: StrPath,
         model: StrPath,
         force: bool = False,
-        max_pixels: int = image.MAX_PIXELS,
+        limits: Limits = DEFAULT_LIMITS,
         features: Mapping[str, str] | None = None,
     ):
         """Looks at what there is to do.
@@ -100,7 +105,7 @@ class Job:
             out: Likewise. Appears when everything is scored.
             model: See `pushed_model.find_model`.
             force: Give scores of images unlike the training data, too.
-            max_pixels: Larger images are rejected undecoded.
+            limits: What one file may take.
             features: For TFRecords: the name there of each feature of the contract.
 
         Raises:
@@ -111,13 +116,20 @@ class Job:
         filesystem.require_literal(out, "--output")
         self._out = _check_out(filesystem.full_path(out))
         self._model, self._force = find_model(filesystem.full_path(model)), force
-        self._source = batch_parts.Source(source_path, max_pixels, dict(features or {}))
+        self._source = batch_parts.Source(source_path, limits, dict(features or {}))
         code = code_digest.digest(__name__)
-        self._parts = self._source.parts([_FORMAT, code, _fingerprint(self._model), force])
-        self._key = batch_parts.digest_keys([part.key for part in self._parts])
-        self.images = sum(part.images for part in self._parts)
-        if not self.images:
-            raise UserError(f"{source}: holds neither images nor TFRecords with any (--input)")
+        settings = [_FORMAT, code, _fingerprint(self._model), force]
+        self._parts, listing = self._source.parts(settings)
+        self._unread, self._left_out = listing.unread, listing.count_left_out()
+        keys = [[part.key for part in self._parts], self._unread, self._left_out]
+        self._key = batch_parts.digest_keys(keys)
+        self._readable = sum(part.images for part in self._parts)
+        self.images = self._readable + len(self._unread)
+        if not self._readable:
+            raise UserError(
+                f"{source}: holds neither images nor TFRecords with any (--input)"
+                + listing.describe_unread()
+            )
         self.earlier_report = self._report()
 
     def _report(self) -> Report | None:
@@ -163,10 +175,10 @@ class Job:
         with _lock_folder(partial, self._out):
             results = batch_worker.Results(partial)
             parts_to_score = [part for part in self._parts if results.read(part) is None]
-            before = self.images - sum(part.images for part in parts_to_score)
+            before = self._readable - sum(part.images for part in parts_to_score)
             work = batch_worker.Work(
                 self._source, results, self._model, classes[-1], self._force,
-                self.images, before, shared,
+                self._readable, before, shared,
             )  # fmt: skip
             _score(parts_to_score, work, options)
             folder = os.path.join(partial, _RESULT)
@@ -176,7 +188,9 @@ class Job:
                 model=self._model,
                 classes=classes,
                 threshold=threshold,
+                found=self.images + sum(self._left_out.values()),
                 images=self.images,
+                left_out=self._left_out,
                 **self._gather(results, folder),
                 before=before,
                 seconds=round(time.monotonic() - self._start, 1),
@@ -200,6 +214,10 @@ class Job:
             tables.write_table(predictions, batch_worker.COLUMNS) as write_prediction,
             tables.write_table(rejects, filenames.REJECT_COLUMNS) as write_reject,
         ):
+            for name, code, detail in self._unread:
+                counts[batch_worker.REJECTED] += 1
+                reasons[code] += 1
+                write_reject((name, code, detail))
             for part in self._parts:
                 for kind, *row in results.read(part) or ():
                     counts[kind] += 1
@@ -235,7 +253,10 @@ def _score(parts: list[batch_parts.Part], work: batch_worker.Work, options: Sequ
 
 def _check_out(out: str) -> str:
     own_files = {filenames.PREDICTIONS, filenames.REJECTS, filenames.PREDICT_REPORT}
-    names = set(filesystem.list_names(out))
+    try:
+        names = set(filesystem.list_names(out))
+    except OSError as error:
+        raise UserError(f"{out}: cannot be listed: {error.strerror} (--output)") from None
     if (
         os.path.isfile(out)
         or names - own_files

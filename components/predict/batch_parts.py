@@ -15,7 +15,9 @@ from typing import Any
 
 from tfxray.components.common import contract, filesystem
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.ingest import image, labelling, loader, record_check, rejects, tfrecords
+from tfxray.components.guard import rejects
+from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
+from tfxray.components.ingest import labelling, loader, record_check, tfrecords
 
 SIZE = 1000  # images: seconds of work, which is what a kill costs
 BATCH = 64  # what the served graph computes at once
@@ -52,16 +54,16 @@ class Source:
 
     Attributes:
         folder: On any of Beam's file systems.
-        max_pixels: Larger images are rejected undecoded.
+        limits: What one file may take.
         features: Of TFRecords: the name there of each feature of the contract that has another.
     """
 
     folder: str
-    max_pixels: int = image.MAX_PIXELS
+    limits: Limits = DEFAULT_LIMITS
     features: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def parts(self, settings: Sequence[Any]) -> list[Part]:
-        """All parts, in the order of the images.
+    def parts(self, settings: Sequence[Any]) -> tuple[list[Part], labelling.Listing]:
+        """All parts, in the order of the images; and what the folder holds besides.
 
         Args:
             settings: What results depend on, besides the input.
@@ -69,13 +71,15 @@ class Source:
         Raises:
             UserError: No folder, or a damaged file of records.
         """
-        settings_key = [*settings, self.max_pixels, sorted(self.features.items())]
-        if record_files := tfrecords.list_records(self.folder):
-            return list(self._of_records(record_files, settings_key))
-        images = labelling.list_images(self.folder)
+        settings_key = [*settings, dataclasses.astuple(self.limits), sorted(self.features.items())]
+        if tfrecords.holds_records(self.folder):
+            record_files = tfrecords.list_records(self.folder)
+            return list(self._of_records(record_files, settings_key)), labelling.Listing()
+        listing = labelling.list_images(self.folder)
+        images = listing.files
         stamp = _stamps(self.folder)
         chunks = (images[i : i + SIZE] for i in range(0, len(images), SIZE))
-        return [
+        parts = [
             Part(
                 digest_keys([settings_key, [(name, stamp(name)) for name in chunk]]),
                 len(chunk),
@@ -83,6 +87,7 @@ class Source:
             )
             for chunk in chunks
         ]
+        return parts, listing
 
     def _of_records(self, record_files: list[str], settings_key: list[Any]) -> Iterator[Part]:
         stamp = _stamps(self.folder)
@@ -104,11 +109,11 @@ class Source:
             Each part, and its images with their names: as TensorFlow takes them, or why they
             cannot be used.
         """
-        folder = loader.Folder(self.folder, self.max_pixels)
+        folder = loader.Folder(self.folder, self.limits)
 
         def of_file(name: str) -> NamedImage:
             return name, _read_or_reject(
-                lambda: loader.decodable_file(folder.content(name), self.max_pixels)
+                lambda: loader.decodable_file(folder.content(name), self.limits)
             )
 
         with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
@@ -138,7 +143,7 @@ class Source:
         encoded = values.get(contract.IMAGE)
         if not isinstance(encoded, bytes):
             return name, rejects.Rejected("empty", "the record holds no image")
-        return name, _read_or_reject(lambda: loader.decodable_file(encoded, self.max_pixels))
+        return name, _read_or_reject(lambda: loader.decodable_file(encoded, self.limits))
 
 
 def group_parts(parts: Sequence[Part]) -> list[list[Part]]:

@@ -17,7 +17,7 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from tfxray.components.common import filesystem, progress
-from tfxray.components.ingest import rejects
+from tfxray.components.guard import rejects
 from tfxray.components.predict import batch_parts
 from tfxray.components.predict.pushed_model import Model, Prediction
 

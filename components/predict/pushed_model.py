@@ -12,10 +12,11 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components.common import artifacts, contract, filenames, filesystem, progress
+from tfxray.components.common import artifacts, contract, filenames, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.ingest import image, loader, rejects
+from tfxray.components.guard import rejects
+from tfxray.components.ingest import image, loader
 from tfxray.components.predict import likeness
 from tfxray.components.pusher import versions
 
@@ -216,8 +217,7 @@ def _batch(paths: Sequence[str], model: Model, force: bool) -> list[Prediction]:
     predictions: dict[str, Prediction] = {}
     for path in paths:
         try:
-            with filesystem.open_file(path) as file:
-                encoded_images[path] = loader.read_file(file.read())[0].encoded
+            encoded_images[path] = loader.read_file(loader.read_bytes(path))[0].encoded
         except OSError as error:
             predictions[path] = Prediction(path, error=error.strerror or str(error))
         except Exception as error:

@@ -77,6 +77,7 @@ def ingest(
     log: Path | None,
 ) -> None:
     """Write images, or TFRecords of others, as TFRecords by the data contract."""
+    from tfxray.components.guard import rejects
     from tfxray.components.ingest import labelling, tfrecords
     from tfxray.pipeline import inputs
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
@@ -109,8 +110,10 @@ def ingest(
     for name, count in report.labels.items():
         echo(f"  {name}: {count}")
     if report.rejected:
-        rejects = os.path.join(out, filenames.REJECTS)
-        echo(f"{report.rejected} of {report.images} rejected: {rejects}", err=True)
+        path = os.path.join(out, filenames.REJECTS)
+        echo(f"{report.rejected} of {report.images} rejected: {path}", err=True)
+    written = f"{sum(report.written.values())} written"
+    echo(rejects.count_files(report.found, written, report.rejected, report.left_out), err=True)
 
 
 @main.command()

@@ -11,6 +11,8 @@ import click
 
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import explain_refusals
+from tfxray.components.guard import rejects
+from tfxray.pipeline import inputs
 from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
 from tfxray.pipeline.terminal.lines import echo, echo_json
 from tfxray.pipeline.terminal.process import silence_stderr, without_keras
@@ -45,8 +47,8 @@ def predict_command(
     """Score images: the class by the model's operating point, and each class's score.
 
     With --input and --output, all images below a folder, into predictions.csv; if it is killed,
-    the same command goes on. Of --config, ingest.max_pixels, ingest.features and beam.options
-    count.
+    the same command goes on. Of --config, the limits of a file (ingest.max_pixels and those
+    beside it), ingest.features and beam.options count.
     """
     if bool(images) == bool(source) or bool(source) != bool(out):
         raise click.UsageError("give images, or --input with --output")
@@ -147,7 +149,7 @@ def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -
         out: Where predictions, rejects and report go.
         model: See `pushed_model.find_model`.
         force: Give scores of images unlike the training data, too.
-        config: For `ingest.max_pixels`, `ingest.features` and `beam.options`; or None.
+        config: For `ingest` and `beam.options`; or None.
 
     Raises:
         UserError: See `batch_job.Job`.
@@ -158,8 +160,8 @@ def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -
     with progress_on(screen), output_to(Path(os.devnull)):
         with without_keras():
             from tfxray.components.predict import batch_job, likeness
-        limits = (config.ingest.max_pixels, config.ingest.features) if config else ()
-        job = batch_job.Job(source, out, model, force, *limits)
+        settings = (inputs.file_limits(config), config.ingest.features) if config else ()
+        job = batch_job.Job(source, out, model, force, *settings)
         with explain_refusals(out, "--output"):
             report = job.earlier_report or job.run(config.beam.options if config else ())
     if job.earlier_report:
@@ -174,6 +176,8 @@ def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -
     elif report.unlike is None:
         screen.say(f"{likeness.UNCHECKED}: an older tfxray exported this model")
     if report.rejected:
-        rejects = os.path.join(out, filenames.REJECTS)
-        screen.say(f"{report.rejected} of {report.images} rejected: {rejects}")
+        path = os.path.join(out, filenames.REJECTS)
+        screen.say(f"{report.rejected} of {report.images} rejected: {path}")
+    used = f"{report.scored} scored, {report.withheld} withheld"
+    screen.say(rejects.count_files(report.found, used, report.rejected, report.left_out))
     return report

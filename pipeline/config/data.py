@@ -67,8 +67,17 @@ class Ingest(Section):
     """How many TFRecord files are written for each split. With 0, Beam chooses the number and needs
     less memory.
     """
-    max_pixels: int = Field(200_000_000, ge=1024)
-    """An image with more pixels is rejected before it is decoded."""
+    max_pixels: int = Field(40_000_000, ge=1024)
+    """An image with more pixels is rejected before it is decoded. A WebP may have a third as many.
+    """
+    max_bytes: int = Field(150_000_000, ge=1024)
+    """A larger file is rejected unread. A compressed DICOM file that is larger when it is inflated
+    is rejected, too.
+    """
+    max_seconds: int = Field(60, ge=1)
+    """A file that takes more seconds of processor time is rejected. JPEG and PNG files count by
+    what they hold.
+    """
     pseudonym_key: str | None = None
     """The file with the secret key that turns the patients of DICOM files into pseudonyms. By
     default the key comes from the environment variable TFXRAY_PSEUDONYM_KEY. If that is not set

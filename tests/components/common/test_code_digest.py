@@ -140,7 +140,7 @@ def test_another_version_of_a_library_changes_the_digests_of_those_that_import_i
     ],
 )
 def test_an_import_counts_wherever_it_runs(copy, source, counts):
-    entry = "tfxray.components.ingest.rejects"
+    entry = "tfxray.components.guard.rejects"
     assert "tfxray.components.metrics.intervals" not in code_digest.own_modules(entry)
     line = source.format("from tfxray.components.metrics import intervals")
     with (copy / "components" / "ingest" / "rejects.py").open("a") as file:
@@ -161,12 +161,12 @@ def test_an_import_counts_wherever_it_runs(copy, source, counts):
     ],
 )
 def test_what_programs_leave_beside_the_modules_does_not_count(copy, name):
-    before = code_digest.digest("tfxray.components.ingest.rejects")
+    before = code_digest.digest("tfxray.components.guard.rejects")
     file = copy / "components" / "ingest" / name
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"half written")
     forget()
-    assert code_digest.digest("tfxray.components.ingest.rejects") == before
+    assert code_digest.digest("tfxray.components.guard.rejects") == before
 
 
 def test_what_computes_behind_a_library_counts_with_it():

@@ -8,7 +8,8 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLEL
 
 from tests.dicoms import NAME, deep, dicom, write
 from tfxray.components.common import contract, privacy
-from tfxray.components.ingest import job, labelling, rejects
+from tfxray.components.guard import rejects
+from tfxray.components.ingest import job, labelling
 from tfxray.components.ingest.dicom import read_dicom
 
 RAMP = np.tile(np.linspace(0, 255, 64), (32, 1))

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components.ingest import image, rejects
+from tfxray.components.guard import rejects
+from tfxray.components.ingest import image
 from tfxray.components.transform import preprocessing
 
 

@@ -17,14 +17,14 @@ def touch(folder, *names):
 def test_class_folders_give_labels_and_stray_files_are_left_aside(tmp_path):
     touch(tmp_path, "NORMAL/a.png", "PNEUMONIA/b.jpeg", "PNEUMONIA/x/c", "notes.txt",
           "NORMAL/.DS_Store", "__MACOSX/NORMAL/a.png")  # fmt: skip
-    rows, classes = labelling.label_images(tmp_path, labelling.Rules(CLASSES))
+    rows, classes, _ = labelling.label_images(tmp_path, labelling.Rules(CLASSES))
     assert [(r.path, r.label) for r in rows] == [
         ("NORMAL/a.png", "NORMAL"),
         ("PNEUMONIA/b.jpeg", "PNEUMONIA"),
         ("PNEUMONIA/x/c", "PNEUMONIA"),
     ]
     assert classes == CLASSES
-    assert labelling.label_images(tmp_path, labelling.Rules())[1] == CLASSES
+    assert labelling.label_images(tmp_path, labelling.Rules()).classes == CLASSES
 
 
 def test_a_manifest_counts_before_the_pattern_and_the_pattern_before_the_folder(tmp_path):
@@ -37,7 +37,7 @@ def test_a_manifest_counts_before_the_pattern_and_the_pattern_before_the_folder(
         pattern=r"(?P<patient>\d+)_(?P<label>[01])",
         labels={"0": "NORMAL", "1": "PNEUMONIA"},
     )
-    rows, _ = labelling.label_images(tmp_path, rules)
+    rows, *_ = labelling.label_images(tmp_path, rules)
     assert [(r.path, r.label, r.metadata.get("patient")) for r in rows] == [
         ("x/1_0.png", "PNEUMONIA", "p9"),
         ("x/2_1.png", "PNEUMONIA", "2"),
@@ -50,7 +50,7 @@ def test_kermanys_names_give_patients_that_do_not_collide_between_series(tmp_pat
     touch(tmp_path, "NORMAL/IM-0001-0001.jpeg", "NORMAL/NORMAL2-IM-0001-0001.jpeg",
           "PNEUMONIA/person1_bacteria_2.jpeg", "PNEUMONIA/person1_virus_7.jpeg")  # fmt: skip
     pattern = load_config(ROOT / "configs" / "kermany_mobilenet_v2.yaml").ingest.pattern
-    rows, _ = labelling.label_images(tmp_path, labelling.Rules(CLASSES, pattern=pattern))
+    rows, *_ = labelling.label_images(tmp_path, labelling.Rules(CLASSES, pattern=pattern))
     assert [r.metadata["patient"] for r in rows] == [
         "IM-0001", "NORMAL2-IM-0001", "bacteria-1", "virus-1",
     ]  # fmt: skip
@@ -58,10 +58,10 @@ def test_kermanys_names_give_patients_that_do_not_collide_between_series(tmp_pat
 
 def test_given_splits_are_taken_and_val_is_eval(tmp_path):
     touch(tmp_path, *(f"{s}/{c}/a.png" for s in ("train", "val", "test") for c in CLASSES))
-    rows, _ = labelling.label_images(tmp_path, labelling.Rules(CLASSES))
+    rows, *_ = labelling.label_images(tmp_path, labelling.Rules(CLASSES))
     assert {r.split for r in rows} == {"train", "eval", "test"}
     assert {r.label for r in rows} == set(CLASSES)
-    rows, _ = labelling.label_images(tmp_path, labelling.Rules(CLASSES, ignore_given=True))
+    rows, *_ = labelling.label_images(tmp_path, labelling.Rules(CLASSES, ignore_given=True))
     assert {r.split for r in rows} == {None}
 
 
@@ -69,7 +69,7 @@ def test_eval_can_be_drawn_out_of_train_and_keeps_patients_whole(tmp_path):
     names = [f"train/{c}/p{i}_{k}.png" for c in CLASSES for i in range(60) for k in range(2)]
     touch(tmp_path, *names, "test/NORMAL/a.png", "val/NORMAL/p1_9.png")
     rules = labelling.Rules(CLASSES, pattern=r"(?P<patient>p\d+)_", eval_from_train=0.25)
-    rows, _ = labelling.label_images(tmp_path, rules)
+    rows, *_ = labelling.label_images(tmp_path, rules)
     splits = {}
     for row in rows:
         splits.setdefault(row.metadata.get("patient"), set()).add(row.split)

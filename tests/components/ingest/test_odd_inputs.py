@@ -163,7 +163,7 @@ def outcome(tmp_path_factory):
                 writer.writerow((path.relative_to(source), "", "one"))
         writer.writerow(("NORMAL/listed but gone.png", "NORMAL", "one"))
         writer.writerow(("../secret.png", "NORMAL", "one"))
-    rules = labelling.Rules(("NORMAL", "PNEUMONIA"), tolerated=0.05, max_pixels=100_000_000)
+    rules = labelling.Rules(("NORMAL", "PNEUMONIA"), tolerated=0.05)
     report = job.ingest(source, root / "out", rules)
     rejects = {
         os.path.basename(r["name"]): r for r in csv.DictReader((root / "out/rejects.csv").open())

@@ -11,9 +11,9 @@ from PIL import Image
 from tests.dicoms import dicom
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
+from tfxray.components.guard.rejects import Limits, Rejected
 from tfxray.components.ingest import image, record_check, tfrecords
 from tfxray.components.ingest.record_check import ContractBroken
-from tfxray.components.ingest.rejects import Rejected
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 GREY = np.tile(np.arange(40, dtype=np.uint8), (40, 1))
@@ -199,7 +199,7 @@ def test_a_record_that_parsers_read_differently_is_not_taken_as_it_is(tmp_path, 
 def test_a_large_image_is_not_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(record_check.decoder, "is_decodable", lambda _: pytest.fail("decoded"))
     with pytest.raises(ContractBroken, match="record 0: the image cannot be used: too_large"):
-        check(tmp_path, record(), max_pixels=1024)
+        check(tmp_path, record(), limits=Limits(pixels=1024))
 
 
 def test_an_image_that_pillow_reads_and_tensorflow_refuses_is_seen():
