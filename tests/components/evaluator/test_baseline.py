@@ -43,7 +43,8 @@ def test_the_first_model_of_all_needs_none(tmp_path, serving):
 
 
 def test_a_model_that_was_compared_needs_no_more(tmp_path, serving, pushed):
-    assert require(tmp_path, serving, same(frame())) == same(frame())
+    compared = same(frame())
+    assert require(tmp_path, serving, compared) is compared
 
 
 def test_the_model_that_is_served_may_be_evaluated_again(tmp_path, serving, pushed):
