@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -20,6 +19,7 @@ from click.testing import CliRunner
 from tests import papers
 from tests.papers import ROOT
 from tfxray.components.sample.draw import write_sample
+from tfxray.pipeline.cli.main import main
 
 LONGEST = 200  # lines of the README
 # What the texts presuppose, at a size for a test: 33 held-out images tell nothing of a model.
@@ -46,15 +46,9 @@ QUOTED = re.compile(r"'[^']*'")
 SHELL = re.compile(r"[|<>&;$`*]")
 
 
-def main() -> click.Group:
-    """The command line, wherever its module is."""
-    (script,) = importlib.metadata.entry_points(group="console_scripts", name="tfxray")
-    return script.load()
-
-
 def called(line: list[str]) -> tuple[int, str]:
     """Runs a tfxray command in this process; its exit code and what it said."""
-    result = CliRunner().invoke(main(), line)
+    result = CliRunner().invoke(main, line)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
@@ -210,7 +204,7 @@ def test_the_texts_show_every_command():
         for _, command in commands(page)
         if papers.word(command) == "tfxray"
     }
-    assert set(main().commands) - shown == {"submit"}
+    assert set(main.commands) - shown == {"submit"}
 
 
 @pytest.mark.parametrize("block", CONFIGS, ids=str)
@@ -233,7 +227,7 @@ def table(page: str, heading: str) -> list[list[str]]:
 def test_the_reference_names_every_command():
     named = [name.removeprefix("tfxray ") for (name,) in table("docs/reference/commands.md",
                                                                "Commands")]  # fmt: skip
-    assert sorted(named) == sorted(main().commands)
+    assert sorted(named) == sorted(main.commands)
 
 
 def test_the_reference_names_every_key_of_a_summary(desk):
