@@ -80,14 +80,12 @@ def read_values(
         theirs = mapping.get(name, name)
         kind, content = _content(features, theirs)
         if len(content) > 1:
-            raise Rejected("malformed", f"{theirs!r} holds {len(content)} values, not one")
+            raise Rejected("malformed", f"{theirs} holds {len(content)} values, not one")
         if not content or content[0] == b"":
             continue
         own = contract.FEATURES[name]
         if kind not in (own, *_TAKEN.get(name, ()), *([int] if own is float else [])):
-            raise Rejected(
-                "malformed", f"{theirs!r} is {_KIND_NAMES[kind]}, not {_KIND_NAMES[own]}"
-            )
+            raise Rejected("malformed", f"{theirs} is {_KIND_NAMES[kind]}, not {_KIND_NAMES[own]}")
         values[name] = _checked(name, theirs, content[0])
     return values
 
@@ -104,11 +102,11 @@ def _checked(name: str, theirs: str, value: Value) -> Value:
             # A file's name is as the file system has it, and need not be UTF-8.
             return value.decode(errors="surrogateescape" if name == contract.FILENAME else "strict")
         except UnicodeDecodeError:
-            raise Rejected("malformed", f"{theirs!r} is not UTF-8") from None
+            raise Rejected("malformed", f"{theirs} is not UTF-8") from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise Rejected("malformed", f"{theirs!r} is not finite")
+        raise Rejected("malformed", f"{theirs} is not finite")
     if name == contract.AGE and isinstance(value, int | float) and not 0 <= value <= _OLDEST:
-        raise Rejected("malformed", f"{theirs!r} is {value:g}; allowed: 0 to {_OLDEST} years")
+        raise Rejected("malformed", f"{theirs} is {value:g}; allowed: 0 to {_OLDEST} years")
     return value
 
 
@@ -132,10 +130,10 @@ def class_of(values: Mapping[str, object], classes: Sequence[str], agree: bool =
         by_number = classes[number] if 0 <= number < len(classes) else None
     if agree and number is not None and by_number not in classes:
         allowed = f"allowed: 0 to {len(classes) - 1}, for [{', '.join(classes)}]"
-        raise Rejected("unknown_label", f"{contract.LABEL!r} is {_shown(number)}; {allowed}")
+        raise Rejected("unknown_label", f"{contract.LABEL} is {_shown(number)}; {allowed}")
     if agree and None not in (text, number) and text != by_number:
         raise Rejected(
-            "unknown_label", f"{contract.LABEL!r} and {contract.TEXT!r} name different classes"
+            "unknown_label", f"{contract.LABEL} and {contract.TEXT} name different classes"
         )
     for name in (text, by_number):
         if name in classes:
@@ -231,7 +229,7 @@ def _add_kinds(kinds: dict[str, type], more: Mapping[str, type], where: str) -> 
     for name, kind in more.items():
         if kinds.setdefault(name, kind) != kind:
             raise ContractBroken(
-                f"{where}: {_shown(name)!r} is {_KIND_NAMES[kind]}, but "
+                f"{where}: {_shown(name)} is {_KIND_NAMES[kind]}, but "
                 f"{_KIND_NAMES[kinds[name]]} in other records"
             )
     if len(kinds) > _MOST_FEATURES:
@@ -268,20 +266,20 @@ def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) ->
     values = read_values(features, {}, contract.FEATURES)
     for name, kind in contract.FEATURES.items():
         if name in features and name not in values:
-            raise Rejected("malformed", f"{name!r} is empty")
+            raise Rejected("malformed", f"{name} is empty")
         if name in values and kinds[name] is not kind:
             names = f"{_KIND_NAMES[kinds[name]]}, not {_KIND_NAMES[kind]}"
-            raise Rejected("malformed", f"{name!r} is {names}")
+            raise Rejected("malformed", f"{name} is {names}")
     label = classes.index(class_of(values, classes, agree=True))
     for name in (contract.HEIGHT, contract.WIDTH):
         if int(values.get(name, 1)) < 1:
-            raise Rejected("malformed", f"{name!r} must be 1 or more")
+            raise Rejected("malformed", f"{name} must be 1 or more")
     if not _PHASH.fullmatch(str(values.get(contract.PHASH, "0" * 64))):
-        raise Rejected("malformed", f"{contract.PHASH!r} is not 64 hexadecimal digits")
+        raise Rejected("malformed", f"{contract.PHASH} is not 64 hexadecimal digits")
     _require_plain(example, record)
     encoded = values[contract.IMAGE]
     if loader.decodable_file(encoded, limits) is not encoded:  # type: ignore[arg-type]
-        raise Rejected("malformed", f"{contract.IMAGE!r} is no JPEG or PNG that can be kept as is")
+        raise Rejected("malformed", f"{contract.IMAGE} is no JPEG or PNG that can be kept as is")
     require_decodable(encoded)  # type: ignore[arg-type]
     return Look(label, kinds)
 

@@ -249,7 +249,7 @@ def _encode(key: str, value: str) -> bytes:
     try:
         return value.encode("utf-8")
     except UnicodeEncodeError:
-        raise rejects.Rejected("malformed", f"{key!r} is not UTF-8") from None
+        raise rejects.Rejected("malformed", f"{key} is not UTF-8") from None
 
 
 def _sex(value: str) -> str:

@@ -167,7 +167,7 @@ def test_metadata_that_is_no_utf_8_in_a_path_sets_the_image_aside(tmp_path, key)
     report = job.ingest(tmp_path / "in", tmp_path / "out", rules)
     assert (report.images, report.rejected, report.reasons) == (6, 2, {"malformed": 2})
     rows = csv.DictReader((tmp_path / "out/rejects.csv").open(errors="surrogateescape"))
-    assert {row["detail"] for row in rows} == {f"{contract.METADATA[key]!r} is not UTF-8"}
+    assert {row["detail"] for row in rows} == {f"{contract.METADATA[key]} is not UTF-8"}
     assert json.loads((tmp_path / "out/ingest.json").read_text())["written"] == {"all": 4}
 
 
