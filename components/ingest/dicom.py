@@ -97,7 +97,7 @@ def _parse(encoded: bytes, limits: Limits) -> pydicom.Dataset:
     file = io.BytesIO(encoded)
     file.seek(_META_START)
     # By PS3.10, these are never deflated; all behind them is, where they say so.
-    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return pydicom.dcmread(io.BytesIO(encoded), specific_tags=_TAGS)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)

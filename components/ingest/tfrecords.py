@@ -102,13 +102,20 @@ def _list_names(folder: StrPath, strict: bool = True) -> Iterator[str]:
         yield from (name for name in every if name.count("/") <= 1)
         return
     for entry in _scan(folder, strict):
-        if not entry.is_dir():
+        if not _is_folder(entry):
             yield entry.name
             continue
-        inside = [name.name for name in _scan(entry.path, strict) if not name.is_dir()]
+        inside = [name.name for name in _scan(entry.path, strict) if not _is_folder(name)]
         yield from (os.path.join(entry.name, name) for name in inside)
         if is_record(entry.name) and not any(map(is_record, inside)):
             yield entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle, or behind a closed folder
+        return False
 
 
 def _scan(folder: StrPath, strict: bool) -> list[os.DirEntry[str]]:

@@ -143,7 +143,7 @@ def test_an_import_counts_wherever_it_runs(copy, source, counts):
     entry = "tfxray.components.guard.rejects"
     assert "tfxray.components.metrics.intervals" not in code_digest.own_modules(entry)
     line = source.format("from tfxray.components.metrics import intervals")
-    with (copy / "components" / "ingest" / "rejects.py").open("a") as file:
+    with (copy / "components" / "guard" / "rejects.py").open("a") as file:
         file.write(f"\n{line}\n")
     forget()
     own = code_digest.own_modules(entry)

@@ -142,6 +142,8 @@ def test_an_image_beside_given_splits_is_rejected_and_not_drawn_to_one(folder, t
 
 
 def test_records_are_all_there_or_it_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "circle").symlink_to("circle")
     for name in ("a.tfrecord", "b/b.tfrecord"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(b"")
