@@ -1,5 +1,6 @@
 """Shared fixtures: drawn X-rays in several shapes, and the command line in this process."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     The cluster's, then what runs whole pipelines, which lies in no room; the rooms' units last.
     """
     root = Path(__file__).parent
+    whole = (root, root / "faults")
     items.sort(
-        key=lambda item: (item.get_closest_marker("cluster") is None, item.path.parent != root)
+        key=lambda item: (item.get_closest_marker("cluster") is None, item.path.parent not in whole)
     )
 
 
@@ -72,3 +74,37 @@ def tfxray(capfd: pytest.CaptureFixture[str]):
         return Outcome(result.exit_code, result.stdout + captured.out, result.stderr + captured.err)
 
     return call
+
+
+def last_line(done: Outcome) -> dict:
+    """The summary that `--json` prints."""
+    return json.loads(done.out.strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """The `--out` of a module's runs."""
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture
+def run(tfxray, drawn, small_config, out):
+    """Runs the pipeline on the drawn X-rays."""
+
+    def call(*arguments):
+        return tfxray(
+            "run", "--config", small_config, "--data", drawn, "--out", out, "--json", *arguments
+        )
+
+    return call
+
+
+@pytest.fixture
+def pushed(run, out):
+    """The summary of a run that pushed; the run itself happens once."""
+    summaries = sorted(out.glob("runs/*/summary.json"))
+    if not summaries:
+        done = run()
+        assert done.code == 0, done.err
+        return last_line(done)
+    return json.loads(summaries[0].read_text())

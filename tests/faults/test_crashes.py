@@ -27,7 +27,3 @@ def test_a_run_after_a_full_disk_ends_as_an_undisturbed_one(campaign):
     trial = campaign.full(0, 0.6)
     assert not trial.fault
     assert trial.where != "at the end"
-
-
-def test_two_runs_at_once_both_end_as_an_undisturbed_one(campaign):
-    assert not campaign.twice(0, 0.4).fault

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.traps import Traps
+from tests.faults.traps import Traps
 from tfxray.components.common import isolation
 
 SHOW = """\

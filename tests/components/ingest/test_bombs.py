@@ -23,7 +23,7 @@ from pydicom.uid import (
 
 from benchmarks import bombs
 from tests.dicoms import NAME, dicom
-from tests.dying import DyingFolder
+from tests.faults.dying import DyingFolder
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import image, job, labelling, loader
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.traps import PROGRAM
+from tests.faults.traps import PROGRAM
 from tfxray.pipeline.terminal import supervisor
 
 

@@ -1,6 +1,6 @@
 """Records with bits flipped: in their frames, in their messages, in their images.
 
-    python -m tests.fuzz_records [--records 3000] [--seed 0]
+    python -m tests.faults.fuzz_records [--records 3000] [--seed 0]
 
 writes so many of them, under the contract's names and under others, between good ones. All files
 are read; then everything goes through `tfxray run` and `tfxray predict`, as do the contract's

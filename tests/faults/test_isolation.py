@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.traps import PROGRAM, Traps
+from tests.faults.traps import PROGRAM, Traps
 
 CONFIG = """\
 name: x

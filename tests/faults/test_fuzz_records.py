@@ -1,11 +1,11 @@
-"""A few of the records of `tests/fuzz_records.py`, through an ingest and what nodes parse."""
+"""A few of the records of `fuzz_records.py`, through an ingest and what nodes parse."""
 
 import random
 
 import tensorflow as tf
 from tfx_bsl.coders import example_coder
 
-from tests import fuzz_records
+from tests.faults import fuzz_records
 from tfxray.components.common import contract
 from tfxray.components.ingest import job, labelling
 from tfxray.components.transform import preprocessing
