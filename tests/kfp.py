@@ -186,7 +186,6 @@ class Cluster:
             **{f"{{{{$.inputs.parameters['{k}']}}}}": str(v) for k, v in given.items()},
         }
         command = [_filled(text, known) for text in (*container["command"], *container["args"])]
-        assert command[0] == "python"
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith("TFXRAY_")
         }
