@@ -49,6 +49,7 @@ def test_no_module_of_the_data_runs_in_beams_workers(traps: Traps) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_no_module_of_the_data_runs_in_whole_runs_and_after(traps: Traps) -> None:
     image = next(traps.folder.rglob("*.png")).relative_to(traps.folder)
     run = ["run", "--config", "c.yaml", "--data", ".", "--out", "../out"]
