@@ -39,7 +39,7 @@ def fresh_file(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[Path
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | str, mode: int = 0o666) -> None:
@@ -68,7 +68,7 @@ def sync_tree(folder: str | os.PathLike[str]) -> None:
             path = os.path.join(parent, name)
             if os.path.isfile(path) and not os.path.islink(path):
                 _sync(path)
-        _sync_folder(parent)
+        sync_folder(parent)
 
 
 def move_folder(folder: str, target: str) -> None:
@@ -87,7 +87,7 @@ def move_folder(folder: str, target: str) -> None:
     if os.path.lexists(target):
         os.rename(target, before)
     os.rename(folder, target)
-    _sync_folder(os.path.dirname(target))
+    sync_folder(os.path.dirname(target))
     shutil.rmtree(before, ignore_errors=True)
 
 
@@ -105,7 +105,12 @@ def _sync(path: str | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(folder: str | os.PathLike[str]) -> None:
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Brings the names in a folder to the disk, where the file system has them there.
+
+    Raises:
+        OSError: The disk does not take them.
+    """
     try:
         _sync(folder)
     except OSError as error:

@@ -11,6 +11,7 @@ from tfx.dsl.io import fileio
 
 from tfxray.components.common import artifacts, filenames, filesystem
 from tfxray.components.common.errors import UserError
+from tfxray.components.disk import durable
 from tfxray.components.pusher import half_versions, versions
 from tfxray.components.pusher.versions import Record
 
@@ -68,9 +69,7 @@ def _push_by_rename(model: str, base: str, evaluated: Record) -> str:
         record = os.path.join(version, filenames.VERSION_RECORD)
         os.makedirs(os.path.dirname(record), exist_ok=True)
         versions.write_record(record, evaluated)
-        _sync(record)
-        for parent, _, _ in os.walk(version):
-            _sync(parent)
+        durable.sync_tree(version)
         _check_copy(version, base)
         while True:
             target = os.path.join(base, str(versions.next_number(base)))
@@ -80,27 +79,16 @@ def _push_by_rename(model: str, base: str, evaluated: Record) -> str:
                 if error.errno not in _TAKEN:
                     raise
                 continue  # somebody else took the number meanwhile: it is among the others now
-            _sync(base)
+            durable.sync_folder(base)
             return target
 
 
 def _copy(source: str, target: str) -> None:
-    """Copies a file to this machine's disk, and waits until it is there."""
+    """Copies a file to this machine's disk."""
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with fileio.open(source, "rb") as reader, open(target, "xb") as writer:
         while block := reader.read(_BLOCK):
             writer.write(block)
-        writer.flush()
-        os.fsync(writer.fileno())
-
-
-def _sync(path: str) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_copy(version: str, base: str) -> None:
