@@ -271,7 +271,7 @@ def test_what_a_library_raises_costs_one_image_and_is_told_by_its_type(
     )  # fmt: skip
     assert done.code == 0
     rejects = (tmp_path / "out" / "rejects.csv").read_text().splitlines()
-    assert rejects[1:] == [f"{label}/{FAMILY}_2,damaged,LookupError"]
+    assert rejects[1:] == [f'"{label}/{FAMILY}_2","damaged","LookupError"']
     (tmp_path / "out" / "rejects.csv").unlink()
     printed = done.out + done.err + (tmp_path / "log.txt").read_text()
     assert traces(tmp_path / "out", printed=printed) == []
