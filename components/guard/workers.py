@@ -80,13 +80,16 @@ class Workers:
             RuntimeError: A process cannot start.
         """
         results: list[Result | Death] = []
-        tried = -1
+        step, tried = len(tasks), -1
         with self._free:
             while len(results) < len(tasks):
                 worker = self._take()
-                results += worker.run(do, tasks[len(results) :])
-                if len(results) == len(tasks):
+                done = worker.run(do, tasks[len(results) : len(results) + step])
+                if done is not None:
+                    results += done
                     self._idle.put(worker)
+                elif step > 1:
+                    step = 1  # one by one, to see which of them it was
                 elif worker.was_killed() and tried < len(results):
                     tried = len(results)  # killed by whoever it was, perhaps not for this: again
                 else:
@@ -136,20 +139,18 @@ class _Worker:
                 f"a process of its own could not start: exit code {self._process.exitcode}"
             ) from None
 
-    def run(self, do: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
-        """The results of the tasks; fewer where the process died."""
-        results: list[Result] = []
+    def run(self, do: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result] | None:
+        """The results of the tasks; None where the process died."""
         # In the midst of a message, the end of a pipe is an OSError.
         with contextlib.suppress(EOFError, OSError):
             self._pipe.send((do, tasks))
-            if (error := self._pipe.recv()) is not None:
-                raise RuntimeError(f"a process of its own does not know its task: {error}")
-            for _ in tasks:
-                results.append(self._pipe.recv())
+            results: list[Result] | str = self._pipe.recv()
+            if isinstance(results, str):
+                raise RuntimeError(f"a process of its own does not know its task: {results}")
             return results
         self._process.join()
         self._pipe.close()
-        return results
+        return None
 
     def is_alive(self) -> bool:
         """Whether it can go on."""
@@ -189,13 +190,14 @@ def _serve(pipe: Connection, memory: int, seconds: int) -> None:
             except (ImportError, AttributeError) as error:  # of no file's fault
                 pipe.send(str(error))
                 return
-            pipe.send(None)
+            results = []
             for task in tasks:
                 # At its end, the system ends the process, in the midst of a decoder, too.
                 signal.setitimer(signal.ITIMER_PROF, seconds)
-                result = do(task)
+                results.append(do(task))
                 signal.setitimer(signal.ITIMER_PROF, 0)
-                pipe.send(result)
+            # At once: each message costs as much as a tenth of a small image.
+            pipe.send(results)
 
 
 def _keep_memory() -> None:
