@@ -24,6 +24,7 @@ from tfxray.components.guard.rejects import Rejected
 from tfxray.components.ingest.labelling import SPLIT_FOLDERS
 
 _RECORD_FILE = re.compile(r"\.tfrecords?(\.gz)?$|-\d{5}-of-\d{5}(\.tfrecords?)?(\.gz)?$")
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp", ".webp")
 _SPLIT_WORD = re.compile(r"[^a-z]+")
 # Bytes: what a record may hold, far above any X-ray; and what a .gz may grow to whatever its size.
 MAX_RECORD, _MAX_INFLATED = 2**28, 2**30
@@ -70,9 +71,29 @@ def list_records(folder: StrPath) -> list[str]:
     """A folder's TFRecords, at its top or one level below, sorted, whatever their splits.
 
     Raises:
-        UserError: What is named so is no file: a pipe, a broken link, a folder without records.
+        UserError: What is named so is no file: a pipe, a broken link, a folder without records. Or
+            images lie beside them, or records deeper: they would be passed over.
     """
-    return _records(folder, _list_names(folder))
+    files = _records(folder, _list_names(folder))
+    _require_no_more(os.fspath(folder), files)
+    return files
+
+
+def _require_no_more(folder: str, files: list[str]) -> None:
+    """Refuses a folder of which a part would be lost in silence."""
+    names = [name for name in filesystem.list_names(folder) if "/." not in f"/{name}"]
+    images = [name for name in names if name.lower().endswith(_IMAGE_SUFFIXES)]
+    if images:
+        raise UserError(
+            f"{folder}: holds TFRecords, such as {files[0]}, and {len(images)} images, such as "
+            f"{images[0]}: which of them are meant? Keep them in folders of their own"
+        )
+    deep = [name for name in names if name.count("/") > 1 and is_record(os.path.basename(name))]
+    if deep:
+        raise UserError(
+            f"{folder}: TFRecords are found at its top and one folder below. {len(deep)} lie "
+            f"deeper, such as {deep[0]}: move them up, or out of the folder"
+        )
 
 
 def _records(folder: StrPath, names: Iterable[str]) -> list[str]:
@@ -137,7 +158,8 @@ def find_layout(folder: StrPath, ignore_given: bool = False) -> Layout:
     (`train-00000-of-00008`, `xray_val_00.tfrecord`).
 
     Raises:
-        UserError: None found, some outside the splits, or a split is missing.
+        UserError: None found, some outside the splits, or a split is missing; or there is more than
+            these, see `list_records`.
     """
     folder = os.fspath(folder)
     everything = list(_list_names(folder))
@@ -146,6 +168,7 @@ def find_layout(folder: StrPath, ignore_given: bool = False) -> Layout:
         raise UserError(
             f"{folder}: holds no TFRecords (*.tfrecord, *.tfrecord.gz, *-00000-of-00001)"
         )
+    _require_no_more(folder, files)
     groups: dict[str | None, list[str]] = {}
     for file in files:
         groups.setdefault(None if ignore_given else _split_of(file), []).append(file)

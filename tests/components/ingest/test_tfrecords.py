@@ -64,6 +64,25 @@ def test_other_files_beside_records_are_left_aside(tmp_path):
     assert tfrecords.find_layout(tmp_path).globs == ("*.tfrecord*",)
 
 
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ("NORMAL/1.png", "1 images, such as NORMAL/1.png"),
+        ("far/below/IMG.DCM", "1 images, such as far/below/IMG.DCM"),
+        ("a/b/c.tfrecord", "1 lie deeper, such as a/b/c.tfrecord"),
+        ("a/b/data-00000-of-00001", "1 lie deeper, such as a/b/data-00000-of-00001"),
+    ],
+)
+def test_what_would_be_passed_over_beside_records_is_told(tmp_path, other, told):
+    write(tmp_path / "one.tfrecord")
+    for find in (tfrecords.find_layout, tfrecords.list_records):
+        assert find(tmp_path)
+        write(tmp_path / other)
+        with pytest.raises(UserError, match=told):
+            find(tmp_path)
+        (tmp_path / other).unlink()
+
+
 def test_a_pipe_beside_records_is_in_no_pattern(tmp_path):
     """Who opened it would wait for ever."""
     write(tmp_path / "a.tfrecord")
