@@ -127,6 +127,8 @@ def prepare_records(
         ingest = start_ingest()
         try:
             return finish_ingest(ingest, say)
+        except UserError as error:
+            raise UserError(f"{error}. The first of them: {breach}") from None
         finally:
             ingest.stop()
     if scan.group != contract.PATIENT:

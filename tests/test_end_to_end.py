@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.conftest import last_line
 from tests.dicoms import dicom
+from tfxray.components.common.filenames import VERSION_RECORD
 from tfxray.components.evaluator import results, serving_check
 from tfxray.components.evaluator.heldout_scores import read_scores
 from tfxray.pipeline.config.nodes import NODES
@@ -274,6 +275,10 @@ def test_explain_draws_what_the_served_model_goes_by(pushed, tfxray, drawn, out,
     logit = other.get_layer("head").get_layer("logit")
     logit.set_weights([weight + 1 for weight in logit.get_weights()])
     other.save(path)
+    refused = tfxray("explain", ill, "--model", alone, "--out", picture)
+    assert refused.code == 2
+    assert "this version is damaged: assets.extra/explain.keras" in refused.err
+    (alone / VERSION_RECORD).unlink()  # as of a model that another tool copied
     refused = tfxray("explain", ill, "--model", alone, "--out", picture)
     assert refused.code == 2
     assert "it is another model's" in refused.err

@@ -57,8 +57,7 @@ class Served:
     """The newest version in a serving folder, whose classes the clients know.
 
     Attributes:
-        version: Its folder; the serving folder where no version holds a model; empty where there is
-            no version.
+        version: Its folder; empty where there is no version.
         classes: In the order of their labels; empty where they cannot be read.
     """
 

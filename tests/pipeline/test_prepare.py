@@ -52,7 +52,7 @@ def test_the_same_classes_a_change_that_is_meant_and_another_model_pass(pushed, 
 def test_a_version_that_cannot_be_read_is_told_apart_from_none(tmp_path):
     assert pushed_model.read_served(tmp_path / "none") == pushed_model.Served()
     (tmp_path / "empty" / "3").mkdir(parents=True)
-    assert pushed_model.read_served(tmp_path / "empty").version == str(tmp_path / "empty")
+    assert pushed_model.read_served(tmp_path / "empty").version == str(tmp_path / "empty" / "3")
     broken = tmp_path / "broken" / "4"
     broken.mkdir(parents=True)
     (broken / "saved_model.pb").write_bytes(b"no model")

@@ -171,8 +171,8 @@ def test_review_and_predict_without_a_run_are_refused(tfxray, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["no.png", "--out", "map.png"], "no.png: no such file"),
-        (["pipe.png", "--out", "map.png"], "pipe.png: no such file"),
+        (["no.png", "--out", "map.png"], "no.png: No such file"),
+        (["pipe.png", "--out", "map.png"], "pipe.png: unreadable: no regular file"),
         (["text.png", "--out", "map.png"], "text.png: not_an_image"),
         (["xray.png", "--out", "map.jpeg"], "ends in .png (--out)"),
         (["xray.png", "--out", "xray.png"], "tfxray explain did not write it"),
