@@ -79,7 +79,7 @@ class Listing:
         unread: Folders that were not entered: path, reason as of `rejects.REASONS`, and detail.
         left_out: Files that are none of both, by rule: `hidden` (their name, or a folder's on
             their path, begins with a dot or `__MACOSX`), `other_kind` (an extension that no image
-            has), `not_in_manifest`.
+            has), `not_in_manifest`. A manifest that was read is none of them.
     """
 
     files: list[str] = dataclasses.field(default_factory=list)
@@ -135,8 +135,9 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
     if manifest is not None:
         rows = [row for row in rows if row.path in manifest]
         listing.left_out[UNLISTED] = files
+        used = {*manifest, os.path.normpath(rules.manifest or MANIFEST)}
         for rule, paths in listing.left_out.items():
-            listing.left_out[rule] = [path for path in paths if path not in manifest]
+            listing.left_out[rule] = [path for path in paths if path not in used]
         paths_in_folder = {row.path for row in rows}
         # A file that the manifest lists and the folder lacks becomes a reject, not a silence.
         rows += [
