@@ -1,18 +1,25 @@
 """What comes before the first node: the network is tried, the data found and ingested."""
 
 import dataclasses
+import hashlib
+import json
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from tfxray.components.common import contract, filenames, filesystem
+from tfxray.components.common import code_digest, contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import tfrecords
+from tfxray.components.ingest import labelling, tfrecords
 from tfxray.pipeline import inputs
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.records import Records
 
+if TYPE_CHECKING:
+    from tfxray.components.ingest.record_check import Scan
+
 Say = Callable[..., None]
+_CHECK = "tfxray.components.ingest.record_check"  # by its name: to import it takes TensorFlow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +105,11 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
 
 
 def prepare_records(
-    folder: str, config: Config, say: Say, start_ingest: Callable[[], inputs.Ingest] | None = None
+    folder: str,
+    config: Config,
+    say: Say,
+    out: str | None = None,
+    start_ingest: Callable[[], inputs.Ingest] | None = None,
 ) -> PreparedData:
     """Looks through TFRecords by the contract, which are used in place if all of them keep it.
 
@@ -106,6 +117,8 @@ def prepare_records(
         folder: Theirs.
         config: The experiment.
         say: Takes a line, and a `style` or None.
+        out: The folder of all runs, where it is noted that these records keep the contract; None
+            where nothing is noted.
         start_ingest: Starts an ingest of them, which sets aside what cannot be used. None where
             nothing is ingested.
 
@@ -116,7 +129,7 @@ def prepare_records(
 
     layout = tfrecords.find_layout(filesystem.absolute_path(folder), config.split.ignore_given)
     try:
-        scan = record_check.check_records(layout, config.classes, inputs.file_limits(config))
+        scan = _check_once(layout, config, out)
     except record_check.ContractBroken as breach:
         if start_ingest is None:
             raise UserError(
@@ -139,3 +152,24 @@ def prepare_records(
             style="yellow",
         )
     return PreparedData(Records(layout.base, layout.globs, scan.group), scan.examples, 0)
+
+
+def _check_once(layout: tfrecords.Layout, config: Config, out: str | None) -> "Scan":
+    """Checks records, unless the same files were checked in the same way before."""
+    from tfxray.components.common import artifacts
+    from tfxray.components.ingest import record_check
+
+    limits = inputs.file_limits(config)
+    parts = (labelling.fingerprint(layout.base), layout, config.classes, limits)
+    key = hashlib.sha256(f"{parts}{code_digest.digest(_CHECK)}".encode()).hexdigest()[:16]
+    note = os.path.join(out, "data", filenames.CHECKED.format(key)) if out else None
+    if note and filesystem.is_file(note):
+        try:
+            with filesystem.open_file(note) as file:
+                return record_check.Scan(**json.loads(file.read()))
+        except (OSError, ValueError, TypeError):  # damaged
+            pass
+    scan = record_check.check_records(layout, config.classes, limits)
+    if note:
+        artifacts.write_text(note, json.dumps(dataclasses.asdict(scan)))
+    return scan

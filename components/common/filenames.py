@@ -26,4 +26,5 @@ REJECT_COLUMNS = ("name", "reason", "detail")
 INGEST_REPORT = "ingest.json"
 PREDICTIONS = "predictions.csv"
 PREDICT_REPORT = "predict.json"
+CHECKED = "checked-{}.json"  # notes that records of others keep the contract
 PARTIAL = ".{}.partial"  # what a folder of records or predictions is called until it is complete

@@ -1,5 +1,6 @@
 """Scores images with a pushed model. Needs TensorFlow, and of TFX its file systems alone."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -110,27 +111,26 @@ def _sound(version: str) -> str:
 
 
 def read_served(serving: StrPath) -> Served:
-    """Reads which classes the newest version has, of those that are not damaged.
+    """Reads which classes the newest version has, of those that tell.
 
     Args:
         serving: The parent of the versions.
     """
-    newest = versions.find_newest(os.fspath(serving))
-    version = newest.sound
-    if version is None:
-        return Served(next(iter(newest.damaged), ""))
+    paths = [*reversed(versions.list_versions(os.fspath(serving)).values())]
+    for version in paths:
+        with contextlib.suppress(OSError, ValueError, UserError, tf.errors.OpError):
+            return Served(version, _read_classes(version))
+    return Served(paths[0] if paths else "")
+
+
+def _read_classes(version: str) -> list[str]:
     path = os.path.join(version, filenames.CLASSES)
-    try:
-        if fileio.exists(path):
-            names = [str(name) for name in json.loads(io_utils.read_string_file(path))]
-        else:
-            # An older tfxray wrote no such file. The model itself names its classes with any score.
-            blank = tf.io.encode_png(tf.zeros([8, 8, 1], tf.uint8)).numpy()
-            (row,) = Model(version).outputs([blank])[contract.CLASSES]
-            names = [name.decode() for name in row]
-    except (OSError, ValueError, UserError, tf.errors.OpError):
-        return Served(version)
-    return Served(version, names)
+    if fileio.exists(path):
+        return [str(name) for name in json.loads(io_utils.read_string_file(path))]
+    # An older tfxray wrote no such file. The model itself names its classes with any score.
+    blank = tf.io.encode_png(tf.zeros([8, 8, 1], tf.uint8)).numpy()
+    (row,) = Model(version).outputs([blank])[contract.CLASSES]
+    return [name.decode() for name in row]
 
 
 class Model:

@@ -4,13 +4,13 @@ A push holds a lock on its own as long as it lives. What a killed one left is kn
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 
-from tfxray.components.common import filenames
+from tfxray.components.common import filenames, progress
+from tfxray.components.disk import locks
 
 _PREFIX, _SUFFIX = filenames.PARTIAL.format(" ").split(" ")
 _LOCK = "lock"
@@ -26,21 +26,15 @@ def make_folder(base: str) -> Iterator[str]:
     Raises:
         OSError: It cannot be made.
     """
-    while True:
-        scratch = tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=base)
-        # Another push may take it for abandoned, until it is locked.
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
-            lock = open(os.path.join(scratch, _LOCK), "xb")  # noqa: SIM115
-            with contextlib.suppress(OSError):  # this file system has no locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.path.exists(lock.name):
+    with contextlib.ExitStack() as stack:
+        while True:
+            scratch = tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=base)
+            # Another push may take it for abandoned, and remove it, until it is locked.
+            with contextlib.suppress(FileNotFoundError):
+                stack.enter_context(_hold(scratch, wait=True))
                 break
-            lock.close()
-    try:
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        lock.close()
 
 
 def list_abandoned(base: str) -> list[str]:
@@ -79,9 +73,11 @@ def _hold_if_abandoned(folder: str) -> Iterator[bool]:
     """Takes the lock that a push holds on its half version while it lives; yields if it could."""
     with contextlib.ExitStack() as stack:
         try:
-            lock = stack.enter_context(open(os.path.join(folder, _LOCK), "a+b"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = True
-        except OSError:  # held; or of somebody else; or this file system has no locks
+            held = stack.enter_context(_hold(folder, wait=False)).held
+        except (locks.Busy, OSError):  # in use; or of somebody else
             held = False
         yield held
+
+
+def _hold(folder: str, wait: bool) -> contextlib.AbstractContextManager[locks.Lock]:
+    return locks.hold(os.path.join(folder, _LOCK), "a push", progress.log.debug, wait)

@@ -146,7 +146,11 @@ class Run:
                     step.note = "cached" if ingest.cached else ""
                 else:
                     data_for_run = prepare.prepare_records(
-                        source.folder, self.config, self.screen.say, lambda: self._ingest(source)
+                        source.folder,
+                        self.config,
+                        self.screen.say,
+                        str(self.out),
+                        lambda: self._ingest(source),
                     )
                 self.summary.examples["rejected"] = data_for_run.rejected
                 self._images = data_for_run.images

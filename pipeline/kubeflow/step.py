@@ -96,7 +96,9 @@ class Step:
                 return inputs.Ingest(source, config, config_file, self.root, Path(os.devnull))
 
             if source.kind == "records":
-                data_for_run = prepare.prepare_records(source.folder, config, say, start_ingest)
+                data_for_run = prepare.prepare_records(
+                    source.folder, config, say, self.root, start_ingest
+                )
             else:
                 ingest = start_ingest()
                 try:

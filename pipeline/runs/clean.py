@@ -15,6 +15,7 @@ from pathlib import Path
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError
 from tfxray.components.pusher import half_versions
 from tfxray.pipeline.runs import lineage, listing, locks, run_summary
@@ -146,8 +147,10 @@ class Clean:
         names_in_use = {
             part for path in self._lineage.records(self.reasons_to_stay) for part in path.parts
         }
-        for path in sorted((*self._out.glob("data/records-*"), *self._out.glob("state/*"))):
-            if path.name in names_in_use or not path.is_dir() or not self._own(path):
+        folders = (*self._out.glob("data/records-*"), *self._out.glob("state/*"))
+        notes = self._out.glob(f"data/{filenames.CHECKED.format('*')}")
+        for path in sorted((*filter(Path.is_dir, folders), *notes)):
+            if path.name in names_in_use or not self._own(path):
                 continue
             if max(item.lstat().st_mtime for item in (path, *path.rglob("*"))) < since:
                 yield Removal(str(path.relative_to(self._out)), [path], measure_size(path))

@@ -1,12 +1,15 @@
-"""What is seen before the first node: classes other than those that clients know."""
+"""What is seen before the first node: classes other than those that clients know; records."""
 
 import json
 
 import pytest
+import tensorflow as tf
 
+from tests.components.ingest.test_record_check import FULL, record
 from tests.scorer import export
 from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import record_check
 from tfxray.components.predict import pushed_model
 from tfxray.pipeline import prepare
 from tfxray.pipeline.config.config import Config
@@ -70,3 +73,38 @@ def test_a_run_of_turned_classes_ends_before_anything_is_trained(
     assert done.code == 2
     assert 'set gate.replaces_classes to ["NORMAL", "PNEUMONIA"]' in done.err
     assert not (tmp_path / "metadata.db").exists()
+
+
+def test_records_are_checked_once_until_they_or_the_config_change(tmp_path, monkeypatch):
+    source, out = tmp_path / "records", tmp_path / "out"
+    source.mkdir()
+    checked, check = [], record_check.check_records
+
+    def count(layout, *arguments):
+        checked.append(layout.files)
+        return check(layout, *arguments)
+
+    def prepare_records(classes=SERVED):
+        config = Config(name="x", classes=classes)
+        return prepare.prepare_records(str(source), config, lambda *_, **__: None, str(out))
+
+    def write(name, *labels):
+        with tf.io.TFRecordWriter(str(source / name)) as writer:
+            for label in labels:
+                writer.write(record(label=label, **FULL))
+
+    monkeypatch.setattr(record_check, "check_records", count)
+    write("a.tfrecord", 0, 1)
+    before = prepare_records()
+    assert prepare_records() == before
+    assert len(checked) == 1
+    write("b.tfrecord", 1)
+    assert prepare_records().images == before.images + 1
+    assert len(checked) == 2
+    with pytest.raises(UserError, match="name different classes"):
+        prepare_records(SERVED[::-1])
+    assert len(checked) == 3
+    for note in out.glob("data/checked-*.json"):
+        note.write_text("{}")  # damaged
+    assert prepare_records().images == before.images + 1
+    assert len(checked) == 4
