@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import dataclasses
 import functools
+import itertools
 import multiprocessing
 import os
 import queue
@@ -58,8 +59,9 @@ class Workers:
 
         Args:
             most: How many processes; a further thread waits.
-            memory: Bytes that each may take beyond those of its start. An allocation that would
-                pass them raises MemoryError, or fails as its library has it fail.
+            memory: Bytes that each may take beyond those of its start, with what its first tasks
+                import. An allocation that would pass them raises MemoryError, or fails as its
+                library has it fail.
             seconds: Of processor time, for one task.
         """
         self._limits = (memory, seconds)
@@ -181,15 +183,17 @@ def _serve(pipe: Connection, memory: int, seconds: int) -> None:
     _within_worker = True
     isolation.end_with_pool()
     _keep_memory()
-    _limit_memory(memory)
     with contextlib.suppress(EOFError, OSError):
         pipe.send(None)
-        while True:
+        for count in itertools.count():
             try:
                 do, tasks = pipe.recv()
             except (ImportError, AttributeError) as error:  # of no file's fault
                 pipe.send(str(error))
                 return
+            # By now all is imported: OpenBLAS alone maps tens of megabytes for each core.
+            if count == 0:
+                _limit_memory(memory)
             results = []
             for task in tasks:
                 # At its end, the system ends the process, in the midst of a decoder, too.

@@ -140,22 +140,23 @@ class Job:
                 return None
             with filesystem.open_file(path) as file:
                 report = Report(**json.loads(file.read()))
-            rows = {
-                filenames.PREDICTIONS: report.scored + report.withheld,
-                filenames.REJECTS: report.rejected,
-            }
-            whole = all(self._count_rows(name) == count for name, count in rows.items())
+            whole = (
+                self._count_rows(filenames.PREDICTIONS, batch_worker.COLUMNS)
+                == report.scored + report.withheld
+                and self._count_rows(filenames.REJECTS, filenames.REJECT_COLUMNS) == report.rejected
+            )
         except (OSError, ValueError, TypeError, csv.Error):
             return None
         return report if whole and report.key == self._key else None
 
-    def _count_rows(self, name: str) -> int:
-        """The rows of a table of the output, less its heading."""
+    def _count_rows(self, name: str, columns: Sequence[str]) -> int | None:
+        """The rows of a table of the output, less its heading; None if that is another one."""
         with (
             filesystem.open_file(os.path.join(self._out, name)) as file,
             io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text,
         ):
-            return sum(1 for _ in csv.reader(text)) - 1
+            rows = csv.reader(text)
+            return sum(1 for _ in rows) if next(rows, None) == list(columns) else None
 
     def run(self, options: Sequence[str] = ()) -> Report:
         """Scores what has no score yet, and writes `out`.

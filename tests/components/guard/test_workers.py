@@ -80,6 +80,29 @@ def test_a_task_is_done_again_if_its_process_was_killed_from_outside(workers, tm
     assert len(note.read_text().splitlines()) == 2
 
 
+def test_what_a_task_imports_does_not_count_as_its_memory(tmp_path):
+    """On many cores, numerical libraries alone map more than a task may take."""
+    (tmp_path / "large_module.py").write_text(
+        "import mmap\n"
+        f"MAPPED = mmap.mmap(-1, {2 * MEMORY})\n"
+        "def do(size):\n"
+        "    try:\n"
+        "        return len(bytearray(size))\n"
+        "    except MemoryError:\n"
+        "        return 'no memory'\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    workers = Workers(1, MEMORY, seconds=1)
+    try:
+        import large_module
+
+        assert workers.run(large_module.do, [MEMORY // 2]) == [MEMORY // 2]
+        assert workers.run(large_module.do, [MEMORY * 2]) == ["no memory"]
+    finally:
+        workers.close()
+        sys.path.remove(str(tmp_path))
+
+
 def test_this_process_is_none_of_them(workers):
     assert not is_worker()
     assert workers.run(is_worker_there, [None]) == [True]

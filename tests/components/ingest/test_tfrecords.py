@@ -170,7 +170,7 @@ def test_a_gzip_that_is_none_is_named(tmp_path):
 def test_a_gzip_that_grows_without_end_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(tfrecords, "_MAX_INFLATED", 2**20)
     path = write(tmp_path / "a.tfrecord.gz", *[bytes(2**19)] * 40)
-    with pytest.raises(UserError, match="damaged after record 2: it grows to more than 100 times"):
+    with pytest.raises(UserError, match=r"after record \d: it grows to more than 100 times"):
         list(tfrecords.read_records(str(path)))
     ordinary = write(tmp_path / "b.tfrecord.gz", *[os.urandom(2**19) for _ in range(4)])
     assert len(list(tfrecords.read_records(str(ordinary)))) == 4

@@ -210,6 +210,7 @@ def test_a_bad_record_is_set_aside_and_a_bad_file_is_told(tmp_path, model):
         (filenames.PREDICTIONS, None),
         (filenames.PREDICTIONS, ""),
         (filenames.REJECTS, "\0" * 40),
+        (filenames.REJECTS, "who,why\n"),
     ],
 )
 def test_a_damaged_output_is_not_taken_for_whole(tmp_path, greys, model, name, content):
