@@ -41,7 +41,7 @@ _BLANK_RUN = b"\x81\x00"  # RLE: 128 zeros
 _READ = """
 import sys
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import (loader)
+from tfxray.components.pixels import loader
 if __name__ == "__main__":
     try:
         xray, _ = loader.read_file(loader.read_bytes(sys.argv[1]))

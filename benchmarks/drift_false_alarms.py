@@ -22,8 +22,9 @@ import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
 from tfxray.components.common import artifacts, contract
-from tfxray.components.ingest import job, labelling
+from tfxray.components.ingest import job
 from tfxray.components.sample import draw
+from tfxray.components.source import labelling
 from tfxray.components.validation import drift
 from tfxray.pipeline.config.data import DRIFT
 

@@ -28,7 +28,8 @@ from tfxray.components.sample.draw import write_sample
 _MEMORY = """
 import resource, sys
 from pathlib import Path
-from tfxray.components.ingest import job, labelling
+from tfxray.components.ingest import job
+from tfxray.components.source import labelling
 report = job.ingest(Path(sys.argv[1]), Path(sys.argv[2]), labelling.Rules(manifest=None))
 print(sum(report.written.values()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
@@ -59,7 +60,8 @@ def resize_images(source: Path, folder: Path, size: int) -> Path:
 
 def measure_speed(source: Path, rounds: int) -> None:
     """Prints images per second of both, and their ratio."""
-    from tfxray.components.ingest import job, labelling
+    from tfxray.components.ingest import job
+    from tfxray.components.source import labelling
 
     files = [str(p) for p in sorted(source.rglob("*")) if p.suffix in (".jpeg", ".jpg", ".png")]
     rules = labelling.Rules(tolerated=1.0, ignore_given=True)

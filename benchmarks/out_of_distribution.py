@@ -23,7 +23,7 @@ from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
 from tfxray.components.common import artifacts, contract
-from tfxray.components.ingest import image, loader
+from tfxray.components.pixels import image, loader
 
 _SIZE = 256
 Kind = Callable[[np.ndarray, np.random.Generator], np.ndarray]

@@ -12,7 +12,8 @@ from tfxray.components.common import code_digest, filesystem, isolation, progres
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard.rejects import Limits
-from tfxray.components.ingest import labelling, output, tfrecords
+from tfxray.components.ingest import output
+from tfxray.components.source import file_list, labelling, tfrecords
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.terminal import supervisor
 from tfxray.pipeline.terminal.screen import PROGRESS_INDENT
@@ -113,7 +114,7 @@ class Ingest:
         rules = label_rules(config)
         settings += repr(rules)
         code = code_digest.digest(_JOB)
-        key = hashlib.sha256((labelling.fingerprint(source.folder) + settings + code).encode())
+        key = hashlib.sha256((file_list.fingerprint(source.folder) + settings + code).encode())
         self.folder = os.path.join(out, "data", f"records-{key.hexdigest()[:16]}")
         self.cached = output.read_report(self.folder) is not None
         self._process: subprocess.Popen[str] | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tfxray.components.common import code_digest, contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import labelling, tfrecords
+from tfxray.components.source import file_list, tfrecords
 from tfxray.pipeline import inputs
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.records import Records
@@ -160,7 +160,7 @@ def _check_once(layout: tfrecords.Layout, config: Config, out: str | None) -> "S
     from tfxray.components.ingest import record_check
 
     limits = inputs.file_limits(config)
-    parts = (labelling.fingerprint(layout.base), layout, config.classes, limits)
+    parts = (file_list.fingerprint(layout.base), layout, config.classes, limits)
     key = hashlib.sha256(f"{parts}{code_digest.digest(_CHECK)}".encode()).hexdigest()[:16]
     note = os.path.join(out, "data", filenames.CHECKED.format(key)) if out else None
     if note and filesystem.is_file(note):

@@ -15,6 +15,8 @@ ROOMS = (
     "components.metrics",
     "components.sample",
     "components.guard",
+    "components.pixels",
+    "components.source",
     "components.ingest",
     "components.example_gen",
     "components.networks",

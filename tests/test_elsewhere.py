@@ -12,9 +12,10 @@ from tests import ramfs
 from tests.scorer import export
 from tfxray.components.common import artifacts, filenames, filesystem
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, labelling, record_check, tfrecords
+from tfxray.components.ingest import job, record_check
 from tfxray.components.predict import batch_job, pushed_model
 from tfxray.components.review.page import write_page
+from tfxray.components.source import labelling, tfrecords
 from tfxray.pipeline import inputs, pipeline
 from tfxray.pipeline.config.loader import load_config
 from tfxray.pipeline.engines import launch

@@ -23,7 +23,9 @@ from PIL import Image
 
 from tests.dicoms import encode
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, labelling, loader, worker
+from tfxray.components.ingest import job, worker
+from tfxray.components.pixels import loader
+from tfxray.components.source import labelling
 from tfxray.pipeline import inputs
 from tfxray.pipeline.config.loader import load_config
 

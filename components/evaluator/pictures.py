@@ -24,7 +24,7 @@ from tfxray.components.common.filesystem import StrPath
 from tfxray.components.evaluator import heldout_scores
 from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.guard import rejects
-from tfxray.components.ingest.image import decode_grey
+from tfxray.components.pixels.image import decode_grey
 from tfxray.components.transform import preprocessing
 
 FILE = "pictures.json"

@@ -16,9 +16,10 @@ from tfxray.components.common.filesystem import StrPath
 from tfxray.components.disk import durable
 from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import labelling, loader
-from tfxray.components.ingest.image import decode_grey
+from tfxray.components.pixels import loader
+from tfxray.components.pixels.image import decode_grey
 from tfxray.components.predict import likeness, pushed_model
+from tfxray.components.source import file_list
 from tfxray.components.text import escape
 from tfxray.components.transform import preprocessing
 
@@ -194,7 +195,7 @@ def training_images(folder: str, background: Path | None, size: int) -> np.ndarr
 
 
 def _of_folder(background: Path, rng: np.random.Generator) -> list[bytes]:
-    paths = labelling.list_images(str(background)).files
+    paths = file_list.list_images(str(background)).files
     source = loader.Folder(str(background))
     encoded_images: list[bytes] = []
     for place in rng.permutation(len(paths))[:_LOOKED_AT]:

@@ -58,7 +58,7 @@ def count_files(found: int, used: str, rejected: int, left_out: Mapping[str, int
         found: All of them.
         used: What became of the images that are neither rejected nor left out.
         rejected: How many images were rejected.
-        left_out: How many files are no images, by rule; see `labelling.Listing`.
+        left_out: How many files are no images, by rule; see `file_list.Listing`.
     """
     rules = ", ".join(f"{rule}: {count}" for rule, count in left_out.items())
     left = f"{sum(left_out.values())} left out" + (f" ({rules})" if rules else "")

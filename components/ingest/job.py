@@ -16,14 +16,8 @@ from tfxray.components.common import beam_options, filenames, filesystem, isolat
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.ingest import (
-    duplicates,
-    labelling,
-    output,
-    pseudonym,
-    tfrecords,
-    worker,
-)
+from tfxray.components.ingest import duplicates, output, pseudonym, worker
+from tfxray.components.source import file_list, labelling, tfrecords
 from tfxray.components.text import tables
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
@@ -45,7 +39,7 @@ class Report:
         labels: Examples per class.
         rejected: How many are in `rejects.csv`.
         reasons: How many of them, per reason.
-        left_out: Files that are none of the images, per rule; see `labelling.Listing`.
+        left_out: Files that are none of the images, per rule; see `file_list.Listing`.
         patients_known: Whether every example names its patient.
         files: The sizes of the files of records, in bytes, by their names.
     """
@@ -125,7 +119,7 @@ def _run(
     processes: int,
 ) -> Report:
     rows: list[labelling.Row] = []
-    listing = labelling.Listing()
+    listing = file_list.Listing()
     if features is not None:
         layout = tfrecords.find_layout(source, rules.ignore_given)
         splits, classes = list(layout.splits) or [worker.UNSPLIT], rules.classes

@@ -10,7 +10,7 @@ from typing import Any
 from tfxray.components.common import filenames, filesystem, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import durable, locks
-from tfxray.components.ingest import tfrecords
+from tfxray.components.source import tfrecords
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ from google.protobuf.message import DecodeError
 from tfxray.components.common import contract, decoder
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected, as_reject
-from tfxray.components.ingest import loader, tfrecords
+from tfxray.components.pixels import loader
+from tfxray.components.source import tfrecords
 
 Features = Mapping[str, tf.train.Feature]
 Value = bytes | int | float | str

@@ -14,15 +14,9 @@ import tensorflow as tf
 from tfxray.components.common import contract, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import (
-    duplicates,
-    image,
-    labelling,
-    loader,
-    pseudonym,
-    record_check,
-    tfrecords,
-)
+from tfxray.components.ingest import duplicates, pseudonym, record_check
+from tfxray.components.pixels import image, loader
+from tfxray.components.source import labelling, tfrecords
 
 UNSPLIT = "all"
 # The outputs besides the splits: rejects, one line per example, one line per record of the input,

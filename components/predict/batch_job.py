@@ -29,7 +29,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.disk import locks
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
-from tfxray.components.ingest import image
+from tfxray.components.pixels import image
 from tfxray.components.predict import batch_parts, batch_worker
 from tfxray.components.predict.pushed_model import Model, find_model
 from tfxray.components.text import tables
@@ -57,7 +57,7 @@ class Report:
         rejected: How many are in `rejects.csv`.
         labels: Scored images per class.
         reasons: Rejected images per reason.
-        left_out: Files that are none of the images, per rule; see `labelling.Listing`.
+        left_out: Files that are none of the images, per rule; see `file_list.Listing`.
         before: Images that were done when an earlier call was killed.
         seconds: Of this call.
         key: A digest of model, input and settings.

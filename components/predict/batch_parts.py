@@ -17,7 +17,9 @@ from tfxray.components.common import contract, filesystem
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard import rejects
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
-from tfxray.components.ingest import labelling, loader, record_check, tfrecords
+from tfxray.components.ingest import record_check
+from tfxray.components.pixels import loader
+from tfxray.components.source import file_list, tfrecords
 
 SIZE = 1000  # images: seconds of work, which is what a kill costs
 BATCH = 64  # what the served graph computes at once
@@ -62,7 +64,7 @@ class Source:
     limits: Limits = DEFAULT_LIMITS
     features: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def parts(self, settings: Sequence[Any]) -> tuple[list[Part], labelling.Listing]:
+    def parts(self, settings: Sequence[Any]) -> tuple[list[Part], file_list.Listing]:
         """All parts, in the order of the images; and what the folder holds besides.
 
         Args:
@@ -74,8 +76,8 @@ class Source:
         settings_key = [*settings, dataclasses.astuple(self.limits), sorted(self.features.items())]
         if tfrecords.holds_records(self.folder):
             record_files = tfrecords.list_records(self.folder)
-            return list(self._of_records(record_files, settings_key)), labelling.Listing()
-        listing = labelling.list_images(self.folder)
+            return list(self._of_records(record_files, settings_key)), file_list.Listing()
+        listing = file_list.list_images(self.folder)
         images = listing.files
         stamp = _stamps(self.folder)
         chunks = (images[i : i + SIZE] for i in range(0, len(images), SIZE))

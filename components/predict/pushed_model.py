@@ -17,7 +17,7 @@ from tfxray.components.common import artifacts, contract, filenames, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import image, loader
+from tfxray.components.pixels import image, loader
 from tfxray.components.predict import likeness
 from tfxray.components.pusher import versions
 

@@ -78,7 +78,7 @@ def ingest(
 ) -> None:
     """Write images, or TFRecords of others, as TFRecords by the data contract."""
     from tfxray.components.guard import rejects
-    from tfxray.components.ingest import labelling, tfrecords
+    from tfxray.components.source import labelling, tfrecords
     from tfxray.pipeline import inputs
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 

@@ -4,7 +4,7 @@ import os
 import signal
 
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import loader
+from tfxray.components.pixels import loader
 
 
 class DyingFolder(loader.Folder):

@@ -29,8 +29,10 @@ from PIL import Image
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Rejected
-from tfxray.components.ingest import image, record_check, tfrecords, worker
+from tfxray.components.ingest import record_check, worker
+from tfxray.components.pixels import image
 from tfxray.components.sample import draw
+from tfxray.components.source import tfrecords
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 OTHER_NAMES = {

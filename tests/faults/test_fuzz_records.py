@@ -7,7 +7,8 @@ from tfx_bsl.coders import example_coder
 
 from tests.faults import fuzz_records
 from tfxray.components.common import contract
-from tfxray.components.ingest import job, labelling
+from tfxray.components.ingest import job
+from tfxray.components.source import labelling
 from tfxray.components.transform import preprocessing
 
 

@@ -170,7 +170,7 @@ def test_what_programs_leave_beside_the_modules_does_not_count(copy, name):
 
 
 def test_what_computes_behind_a_library_counts_with_it():
-    read = code_digest.libraries("tfxray.components.ingest.dicom")
+    read = code_digest.libraries("tfxray.components.pixels.dicom")
     assert {"pydicom", "python-gdcm"} <= set(read)
     assert "tfx-bsl" in code_digest.libraries("tfxray.components.transform.preprocessing")
 

@@ -25,7 +25,9 @@ from benchmarks import bombs
 from tests.dicoms import NAME, dicom
 from tests.faults.dying import DyingFolder
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import image, job, labelling, loader
+from tfxray.components.ingest import job
+from tfxray.components.pixels import image, loader
+from tfxray.components.source import labelling
 
 LIMITS = rejects.Limits(pixels=100_000, bytes=400_000, seconds=2)
 RAMP = np.tile(np.linspace(0, 255, 96), (96, 1))

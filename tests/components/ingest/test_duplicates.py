@@ -3,8 +3,9 @@ import shutil
 import tensorflow as tf
 
 from tfxray.components.common import contract
-from tfxray.components.ingest import job, labelling
+from tfxray.components.ingest import job
 from tfxray.components.ingest.duplicates import Entry, find_duplicates
+from tfxray.components.source import labelling
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 

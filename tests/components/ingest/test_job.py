@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import image, job, labelling, record_check, tfrecords
+from tfxray.components.ingest import job, record_check
+from tfxray.components.pixels import image
+from tfxray.components.source import labelling, tfrecords
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 

@@ -17,7 +17,8 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from tests.dicoms import dicom
 from tfxray.components.common import contract
-from tfxray.components.ingest import job, labelling
+from tfxray.components.ingest import job
+from tfxray.components.source import labelling
 from tfxray.components.transform import preprocessing
 
 SIZE = 96

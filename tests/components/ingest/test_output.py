@@ -7,7 +7,8 @@ import time
 import pytest
 
 from tfxray.components.disk import locks
-from tfxray.components.ingest import job, labelling, output
+from tfxray.components.ingest import job, output
+from tfxray.components.source import labelling
 from tfxray.pipeline import inputs
 from tfxray.pipeline.config.loader import load_config
 

@@ -12,8 +12,10 @@ from tests.dicoms import dicom
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard.rejects import Limits, Rejected
-from tfxray.components.ingest import image, record_check, tfrecords
+from tfxray.components.ingest import record_check
 from tfxray.components.ingest.record_check import ContractBroken
+from tfxray.components.pixels import image
+from tfxray.components.source import tfrecords
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 GREY = np.tile(np.arange(40, dtype=np.uint8), (40, 1))

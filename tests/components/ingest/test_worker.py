@@ -14,7 +14,8 @@ from tests.components.ingest.test_job import examples
 from tests.components.ingest.test_record_check import BROKEN, CLASSES, FULL, example
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, labelling, record_check, tfrecords
+from tfxray.components.ingest import job, record_check
+from tfxray.components.source import labelling, tfrecords
 
 RULES = labelling.Rules(CLASSES)
 # What an ingest reads or measures by itself, so that the record can be used.

@@ -17,7 +17,7 @@ from tests.scorer import export
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import locks
-from tfxray.components.ingest import loader
+from tfxray.components.pixels import loader
 from tfxray.components.predict import batch_job, batch_parts, batch_worker, pushed_model
 from tfxray.components.text import tables
 

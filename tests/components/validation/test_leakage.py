@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from tfxray.components.ingest.image import perceptual_hash
+from tfxray.components.pixels.image import perceptual_hash
 from tfxray.components.sample import draw
 from tfxray.components.validation import leakage
 from tfxray.components.validation.leakage import Example

@@ -9,8 +9,9 @@ from kfp import components
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from tfxray.components.ingest import job, labelling
+from tfxray.components.ingest import job
 from tfxray.components.sample import draw
+from tfxray.components.source import labelling
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.kubeflow import resource_name
 from tfxray.pipeline.config.loader import load_config

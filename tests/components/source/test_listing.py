@@ -10,8 +10,9 @@ import pytest
 
 from tests.scorer import export
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, labelling, tfrecords
+from tfxray.components.ingest import job
 from tfxray.components.predict import batch_job
+from tfxray.components.source import file_list, labelling, tfrecords
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -91,9 +92,9 @@ def failing_for(name, code, monkeypatch):
 def test_a_folder_that_cannot_be_listed_is_told(folder, tmp_path, monkeypatch, code):
     (folder / "NORMAL" / "closed").mkdir()
     shutil.copy(next((folder / "NORMAL").glob("*.png")), folder / "NORMAL" / "closed" / "a.png")
-    before = labelling.fingerprint(folder)
+    before = file_list.fingerprint(folder)
     failing_for("closed", code, monkeypatch)
-    assert labelling.fingerprint(folder) != before
+    assert file_list.fingerprint(folder) != before
     report = job.ingest(folder, tmp_path / "out", labelling.Rules(CLASSES, tolerated=1.0))
     assert report.reasons == {**REASONS, "unreadable": 2}
     assert report.found == 25

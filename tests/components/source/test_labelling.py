@@ -2,7 +2,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import labelling
+from tfxray.components.source import labelling
 from tfxray.pipeline.config.loader import load_config
 
 CLASSES = ("NORMAL", "PNEUMONIA")

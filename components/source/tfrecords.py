@@ -21,7 +21,7 @@ from tfxray.components.common import contract, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard.rejects import Rejected
-from tfxray.components.ingest.labelling import SPLIT_FOLDERS
+from tfxray.components.source.splits import SPLIT_FOLDERS
 
 _RECORD_FILE = re.compile(r"\.tfrecords?(\.gz)?$|-\d{5}-of-\d{5}(\.tfrecords?)?(\.gz)?$")
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp", ".webp")

@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeVar
 from tfxray.components.common import filesystem, privacy
 from tfxray.components.guard import rejects, workers
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
-from tfxray.components.ingest import image
+from tfxray.components.pixels import image
 
 _TASK = 8  # files handed to a process at a time
 _AHEAD = 3  # tasks per process that may be under way: what bounds the memory
@@ -44,7 +44,7 @@ def read_file(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> LoadedImage:
 def _read(encoded: bytes, limits: Limits) -> LoadedImage:
     if not privacy.is_dicom(encoded):
         return image.read_image(encoded, limits), None
-    from tfxray.components.ingest import dicom  # half a second, in each process
+    from tfxray.components.pixels import dicom  # half a second, in each process
 
     pixels, tags = dicom.read_dicom(encoded, limits)
     return image.measure_pixels(pixels), tags
@@ -62,7 +62,7 @@ def decodable_file(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
 def _decodable(encoded: bytes, limits: Limits) -> bytes:
     if not privacy.is_dicom(encoded):
         return image.decodable(encoded, limits)
-    from tfxray.components.ingest import dicom
+    from tfxray.components.pixels import dicom
 
     return image.encode_png(dicom.read_dicom(encoded, limits)[0], compress_level=1)
 

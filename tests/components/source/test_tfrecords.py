@@ -11,7 +11,7 @@ from apache_beam.io.tfrecordio import _TFRecordUtil
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard.rejects import Rejected
-from tfxray.components.ingest import tfrecords
+from tfxray.components.source import tfrecords
 
 
 def write(path, *content):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import image
+from tfxray.components.pixels import image
 from tfxray.components.transform import preprocessing
 
 

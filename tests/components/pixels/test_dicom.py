@@ -9,8 +9,9 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLEL
 from tests.dicoms import NAME, deep, dicom, write
 from tfxray.components.common import contract, privacy
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import job, labelling
-from tfxray.components.ingest.dicom import read_dicom
+from tfxray.components.ingest import job
+from tfxray.components.pixels.dicom import read_dicom
+from tfxray.components.source import labelling
 
 RAMP = np.tile(np.linspace(0, 255, 64), (32, 1))
 
