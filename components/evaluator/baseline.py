@@ -50,26 +50,39 @@ def score_baseline(model: str | None, evaluation: str | None, records: list[str]
 
 
 def require_baseline(
-    baseline: Baseline, files: Mapping[str, versions.File], serving: str, accepted: int | None
+    baseline: Baseline,
+    files: Mapping[str, versions.File],
+    serving: str,
+    accepted: int | None,
+    model: str | None = None,
+    made: float = 0,
 ) -> Baseline:
     """Refuses a model that would take a pushed version's place without a comparison.
 
-    A metadata store that is lost, or a blessed model that was deleted, leaves no baseline. A worse
-    model would then be pushed over a better one.
+    A metadata store that is lost, or a blessed model that was deleted, leaves no baseline. One that
+    was restored from a copy, or a second pipeline that pushes under the same name, leaves a
+    baseline that is not what is served. A worse model would then be pushed over a better one.
 
     Args:
         baseline: See `score_baseline`.
         files: The candidate's; see `versions.hash_files`.
         serving: The folder of the pushed versions.
         accepted: The config's `gate.accept_without_baseline`.
+        model: The exported folder of the model that was compared.
+        made: When that was made; see `versions.comes_after`.
 
     Returns:
-        The baseline. Where there is none to compare with, but a version that holds another model,
-        it refuses, and its text says what that version is.
+        The baseline. Where there is none to compare with, or an earlier one, but a version that
+        holds another model, it refuses, and its text says what that version is.
     """
-    newest = None if baseline.state == "compared" else versions.newest_version(serving)
+    newest = versions.newest_version(serving)
     if newest is None or versions.holds_model(newest, files):
         return baseline
+    if baseline.state == "compared":
+        if model is None or not versions.comes_after(newest, model, made):
+            return baseline
+        text = "the latest blessed model is not the one that is served"
+        baseline = dataclasses.replace(baseline, text=text)
     number = int(os.path.basename(newest))
     if accepted == number:
         text = f"{baseline.text}; gate.accept_without_baseline accepts that version {number} is "

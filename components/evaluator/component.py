@@ -78,15 +78,16 @@ class Executor(executor.Executor):  # type: ignore[misc]
         heldout_scores.write_scores(frame, folder)
         records, blessed = _records(examples, SPLIT), input_dict.get("baseline_model")
         evaluations = input_dict.get(BASELINE_EVALUATION)
+        blessed_folder = _serving_folder(blessed[0]) if blessed else None
         reference = baseline.require_baseline(
             baseline.score_baseline(
-                _serving_folder(blessed[0]) if blessed else None,
-                evaluations[0].uri if evaluations else None,
-                records,
+                blessed_folder, evaluations[0].uri if evaluations else None, records
             ),
             files,
             exec_properties[SERVING],
             settings["gate"]["accept_without_baseline"],
+            blessed_folder,
+            blessed[0].mlmd_artifact.create_time_since_epoch / 1000 if blessed else 0,
         )
         model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
         threshold = artifacts.read_threshold({"Trainer.model_run": model_run})

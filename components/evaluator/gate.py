@@ -236,7 +236,7 @@ def _no_heldout(baseline: Baseline) -> str:
 
 def _against(frame: pd.DataFrame, baseline: Baseline, gate: Mapping[str, Any]) -> Rule:
     limit, bound = gate["max_drop"], gate["drop_bound"]
-    if baseline.state != "compared":
+    if baseline.refuses or baseline.state != "compared":
         passed = False if baseline.refuses else None
         return Rule("baseline", "all", None, None, None, -limit, passed, baseline.text)
     both = frame[frame[heldout_scores.DIGEST].isin(list(baseline.scores))]

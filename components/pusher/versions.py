@@ -127,7 +127,7 @@ def is_version(folder: str) -> bool:
 
 
 def holds_model(version: str, files: Mapping[str, File]) -> bool:
-    """Whether a version was pushed from these files, by its record.
+    """Whether a version was pushed from these files, by its record; without one, by its content.
 
     Args:
         version: Its folder.
@@ -135,9 +135,26 @@ def holds_model(version: str, files: Mapping[str, File]) -> bool:
     """
     try:
         record = read_record(os.path.join(version, filenames.VERSION_RECORD))
-    except ValueError:
+        if record:
+            return record.files == files
+        return bool(files) and files.items() <= hash_files(version).items()
+    except (ValueError, OSError, tf.errors.OpError):
         return False
-    return record is not None and record.files == files
+
+
+def comes_after(version: str, model: str, made: float) -> bool:
+    """Whether a version holds another model than this one, and was pushed after it was made.
+
+    That happens where two pipelines push under one name, or a metadata store was restored from a
+    copy: the latest blessed model is then not what is served.
+
+    Args:
+        version: Its folder, whose name is the time of its push, see `next_number`.
+        model: The exported model's folder.
+        made: Seconds since 1970; 0 where unknown, which counts as before.
+    """
+    later = int(os.path.basename(version)) > made
+    return later and not holds_model(version, hash_files(model))
 
 
 def hash_files(folder: str) -> dict[str, File]:

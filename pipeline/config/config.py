@@ -133,7 +133,8 @@ class Gate(Section):
     accept_without_baseline: int | None = Field(None, ge=0)
     """The number of the newest pushed version, if a model may take its place without a comparison.
     Otherwise the gate refuses a model where a version was pushed and no blessed model can score
-    the same images, as after the loss of the metadata store.
+    the same images, as after the loss of the metadata store, or where the latest blessed model is
+    not the one that is served.
     """
     min_positives: int = Field(10, ge=1)
     """The fewest patients with a positive image in the split `test`. With fewer, the model is not

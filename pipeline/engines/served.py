@@ -22,22 +22,33 @@ from tfxray.pipeline.runs.lineage import NodeRun
 def note_versions(node: pipeline_pb2.PipelineNode, node_runs: Mapping[str, NodeRun]) -> None:
     """Tells Evaluator's cache key which pushed version has nothing to be compared with.
 
-    Without a baseline, its verdict depends on the newest version; see
-    `baseline.require_baseline`.
+    Without a baseline, or with one that is not served, its verdict depends on the newest version;
+    see `baseline.require_baseline`.
 
     Args:
         node: Evaluator; changed.
         node_runs: What the nodes before it did.
     """
-    outputs = lineage.output_uris(dict(node_runs))
-    baseline, model = (outputs.get(f"{name}.model") for name in ("BaselineModel", "Trainer"))
-    if not model or (baseline and versions.is_version(path_utils.serving_model_path(baseline))):
-        return
+    baseline, model = (
+        node_runs[name].outputs.get("model") if name in node_runs else None
+        for name in ("BaselineModel", "Trainer")
+    )
     parameters = node.parameters.parameters
     newest = versions.newest_version(parameters[component.SERVING].field_value.string_value)
-    files = versions.hash_files(path_utils.serving_model_path(model))
-    if newest and not versions.holds_model(newest, files):
+    if not model or not newest:
+        return
+    if baseline and _is_evidence(baseline, newest):
+        return
+    files = versions.hash_files(path_utils.serving_model_path(model.uri))
+    if not versions.holds_model(newest, files):
         parameters[component.PUSHED].field_value.string_value = os.path.basename(newest)
+
+
+def _is_evidence(baseline: lineage.Output, newest: str) -> bool:
+    """Whether a blessed model can be compared with, and tells how what is served does."""
+    folder = path_utils.serving_model_path(baseline.uri)
+    there = versions.is_version(folder)
+    return there and not versions.comes_after(newest, folder, baseline.made)
 
 
 def is_served(

@@ -27,11 +27,13 @@ class Output:
         id: In the metadata store.
         uri: Its folder.
         properties: The artifact's own, by name.
+        made: When it was registered, in seconds since 1970; 0 where unknown.
     """
 
     id: int
     uri: str
     properties: dict[str, str | int | float]
+    made: float = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,5 +269,6 @@ def _outputs(store: metadata_store.MetadataStore, execution: int) -> dict[str, O
             for name, value in (*artifact.properties.items(), *artifact.custom_properties.items())
             if value.WhichOneof("value") in ("int_value", "double_value", "string_value")
         }
-        outputs.setdefault(keys[artifact.id], Output(artifact.id, artifact.uri, properties))
+        made = artifact.create_time_since_epoch / 1000
+        outputs.setdefault(keys[artifact.id], Output(artifact.id, artifact.uri, properties, made))
     return outputs

@@ -47,6 +47,32 @@ def test_a_model_that_was_compared_needs_no_more(tmp_path, serving, pushed):
     assert require(tmp_path, serving, compared) is compared
 
 
+def test_a_model_that_was_compared_with_another_than_is_served_is_refused(
+    tmp_path, serving, pushed
+):
+    """A second pipeline pushes under the same name; or the store was restored from a copy."""
+    files = versions.hash_files(str(make_model(tmp_path / "candidate")))
+    blessed, number = str(make_model(tmp_path / "blessed", b"e")), int(pushed.name)
+
+    def after(made, accepted=None, model=blessed):
+        return baseline.require_baseline(same(frame()), files, str(serving), accepted, model, made)
+
+    assert failed_rules(apply_gate(baseline=after(number - 1))) == ["baseline"]
+    assert f"not the one that is served, but version {number} was pushed" in after(1).text
+    assert failed_rules(apply_gate(baseline=after(number - 1, accepted=number))) == []
+    assert not after(number + 1).refuses  # judged when the version was served
+    assert not after(1, model=str(tmp_path / "better")).refuses  # it is what is served
+
+
+def test_a_version_without_a_record_is_known_by_its_content(tmp_path, serving):
+    blessed = make_model(tmp_path / "blessed", b"e")
+    make_model(serving / "7", b"e")
+    files = versions.hash_files(str(make_model(tmp_path / "candidate")))
+    arguments = (same(frame()), files, str(serving), None)
+    assert not baseline.require_baseline(*arguments, str(blessed), 1).refuses
+    assert baseline.require_baseline(*arguments, str(tmp_path / "candidate"), 1).refuses
+
+
 def test_the_model_that_is_served_may_be_evaluated_again(tmp_path, serving, pushed):
     push_model(make_model(tmp_path / "candidate"), serving)
     assert require(tmp_path, serving) == NONE
@@ -66,7 +92,7 @@ def test_versions_of_other_tools_and_damaged_ones_count_too(tmp_path, serving, d
     if damage:
         (push_model(make_model(tmp_path / "better", b"b"), serving) / damage).write_text("?")
     else:
-        make_model(serving / "7")  # put there by hand, without a record
+        make_model(serving / "7", b"o")  # put there by hand, without a record
     assert require(tmp_path, serving).refuses
 
 

@@ -20,9 +20,9 @@ def serving(tmp_path):
     return tmp_path / "serving" / "demo"
 
 
-def model_artifact(folder, content=b"a"):
+def model_artifact(folder, content=b"a", made=0):
     make_model(folder / "Format-Serving", content)
-    return lineage.NodeRun("COMPLETE", {"model": lineage.Output(1, str(folder), {})})
+    return lineage.NodeRun("COMPLETE", {"model": lineage.Output(1, str(folder), {}, made)})
 
 
 @pytest.fixture
@@ -51,10 +51,15 @@ def test_evaluators_key_holds_the_version_that_has_no_baseline(tmp_path, serving
 
 
 def test_with_a_baseline_evaluators_key_is_the_same_after_each_push(tmp_path, serving, node_runs):
-    node_runs["BaselineModel"] = model_artifact(tmp_path / "blessed", b"b")
+    node_runs["BaselineModel"] = model_artifact(tmp_path / "blessed", b"b", made=2**40)
     for content in (b"x", b"y"):
         version = push_model(make_model(tmp_path / content.decode(), content), serving)
         assert noted(serving, node_runs) == ""
+    node_runs["BaselineModel"] = model_artifact(tmp_path / "blessed", b"b", made=1)
+    assert noted(serving, node_runs) == version.name  # pushed since, and another model
+    push_model(tmp_path / "blessed" / "Format-Serving", serving)
+    assert noted(serving, node_runs) == ""
+    version = push_model(make_model(tmp_path / "z", b"z"), serving)
     # Deleted by hand: the metadata store still names it.
     shutil.rmtree(tmp_path / "blessed")
     assert noted(serving, node_runs) == version.name
