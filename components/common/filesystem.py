@@ -50,7 +50,7 @@ def glob_for(path: str) -> str:
 
 
 def require_literal(path: StrPath, option: str) -> None:
-    """Sees that TFX and Beam can write below a folder: they look for what they wrote by patterns.
+    """Sees that TensorFlow, TFX and Beam can work below a folder: they look for files by patterns.
 
     Args:
         path: The folder; what counts is its full path.
@@ -63,8 +63,8 @@ def require_literal(path: StrPath, option: str) -> None:
     wrong = sorted({c for c in full if c in _PATTERN_CHARACTERS or not c.isprintable()})
     if wrong:
         raise UserError(
-            f"{full!r}: TFX cannot write below a path with {' '.join(map(repr, wrong))}, which it "
-            f"takes for a pattern; name another folder ({option})"
+            f"{full!r}: TensorFlow cannot work below a path with {' '.join(map(repr, wrong))}, "
+            f"which it takes for a pattern; name another folder ({option})"
         )
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components.common import artifacts, contract, filenames, progress
+from tfxray.components.common import artifacts, contract, filenames, filesystem, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard import rejects
@@ -77,9 +77,10 @@ def find_model(folder: StrPath) -> str:
 
     Raises:
         UserError: There is none, or it is damaged. Nor is an older version taken in the place of a
-            damaged one: which model scores is not to be guessed.
+            damaged one: which model scores is not to be guessed. Or its path is no literal one.
     """
     folder = os.fspath(folder)
+    filesystem.require_literal(folder, "--model")
     if versions.is_version(folder):
         if damage := versions.find_damage(folder):
             raise UserError(f"{folder}: this version is damaged: {damage}; give another (--model)")

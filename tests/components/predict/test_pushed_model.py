@@ -65,6 +65,12 @@ def test_folders_with_numbers_for_names_that_hold_no_model_are_none(tmp_path):
         pushed_model.find_model(tmp_path)
 
 
+def test_a_path_that_tensorflow_takes_for_a_pattern_is_named(tmp_path):
+    (tmp_path / "a[1]" / "7").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot work below a path with '\['.*--model"):
+        pushed_model.find_model(tmp_path / "a[1]")
+
+
 def test_a_version_without_checksums_is_taken_and_told(tfxray, tmp_path):
     model = export(tmp_path / "serving" / "7")
     result = tfxray("predict", tmp_path / "none.png", "--model", model.parent)
