@@ -119,7 +119,7 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
             f"{source}: holds no images (PNG or JPEG, in class folders or with a CSV)"
             + listing.describe_rest()
         )
-    classes = _check(source, rows, rules)
+    classes = _check(source, rows, rules, listing)
     _check_splits(source, rows, rules)
     listing.notes.append(_describe_splits(rows, rules, table, folders, withheld))
     share = _eval_share(rows, rules)
@@ -248,7 +248,9 @@ def _match_groups(pattern: re.Pattern[str] | None, path: str) -> dict[str, str]:
     return groups
 
 
-def _check(source: str, rows: list[Row], rules: Rules) -> tuple[str, ...]:
+def _check(
+    source: str, rows: list[Row], rules: Rules, listing: file_list.Listing
+) -> tuple[str, ...]:
     paths = [row.path for row in rows]
     if not rules.classes and privacy.holds_dicom(source, paths):
         raise UserError(
@@ -273,6 +275,7 @@ def _check(source: str, rows: list[Row], rules: Rules) -> tuple[str, ...]:
             f"{source}: a classifier needs images of two classes or more; found "
             + ", ".join(f"{name}: {labels[name]}" for name in class_names if labels[name])
             + (f"; none of {', '.join(missing)}" if missing else "")
+            + listing.describe_rest()
         )
     return classes
 

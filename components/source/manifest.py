@@ -183,10 +183,6 @@ class _Reading:
     def _check_cells(self) -> None:
         width, needed = len(self.table.columns), max(self.places.values()) + 1
         rows = self.table.rows
-        long = [line for line, cells in rows if any(c.strip() for c in cells[width:])]
-        self._refuse_rows(f"have more cells than the {width} headings", long)
-        short = [line for line, cells in rows if len(cells) < needed]
-        self._refuse_rows("end before the columns that are read", short)
         every, place = set(self.files), self.places["path"]
 
         def is_row(cells: list[str]) -> bool:
@@ -197,6 +193,13 @@ class _Reading:
             raise UserError(
                 f"{self.path}: line {swallowed[0]}: a quotation mark opens a cell that swallows "
                 f"line {swallowed[1]}, a row of its own. Close it on its line"
+            )
+        long = [line for line, cells in rows if any(c.strip() for c in cells[width:])]
+        self._refuse_rows(f"have more cells than the {width} headings", long)
+        short = [line for line, cells in rows if len(cells) < needed]
+        if short:  # as some programs write them: what is lacking is unknown
+            self.notes.append(
+                f"{len(short)} rows end before the columns that are read: {_list(short)}"
             )
 
     def _refuse_rows(self, what: str, lines: list[int]) -> None:
