@@ -25,15 +25,14 @@ _NOT_ALL_MASKS = {"and", "with", "without", "no", "dataset", "und", "et"}
 _PICTURES = {"image", "images", "img", "imgs", "xray", "xrays", "cxr", "cxrs"}
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _KINDS_OF_MASK = r"(?:(?:left|right|lungs?|heart|infection|manual|binary|seg|\d)[ _.-]*)*"
-# What a file beside an image is called after it: `x_mask.png`, `x_left_mask.png`, `mask_x.png`.
+# What a file beside an image is called after it, in small letters: `x_left_mask.png`, `mask_x.png`.
 _AFTER_AN_IMAGE = (
     ("mask", re.compile(
         rf"(?P<image>.+?)[ _.-]+{_KINDS_OF_MASK}(?:masks?|seg|segmentation)"
-        rf"(?:[ _.-]*{_KINDS_OF_MASK})?",
-        re.IGNORECASE)),
-    ("mask", re.compile(r"masks?[ _.-]+(?P<image>.+)", re.IGNORECASE)),
-    ("thumbnail", re.compile(r"(?P<image>.+?)[ _.-]+thumb(?:nail)?s?", re.IGNORECASE)),
-    ("thumbnail", re.compile(r"thumb(?:nail)?s?[ _.-]+(?P<image>.+)", re.IGNORECASE)),
+        rf"(?:[ _.-]*{_KINDS_OF_MASK})?")),
+    ("mask", re.compile(r"masks?[ _.-]+(?P<image>.+)")),
+    ("thumbnail", re.compile(r"(?P<image>.+?)[ _.-]+thumb(?:nail)?s?")),
+    ("thumbnail", re.compile(r"thumb(?:nail)?s?[ _.-]+(?P<image>.+)")),
 )  # fmt: skip
 
 # The rules, as `ingest.json` counts what each left out.
@@ -137,16 +136,20 @@ def name_after_images(paths: Iterable[str]) -> dict[str, str]:
     Returns:
         The rule of each that is one.
     """
-    stems = {path: os.path.splitext(os.path.basename(path))[0] for path in paths}
-    images = {stem.lower() for stem in stems.values()}
+    names = {path: path.rpartition("/")[2].lower() for path in paths}
+    stems = {
+        path: os.path.splitext(name)[0]
+        for path, name in names.items()
+        if "mask" in name or "thumb" in name or "seg" in name
+    }
+    if not stems:
+        return {}
+    images = {os.path.splitext(name)[0] for name in names.values()}
     rules = {}
     for path, stem in stems.items():
-        lower = stem.lower()
-        if not ("mask" in lower or "thumb" in lower or "seg" in lower):
-            continue
         for rule, pattern in _AFTER_AN_IMAGE:
             match = pattern.fullmatch(stem)
-            if match and match["image"].lower() in images:
+            if match and match["image"] in images:
                 rules[path] = rule
                 break
     return rules

@@ -59,6 +59,8 @@ class Lookup:
         Returns:
             None if it leads elsewhere, or may mean several files.
         """
+        if not self._root and cell in self.every:  # as most are
+            return cell
         path = self._with_extension(posixpath.normpath(cell.replace("\\", "/")))
         candidates = []
         for candidate in self._with_root(path):

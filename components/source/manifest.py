@@ -73,6 +73,11 @@ def read_manifest(source: str, layout: Layout, listing: Listing) -> Manifest | N
     if not filesystem.is_file(path):
         if layout.name:
             raise UserError(f"{path}: no such manifest (ingest.manifest)")
+        if layout.columns or layout.root or layout.extension:
+            raise UserError(
+                f"{path}: no such manifest, and the config says how to read one. Name it in "
+                "ingest.manifest, or take out ingest.columns, ingest.root and ingest.extension"
+            )
         return None
     return _Reading(source, path, layout, listing).finish()
 

@@ -25,6 +25,7 @@ PNEUMONIA/d.png,PNEUMONIA,p4,Genève
 def read(folder, table, name="manifest.csv", images=IMAGES, **rules):
     """Labels images by a manifest."""
     touch(folder, *images)
+    folder.mkdir(exist_ok=True)
     content = table if isinstance(table, bytes) else table.encode()
     (folder / name).write_bytes(content)
     return labelling.label_images(folder, labelling.Rules(CLASSES, **rules))
@@ -106,6 +107,8 @@ def test_columns_of_any_name_are_mapped(tmp_path):
         tmp_path, table, columns={"path": "Path"}
     )
     assert "needs a column `path`; has: Image Index" in refusal(tmp_path, table)
+    with pytest.raises(UserError, match="the config says how to read one"):
+        read(tmp_path / "other", table, name="table.csv", columns=columns)
 
 
 @pytest.mark.parametrize(
