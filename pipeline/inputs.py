@@ -49,8 +49,7 @@ def find_data(config: Config, data: str | None, out: StrPath, say: Callable[[str
         data = _draw(config, out, say)
     if data is None:
         raise UserError("no data: give --data DIR (a folder of images or TFRecords)")
-    if not filesystem.is_folder(data):
-        raise UserError(f"{data}: no such folder (--data)")
+    file_list.require_folder(data, "--data")
     if not tfrecords.holds_records(data):
         return Source(data, "images")
     return Source(data, "foreign" if config.ingest.features else "records")
@@ -85,10 +84,17 @@ def label_rules(config: Config) -> labelling.Rules:
     return labelling.Rules(
         classes=tuple(config.classes),
         manifest=config.ingest.manifest,
+        columns=config.ingest.columns,
+        root=config.ingest.root,
+        extension=config.ingest.extension,
+        include=tuple(config.ingest.include),
+        exclude=tuple(config.ingest.exclude),
+        follow_links=config.ingest.follow_links,
         pattern=config.ingest.pattern,
         labels=config.ingest.labels,
         ignore_given=config.split.ignore_given,
         eval_from_train=config.split.eval_from_train,
+        eval_share=config.split.eval,
         tolerated=config.validation.max_rejected,
         limits=file_limits(config),
     )
@@ -114,7 +120,9 @@ class Ingest:
         rules = label_rules(config)
         settings += repr(rules)
         code = code_digest.digest(_JOB)
-        key = hashlib.sha256((file_list.fingerprint(source.folder) + settings + code).encode())
+        data = file_list.fingerprint(source.folder, rules.follow_links)
+        data += file_list.fingerprint_file(os.path.join(source.folder, rules.manifest or ""))
+        key = hashlib.sha256((data + settings + code).encode())
         self.folder = os.path.join(out, "data", f"records-{key.hexdigest()[:16]}")
         self.cached = output.read_report(self.folder) is not None
         self._process: subprocess.Popen[str] | None = None

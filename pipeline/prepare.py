@@ -92,6 +92,8 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
     if rejected:
         path = os.path.join(ingest.folder, filenames.REJECTS)
         say(f"  {rejected} of {report['images']} rejected: {path}")
+    for note in report["notes"]:
+        say(f"  {note}")
     left_out = report["left_out"]
     say(f"  {rejects.count_files(report['found'], f'{images} written', rejected, left_out)}")
     if not report["patients_known"]:

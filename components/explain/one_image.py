@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
-from tfxray.components.common import artifacts, contract, filenames, filesystem
+from tfxray.components.common import artifacts, contract, filenames, filesystem, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.disk import durable
@@ -195,7 +195,11 @@ def training_images(folder: str, background: Path | None, size: int) -> np.ndarr
 
 
 def _of_folder(background: Path, rng: np.random.Generator) -> list[bytes]:
-    paths = file_list.list_images(str(background)).files
+    listing = file_list.list_images(str(background))
+    paths = listing.files
+    if left_out := listing.count_left_out():
+        rules = ", ".join(f"{rule}: {count}" for rule, count in left_out.items())
+        progress.log.info("left out of the background: %s", rules)
     source = loader.Folder(str(background))
     encoded_images: list[bytes] = []
     for place in rng.permutation(len(paths))[:_LOOKED_AT]:

@@ -40,6 +40,7 @@ class Report:
         rejected: How many are in `rejects.csv`.
         reasons: How many of them, per reason.
         left_out: Files that are none of the images, per rule; see `file_list.Listing`.
+        notes: What the user should know of the input, a line each; see `file_list.Listing`.
         patients_known: Whether every example names its patient.
         files: The sizes of the files of records, in bytes, by their names.
     """
@@ -52,6 +53,7 @@ class Report:
     rejected: int
     reasons: dict[str, int]
     left_out: dict[str, int]
+    notes: tuple[str, ...]
     patients_known: bool
     files: dict[str, int]
 
@@ -127,8 +129,9 @@ def _run(
             raise UserError(f"{source}: TFRecords need the names of the classes (--classes)")
     else:
         rows, classes, listing = labelling.label_images(source, rules)
-        splits = sorted({row.split or worker.UNSPLIT for row in rows if row.label})
-    reader = worker.Reader(tuple(classes), rules.limits, secret)
+        given = {row.split or worker.UNSPLIT for row in rows if row.label}
+        splits = sorted(given | ({"eval"} if rows[0].eval_share is not None else set()))
+    reader = worker.Reader(tuple(classes), rules.limits, secret, rules.follow_links)
     pipeline_options = beam_options.parse(beam_options.complete(options))
     few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(pipeline_options)
     with isolation.apart(), beam.Pipeline(options=pipeline_options) as pipeline:
@@ -174,6 +177,7 @@ def _run(
         rejected=len(rejects),
         reasons=dict(Counter(code for _, code, _ in rejects)),
         left_out=left_out,
+        notes=tuple(listing.notes),
         patients_known=all(entry.patient for entry in index),
         files=output.measure_records(out),
     )
@@ -192,6 +196,13 @@ def _check(
             f"{report.images} images in, but {record_count} written and {report.rejected} rejected"
         )
     empty = [name for name, count in report.labels.items() if not count]
+    without = [split for split, count in report.written.items() if not count]
+    if not empty and without and len(report.written) > 1:
+        raise UserError(
+            f"{source}: the split {', '.join(without)} has no image that can be used, after "
+            f"{report.rejected} of {report.images} were rejected. Where eval is drawn out of "
+            "train, split.eval_from_train sets the share of the patients"
+        )
     if not empty:
         return
     first = rejects[:3]

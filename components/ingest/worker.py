@@ -16,7 +16,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import duplicates, pseudonym, record_check
 from tfxray.components.pixels import image, loader
-from tfxray.components.source import labelling, tfrecords
+from tfxray.components.source import labelling, splits, tfrecords
 
 UNSPLIT = "all"
 # The outputs besides the splits: rejects, one line per example, one line per record of the input,
@@ -38,11 +38,13 @@ class Reader:
         classes: In the order of their labels.
         limits: What one file may take.
         secret: The pseudonyms' key.
+        follow_links: Whether a file may lie outside of the folder, behind a link.
     """
 
     classes: tuple[str, ...]
     limits: rejects.Limits
     secret: bytes = dataclasses.field(repr=False)
+    follow_links: bool = False
 
     def check_label(self, label: str | None) -> str:
         """The label.
@@ -64,6 +66,7 @@ class Reader:
         split: str,
         metadata: Mapping[str, str],
         place: str = "",
+        eval_share: float | None = None,
     ) -> list[beam.pvalue.TaggedOutput]:
         """One image, as an example for its split and an entry of the index: both or neither.
 
@@ -71,8 +74,11 @@ class Reader:
             Rejected: See `make_example`.
         """
         (xray, tags), record_name = loaded_image, name
+        metadata = {**(tags or {}), **metadata}
+        if eval_share is not None:
+            # By the hospital's number: pseudonyms differ from one key to another.
+            split = splits.draw_split(split, metadata.get("patient") or name, eval_share) or split
         if tags is not None:
-            metadata = {**tags, **metadata}
             # Neither a name nor a number of the hospital's leaves a DICOM file.
             record_name = pseudonym.file_name(self.secret, name)
             if "patient" in metadata:
@@ -103,7 +109,7 @@ class ReadFiles(beam.DoFn):
 
     def __init__(self, reader: Reader, source: str, processes: int, images: int):
         self._reader = reader
-        self._folder = loader.Folder(source, reader.limits)
+        self._folder = loader.Folder(source, reader.limits, reader.follow_links)
         self._processes = processes
         self._images = images
 
@@ -135,7 +141,9 @@ class ReadFiles(beam.DoFn):
                 continue
             split, label = row.split or UNSPLIT, row.label or ""
             try:
-                yield from self._reader.emit(result, row.path, label, split, row.metadata)
+                yield from self._reader.emit(
+                    result, row.path, label, split, row.metadata, eval_share=row.eval_share
+                )
             except Exception as error:
                 yield _set_aside(row.path, error)
 

@@ -146,10 +146,12 @@ class Folder:
     Attributes:
         path: The folder's.
         limits: What one file may take.
+        follow_links: Whether a file may lie outside, behind a link.
     """
 
     path: str
     limits: Limits = DEFAULT_LIMITS
+    follow_links: bool = False
 
     def load(self, name: str) -> LoadedImage | rejects.Rejected:
         """Reads one file. Any error of a library becomes a reject, and the other files go on.
@@ -179,7 +181,7 @@ class Folder:
     def _path(self, name: str) -> str:
         """Where a file lies. Only local files may be links."""
         full = os.path.join(self.path, name)
-        if not filesystem.is_local(self.path):
+        if self.follow_links or not filesystem.is_local(self.path):
             if name.startswith("/") or ".." in name.split("/"):
                 raise rejects.Rejected("outside")
             return full

@@ -128,7 +128,7 @@ class Job:
         if not self._readable:
             raise UserError(
                 f"{source}: holds neither images nor TFRecords with any (--input)"
-                + listing.describe_unread()
+                + listing.describe_rest()
             )
         self.earlier_report = self._report()
 

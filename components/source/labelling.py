@@ -3,17 +3,20 @@
 import dataclasses
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tfxray.components.common.contract import METADATA
+from tfxray.components.common import privacy
+from tfxray.components.common.contract import METADATA, SPLITS
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.common.privacy import holds_dicom, names_withheld
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
-from tfxray.components.source import file_list, splits
-from tfxray.components.source.manifest import MANIFEST, WITHHELD, read_manifest
+from tfxray.components.source import file_list, left_out, manifest, splits
+from tfxray.components.source.manifest import MANIFEST, WITHHELD, Manifest
+
+_SHOWN = 5  # names in a line for the user
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,14 +26,17 @@ class Row:
     Attributes:
         path: Below the source folder, with `/`.
         label: The class's name, as found; None where nothing tells.
-        split: `train`, `eval`, `test`, or None where no split folder is given.
+        split: `train`, `eval`, `test`, or None where no split is given.
         metadata: `patient`, `age`, `sex`, `view`, `site`, as found; absent where unknown.
+        eval_share: Where `eval` is drawn by patient, its share; see `splits.draw_split`. The split
+            is drawn already if the patient is known; a DICOM file's is known when it is read.
     """
 
     path: str
     label: str | None
     split: str | None
     metadata: Mapping[str, str]
+    eval_share: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Rules:
     """How labels and metadata are found; see the config's `ingest` and `split`.
 
     Attributes:
+        eval_share: Of the patients in `train`, for `eval`, where only `train` and `test` are given.
         tolerated: Up to this share of images may have a label that is none of the classes: they
             are set aside. More of them are taken for a mistake in the config.
         limits: What one file may take.
@@ -45,10 +52,17 @@ class Rules:
 
     classes: tuple[str, ...] = ()
     manifest: str | None = None
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    root: str = ""
+    extension: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    follow_links: bool = False
     pattern: str | None = None
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     ignore_given: bool = False
     eval_from_train: float | None = None
+    eval_share: float = 0.15
     tolerated: float = 0.0
     limits: Limits = DEFAULT_LIMITS
 
@@ -59,7 +73,7 @@ class LabelledImages(NamedTuple):
     Attributes:
         rows: The images, sorted by path; those that only the manifest names come last.
         classes: The rules', or, where they name none, the labels found.
-        listing: What the folder holds besides.
+        listing: What the folder holds besides, and what the user should know of it.
     """
 
     rows: list[Row]
@@ -79,67 +93,149 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
             classes, fewer than two classes, or given splits that lack one.
     """
     source = os.fspath(source)
-    listing = file_list.list_images(source)
-    files = listing.files
-    splits_given = not rules.ignore_given and splits.are_given(files)
-    manifest = read_manifest(source, rules.manifest, files)
-    class_names = set(rules.classes) | set(rules.labels)
     try:
         pattern = re.compile(rules.pattern) if rules.pattern else None
     except re.error as error:
         raise UserError(f"pattern {rules.pattern!r}: is no regular expression: {error}") from None
-    rows = [_row(path, splits_given, manifest, pattern, class_names, rules) for path in files]
-    if manifest is not None:
-        rows = [row for row in rows if row.path in manifest]
-        listing.left_out[file_list.UNLISTED] = files
-        used = {*manifest, os.path.normpath(rules.manifest or MANIFEST)}
-        for rule, paths in listing.left_out.items():
-            listing.left_out[rule] = [path for path in paths if path not in used]
-        paths_in_folder = {row.path for row in rows}
-        # A file that the manifest lists and the folder lacks becomes a reject, not a silence.
-        rows += [
-            _row(path, splits_given, manifest, pattern, class_names, rules)
-            for path in manifest
-            if path not in paths_in_folder
-        ]
+    class_names = {_normal(name) for name in (*rules.classes, *rules.labels)}
+    choice = left_out.Choice(
+        rules.include, rules.exclude, rules.follow_links, tuple(sorted(class_names))
+    )
+    listing = file_list.list_images(source, choice)
+    layout = manifest.Layout(
+        rules.manifest, rules.columns, rules.root, rules.extension, not rules.ignore_given
+    )
+    table = manifest.read_manifest(source, layout, listing)
+    paths = listing.files if table is None else _listed(table, listing, rules)
+    withheld = privacy.names_withheld(source, paths)
+    _note_listing(listing, table, withheld)
+    folders = None
+    if not rules.ignore_given and not (table and table.tells_splits):
+        folders = splits.find_folders(source, paths, class_names, withheld)
+    finder = _Finder(table, folders, pattern, class_names, rules, paths)
+    rows = [finder.row(path) for path in paths]
     if not rows:
         raise UserError(
             f"{source}: holds no images (PNG or JPEG, in class folders or with a CSV)"
-            + listing.describe_unread()
+            + listing.describe_rest()
         )
-    return LabelledImages(rows, _check(source, rows, rules), listing)
+    classes = _check(source, rows, rules, listing)
+    _check_splits(source, rows, rules)
+    listing.notes.append(_describe_splits(rows, rules, table, folders, withheld))
+    share = _eval_share(rows, rules)
+    if share is not None:
+        rows = [_draw(row, share) for row in rows]
+    return LabelledImages(rows, classes, listing)
 
 
-def _row(
-    path: str,
-    splits_given: bool,
-    manifest: dict[str, dict[str, str]] | None,
-    pattern: re.Pattern[str] | None,
-    class_names: set[str],
-    rules: Rules,
-) -> Row:
-    manifest_row = (manifest or {}).get(path, {})
-    groups = _match_groups(pattern, path)
-    folders = path.split("/")[:-1]
-    split = None
-    if splits_given and folders:
-        split = splits.SPLIT_FOLDERS[folders.pop(0).lower()]
-    elif not rules.ignore_given and manifest_row.get("split", "").lower() in splits.SPLIT_FOLDERS:
-        split = splits.SPLIT_FOLDERS[manifest_row["split"].lower()]
-    # The folder that names a class. Where none does, the nearest, for the error's sake; where no
-    # classes are known, the topmost.
-    nearest = folders[-1 if class_names else 0] if folders else None
-    folder = next((f for f in folders if f in class_names), nearest)
-    label = manifest_row.get("label") or groups.get("label") or folder
-    if splits_given and not split:  # it lies beside the split folders, and cannot be drawn to one
-        label = None
-    metadata = {key: manifest_row.get(key) or groups.get(key, "") for key in METADATA}
-    if groups.get("kind") and metadata["patient"] == groups.get("patient"):
-        metadata["patient"] = f"{groups['kind']}-{metadata['patient']}"
-    metadata = {key: value for key, value in metadata.items() if value}
+def _eval_share(rows: Sequence[Row], rules: Rules) -> float | None:
+    """The share of the patients in `train` that becomes `eval`; None where nothing is drawn."""
+    given = {row.split for row in rows} - {None}
     if rules.eval_from_train is not None:
-        split = splits.draw_split(split, metadata.get("patient", path), rules.eval_from_train)
-    return Row(path, rules.labels.get(label, label) if label else None, split, metadata)
+        return rules.eval_from_train if given else None
+    return rules.eval_share if given == {"train", "test"} else None
+
+
+def _draw(row: Row, share: float) -> Row:
+    patient = row.metadata.get("patient")
+    split = splits.draw_split(row.split, patient, share) if patient else row.split
+    return dataclasses.replace(row, split=split, eval_share=share)
+
+
+def _normal(name: str) -> str:
+    """A name in one form of Unicode: macOS writes another one than keyboards do."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _listed(table: Manifest, listing: file_list.Listing, rules: Rules) -> list[str]:
+    """The images that a manifest lists; what it does not list is left out."""
+    files = listing.files
+    paths = [path for path in files if path in table.rows]
+    in_folder = set(paths)
+    listing.left_out[left_out.UNLISTED] = [path for path in files if path not in in_folder]
+    used = {*table.rows, os.path.normpath(rules.manifest or MANIFEST)}
+    for rule, others in listing.left_out.items():
+        listing.left_out[rule] = [path for path in others if path not in used]
+    # A file that the manifest lists and the folder lacks becomes a reject, not a silence.
+    return [*paths, *(path for path in table.rows if path not in in_folder)]
+
+
+def _note_listing(listing: file_list.Listing, table: Manifest | None, withheld: bool) -> None:
+    notes = listing.notes
+    notes += table.notes if table else ()
+    if unlisted := listing.left_out.get(left_out.UNLISTED):
+        first = "" if withheld else f": {', '.join(unlisted[:_SHOWN])}"
+        more = f" and {len(unlisted) - _SHOWN} more" if len(unlisted) > _SHOWN and first else ""
+        notes.append(f"{len(unlisted)} images have no row in the manifest{first}{more}")
+    for folder, original in listing.copies.items():
+        what = "a folder" if withheld else f"{folder}/"
+        of = "another folder" if withheld else f"{original}/" if original else "the data folder"
+        notes.append(f"{what} holds the files of {of} once more; they count once")
+
+
+class _Finder:
+    """Finds what is known of each image."""
+
+    def __init__(
+        self,
+        table: Manifest | None,
+        folders: splits.FolderSplits | None,
+        pattern: re.Pattern[str] | None,
+        class_names: set[str],
+        rules: Rules,
+        paths: Sequence[str],
+    ):
+        parents = {path.rpartition("/")[0] for path in paths}
+        shared = os.path.commonpath(parents) if parents and "" not in parents else ""
+        self._shared = len(shared.split("/")) if shared else 0
+        self._table, self._folders, self._pattern = table, folders, pattern
+        self._class_names = class_names
+        # In the config's own spelling.
+        self._spelling = {_normal(name): name for name in rules.classes}
+        self._meaning = {_normal(name): label for name, label in rules.labels.items()}
+
+    def row(self, path: str) -> Row:
+        """An image, and what is known of it.
+
+        Args:
+            path: Below the source folder, with `/`.
+        """
+        table_row = self._table.rows.get(path, {}) if self._table else {}
+        groups = _match_groups(self._pattern, path)
+        split = self._split(path, table_row)
+        # A table that tells labels leaves none to the folders: a blank is unknown.
+        folder = None if self._table and self._table.tells_labels else self._class_folder(path)
+        label = table_row.get("label") or groups.get("label") or folder
+        if self._folders and not split:  # it lies beside the split folders, and is in none
+            label = None
+        metadata = {key: table_row.get(key) or groups.get(key, "") for key in METADATA}
+        if groups.get("kind") and metadata["patient"] == groups.get("patient"):
+            metadata["patient"] = f"{groups['kind']}-{metadata['patient']}"
+        metadata = {key: value for key, value in metadata.items() if value}
+        if label:
+            label = _normal(label)
+            label = self._meaning.get(label) or self._spelling.get(label, label)
+        return Row(path, label, split, metadata)
+
+    def _split(self, path: str, table_row: Mapping[str, str]) -> str | None:
+        if self._folders:
+            return self._folders.split_of(path)
+        if self._table and self._table.tells_splits:
+            return splits.SPLIT_FOLDERS[table_row["split"].lower()]
+        return None
+
+    def _class_folder(self, path: str) -> str | None:
+        """The folder that names a class.
+
+        Where none does, the nearest, for the error's sake; where no classes are known, the topmost.
+        """
+        folders = path.split("/")[:-1]
+        if self._folders and len(folders) > self._folders.depth:
+            del folders[self._folders.depth]
+        # What holds all images is an archive's own folder, though it be named like a class.
+        folders = folders[self._shared :] or folders
+        nearest = folders[-1 if self._class_names else 0] if folders else None
+        return next((f for f in folders if _normal(f) in self._class_names), nearest)
 
 
 def _match_groups(pattern: re.Pattern[str] | None, path: str) -> dict[str, str]:
@@ -152,9 +248,11 @@ def _match_groups(pattern: re.Pattern[str] | None, path: str) -> dict[str, str]:
     return groups
 
 
-def _check(source: str, rows: list[Row], rules: Rules) -> tuple[str, ...]:
+def _check(
+    source: str, rows: list[Row], rules: Rules, listing: file_list.Listing
+) -> tuple[str, ...]:
     paths = [row.path for row in rows]
-    if not rules.classes and holds_dicom(source, paths):
+    if not rules.classes and privacy.holds_dicom(source, paths):
         raise UserError(
             f"{source}: there is DICOM among the images: name the classes (--classes). Folders "
             "would become classes, which records name, and they may be named after patients"
@@ -172,21 +270,56 @@ def _check(source: str, rows: list[Row], rules: Rules) -> tuple[str, ...]:
         )
     missing = [name for name in classes if not labels[name]]
     if missing or len(classes) < 2:
-        class_names = classes if names_withheld(source, paths) else sorted(labels)
+        class_names = classes if privacy.names_withheld(source, paths) else sorted(labels)
         raise UserError(
             f"{source}: a classifier needs images of two classes or more; found "
             + ", ".join(f"{name}: {labels[name]}" for name in class_names if labels[name])
             + (f"; none of {', '.join(missing)}" if missing else "")
-        )
-    given = {row.split for row in rows} - {None}
-    lacking = sorted({"train", "eval", "test"} - given) if given else []
-    if lacking:
-        raise UserError(
-            f"{source}: the given split folders lack {', '.join(lacking)}. Set "
-            "split.eval_from_train to draw eval by patient out of train, or split.ignore_given "
-            "to split all of it anew by patient"
+            + listing.describe_rest()
         )
     return classes
+
+
+def _check_splits(source: str, rows: list[Row], rules: Rules) -> None:
+    given = {row.split for row in rows} - {None}
+    drawn = _eval_share(rows, rules)
+    lacking = sorted(set(SPLITS) - given - ({"eval"} if drawn is not None else set()))
+    if given and lacking:
+        raise UserError(
+            f"{source}: the given splits lack {', '.join(lacking)}; given are "
+            f"{', '.join(sorted(filter(None, given)))}. Add what is lacking (`eval` alone is drawn "
+            "by patient out of `train`), or set split.ignore_given to split all of it anew by "
+            "patient"
+        )
+
+
+def _describe_splits(
+    rows: list[Row],
+    rules: Rules,
+    table: Manifest | None,
+    folders: splits.FolderSplits | None,
+    withheld: bool,
+) -> str:
+    """Which splits are taken, and where they come from."""
+    counts = Counter(row.split for row in rows if row.split)
+    if not counts:
+        why = "split.ignore_given is set" if rules.ignore_given else "none are given"
+        return f"splits: drawn by patient ({why})"
+    told = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
+    if folders:
+        place = f"folders at depth {folders.depth + 1}"
+        if not withheld and len(folders.places) <= 2 * len(SPLITS):
+            place = f"the folders {', '.join(folders.places)}"
+    else:
+        place = f"the column split of {os.path.basename(table.path) if table else MANIFEST}"
+    drawn = _eval_share(rows, rules)
+    if drawn is None:
+        return f"splits: {told} images, given by {place}"
+    joined = "train and eval" if counts["eval"] else "train"
+    return (
+        f"splits: {told} images, given by {place}; {drawn:.0%} of the patients in {joined} are "
+        "drawn for eval"
+    )
 
 
 def _unknown(
@@ -194,7 +327,7 @@ def _unknown(
 ) -> str:
     first = {label: _first(rows, label) for label in list(labels)[:5]}
     start = f"{source}: labels that are not among the classes [{', '.join(classes)}]: "
-    if not names_withheld(source, [*first.values(), *(row.path for row in rows)]):
+    if not privacy.names_withheld(source, [*first.values(), *(row.path for row in rows)]):
         examples = "; ".join(
             f"{label!r} ({labels[label]} images, first {path})" for label, path in first.items()
         )

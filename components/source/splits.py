@@ -1,22 +1,140 @@
 """Splits that a folder gives, and those that are drawn by patient."""
 
 import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from tfxray.components.common.errors import UserError
 
 SPLIT_FOLDERS = {
     "train": "train", "training": "train",
-    "val": "eval", "valid": "eval", "validation": "eval", "eval": "eval", "dev": "eval",
+    "val": "eval", "valid": "eval", "validate": "eval", "validation": "eval", "eval": "eval",
+    "dev": "eval",
     "test": "test", "testing": "test",
 }  # fmt: skip
+WORDS = f"[{', '.join(SPLIT_FOLDERS)}]"
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_STRAY = 0.2  # up to this share of the images may lie beside the split folders: they are rejected
+_SHOWN = 12  # folders that an error names
+_REMEDY = (
+    "Name the folders of all splits so, put them at one depth, and move other images away or leave "
+    "them out (ingest.exclude); or set split.ignore_given to split all of it anew by patient"
+)
 
 
-def are_given(files: list[str]) -> bool:
-    """Whether all folders at the top of a source are named after splits.
+class FolderSplits(NamedTuple):
+    """Splits that folders give.
+
+    Attributes:
+        depth: Of these folders on each path, from 0.
+        by_folder: The split of each, by its name.
+        places: The folders, below the source, sorted.
+    """
+
+    depth: int
+    by_folder: Mapping[str, str]
+    places: tuple[str, ...]
+
+    def split_of(self, path: str) -> str | None:
+        """The split of an image; None where it lies beside these folders, or above them."""
+        folders = path.split("/")[:-1]
+        return self.by_folder[folders[self.depth]] if len(folders) > self.depth else None
+
+
+def find_folders(
+    source: str, paths: Sequence[str], class_names: Collection[str], withheld: bool
+) -> FolderSplits | None:
+    """Finds folders that are named after splits, at one depth, above or below class folders.
 
     Args:
-        files: Below the source, with `/`.
+        source: The folder, for the error.
+        paths: Of its images, with `/`.
+        class_names: Folders so named are classes.
+        withheld: Whether names of folders must not be shown.
+
+    Returns:
+        None where no folder is named after a split.
+
+    Raises:
+        UserError: Some images lie in such a folder and others in another one, or such folders lie
+            at several depths. Shows what was found.
     """
-    tops = {path.split("/")[0].lower() for path in files if "/" in path}
-    return bool(tops) and tops <= set(SPLIT_FOLDERS)
+    # How many images lie below each name at each depth.
+    levels: dict[int, Counter[str]] = defaultdict(Counter)
+    for path in paths:
+        for depth, folder in enumerate(path.split("/")[:-1]):
+            levels[depth][folder] += 1
+    exact = {
+        depth: {name: SPLIT_FOLDERS[name.lower()] for name in names
+                if name.lower() in SPLIT_FOLDERS and name not in class_names}
+        for depth, names in levels.items()
+    }  # fmt: skip
+    named = {depth: words for depth, words in exact.items() if words}
+    if not named:  # no folder is called `train`, but perhaps some are called `train_images`
+        loose = {depth: _read_names(names, class_names) for depth, names in levels.items()}
+        named = {depth: words for depth, words in loose.items() if len(set(words.values())) > 1}
+    whole = [
+        depth
+        for depth, words in named.items()
+        if set(levels[depth]) <= set(words) and levels[depth].total() >= (1 - _STRAY) * len(paths)
+    ]
+    # Of one folder that holds all others, the name may tell a split by chance.
+    whole = [d for d in whole if len(set(named[d].values())) > 1] or whole
+    if not named:
+        return None
+    if not whole or len(whole) > 1:
+        raise UserError(_describe(source, paths, named, whole, withheld))
+    (depth,) = whole
+    places = {"/".join(p.split("/")[: depth + 1]) for p in paths if p.count("/") > depth}
+    return FolderSplits(depth, named[depth], tuple(sorted(places)))
+
+
+def _read_names(names: Collection[str], class_names: Collection[str]) -> dict[str, str]:
+    """Splits of names such as `train_images` and `test_images`.
+
+    If not all of them have a word for a split, those that have the same rest count: a patient may
+    be called Dev, and another one Val.
+    """
+    every: dict[str, str] = {}
+    by_rest: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in names:
+        words = [word for word in _WORD.findall(name) if word.lower() in SPLIT_FOLDERS]
+        if len(words) == 1 and name not in class_names:
+            every[name] = SPLIT_FOLDERS[words[0].lower()]
+            by_rest[name.replace(words[0], "", 1).lower()][name] = every[name]
+    return every if len(every) == len(names) else max(by_rest.values(), key=len, default={})
+
+
+def _describe(
+    source: str,
+    paths: Sequence[str],
+    named: Mapping[int, Mapping[str, str]],
+    whole: Sequence[int],
+    withheld: bool,
+) -> str:
+    if whole:
+        places = " and ".join(str(depth + 1) for depth in sorted(whole))
+        what = f"folders at several depths ({places}) are named after splits"
+    else:
+        what = "some folders are named after splits, and others beside them are not"
+    depth = max(named, key=lambda d: (len(set(named[d].values())), -d))
+    counts: Counter[tuple[str, str]] = Counter()
+    for path in paths:
+        folders = path.split("/")[:-1]
+        split = named[depth].get(folders[depth]) if len(folders) > depth else None
+        counts["/".join(folders[: depth + 1]) or ".", split or "no split"] += 1
+    if withheld:
+        by_split: Counter[str] = Counter()
+        for (_, split), count in counts.items():
+            by_split[split] += count
+        shown = [f"{split}: {count} images" for split, count in sorted(by_split.items())]
+    else:
+        tree = sorted(counts.items(), key=lambda item: (item[0][1] != "no split", item[0]))
+        shown = [f"{folder}/ ({split}, {count} images)" for (folder, split), count in tree[:_SHOWN]]
+        shown += [f"{len(tree) - _SHOWN} more"] * (len(tree) > _SHOWN)
+    return f"{source}: {what}: {'; '.join(shown)}. Words for splits are {WORDS}. {_REMEDY}"
 
 
 def draw_split(split: str | None, patient: str, share: float) -> str | None:

@@ -78,7 +78,7 @@ def ingest(
 ) -> None:
     """Write images, or TFRecords of others, as TFRecords by the data contract."""
     from tfxray.components.guard import rejects
-    from tfxray.components.source import labelling, tfrecords
+    from tfxray.components.source import file_list, labelling, tfrecords
     from tfxray.pipeline import inputs
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
@@ -91,6 +91,7 @@ def ingest(
         with process.without_keras():
             from tfxray.components.ingest import job
 
+        file_list.require_folder(source)
         feature_names = None
         if tfrecords.holds_records(source):
             feature_names = dict(config.ingest.features) if config else {}
@@ -112,6 +113,8 @@ def ingest(
     if report.rejected:
         path = os.path.join(out, filenames.REJECTS)
         echo(f"{report.rejected} of {report.images} rejected: {path}", err=True)
+    for note in report.notes:
+        echo(note, err=True)
     written = f"{sum(report.written.values())} written"
     echo(rejects.count_files(report.found, written, report.rejected, report.left_out), err=True)
 

@@ -17,7 +17,7 @@ from tfxray.components.common.contract import (
     TEXT,
     VIEW,
 )
-from tfxray.pipeline.config.base import Feature, Section, Share
+from tfxray.pipeline.config.base import Feature, Section, Share, describe_choices
 
 
 class Sample(Section):
@@ -34,6 +34,10 @@ class Sample(Section):
     """The seed of the drawing. The same seed gives the same X-rays."""
 
 
+Column = Annotated[str, describe_choices(["path", "label", "split", *METADATA])]
+Glob = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
 class Ingest(Section):
     """Where the images come from and how they get their labels."""
 
@@ -48,6 +52,28 @@ class Ingest(Section):
     the columns `label`, `split`, `patient`, `age`, `sex`, `view` and `site`. Only the images in its
     list are used. The default is `manifest.csv`, if the data folder has one.
     """
+    columns: dict[Column, str] = {}
+    """The headings of the manifest's columns, if they differ from ours. Write our name first:
+    `{path: Image Index, label: Finding Labels}`. Capitals, blanks and `_` in a heading do not
+    matter.
+    """
+    root: str = ""
+    """The folder, below the data folder, where the manifest's paths begin. It is put before each
+    path, or taken off a path that begins with it.
+    """
+    extension: str = ""
+    """The extension of the image files, such as `.dcm`, if the manifest's paths lack it or have
+    another image's.
+    """
+    include: list[Glob] = []
+    """Globs of the only files to be used, as in a `.gitignore` file: `*` stays within a name, `**`
+    crosses folders, a glob without `/` matches at any depth, and a folder stands for all below it.
+    A folder that a glob names is used even if it is named like a mask's.
+    """
+    exclude: list[Glob] = []
+    """Globs of files that are left out, such as `[lateral, "**/*_old.png"]`."""
+    follow_links: bool = False
+    """Read files and folders behind links that lead out of the data folder."""
     pattern: str | None = None
     """A regular expression. It is searched in each path below the data folder. Its named groups
     `label`, `patient`, `age`, `sex`, `view` and `site` fill what the manifest leaves empty. A group
@@ -101,6 +127,14 @@ class Ingest(Section):
             )
         return value
 
+    @field_validator("columns")
+    @classmethod
+    def _columns(cls, value: dict[str, str]) -> dict[str, str]:
+        allowed = ("path", "label", "split", *METADATA)
+        if unknown := sorted(set(value) - set(allowed)):
+            raise ValueError(f"no such column: {unknown}; allowed: {', '.join(allowed)}")
+        return value
+
     @field_validator("features")
     @classmethod
     def _features(cls, value: dict[str, str]) -> dict[str, str]:
@@ -115,7 +149,7 @@ class Split(Section):
 
     All images of a patient go to one split. The three shares must sum to 1, and each must be at
     least 0.01. If the data come in split folders, those splits are kept and the shares have no
-    effect.
+    effect; where only `train` and `test` are given, `eval` is drawn out of `train` by its share.
     """
 
     train: Share = 0.70

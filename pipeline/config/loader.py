@@ -1,5 +1,6 @@
 """Reads a configuration: one YAML file into typed models, overridden by `--set a.b=value`."""
 
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,10 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise UserError(f"{origin}: {error}") from None
 
 
+# What YAML makes of `no`, `1`, `1.5`, `2024-01-31` without quotes.
+_YAML_KINDS = {bool: "yes or no", int: "number", float: "number", date: "date", datetime: "date"}
+
+
 def _explain(item: Any) -> str:
     """One pydantic error as `key = value: what is wrong; what is allowed`."""
     # pydantic's own mark of a wrong key
@@ -133,6 +138,8 @@ def _explain(item: Any) -> str:
     if item["type"] == "missing":
         return f"{key}: is missing"
     message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "string_type" and isinstance(item["input"], bool | int | float | date):
+        message = f"YAML reads it as a {_YAML_KINDS[type(item['input'])]}. Put it into quotes"
     return f"{key} = {_short(repr(item['input']))}: {_short(message)}"
 
 

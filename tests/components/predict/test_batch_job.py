@@ -12,7 +12,7 @@ from PIL import Image
 from tests.components.ingest.test_odd_inputs import READ, REJECTED
 from tests.components.ingest.test_record_check import BROKEN, FLIPPED, FULL
 from tests.components.ingest.test_record_check import record as make_record
-from tests.components.ingest.test_tfrecords import frame
+from tests.components.source.test_tfrecords import frame
 from tests.scorer import export
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError

@@ -85,7 +85,7 @@ def test_eval_can_be_drawn_out_of_train_and_keeps_patients_whole(tmp_path):
         (("NORMAL/a.png",), {}, "two classes or more; found NORMAL: 1; none of PNEUMONIA"),
         (("NORMAL/a.png", "TB/b.png"), {}, "'TB' (1 images, first TB/b.png)"),
         (("a.png",), {}, "nothing tells the class"),
-        (("train/NORMAL/a.png", "test/PNEUMONIA/b.png"), {}, "lack eval"),
+        (("train/NORMAL/a.png", "val/PNEUMONIA/b.png"), {}, "lack test"),
         (("NORMAL/a.png",), {"manifest": "m.csv"}, "no such manifest"),
     ],
 )

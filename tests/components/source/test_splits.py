@@ -1,0 +1,161 @@
+"""The splits that people were given are the splits that are judged."""
+
+import numpy as np
+import pytest
+
+from tests.components.source.test_labelling import touch
+from tests.dicoms import dicom
+from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import job
+from tfxray.components.source import labelling
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+GIVEN = ("train", "val", "test")
+
+
+def label(folder, *names, **rules):
+    """Makes files and labels them; names the split of each."""
+    touch(folder, *names)
+    images = labelling.label_images(folder, labelling.Rules(CLASSES, **rules))
+    return {row.path: row.split for row in images.rows}, images
+
+
+def tree(form, given=GIVEN, classes=CLASSES):
+    return [form.format(split=s, label=c) for s in given for c in classes]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{split}/{label}/a.png",
+        "{label}/{split}/a.png",
+        "chest_xray/{split}/{label}/a.png",
+        "archive/chest_xray/{split}/{label}/images/a.png",
+        "archive/{label}/{split}/a.png",
+        "{split}_images/{label}/a.png",
+        "stage_2_{split}_images/{label}/a.png",
+        "{split}_{label}/{label}/a.png",
+    ],
+)
+def test_split_folders_are_found_at_any_one_depth(tmp_path, form):
+    found, images = label(tmp_path, *tree(form))
+    meaning = {"train": "train", "val": "eval", "test": "test"}
+    assert found == {form.format(split=s, label=c): meaning[s] for s in GIVEN for c in CLASSES}
+    assert {row.path: row.label for row in images.rows} == {
+        form.format(split=s, label=c): c for s in GIVEN for c in CLASSES
+    }
+    assert (
+        "splits: train 2, eval 2, test 2 images, given by the folders " in images.listing.notes[-1]
+    )
+
+
+@pytest.mark.parametrize("classes", [CLASSES, ()])
+@pytest.mark.parametrize("wrapper", ["", "PNEUMONIA/"])
+def test_an_archives_own_folder_is_no_class(tmp_path, wrapper, classes):
+    touch(tmp_path, *(f"{wrapper}{split}/{c}/a.png" for split in GIVEN for c in CLASSES))
+    images = labelling.label_images(tmp_path, labelling.Rules(classes))
+    assert images.classes == CLASSES
+    assert all(f"/{row.label}/a.png" in row.path for row in images.rows)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("Training", "Validation", "Testing"),
+        ("TRAIN", "VALID", "TEST"),
+        ("train", "validate", "test"),
+        ("train", "dev", "test"),
+        ("training", "eval", "testing"),
+        ("TrainSet", "ValSet", "TestSet"),
+    ],
+)
+def test_other_words_for_splits_are_known(tmp_path, words):
+    found, _ = label(tmp_path, *tree("{split}/{label}/a.png", words))
+    assert [found[f"{word}/NORMAL/a.png"] for word in words] == ["train", "eval", "test"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        ("samples/NORMAL/x.png", "samples/ (no split, 1 images)"),
+        ("holdout/NORMAL/x.png", "holdout/ (no split, 1 images)"),
+        ("train_old/NORMAL/x.png", "train_old/ (no split, 1 images)"),
+        ("chest_xray/train/NORMAL/x.png", "chest_xray/ (no split, 1 images)"),
+        ("NORMAL/x.png", "NORMAL/ (no split, 1 images)"),
+    ],
+)
+def test_what_half_matches_is_refused_with_what_was_found(tmp_path, extra, told):
+    names = [*tree("{split}/{label}/a.png"), extra]
+    with pytest.raises(UserError) as caught:
+        label(tmp_path, *names)
+    assert told in str(caught.value)
+    assert "train/ (train, 2 images)" in str(caught.value)
+    assert "ingest.exclude" in str(caught.value)
+    found, _ = label(tmp_path, *names, exclude=(f"/{extra.split('/')[0]}",))
+    assert sorted(set(found.values())) == ["eval", "test", "train"]
+    found, _ = label(tmp_path, *names, ignore_given=True)
+    assert set(found.values()) == {None}
+
+
+def test_a_few_folders_deep_down_do_not_split_the_rest(tmp_path):
+    names = [f"{c}/{i}.png" for c in CLASSES for i in range(9)]
+    with pytest.raises(UserError, match="some folders are named after splits"):
+        label(tmp_path, *names, "NORMAL/test/x.png")
+
+
+def test_folders_at_two_depths_are_refused(tmp_path):
+    names = [f"{a}/{c}/{b}/x.png" for a in GIVEN for b in GIVEN for c in CLASSES]
+    with pytest.raises(UserError, match=r"several depths \(1 and 3\)"):
+        label(tmp_path, *names)
+
+
+def test_patients_who_are_called_as_splits_are_none(tmp_path):
+    names = [f"{c}/{p}/a.png" for c in CLASSES for p in ("Dev_Patel", "Val_K", "John_Doe")]
+    found, images = label(tmp_path, *names)
+    assert set(found.values()) == {None}
+    assert images.listing.notes == ["splits: drawn by patient (none are given)"]
+
+
+def test_a_class_that_is_called_as_a_split_is_a_class(tmp_path):
+    touch(tmp_path, "NORMAL/a.png", "test/b.png")
+    images = labelling.label_images(tmp_path, labelling.Rules(("NORMAL", "test")))
+    assert {row.split for row in images.rows} == {None}
+
+
+def test_stray_images_are_rejected_by_name(tmp_path):
+    found, images = label(tmp_path, *tree("{split}/{label}/a.png"), "sample.png")
+    assert found["sample.png"] is None
+    assert [row.path for row in images.rows if row.label is None] == ["sample.png"]
+
+
+def test_without_val_eval_is_drawn_out_of_train(tmp_path):
+    names = [f"{s}/{c}/p{i}_{k}.png" for s in ("train", "test") for c in CLASSES
+             for i in range(40) for k in (1, 2)]  # fmt: skip
+    found, images = label(tmp_path, *names, pattern=r"(?P<patient>p\d+)_", eval_share=0.3)
+    by_patient = {}
+    for path, split in found.items():
+        if path.startswith("train"):
+            by_patient.setdefault(path.split("/")[-1].split("_")[0], set()).add(split)
+    assert all(len(split) == 1 for split in by_patient.values())
+    drawn = sum(split == {"eval"} for split in by_patient.values())
+    assert 4 <= drawn <= 20
+    assert all(split == "test" for path, split in found.items() if path.startswith("test"))
+    assert "30% of the patients in train are drawn for eval" in images.listing.notes[-1]
+
+
+def test_patients_that_dicom_alone_tells_go_to_one_split(tmp_path):
+    rng = np.random.default_rng(1)
+    for split, patients in (("train", range(12)), ("test", range(20, 24))):
+        for patient in patients:
+            for number in (1, 2):
+                pixels = rng.uniform(0, 255, (32, 32))
+                path = tmp_path / "in" / split / CLASSES[patient % 2] / f"{patient}_{number}.dcm"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(dicom(pixels, bits=8, PatientID=f"p{patient}"))
+    rules = labelling.Rules(CLASSES, eval_share=0.4)
+    report = job.ingest(tmp_path / "in", tmp_path / "out", rules)
+    assert report.written["test"] == 8
+    assert report.written["train"] + report.written["eval"] == 24
+    assert report.written["eval"] > 0
+    assert report.written["eval"] % 2 == 0
+    assert report.patients_known
