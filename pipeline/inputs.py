@@ -91,6 +91,7 @@ def label_rules(config: Config) -> labelling.Rules:
         eval_from_train=config.split.eval_from_train,
         tolerated=config.validation.max_rejected,
         limits=file_limits(config),
+        near_distance=config.validation.near_distance,
     )
 
 
