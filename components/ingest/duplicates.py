@@ -1,7 +1,7 @@
 """Finds images with the same pixels that must not both be used, and takes them out again.
 
-Where tfxray draws the splits, images that are the same, or nearly so, go to one split as a patient's
-do: ExampleGen sees to it, and here `find_moves` for the split `eval` that is drawn out of `train`.
+Where tfxray draws the splits, images that are the same, or nearly so, go to one split as those of a
+patient do: ExampleGen sees to it, and `find_moves` where `eval` is drawn out of `train`.
 """
 
 import contextlib

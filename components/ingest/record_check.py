@@ -32,8 +32,8 @@ READ = (
 # Where a record says what its class is: one class, by a number or a name.
 _CLASS = (contract.LABEL, contract.TEXT)
 _VECTOR = (
-    ": a vector (one-hot or multi-hot) or a list of classes. A record has one class: its number, an "
-    "int64, or its name, a text"
+    ": a vector (one-hot or multi-hot) or a list of classes. A record has one class: its number, "
+    "an int64, or its name, a text"
 )
 # Kinds that it takes besides the contract's own: they mean the same.
 _TAKEN: dict[str, tuple[type, ...]] = {
@@ -170,11 +170,13 @@ class Scan:
         examples: Records.
         labels: Records per class.
         group: The feature to split by: `patient/id`, else `image/filename`, else None.
+        largest_patient: Records of the patient who has the most of them; 0 where none is named.
     """
 
     examples: int
     labels: dict[str, int]
     group: str | None
+    largest_patient: int
 
 
 def check_records(
@@ -193,6 +195,7 @@ def check_records(
         UserError: A damaged file; or no record of a class.
     """
     labels: Counter[int] = Counter()
+    patients: Counter[str] = Counter()
     kinds: dict[str, type] = {}
     present = dict.fromkeys((contract.PATIENT, contract.FILENAME), 0)
 
@@ -209,6 +212,7 @@ def check_records(
                 if isinstance(seen, Rejected):
                     raise ContractBroken(f"{where}: {_told(seen)}")
                 labels[seen.label] += 1
+                patients.update([seen.patient] if seen.patient else [])
                 for name in present:
                     present[name] += name in seen.kinds
                 _add_kinds(kinds, seen.kinds, where)
@@ -221,7 +225,8 @@ def check_records(
     label_counts = {name: labels[number] for number, name in enumerate(classes)}
     if min(label_counts.values(), default=0) == 0:
         raise UserError(f"{layout.base}: needs records of every class; found {label_counts}")
-    return Scan(total, label_counts, next((n for n, c in present.items() if c == total), None))
+    group = next((name for name, count in present.items() if count == total), None)
+    return Scan(total, label_counts, group, max(patients.values(), default=0))
 
 
 def _told(reject: Rejected) -> str:
@@ -251,10 +256,11 @@ def _add_kinds(kinds: dict[str, type], more: Mapping[str, type], where: str) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """Of a record that keeps the contract: its label, and the kinds of its features."""
+    """Of a record that keeps the contract: its label, its features' kinds, its patient if named."""
 
     label: int
     kinds: dict[str, type]
+    patient: str
 
 
 def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) -> Look:
@@ -296,7 +302,7 @@ def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) ->
     if loader.decodable_file(encoded, limits) is not encoded:  # type: ignore[arg-type]
         raise Rejected("malformed", f"{contract.IMAGE} is no JPEG or PNG that can be kept as is")
     require_decodable(encoded)  # type: ignore[arg-type]
-    return Look(label, kinds)
+    return Look(label, kinds, str(values.get(contract.PATIENT, "")))
 
 
 def _missing(name: str, features: Features) -> str:

@@ -27,7 +27,7 @@ SEEN = "seen"
 BROKEN = "broken"
 NOTES = "notes"
 BESIDES = (REJECTED, INDEX, SEEN, BROKEN, NOTES)
-# The notes: the kind of a value that was not understood; a mapped feature that a record has or lacks.
+# The notes: a kind of value that was not understood; a mapped feature that a record has or lacks.
 NOT_UNDERSTOOD, PRESENT, ABSENT = "not_understood", "present", "absent"
 
 

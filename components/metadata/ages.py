@@ -3,7 +3,7 @@
 import math
 import re
 
-from tfxray.components.metadata.words import NotUnderstood, normal_form, says_nothing
+from tfxray.components.metadata.words import NotUnderstood, normal_form, says_nothing, word_list
 
 OLDEST = 130.0  # years, as in the schema
 
@@ -13,23 +13,34 @@ _YEAR, _MONTH, _WEEK, _DAY = 1.0, 1 / 12, 7 / 365.25, 1 / 365.25
 # accents, in the languages of public sets of chest X-rays and of their neighbours; Shenzhen's
 # readings have `yrs` and `month`.
 _UNITS = {
-    _YEAR: "y yr yrs year years yo jahr jahre jahren j an ans annee annees ano anos anni anno jaar "
-           "jaren ar lat rok lata let god goda год года лет tuoi nam yas yil tahun 岁 歲 歳 才 年 세 살",
-    _MONTH: "m mo mon mos mth mths month months monat monate monaten mois mes meses mese mesi maand "
-            "maanden manad manader miesiac miesiace miesiecy месяц месяца месяцев thang ay bulan "
-            "月 个月 個月 か月 ヶ月 カ月 ケ月 개월",
-    _WEEK: "w wk wks week weeks woche wochen semaine semaines semana semanas settimana settimane "
-           "weken vecka veckor tydzien tygodnie tygodni неделя недели недель tuan hafta minggu "
-           "周 週 周间 週間 星期 주",
-    _DAY: "d dy day days tag tage tagen jour jours dia dias giorno giorni dag dagen dagar dzien dni "
-          "день дня дней ngay gun hari 日 天 일",
-}  # fmt: skip
-_YEARS = {normal_form(word): years for years, words in _UNITS.items() for word in words.split()}
+    _YEAR: """
+        y, yr, yrs, year, years, yo, jahr, jahre, jahren, j, an, ans, annee, annees, ano, anos
+        anno, anni, jaar, jaren, ar, rok, lata, lat, let, год, года, лет, tuoi, nam, yas, yil, tahun
+        岁, 歲, 歳, 才, 年, 세, 살
+    """,
+    _MONTH: """
+        m, mo, mon, mos, mth, mths, month, months, monat, monate, monaten, mois, mes, meses
+        mese, mesi, maand, maanden, manad, manader, miesiac, miesiace, miesiecy
+        месяц, месяца, месяцев, thang, ay, bulan, 月, 个月, 個月, か月, ヶ月, カ月, ケ月, 개월
+    """,
+    _WEEK: """
+        w, wk, wks, week, weeks, woche, wochen, semaine, semaines, semana, semanas
+        settimana, settimane, weken, vecka, veckor, tydzien, tygodnie, tygodni
+        неделя, недели, недель, tuan, hafta, minggu, 周, 週, 周间, 週間, 星期, 주
+    """,
+    _DAY: """
+        d, dy, day, days, tag, tage, tagen, jour, jours, dia, dias, giorno, giorni, dag, dagen
+        dagar, dzien, dni, день, дня, дней, ngay, gun, hari, 日, 天, 일
+    """,
+}
+_YEARS = {word: years for years, words in _UNITS.items() for word in word_list(words)}
 # A comma is a decimal one before one or two digits. Behind a leading zero, as in 03.05, nothing is
 # a decimal: it may be a date.
 _NUMBER = r"(?:(?:0|[1-9]\d*)(?:\.\d+|,\d{1,2})|\d+)"
 _PART = re.compile(rf"({_NUMBER})[\s-]*([^\W\d_]+)\.?[\s,]*")
-_OLD = re.compile(r"[\s-]+(old|of age|alt|de edad|de idade|d'age|di eta|oud|gammal)$|(?<=y)\W?o\b\.?$")
+_OLD = re.compile(
+    r"[\s-]+(old|of age|alt|de edad|de idade|d'age|di eta|oud|gammal)$|(?<=y)\W?o\b\.?$"
+)
 
 
 def read_age(text: str) -> float | None:

@@ -66,7 +66,7 @@ def read_known(found: Mapping[str, str]) -> Known:
 
 
 def read_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """What a DICOM file's tags say, in texts that `read_known` reads: no other text leaves the file.
+    """What a DICOM file's tags say, in texts that `read_known` reads; no other leaves the file.
 
     Args:
         tags: `PatientID`, `PatientAge`, `PatientSex` and `ViewPosition`, as found.
@@ -93,3 +93,16 @@ def read_tags(tags: Mapping[str, str]) -> dict[str, str]:
         _UNCLEAR: " ".join(known.not_understood),
     }
     return {kind: text for kind, text in texts.items() if text}
+
+
+def describe_unclear(counts: Mapping[str, int]) -> str:
+    """One line that says which values were not understood, without a word of them.
+
+    Args:
+        counts: How many images have one, by its kind.
+    """
+    listed = ", ".join(f"{kind}: {count}" for kind, count in counts.items())
+    return (
+        f"not understood, and counted as unknown: {listed} (docs/how-to/own_data.md says what is "
+        "understood)"
+    )

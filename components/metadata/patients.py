@@ -1,14 +1,14 @@
 """Reads patients' ids, and knows what stands in the place of one."""
 
-from tfxray.components.metadata.words import NotUnderstood, normal_form, says_nothing
+from tfxray.components.metadata.words import NotUnderstood, normal_form, says_nothing, word_list
 
 # What anonymisers and tools write for every patient alike. A number, such as 0, may be one of many.
-_PLACEHOLDERS = frozenset(word.strip() for word in """
-    anonymous, anonymized, anonymised, anonym, anon, anonymous patient, anonymized patient, anonimo,
-    anonima, anonimizado, anonyme, anonymisiert, anonymous^patient, deidentified, de-identified,
-    deidentified patient, no name, noname, no id, noid, patient, patientid, patient id, patient_id,
-    patient^, subject, default, test, dummy, phantom
-""".split(","))  # fmt: skip
+_PLACEHOLDERS = word_list("""
+    anon, anonym, anonymous, anonymized, anonymised, anonymous patient, anonymized patient
+    anonymous^patient, anonimo, anonima, anonimizado, anonyme, anonymisiert
+    deidentified, de-identified, deidentified patient, no name, noname, no id, noid
+    patient, patientid, patient id, patient_id, patient^, subject, default, test, dummy, phantom
+""")
 
 
 def read_patient(text: str) -> str:

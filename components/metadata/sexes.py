@@ -3,25 +3,34 @@
 from collections.abc import Iterable
 
 from tfxray.components.common.errors import UserError
-from tfxray.components.metadata.words import NotUnderstood, normal_form, says_nothing
+from tfxray.components.metadata.words import NotUnderstood, normal_form, says_nothing, word_list
 
 # F and M are DICOM's (PS3.3, C.7.1.1) and HL7's. The words are those for "female", "woman", "girl"
 # and "male", "man", "boy" in Wiktionary's tables of translations, in the languages of public sets
 # of chest X-rays and of their neighbours, without accents. Shenzhen's readings have `femal`. Other
 # letters alone mean one sex here and the other there: see `require_clear`.
 _WORDS = {
-    "F": "f fem female femal females woman girl lady femenino femenina femina mujer nina hembra "
-         "feminino feminina mulher menina femme fille feminin weiblich frau madchen maedchen donna "
-         "femmina femminile ragazza vrouw vrouwelijk meisje kvinna kvinnlig kvinde flicka kobieta "
-         "zenska zena kadin kiz perempuan wanita nu жен женский женщина ж 女 女性 女士 女子 여 여자 여성",
-    "M": "m masc male males man boy masculino masculina varon hombre nino macho homem menino homme "
-         "garcon masculin mannlich maennlich mann junge uomo maschio maschile ragazzo man mannelijk "
-         "jongen manlig mand pojke mezczyzna muzska muz erkek laki-laki pria nam муж мужской "
-         "мужчина м 男 男性 男士 男子 남 남자 남성",
-}  # fmt: skip
-_SEXES = {normal_form(word): sex for sex, words in _WORDS.items() for word in words.split()}
-_OTHER = {"o", "other", "x", "d", "divers", "diverse", "nonbinary", "non-binary", "otro", "outro",
-          "autre", "altro", "其他"}  # fmt: skip
+    "F": """
+        f, fem, femal, female, females, woman, girl, lady, weiblich, frau, madchen, maedchen
+        femenino, femenina, mujer, nina, hembra, feminino, feminina, mulher, menina
+        femme, fille, feminin, feminine, donna, femmina, femminile, ragazza
+        vrouw, vrouwelijk, meisje, kvinna, kvinnlig, kvinde, flicka, kobieta, zenska, zena
+        kadin, kiz, perempuan, wanita, nu, жен, женский, женщина, ж
+        女, 女性, 女士, 女子, 여, 여자, 여성
+    """,
+    "M": """
+        m, masc, male, males, man, boy, mannlich, maennlich, mann, junge
+        masculino, masculina, varon, hombre, nino, macho, homem, menino
+        homme, garcon, masculin, uomo, maschio, maschile, ragazzo
+        mannelijk, jongen, manlig, mand, pojke, mezczyzna, muzska, muz
+        erkek, laki-laki, pria, nam, муж, мужской, мужчина, м
+        男, 男性, 男士, 男子, 남, 남자, 남성
+    """,
+}
+_SEXES = {word: sex for sex, words in _WORDS.items() for word in word_list(words)}
+_OTHER = word_list(
+    "o, other, x, d, divers, diverse, nonbinary, non-binary, otro, outro, autre, altro, 其他"
+)
 # In Spanish and Portuguese, H is a man and M a woman (mujer, mulher); so it is with V for varon.
 _MEN_BESIDE_M = {"h", "v"}
 

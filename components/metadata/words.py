@@ -22,14 +22,24 @@ def normal_form(text: str) -> str:
     return re.sub(r"\s+", " ", unicodedata.normalize("NFC", plain)).strip(" \0")
 
 
+def word_list(text: str) -> frozenset[str]:
+    """The words of a table in their normal form.
+
+    Args:
+        text: Words between commas and ends of lines.
+    """
+    return frozenset(normal_form(word) for word in re.split("[,\n]", text)) - {""}
+
+
 # What tables and anonymisers write where they know nothing: pandas, R, SQL, DICOM's tools, people.
-_NOTHING = frozenset(normal_form(word) for word in """
-    -, --, ?, ., n/a, na, #n/a, n.a., nan, nat, none, null, nil, <na>, unknown, unk, ukn, u,
-    unspecified, undefined, undetermined, missing, masked, hidden, removed, redacted, withheld,
-    blank, empty, not available, not specified, not known, not recorded, unbekannt, unklar,
-    inconnu, inconnue, desconocido, desconocida, desconhecido, desconhecida, sconosciuto,
-    sconosciuta, ignorado, ignorada, onbekend, khong ro, okand, неизвестно, 未知, 不明, 不详, 不詳, 미상
-""".split(","))  # fmt: skip
+_NOTHING = word_list("""
+    -, --, ?, ., n/a, na, #n/a, n.a., nan, nat, none, null, nil, <na>, u, unk, ukn, unknown
+    unspecified, undefined, undetermined, missing, masked, hidden, removed, redacted, withheld
+    blank, empty, not available, not specified, not known, not recorded
+    unbekannt, unklar, inconnu, inconnue, desconocido, desconocida, desconhecido, desconhecida
+    sconosciuto, sconosciuta, ignorado, ignorada, onbekend, khong ro, okand, неизвестно
+    未知, 不明, 不详, 不詳, 미상
+""")
 
 
 def says_nothing(text: str) -> bool:

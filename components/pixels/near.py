@@ -88,13 +88,16 @@ class Groups:
         first: Of each patient in a group of several: the first patient of the group.
         images: How many images these patients have.
         count: How many groups there are.
-        too_large: The images of each group that is too large, and was therefore not made.
+        too_large: The images of each group that is too large, and was therefore not made; the
+            smallest one first.
+        total: All images.
     """
 
     first: dict[str, str]
     images: int
     count: int
     too_large: tuple[int, ...]
+    total: int
 
 
 def group_patients(images: Iterable[Fingerprint], distance: int) -> Groups:
@@ -142,4 +145,5 @@ def group_patients(images: Iterable[Fingerprint], distance: int) -> Groups:
         sum(counts[first] for first in fitting),
         len(fitting),
         tuple(sorted(counts[first] for first in several.keys() - fitting.keys())),
+        sizes.total(),
     )

@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import product
 
-from tfxray.components.pixels.near import find_pairs
+from tfxray.components.common import contract
+from tfxray.components.pixels import near
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +62,25 @@ def find_near(examples: Sequence[Example], distance: int) -> list[tuple[Example,
             holders[example.phash.lower()].setdefault((example.split, example.sha256), i)
     hashes = list(holders)
     same = [(hash_, hash_) for hash_, places in holders.items() if len(places) > 1]
-    near = [(hashes[i], hashes[j]) for i, j in find_pairs(hashes, distance)]
+    others = [(hashes[i], hashes[j]) for i, j in near.find_pairs(hashes, distance)]
     pairs = {
         (min(i, j), max(i, j))
-        for one, other in [*same, *near]
+        for one, other in [*same, *others]
         for i, j in product(holders[one].values(), holders[other].values())
         if examples[i].split != examples[j].split and examples[i].sha256 != examples[j].sha256
     }
     return [(examples[i], examples[j]) for i, j in sorted(pairs)]
+
+
+def group_patients(examples: Iterable[Example], distance: int) -> near.Groups:
+    """Joins patients who share an image, in whatever splits they are; see `near.group_patients`.
+
+    Args:
+        examples: All examples. One without a patient is a patient of its own.
+        distance: See `find_near`.
+    """
+    prints = (
+        near.Fingerprint(e.patient or contract.own_patient(e.name), e.sha256, e.phash)
+        for e in examples
+    )
+    return near.group_patients(prints, distance)

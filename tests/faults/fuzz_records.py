@@ -54,9 +54,7 @@ def good_records(folder: Path, images: int) -> list[tf.train.Example]:
             buffer = io.BytesIO()
             Image.open(folder / row["path"]).save(buffer, kind, **options)
             xray = image.read_image(buffer.getvalue())
-            example = worker.make_example(
-                xray, row["path"], row["label"], CLASSES, read_known(row)
-            )
+            example = worker.make_example(xray, row["path"], row["label"], CLASSES, read_known(row))
             examples.append(example)
     return examples
 

@@ -57,7 +57,7 @@ def test_ages_come_in_four_units(age, years):
     assert float(tags["age"]) == pytest.approx(years, abs=1e-4)
 
 
-@pytest.mark.parametrize("age", ["old", "000Y", "0", "000", "999Y", "1961-02-03", "-58", "58Y\\60Y"])
+@pytest.mark.parametrize("age", ["old", "000Y", "0", "000", "999Y", "1961-02-03", "-58"])
 def test_an_age_that_is_none_is_unknown_and_noted(age):
     _, tags = read_dicom(dicom(RAMP, PatientAge=age))
     assert "age" not in tags
