@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tfxray.components.ingest.record_check import Scan
 
 Say = Callable[..., None]
-# Of all images, one patient may have this share where splits are drawn by patient.
-_LARGEST_PATIENT = 0.5
+# Where splits are drawn by patient, one may have this share of all images, or fewer images than these.
+_LARGEST_SHARE, _FEW = 0.5, 5
 _CHECK = "tfxray.components.ingest.record_check"  # by its name: to import it takes TensorFlow
 
 
@@ -113,7 +113,7 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
 
 def _require_patients(largest: int, images: int) -> None:
     """Sees that splits can be drawn by patient."""
-    if largest > _LARGEST_PATIENT * images:
+    if largest >= _FEW and largest > _LARGEST_SHARE * images:
         raise UserError(
             f"{largest} of {images} images name one and the same patient, so that one split would "
             "hold them all. Is that the work of an anonymiser? Tell patients apart by the column "

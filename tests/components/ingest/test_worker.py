@@ -53,22 +53,37 @@ def good(number, **features):
     return example(**{**FULL, **own, **features})
 
 
-@pytest.fixture(scope="module")
-def ingested(tmp_path_factory):
+# Names of others, as `ingest.features` maps them.
+OTHER_NAMES = {
+    contract.IMAGE: "x", contract.LABEL: "y", contract.TEXT: "word", contract.FILENAME: "file",
+    contract.PATIENT: "who", contract.AGE: "old", contract.SITE: "where",
+}  # fmt: skip
+
+
+def rename(message, names):
+    features = message.features.feature
+    for name in set(names) & set(features):
+        features[names[name]].CopyFrom(features[name])
+        del features[name]
+    return message
+
+
+@pytest.fixture(scope="module", params=[{}, OTHER_NAMES], ids=["contract's names", "mapped"])
+def ingested(request, tmp_path_factory):
     """Records that break the contract each in a way of their own, between good ones."""
     root = tmp_path_factory.mktemp("records")
     content = [good(number) for number in range(4)]
     for number, change in enumerate(BROKEN.values()):
         own = {contract.IMAGE: png(100 + number), contract.PATIENT: b"q%d" % number}
         content.append(example(**{**FULL, **own, **change}))
-    content += [b"\xff\xff", b""]
+    content = [rename(message, request.param) for message in content] + [b"\xff\xff", b""]
     write(root / "in", content)
     whole = (root / "in/a.tfrecord").read_bytes()
     place = whole.index(content[1].SerializeToString()[:-1])
     (root / "in/a.tfrecord").write_bytes(
         whole[: place + 9] + bytes([whole[place + 9] ^ 8]) + whole[place + 10 :]
     )
-    report = job.ingest(root / "in", root / "out", RULES, {})
+    report = job.ingest(root / "in", root / "out", RULES, request.param)
     return root / "out", report, len(content)
 
 
@@ -89,7 +104,8 @@ def test_the_reason_names_the_feature(ingested, what):
     folder, _, _ = ingested
     row = rejects(folder)[f"a.tfrecord#{4 + list(BROKEN).index(what)}"]
     if row["reason"] in ("malformed", "unknown_label"):
-        assert next(iter(BROKEN[what])) in row["detail"]
+        name = next(iter(BROKEN[what]))
+        assert name in row["detail"] or f"{OTHER_NAMES.get(name)} " in row["detail"]
     else:
         assert what.startswith("image") or what == "no image"
         assert row["reason"] in ("empty", "not_an_image", "truncated", "undecodable")
@@ -184,3 +200,24 @@ def test_an_age_is_taken_for_what_it_says(tmp_path, text, age):
     job.ingest(tmp_path / "in", tmp_path / "out", RULES, {})
     for features in examples(tmp_path / "out"):
         assert list(features[contract.AGE].float_list.value) == ([age] if age is not None else [])
+
+
+def test_a_vector_of_labels_is_told_what_is_allowed(ingested):
+    folder, _, _ = ingested
+    for what in ("label one-hot", "label multi-hot", "label list of names"):
+        row = rejects(folder)[f"a.tfrecord#{4 + list(BROKEN).index(what)}"]
+        assert "values, not one: a vector (one-hot or multi-hot) or a list" in row["detail"]
+        assert "A record has one class: its number, an int64, or its name" in row["detail"]
+
+
+def test_ages_that_are_none_are_counted_and_cost_no_image(ingested):
+    _, report, _ = ingested
+    # Infinite, negative, and of nobody; NaN says nothing.
+    assert report.not_understood == {"age": 3}
+
+
+def test_a_mapped_feature_that_no_record_has_is_named(tmp_path):
+    write(tmp_path / "in", [good(number) for number in range(4)])
+    with pytest.raises(UserError, match=r"no record has a feature 'patientid'.*for patient/id"):
+        job.ingest(tmp_path / "in", tmp_path / "out", RULES, {contract.PATIENT: "patientid"})
+    assert not (tmp_path / "out").exists()
