@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tfxray.components.ingest.record_check import Scan
 
 Say = Callable[..., None]
-# Where splits are drawn by patient, one may have this share of all images, or fewer images than these.
+# Where splits are drawn by patient, one may have this share of all images, or fewer than so many.
 _LARGEST_SHARE, _FEW = 0.5, 5
 _CHECK = "tfxray.components.ingest.record_check"  # by its name: to import it takes TensorFlow
 
