@@ -97,6 +97,7 @@ def label_rules(config: Config) -> labelling.Rules:
         eval_share=config.split.eval,
         tolerated=config.validation.max_rejected,
         limits=file_limits(config),
+        near_distance=config.validation.near_distance,
     )
 
 

@@ -63,7 +63,8 @@ def data_gate_settings(config: Config, records: Records) -> str:
         records: Its data, with the report of their ingest.
     """
     settings = config.validation.model_dump(exclude={"schema_file"})
-    return json.dumps({**settings, "ingest": records.report}, sort_keys=True)
+    drawn = len(records.globs) == 1
+    return json.dumps({**settings, "drawn": drawn, "ingest": records.report}, sort_keys=True)
 
 
 def evaluator_settings(config: Config) -> str:

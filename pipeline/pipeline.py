@@ -68,6 +68,7 @@ def create_pipeline(
     """
     beam_arguments = beam_options.complete(config.beam.options)
     examples = ExampleGen(
+        near_distance=config.validation.near_distance,
         input_base=filesystem.glob_for(records.base),
         input_config=_inputs(records),
         output_config=None if len(records.globs) > 1 else _hash_split(config, records),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tfxray.components.common import code_digest, contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
+from tfxray.components.metadata import known
 from tfxray.components.source import file_list, tfrecords
 from tfxray.pipeline import inputs
 from tfxray.pipeline.config.config import Config
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tfxray.components.ingest.record_check import Scan
 
 Say = Callable[..., None]
+# Where splits are drawn by patient, one may have this share of all images, or fewer than so many.
+_LARGEST_SHARE, _FEW = 0.5, 5
 _CHECK = "tfxray.components.ingest.record_check"  # by its name: to import it takes TensorFlow
 
 
@@ -102,8 +105,24 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
             "then be in two splits (ingest.pattern or a manifest tells patients)",
             style="yellow",
         )
+    if unclear := report["not_understood"]:
+        say(f"  {known.describe_unclear(unclear)}", style="yellow")
     layout = tfrecords.find_layout(ingest.folder)
+    if len(layout.globs) == 1:
+        _require_patients(report["largest_patient"], images)
     return PreparedData(Records(layout.base, layout.globs, report=report), images, rejected)
+
+
+def _require_patients(largest: int, images: int) -> None:
+    """Sees that splits can be drawn by patient."""
+    if largest >= _FEW and largest > _LARGEST_SHARE * images:
+        raise UserError(
+            f"{largest} of {images} images name one and the same patient, so that one split would "
+            "hold them all. Is that the work of an anonymiser? Tell patients apart by the column "
+            "`patient` of a manifest, by ingest.pattern, or, in TFRecords, by another feature "
+            f"(ingest.features: {{{contract.PATIENT}: …}}). ingest.pattern: '(?P<patient>.+)' "
+            "counts each image file as a patient of its own"
+        )
 
 
 def prepare_records(
@@ -153,6 +172,8 @@ def prepare_records(
             "then be in two splits",
             style="yellow",
         )
+    elif len(layout.globs) == 1:
+        _require_patients(scan.largest_patient, scan.examples)
     return PreparedData(Records(layout.base, layout.globs, scan.group), scan.examples, 0)
 
 

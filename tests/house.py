@@ -15,6 +15,7 @@ ROOMS = (
     "components.metrics",
     "components.sample",
     "components.guard",
+    "components.metadata",
     "components.pixels",
     "components.source",
     "components.ingest",

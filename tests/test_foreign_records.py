@@ -36,7 +36,7 @@ def test_bad_records_are_set_aside_and_the_run_goes_on(tfxray, drawn, small_conf
     """Each of these ended a node: StatisticsGen, Transform, or Evaluator behind the training."""
     folder, out = tmp_path / "records", tmp_path / "out"
     folder.mkdir()
-    bad = ["image: cut PNG", "image doubled", "label as float", "age infinite", "site not UTF-8"]
+    bad = ["image: cut PNG", "image doubled", "label as float", "label one-hot", "site not UTF-8"]
     with tf.io.TFRecordWriter(str(folder / "a.tfrecord")) as writer:
         for path in sorted(drawn.rglob("*.png")):
             writer.write(slim(path).SerializeToString())

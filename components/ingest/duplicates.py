@@ -1,16 +1,23 @@
-"""Finds images with the same pixels that must not both be used, and takes them out again."""
+"""Finds images with the same pixels that must not both be used, and takes them out again.
 
+Where tfxray draws the splits, images that are the same, or nearly so, go to one split as those of a
+patient do: ExampleGen sees to it, and `find_moves` where `eval` is drawn out of `train`.
+"""
+
+import contextlib
 import dataclasses
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import tensorflow as tf
 
 from tfxray.components.common import contract, filesystem
+from tfxray.components.pixels import near
 
 _BATCH = 128
+_ARRIVALS = "moved.tfrecord"  # beside what was written to a split at once
 # Of two copies in given splits, the one that held-out scores need stays: that of the lower rank.
 _SPLIT_RANK = {"test": 0, "eval": 1, "train": 2}
 
@@ -26,6 +33,7 @@ class Entry:
         split: Its split.
         patient: Its patient, empty where unknown.
         place: Of a record of others: its file and number. Their names need not differ.
+        phash: Perceptual hash of its pixels.
     """
 
     sha256: str
@@ -34,6 +42,12 @@ class Entry:
     split: str
     patient: str
     place: str = ""
+    phash: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Its patient, as the records have it: one of its own where it is unknown."""
+        return self.patient or contract.own_patient(self.name)
 
     def source_name(self, paths: Mapping[str, str]) -> str:
         """What the source calls it.
@@ -45,17 +59,20 @@ class Entry:
 
 
 def find_duplicates(
-    index: Iterable[Entry], paths: Mapping[str, str] | None = None
+    index: Iterable[Entry],
+    paths: Mapping[str, str] | None = None,
+    drawn: Collection[str] = (),
 ) -> list[tuple[Entry, str]]:
     """Finds the copies to set aside.
 
     Images of two classes with the same pixels: all of them go, since none of the labels can be
-    trusted. Of two given splits, or two patients: one stays, that of `test` before that of `eval`
-    and `train`. The same patient may have the same image twice.
+    trusted. Of two given splits: one stays, that of `test` before that of `eval` and `train`.
+    Within a split, an image may be there twice, whoever the patient is.
 
     Args:
         index: All examples.
         paths: The source's name of a file, where the records call it otherwise.
+        drawn: The splits that are not given, but drawn out of each other.
 
     Returns:
         Each copy to set aside, and why, in the order of the digests.
@@ -73,9 +90,9 @@ def find_duplicates(
             original = group[0]
             name = original.source_name(paths)
             copies += [
-                (e, f"same pixels as {name} ({_why(e, original)})")
+                (e, f"same pixels as {name} (in {original.split})")
                 for e in group[1:]
-                if e.split != original.split or e.patient != original.patient
+                if e.split != original.split and not {e.split, original.split} <= {*drawn}
             ]
     return copies
 
@@ -85,37 +102,74 @@ def _other(entry: Entry, group: list[Entry], paths: Mapping[str, str]) -> str:
     return f"same pixels as {other.source_name(paths)}, which is {other.label}"
 
 
-def _why(entry: Entry, original: Entry) -> str:
-    return f"in {original.split}" if entry.split != original.split else "another patient"
+def find_moves(index: Iterable[Entry], drawn: Collection[str], distance: int) -> dict[Entry, str]:
+    """Finds the examples to move, so that a patient's are in one of the splits that were drawn.
+
+    They were drawn by what is known before a file is read. A DICOM file tells its patient only
+    then; and patients who share an image, or nearly so, count as one.
+
+    Args:
+        index: All examples.
+        drawn: The splits that were drawn out of each other.
+        distance: See `near.find_pairs`.
+
+    Returns:
+        The split that each of them belongs to: that of the first example of the first patient.
+    """
+    entries = sorted((e for e in index if e.split in drawn), key=lambda e: (e.owner, e.name))
+    prints = (near.Fingerprint(entry.owner, entry.sha256, entry.phash) for entry in entries)
+    first = near.group_patients(prints, distance).first
+    splits: dict[str, str] = {}
+    for entry in entries:
+        splits.setdefault(first.get(entry.owner, entry.owner), entry.split)
+    belongs = {entry: splits[first.get(entry.owner, entry.owner)] for entry in entries}
+    return {entry: split for entry, split in belongs.items() if split != entry.split}
 
 
-def drop_records(folder: str, entries: Iterable[Entry]) -> None:
-    """Writes a folder's TFRecords again without some of their examples.
+def rewrite_records(
+    folder: str, dropped: Iterable[Entry], moved: Mapping[Entry, str] | None = None
+) -> None:
+    """Writes a folder's TFRecords again without some of their examples, or with them elsewhere.
+
+    Two examples that are alike in all that an entry says share their fate.
 
     Args:
         folder: Holds `*.tfrecord`, at its top, or below in a folder for each split.
-        entries: Those of the examples. Two examples that are alike in all of it share their fate.
+        dropped: The examples to leave out.
+        moved: The examples that go to another split.
     """
-    dropped = {_identity(entry) for entry in entries}
-    for below in filesystem.list_names(folder):
-        if not below.endswith(".tfrecord"):
-            continue
-        path, split = os.path.join(folder, below), os.path.dirname(below)
-        with tempfile.TemporaryDirectory() as scratch, filesystem.local_copy(path) as whole:
-            path_of_rest = os.path.join(scratch, "kept")
-            with tf.io.TFRecordWriter(path_of_rest) as writer:
+    gone = {_identity(entry) for entry in dropped}
+    targets = {_identity(entry): split for entry, split in (moved or {}).items()}
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
+        arrivals = {
+            split: stack.enter_context(tf.io.TFRecordWriter(os.path.join(scratch, split)))
+            for split in set(targets.values())
+        }
+        for below in filesystem.list_names(folder):
+            if not below.endswith(".tfrecord"):
+                continue
+            path, split = os.path.join(folder, below), os.path.dirname(below)
+            path_of_rest = os.path.join(scratch, "kept.tfrecord")
+            with filesystem.local_copy(path) as whole, tf.io.TFRecordWriter(path_of_rest) as rest:
                 for batch in tf.data.TFRecordDataset(whole).batch(_BATCH).as_numpy_iterator():
                     for record in batch:
-                        if _identity_of_record(record, split) not in dropped:
-                            writer.write(record)
+                        identity = _identity_of_record(record, split)
+                        if identity in targets:
+                            arrivals[targets[identity]].write(record)
+                        elif identity not in gone:
+                            rest.write(record)
             filesystem.put_file(path_of_rest, path)
+        for split, writer in arrivals.items():
+            writer.close()
+            place = os.path.join(folder, split, _ARRIVALS)
+            filesystem.put_file(os.path.join(scratch, split), place)
 
 
 def _identity(entry: Entry) -> tuple[bytes, ...]:
     """What tells an example from others; names of records need not."""
     split = entry.split if entry.split in contract.SPLITS else ""
-    patient = entry.patient or contract.own_patient(entry.name)
-    texts = (split, entry.name, entry.sha256, entry.label, patient)
+    texts = (split, entry.name, entry.sha256, entry.label, entry.owner)
     return tuple(text.encode("utf-8", "surrogateescape") for text in texts)
 
 

@@ -6,7 +6,7 @@ A Beam job. What cannot be read is set aside in `rejects.csv` and counted; the r
 import dataclasses
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +17,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import duplicates, output, pseudonym, worker
+from tfxray.components.metadata import sexes
 from tfxray.components.source import file_list, labelling, tfrecords
 from tfxray.components.text import tables
 
@@ -42,6 +43,9 @@ class Report:
         left_out: Files that are none of the images, per rule; see `file_list.Listing`.
         notes: What the user should know of the input, a line each; see `file_list.Listing`.
         patients_known: Whether every example names its patient.
+        largest_patient: How many examples the patient has who has the most; 0 where none is known.
+        not_understood: How many examples have an age, a sex, a view or a patient's id that says
+            nothing certain, by its kind; it counts as unknown.
         files: The sizes of the files of records, in bytes, by their names.
     """
 
@@ -55,6 +59,8 @@ class Report:
     left_out: dict[str, int]
     notes: tuple[str, ...]
     patients_known: bool
+    largest_patient: int
+    not_understood: dict[str, int]
     files: dict[str, int]
 
 
@@ -129,6 +135,7 @@ def _run(
             raise UserError(f"{source}: TFRecords need the names of the classes (--classes)")
     else:
         rows, classes, listing = labelling.label_images(source, rules)
+        sexes.require_clear({row.metadata.get("sex", "") for row in rows})
         given = {row.split or worker.UNSPLIT for row in rows if row.label}
         splits = sorted(given | ({"eval"} if rows[0].eval_share is not None else set()))
     reader = worker.Reader(tuple(classes), rules.limits, secret, rules.follow_links)
@@ -146,25 +153,42 @@ def _run(
                 num_shards=shards,
             )
         for tag in (worker.REJECTED, worker.INDEX, worker.BROKEN):
-            _ = results[tag] | f"Write_{tag}" >> _write_lines(out, tag)
-        record_count = results[worker.SEEN] | beam.combiners.Count.Globally()
-        _ = record_count | beam.Map(json.dumps) | _write_lines(out, worker.SEEN)
+            _ = results[tag] | _write_lines(out, tag)
+        counts = {
+            worker.SEEN: results[worker.SEEN] | beam.combiners.Count.Globally(),
+            worker.NOTES: results[worker.NOTES] | beam.combiners.Count.PerElement(),
+        }
+        for tag, count in counts.items():
+            _ = count | f"Format_{tag}" >> beam.Map(json.dumps) | _write_lines(out, tag)
     if broken := sorted(_drain(out, worker.BROKEN)):
         raise UserError("\n".join(broken[:_LISTED]))
     index = [duplicates.Entry(*line) for line in _drain(out, worker.INDEX)]
+    notes: dict[str, dict[str, int]] = defaultdict(dict)
+    for note, count in _drain(out, worker.NOTES):
+        kind, subject = json.loads(note)
+        notes[kind][subject] = count
+    for name in sorted(notes[worker.ABSENT].keys() - notes[worker.PRESENT].keys()):
+        raise UserError(
+            f"{source}: no record has a feature {(features or {})[name]!r}, which ingest.features "
+            f"names for {name}. Write the name that the records have, or take the line out"
+        )
     rejects = [*listing.unread, *(tuple(line) for line in _drain(out, worker.REJECTED))]
     # Rejects are listed under the names of the files in the source.
     paths = {pseudonym.file_name(secret, row.path): row.path for row in rows}
-    copies = duplicates.find_duplicates(index, paths)
-    if copies:
-        duplicates.drop_records(out, (entry for entry, _ in copies))
-        rejects += [(e.source_name(paths), "duplicate", detail) for e, detail in copies]
-        removed_entries = {entry for entry, _ in copies}
-        index = [entry for entry in index if entry not in removed_entries]
-    record_count = list(_drain(out, worker.SEEN))
+    drawn = () if rules.eval_from_train is None else ("train", "eval")
+    copies = duplicates.find_duplicates(index, paths, drawn)
+    rejects += [(e.source_name(paths), "duplicate", detail) for e, detail in copies]
+    removed_entries = {entry for entry, _ in copies}
+    index = [entry for entry in index if entry not in removed_entries]
+    moves = duplicates.find_moves(index, drawn, rules.near_distance)
+    if copies or moves:
+        duplicates.rewrite_records(out, removed_entries, moves)
+        index = [dataclasses.replace(e, split=moves.get(e, e.split)) for e in index]
     with tables.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as write_row:
         for reject in sorted(rejects):
             write_row(reject)
+    patients = Counter(entry.patient for entry in index if entry.patient)
+    record_count = list(_drain(out, worker.SEEN))
     split_counts, labels = Counter(e.split for e in index), Counter(e.label for e in index)
     images = len(rows) + len(listing.unread) if rows else record_count[0]
     left_out = listing.count_left_out()
@@ -179,6 +203,8 @@ def _run(
         left_out=left_out,
         notes=tuple(listing.notes),
         patients_known=all(entry.patient for entry in index),
+        largest_patient=max(patients.values(), default=0),
+        not_understood=dict(sorted(notes[worker.NOT_UNDERSTOOD].items())),
         files=output.measure_records(out),
     )
     _check(source, report, rejects, [row.path for row in rows])
@@ -219,7 +245,7 @@ def _check(
 
 def _write_lines(out: str, tag: str) -> beam.PTransform:
     """Writes lines of JSON for `_drain`."""
-    return beam.io.WriteToText(os.path.join(out, f".{tag}"))
+    return f"Write_{tag}" >> beam.io.WriteToText(os.path.join(out, f".{tag}"))
 
 
 def _drain(out: str, tag: str) -> Iterator[Any]:

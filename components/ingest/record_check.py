@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from tfxray.components.common import contract, decoder
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected, as_reject
+from tfxray.components.metadata import ages
 from tfxray.components.pixels import loader
 from tfxray.components.source import tfrecords
 
@@ -28,6 +29,12 @@ Value = bytes | int | float | str
 READ = (
     contract.IMAGE, contract.LABEL, contract.TEXT, contract.FILENAME, *contract.METADATA.values(),
 )  # fmt: skip
+# Where a record says what its class is: one class, by a number or a name.
+_CLASS = (contract.LABEL, contract.TEXT)
+_VECTOR = (
+    ": a vector (one-hot or multi-hot) or a list of classes. A record has one class: its number, "
+    "an int64, or its name, a text"
+)
 # Kinds that it takes besides the contract's own: they mean the same.
 _TAKEN: dict[str, tuple[type, ...]] = {
     contract.LABEL: (bytes,),
@@ -37,7 +44,6 @@ _TAKEN: dict[str, tuple[type, ...]] = {
 }
 _KINDS = {"bytes_list": bytes, "int64_list": int, "float_list": float}
 _KIND_NAMES = {bytes: "bytes", int: "int64", float: "float"}
-_OLDEST = 130  # years, as in the schema
 _PHASH = re.compile("[0-9a-fA-F]{64}")
 
 _BATCH = 256
@@ -77,11 +83,15 @@ def read_values(
         Rejected: A feature with several values, or with one that means nothing in its place.
     """
     values: dict[str, Value] = {}
+    named = [name for name in _CLASS if name in mapping]
     for name in names:
+        if len(named) == 1 and name in _CLASS and name not in named:
+            continue  # who names one of them says where the class stands
         theirs = mapping.get(name, name)
         kind, content = _content(features, theirs)
         if len(content) > 1:
-            raise Rejected("malformed", f"{theirs} holds {len(content)} values, not one")
+            vector = _VECTOR if name in _CLASS else ""
+            raise Rejected("malformed", f"{theirs} holds {len(content)} values, not one{vector}")
         if not content or content[0] == b"":
             continue
         own = contract.FEATURES[name]
@@ -104,21 +114,18 @@ def _checked(name: str, theirs: str, value: Value) -> Value:
             return value.decode(errors="surrogateescape" if name == contract.FILENAME else "strict")
         except UnicodeDecodeError:
             raise Rejected("malformed", f"{theirs} is not UTF-8") from None
-    if isinstance(value, float) and not math.isfinite(value):
+    # An age that is none is left out by who reads ages; NaN is how many tables write it.
+    if isinstance(value, float) and not math.isfinite(value) and name != contract.AGE:
         raise Rejected("malformed", f"{theirs} is not finite")
-    if name == contract.AGE and isinstance(value, int | float) and not 0 <= value <= _OLDEST:
-        raise Rejected("malformed", f"{theirs} is {value:g}; allowed: 0 to {_OLDEST} years")
     return value
 
 
-def class_of(values: Mapping[str, object], classes: Sequence[str], agree: bool = False) -> str:
-    """The class of a record, by its text, else by its number.
+def class_of(values: Mapping[str, object], classes: Sequence[str]) -> str:
+    """The class of a record, by its number and its text.
 
     Args:
         values: See `read_values`.
         classes: In the order of their labels.
-        agree: Whether text and number must name the same class; under other names, a number
-            may count otherwise than ours.
 
     Raises:
         Rejected: Neither is there, or it is none of the classes; or they do not agree.
@@ -129,17 +136,20 @@ def class_of(values: Mapping[str, object], classes: Sequence[str], agree: bool =
     by_number = number
     if isinstance(number, int):
         by_number = classes[number] if 0 <= number < len(classes) else None
-    if agree and number is not None and by_number not in classes:
-        allowed = f"allowed: 0 to {len(classes) - 1}, for [{', '.join(classes)}]"
+    allowed = f"allowed: 0 to {len(classes) - 1}, for [{', '.join(classes)}]"
+    if number is not None and by_number not in classes:
         raise Rejected("unknown_label", f"{contract.LABEL} is {_shown(number)}; {allowed}")
-    if agree and None not in (text, number) and text != by_number:
+    if None not in (text, number) and text != by_number:
         raise Rejected(
-            "unknown_label", f"{contract.LABEL} and {contract.TEXT} name different classes"
+            "unknown_label",
+            f"{contract.LABEL} and {contract.TEXT} name different classes; {allowed}. If one of "
+            "them alone is right, name it in ingest.features: "
+            f"{{{contract.TEXT}: {contract.TEXT}}}",
         )
-    for name in (text, by_number):
-        if name in classes:
-            return str(name)
-    raise Rejected("unknown_label", _shown(number if text is None else text))
+    name = by_number if text is None else text
+    if name not in classes:
+        raise Rejected("unknown_label", f"{contract.TEXT} is {_shown(name)}; {allowed}")
+    return str(name)
 
 
 def _shown(label: object) -> str:
@@ -160,11 +170,13 @@ class Scan:
         examples: Records.
         labels: Records per class.
         group: The feature to split by: `patient/id`, else `image/filename`, else None.
+        largest_patient: Records of the patient who has the most of them; 0 where none is named.
     """
 
     examples: int
     labels: dict[str, int]
     group: str | None
+    largest_patient: int
 
 
 def check_records(
@@ -183,6 +195,7 @@ def check_records(
         UserError: A damaged file; or no record of a class.
     """
     labels: Counter[int] = Counter()
+    patients: Counter[str] = Counter()
     kinds: dict[str, type] = {}
     present = dict.fromkeys((contract.PATIENT, contract.FILENAME), 0)
 
@@ -199,6 +212,7 @@ def check_records(
                 if isinstance(seen, Rejected):
                     raise ContractBroken(f"{where}: {_told(seen)}")
                 labels[seen.label] += 1
+                patients.update([seen.patient] if seen.patient else [])
                 for name in present:
                     present[name] += name in seen.kinds
                 _add_kinds(kinds, seen.kinds, where)
@@ -211,7 +225,8 @@ def check_records(
     label_counts = {name: labels[number] for number, name in enumerate(classes)}
     if min(label_counts.values(), default=0) == 0:
         raise UserError(f"{layout.base}: needs records of every class; found {label_counts}")
-    return Scan(total, label_counts, next((n for n, c in present.items() if c == total), None))
+    group = next((name for name, count in present.items() if count == total), None)
+    return Scan(total, label_counts, group, max(patients.values(), default=0))
 
 
 def _told(reject: Rejected) -> str:
@@ -241,10 +256,11 @@ def _add_kinds(kinds: dict[str, type], more: Mapping[str, type], where: str) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """Of a record that keeps the contract: its label, and the kinds of its features."""
+    """Of a record that keeps the contract: its label, its features' kinds, its patient if named."""
 
     label: int
     kinds: dict[str, type]
+    patient: str
 
 
 def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) -> Look:
@@ -271,7 +287,11 @@ def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) ->
         if name in values and kinds[name] is not kind:
             names = f"{_KIND_NAMES[kinds[name]]}, not {_KIND_NAMES[kind]}"
             raise Rejected("malformed", f"{name} is {names}")
-    label = classes.index(class_of(values, classes, agree=True))
+    label = classes.index(class_of(values, classes))
+    age = float(values.get(contract.AGE, 0.0))
+    if not 0 <= age <= ages.OLDEST:
+        told = f"is {age:g}; allowed: 0 to {ages.OLDEST:g} years"
+        raise Rejected("malformed", f"{contract.AGE} {told}")
     for name in (contract.HEIGHT, contract.WIDTH):
         if int(values.get(name, 1)) < 1:
             raise Rejected("malformed", f"{name} must be 1 or more")
@@ -282,7 +302,7 @@ def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) ->
     if loader.decodable_file(encoded, limits) is not encoded:  # type: ignore[arg-type]
         raise Rejected("malformed", f"{contract.IMAGE} is no JPEG or PNG that can be kept as is")
     require_decodable(encoded)  # type: ignore[arg-type]
-    return Look(label, kinds)
+    return Look(label, kinds, str(values.get(contract.PATIENT, "")))
 
 
 def _missing(name: str, features: Features) -> str:

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,19 +14,21 @@ from tfxray.components.common import contract, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import duplicates, pseudonym, record_check
+from tfxray.components.metadata.known import Known, read_known
 from tfxray.components.pixels import image, loader
 from tfxray.components.source import labelling, splits, tfrecords
 
 UNSPLIT = "all"
 # The outputs besides the splits: rejects, one line per example, one line per record of the input,
-# one per file of records that cannot be read to its end.
+# one per file of records that cannot be read to its end, one per value that is not used.
 REJECTED = "rejected"
 INDEX = "index"
 SEEN = "seen"
 BROKEN = "broken"
-BESIDES = (REJECTED, INDEX, SEEN, BROKEN)
-# In an age, "-5" is no 5.
-_AGE = re.compile(r"(?<![-\d.])\d+(\.\d+)?")
+NOTES = "notes"
+BESIDES = (REJECTED, INDEX, SEEN, BROKEN, NOTES)
+# The notes: a kind of value that was not understood; a mapped feature that a record has or lacks.
+NOT_UNDERSTOOD, PRESENT, ABSENT = "not_understood", "present", "absent"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,26 +71,30 @@ class Reader:
     ) -> list[beam.pvalue.TaggedOutput]:
         """One image, as an example for its split and an entry of the index: both or neither.
 
+        A patient's id that is none counts as a patient that is unknown.
+
         Raises:
             Rejected: See `make_example`.
         """
         (xray, tags), record_name = loaded_image, name
-        metadata = {**(tags or {}), **metadata}
+        known = read_known({**(tags or {}), **metadata})
         if eval_share is not None:
             # By the hospital's number: pseudonyms differ from one key to another.
-            split = splits.draw_split(split, metadata.get("patient") or name, eval_share) or split
+            split = splits.draw_split(split, known.patient or name, eval_share) or split
         if tags is not None:
             # Neither a name nor a number of the hospital's leaves a DICOM file.
             record_name = pseudonym.file_name(self.secret, name)
-            if "patient" in metadata:
-                metadata["patient"] = pseudonym.pseudonym(self.secret, metadata["patient"])
-        message = make_example(xray, record_name, label, self.classes, metadata)
+            if known.patient:
+                patient = pseudonym.pseudonym(self.secret, known.patient)
+                known = dataclasses.replace(known, patient=patient)
+        message = make_example(xray, record_name, label, self.classes, known)
         entry = duplicates.Entry(
-            xray.sha256, record_name, label, split, metadata.get("patient", ""), place
+            xray.sha256, record_name, label, split, known.patient, place, xray.phash
         )
         return [
             beam.pvalue.TaggedOutput(split, message.SerializeToString()),
             beam.pvalue.TaggedOutput(INDEX, json.dumps(dataclasses.astuple(entry))),
+            *(_note(NOT_UNDERSTOOD, kind) for kind in known.not_understood),
         ]
 
 
@@ -97,6 +102,10 @@ def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:
     reject = rejects.as_reject(error)
     # As JSON, which is ASCII: Beam takes no name that is not UTF-8.
     return beam.pvalue.TaggedOutput(REJECTED, json.dumps((name, reject.code, reject.detail)))
+
+
+def _note(what: str, subject: str) -> beam.pvalue.TaggedOutput:
+    return beam.pvalue.TaggedOutput(NOTES, json.dumps((what, subject)))
 
 
 def pack_rows(rows: Sequence[labelling.Row]) -> bytes:
@@ -165,22 +174,26 @@ class ConvertRecords(beam.DoFn):
                 yield beam.pvalue.TaggedOutput(SEEN, 1)
                 place = f"{file}#{number}"
                 try:
-                    yield from self._convert(record, place, split)
+                    message = record_check.parse_record(record)
+                    yield from self._note_presence(message)
+                    yield from self._convert(message, place, split)
                 except Exception as error:
                     yield _set_aside(place, error)
         except UserError as error:
             yield beam.pvalue.TaggedOutput(BROKEN, json.dumps(str(error)))
 
+    def _note_presence(self, message: tf.train.Example) -> Iterator[beam.pvalue.TaggedOutput]:
+        for name, theirs in self._features.items():
+            yield _note(PRESENT if theirs in message.features.feature else ABSENT, name)
+
     def _convert(
-        self, record: tfrecords.Record, place: str, split: str
+        self, message: tf.train.Example, place: str, split: str
     ) -> list[beam.pvalue.TaggedOutput]:
-        message = record_check.parse_record(record)
         values = record_check.read_values(message.features.feature, self._features)
         encoded = values.get(contract.IMAGE)
         if not isinstance(encoded, bytes):
             raise rejects.Rejected("empty", "the record holds no image")
-        # Records that keep the contract's names keep its numbers, too.
-        label = record_check.class_of(values, self._reader.classes, agree=not self._features)
+        label = record_check.class_of(values, self._reader.classes)
         loaded_image = loader.read_file(encoded, self._reader.limits)
         record_check.require_decodable(loaded_image[0].encoded)
         name = values.get(contract.FILENAME) or hashlib.sha256(encoded).hexdigest()[:16]
@@ -197,7 +210,7 @@ def make_example(
     name: str,
     label: str,
     classes: Sequence[str],
-    metadata: Mapping[str, str],
+    known: Known,
 ) -> tf.train.Example:
     """One image as a `tf.train.Example` by the data contract.
 
@@ -206,11 +219,11 @@ def make_example(
         name: Its file name below the input folder.
         label: Its class, one of `classes`.
         classes: In the order of their labels.
-        metadata: `patient`, `age`, `sex`, `view`, `site`, as found. What cannot be read as such
-            is left out. An image without a patient counts as a patient of its own.
+        known: What is known of it. What is not is left out; an image without a patient counts as a
+            patient of its own.
 
     Raises:
-        Rejected: A text of the metadata is not UTF-8: it comes from a path that is not.
+        Rejected: A text of these is not UTF-8: it comes from a path that is not.
     """
     message = tf.train.Example()
     feature = message.features.feature
@@ -220,15 +233,14 @@ def make_example(
         contract.SHA256: xray.sha256,
         contract.PHASH: xray.phash,
         contract.TEXT: label,
-        contract.PATIENT: metadata.get("patient") or contract.own_patient(name),
-        contract.SEX: _sex(metadata.get("sex", "")),
-        contract.VIEW: metadata.get("view", "").upper(),
-        contract.SITE: metadata.get("site", ""),
+        contract.PATIENT: known.patient or contract.own_patient(name),
+        contract.SEX: known.sex,
+        contract.VIEW: known.view,
+        contract.SITE: known.site,
     }
     numbers = {contract.MEAN: xray.mean, contract.STD: xray.std, contract.SHARPNESS: xray.sharpness}
-    age = _AGE.search(metadata.get("age", ""))
-    if age and float(age[0]) <= 130:
-        numbers[contract.AGE] = float(age[0])
+    if known.age is not None:
+        numbers[contract.AGE] = known.age
     counts = {
         contract.HEIGHT: xray.height,
         contract.WIDTH: xray.width,
@@ -252,8 +264,3 @@ def _encode(key: str, value: str) -> bytes:
         return value.encode("utf-8")
     except UnicodeEncodeError:
         raise rejects.Rejected("malformed", f"{key} is not UTF-8") from None
-
-
-def _sex(value: str) -> str:
-    initial = value[:1].upper()
-    return initial if initial in ("F", "M") else ""

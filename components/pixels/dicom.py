@@ -2,7 +2,6 @@
 
 import io
 import logging
-import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from tfxray.components.guard import codestream
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected
+from tfxray.components.metadata.known import read_tags
 
 # Everything that leaves a DICOM file besides its pixels; PatientID only as a pseudonym.
 WHITELIST = ("PatientAge", "PatientSex", "ViewPosition", "PatientID")
@@ -29,9 +29,6 @@ _TAGS = [Tag(name) for name in (
     "RescaleIntercept", "RescaleType", "VOILUTSequence", "WindowCenter", "WindowWidth",
     "VOILUTFunction", "PixelData",
 )]  # fmt: skip
-# Of free text, only what is known to be a view. The schema knows one kind of lateral.
-_VIEWS = {"PA": "PA", "AP": "AP", "LL": "LL", "RL": "LL", "LAT": "LL", "LATERAL": "LL"}
-_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 1 / 52.18, "D": 1 / 365.25}
 _META_START = 132  # behind the preamble and the mark
 _BYTES_PER_PIXEL = 4  # a decoded image may have so many
 _BAND_PIXELS = (
@@ -58,8 +55,8 @@ def read_dicom(
         limits: What the file may take.
 
     Returns:
-        uint8 pixels of shape [height, width]; and what the whitelisted tags say, as `patient`
-        (the raw id, to be made a pseudonym), `age` in years, `sex`, `view`.
+        uint8 pixels of shape [height, width]; and what the whitelisted tags say, see
+        `known.read_tags`: the patient's id is raw, and has to be made a pseudonym.
 
     Raises:
         Rejected: Several frames, too large, too slow, no pixels, damaged, or a transfer syntax
@@ -190,12 +187,4 @@ def _window_range(dataset: pydicom.Dataset) -> tuple[float, float]:
 
 
 def _metadata(dataset: pydicom.Dataset) -> dict[str, str]:
-    tags = {tag: str(dataset.get(tag) or "").strip() for tag in WHITELIST}
-    age = re.fullmatch(r"(\d{1,3})([YMWD])", tags["PatientAge"])
-    values = {
-        "patient": tags["PatientID"],
-        "age": f"{int(age[1]) * _YEARS[age[2]]:.2f}" if age else "",
-        "sex": tags["PatientSex"],
-        "view": _VIEWS.get(tags["ViewPosition"].upper(), ""),
-    }
-    return {key: value for key, value in values.items() if value}
+    return read_tags({tag: str(dataset.get(tag) or "") for tag in WHITELIST})

@@ -48,6 +48,8 @@ class Rules:
         tolerated: Up to this share of images may have a label that is none of the classes: they
             are set aside. More of them are taken for a mistake in the config.
         limits: What one file may take.
+        near_distance: Images whose perceptual hashes differ in at most so many bits go to one of
+            the splits that are drawn.
     """
 
     classes: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ class Rules:
     eval_share: float = 0.15
     tolerated: float = 0.0
     limits: Limits = DEFAULT_LIMITS
+    near_distance: int = 16
 
 
 class LabelledImages(NamedTuple):

@@ -14,6 +14,7 @@ from tfx.utils import io_utils
 
 from tfxray.components.common import artifacts, contract
 from tfxray.components.common.errors import DataRejected, UserError
+from tfxray.components.pixels import near
 from tfxray.components.validation import leakage
 from tfxray.components.validation.drift import find_drifted, of_other_bins, read_measurements
 from tfxray.components.validation.statistics import SplitCounts, count_splits, read_anomalies
@@ -66,8 +67,8 @@ def DataGate(
         statistics: StatisticsGen's.
         anomalies: ExampleValidator's.
         verdict: The data issues.
-        settings: JSON: the config's `validation`; and `ingest`, the content of `ingest.json`,
-            where there was an ingest.
+        settings: JSON: the config's `validation`; `drawn`, whether ExampleGen drew the splits; and
+            `ingest`, the content of `ingest.json`, where there was an ingest.
         drift: DistributionValidator's, where the engine has one.
         baseline: The statistics of the latest blessed run.
 
@@ -81,7 +82,7 @@ def DataGate(
     # Most telling first.
     issues = [
         *_rejects(config["ingest"], config["max_rejected"], gate["rejects"]),
-        *_leaks(list(read_examples(examples)), gate, config["near_distance"]),
+        *_leaks(list(read_examples(examples)), gate, config["near_distance"], config["drawn"]),
         *(
             _drift(drift.uri, statistics.uri, baseline.uri, config)
             if drift and baseline
@@ -137,25 +138,53 @@ def read_examples(examples: artifact.Artifact) -> Iterator[leakage.Example]:
                 yield leakage.Example(split, name, patient, sha256, phash)
 
 
+_AGAIN = "or set split.ignore_given to draw the splits anew, where these go to one split"
+_REMEDIES = {
+    "patients": f"Put all images of a patient into one split, {_AGAIN}. If one id stands for many "
+    "patients, tell them apart by ingest.pattern or by the column `patient` of a manifest",
+    "identical": f"Leave one of each, {_AGAIN}",
+    "near_identical": f"Leave one of each, {_AGAIN}; or lower validation.near_distance, if they "
+    "are not the same X-rays",
+}
+
+
 def _leaks(
-    examples: list[leakage.Example], gate: Mapping[str, str], distance: int
+    examples: list[leakage.Example], gate: Mapping[str, str], distance: int, drawn: bool
 ) -> Iterator[DataIssue]:
+    groups = leakage.group_patients(examples, distance)
+    remedies = dict.fromkeys(_REMEDIES, _too_large(groups)) if drawn else _REMEDIES
     for kind, key, what in (
         ("patients", "patient", "patients are in two splits"),
         ("identical", "sha256", "images are in two splits, pixel for pixel"),
     ):
-        groups = leakage.find_shared(examples, key)
-        if groups:
-            texts = [_group(group, kind == "patients") for group in groups[:_LISTED]]
-            message = f"leakage: {len(groups)} {what}, such as {texts[0]}"
-            yield DataIssue(kind, gate["leakage"], message, texts, len(groups))
+        shared = leakage.find_shared(examples, key)
+        if shared:
+            texts = [_group(group, kind == "patients") for group in shared[:_LISTED]]
+            message = f"leakage: {len(shared)} {what}, such as {texts[0]}. {remedies[kind]}"
+            yield DataIssue(kind, gate["leakage"], message, texts, len(shared))
     pairs = leakage.find_near(examples, distance)
     if pairs:
         texts = [_group(pair, False) for pair in pairs[:_LISTED]]
-        message = f"{len(pairs)} pairs of nearly identical images are in two splits, such as "
-        yield DataIssue(
-            "near_identical", gate["near_identical"], message + texts[0], texts, len(pairs)
+        message = (
+            f"{len(pairs)} pairs of nearly identical images are in two splits, such as {texts[0]}. "
+            + remedies["near_identical"]
         )
+        yield DataIssue("near_identical", gate["near_identical"], message, texts, len(pairs))
+    if drawn and groups.count:
+        message = (
+            f"{groups.images} images of {len(groups.first)} patients, who share an image or have "
+            f"nearly the same one, are drawn as {groups.count} patients"
+        )
+        yield DataIssue("near_identical", "note", message, [], groups.images)
+
+
+def _too_large(groups: near.Groups) -> str:
+    sizes = ", ".join(map(str, groups.too_large[-3:]))
+    return (
+        f"Patients who share an image are drawn as one, but not where one group would hold {sizes} "
+        f"images of {groups.total}. Take repeated images out; or lower validation.near_distance, "
+        "if they are not the same X-rays"
+    )
 
 
 def _drift(

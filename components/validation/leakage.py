@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations
+from collections.abc import Iterable, Sequence
+from itertools import product
 
-import numpy as np
+from tfxray.components.common import contract
+from tfxray.components.pixels import near
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,45 +46,41 @@ def find_shared(examples: Iterable[Example], key: str) -> list[list[Example]]:
 
 
 def find_near(examples: Sequence[Example], distance: int) -> list[tuple[Example, Example]]:
-    """Pairs in different splits whose perceptual hashes differ in a few bits, but not in none.
-
-    Two hashes that differ in at most d bits agree on at least one of d + 1 parts. So only
-    examples that share a part are compared, and the work grows with the number of images, not with
-    its square.
+    """Pairs in different splits whose pixels differ, but whose perceptual hashes hardly do.
 
     Args:
-        examples: All examples; those without a hash do not count.
+        examples: All examples; those without a hash do not count. Of those that are alike in split,
+            pixels and hash, the first one stands for all.
         distance: At most so many differing bits.
 
     Returns:
         The pairs, in the order of the examples.
     """
-    hashed_examples = [example for example in examples if example.phash]
-    if not hashed_examples:
-        return []
-    bits = np.array([_bits(example.phash) for example in hashed_examples])
-    pairs = set()
-    for part in np.array_split(np.arange(bits.shape[1]), distance + 1):
-        for bucket in _buckets(np.packbits(bits[:, part], axis=1)):
-            pairs |= set(_close(hashed_examples, bits, bucket, distance))
-    return [(hashed_examples[i], hashed_examples[j]) for i, j in sorted(pairs)]
+    holders: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+    for i, example in enumerate(examples):
+        if example.phash:
+            holders[example.phash.lower()].setdefault((example.split, example.sha256), i)
+    hashes = list(holders)
+    same = [(hash_, hash_) for hash_, places in holders.items() if len(places) > 1]
+    others = [(hashes[i], hashes[j]) for i, j in near.find_pairs(hashes, distance)]
+    pairs = {
+        (min(i, j), max(i, j))
+        for one, other in [*same, *others]
+        for i, j in product(holders[one].values(), holders[other].values())
+        if examples[i].split != examples[j].split and examples[i].sha256 != examples[j].sha256
+    }
+    return [(examples[i], examples[j]) for i, j in sorted(pairs)]
 
 
-def _bits(phash: str) -> np.ndarray:
-    return np.unpackbits(np.frombuffer(bytes.fromhex(phash), np.uint8))
+def group_patients(examples: Iterable[Example], distance: int) -> near.Groups:
+    """Joins patients who share an image, in whatever splits they are; see `near.group_patients`.
 
-
-def _buckets(keys: np.ndarray) -> Iterator[list[int]]:
-    buckets: dict[bytes, list[int]] = defaultdict(list)
-    for i, key in enumerate(keys):
-        buckets[key.tobytes()].append(i)
-    return (bucket for bucket in buckets.values() if len(bucket) > 1)
-
-
-def _close(
-    examples: Sequence[Example], bits: np.ndarray, bucket: list[int], distance: int
-) -> Iterator[tuple[int, int]]:
-    for i, j in combinations(bucket, 2):
-        apart = examples[i].split != examples[j].split and examples[i].sha256 != examples[j].sha256
-        if apart and np.count_nonzero(bits[i] != bits[j]) <= distance:
-            yield i, j
+    Args:
+        examples: All examples. One without a patient is a patient of its own.
+        distance: See `find_near`.
+    """
+    prints = (
+        near.Fingerprint(e.patient or contract.own_patient(e.name), e.sha256, e.phash)
+        for e in examples
+    )
+    return near.group_patients(prints, distance)

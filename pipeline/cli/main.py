@@ -78,6 +78,7 @@ def ingest(
 ) -> None:
     """Write images, or TFRecords of others, as TFRecords by the data contract."""
     from tfxray.components.guard import rejects
+    from tfxray.components.metadata import known
     from tfxray.components.source import file_list, labelling, tfrecords
     from tfxray.pipeline import inputs
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
@@ -115,6 +116,10 @@ def ingest(
         echo(f"{report.rejected} of {report.images} rejected: {path}", err=True)
     for note in report.notes:
         echo(note, err=True)
+    if report.not_understood:
+        echo(known.describe_unclear(report.not_understood), err=True)
+    if not report.patients_known:
+        echo("some images name no patient, and count as a patient each", err=True)
     written = f"{sum(report.written.values())} written"
     echo(rejects.count_files(report.found, written, report.rejected, report.left_out), err=True)
 

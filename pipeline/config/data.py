@@ -209,8 +209,8 @@ class Validation(Section):
     """The greatest share of the images that may be rejected."""
     near_distance: int = Field(16, ge=0, le=32)
     """Two images are nearly identical if their perceptual hashes differ in at most this many of 256
-    bits. In Kermany's set, 17 million pairs of images from different patients differ in at least
-    36.
+    bits. Patients who have nearly identical images are drawn as one patient. In Kermany's set, 17
+    million pairs of images from different patients differ in at least 36.
     """
     drift: dict[Feature, Annotated[float, Field(ge=0)] | None] = Field(DRIFT, validate_default=True)
     """The greatest drift of each feature; `null` switches its check off. Features that you leave

@@ -30,6 +30,7 @@ from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Rejected
 from tfxray.components.ingest import record_check, worker
+from tfxray.components.metadata.known import read_known
 from tfxray.components.pixels import image
 from tfxray.components.sample import draw
 from tfxray.components.source import tfrecords
@@ -53,7 +54,8 @@ def good_records(folder: Path, images: int) -> list[tf.train.Example]:
             buffer = io.BytesIO()
             Image.open(folder / row["path"]).save(buffer, kind, **options)
             xray = image.read_image(buffer.getvalue())
-            examples.append(worker.make_example(xray, row["path"], row["label"], CLASSES, row))
+            example = worker.make_example(xray, row["path"], row["label"], CLASSES, read_known(row))
+            examples.append(example)
     return examples
 
 

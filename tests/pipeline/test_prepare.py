@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.components.ingest.test_record_check import FULL, record
 from tests.scorer import export
-from tfxray.components.common import filenames
+from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import record_check
 from tfxray.components.predict import pushed_model
@@ -108,3 +108,20 @@ def test_records_are_checked_once_until_they_or_the_config_change(tmp_path, monk
         note.write_text("{}")  # damaged
     assert prepare_records().images == before.images + 1
     assert len(checked) == 4
+
+
+def test_one_id_for_all_patients_is_said_before_a_split_is_empty(tmp_path):
+    said = []
+    for name, patients in {"one": ["0"] * 9, "most": ["0"] * 6 + ["1", "2", "3"]}.items():
+        (tmp_path / name).mkdir()
+        with tf.io.TFRecordWriter(str(tmp_path / name / "a.tfrecord")) as writer:
+            for number, patient in enumerate(patients):
+                own = {**FULL, contract.PATIENT: patient.encode()}
+                writer.write(record(label=number % 2, **own))
+        config = Config(name="x", classes=SERVED)
+        with pytest.raises(UserError, match="name one and the same patient") as refused:
+            prepare.prepare_records(str(tmp_path / name), config, lambda *_, **__: None)
+        said.append(str(refused.value))
+    assert "9 of 9 images" in said[0]
+    assert "6 of 9 images" in said[1]
+    assert all("ingest.pattern: '(?P<patient>.+)'" in text for text in said)

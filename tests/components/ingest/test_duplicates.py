@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfxray.components.common import contract
 from tfxray.components.ingest import job
-from tfxray.components.ingest.duplicates import Entry, find_duplicates
+from tfxray.components.ingest.duplicates import Entry, find_duplicates, find_moves
 from tfxray.components.source import labelling
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -19,10 +19,38 @@ def test_which_copies_go_and_which_stays():
         Entry("e", "9", "NORMAL", "all", "p"),
     ]  # fmt: skip
     gone = {entry.name: why for entry, why in find_duplicates(index)}
-    assert set(gone) == {"3", "4", "5", "8"}
+    assert set(gone) == {"3", "4", "5"}
     assert gone["3"] == "same pixels as 4, which is PNEUMONIA"
     assert gone["5"] == "same pixels as 6 (in test)"
-    assert gone["8"] == "same pixels as 7 (another patient)"
+
+
+def test_splits_that_are_drawn_share_a_copy_until_it_is_moved():
+    index = [
+        Entry("a", "1", "NORMAL", "train", "p"), Entry("a", "2", "NORMAL", "eval", "q"),
+        Entry("b", "3", "NORMAL", "train", "r"), Entry("b", "4", "NORMAL", "test", "s"),
+    ]  # fmt: skip
+    gone = find_duplicates(index, drawn=("train", "eval"))
+    assert [entry.name for entry, _ in gone] == ["3"]
+
+
+def test_what_hangs_together_is_moved_to_one_of_the_drawn_splits():
+    far, near = "0" * 64, "0" * 63 + "7"
+    index = [
+        # A DICOM file's patient was not known when the splits were drawn.
+        Entry("a", "1", "NORMAL", "train", "p"), Entry("b", "2", "NORMAL", "eval", "p"),
+        # The same pixels, of two patients; and nearly the same, of unknown ones.
+        Entry("c", "3", "NORMAL", "eval", "q"), Entry("c", "4", "NORMAL", "train", "r"),
+        Entry("d", "5", "NORMAL", "train", "", "", far),
+        Entry("e", "6", "NORMAL", "eval", "", "", near),
+        # A given split stays.
+        Entry("f", "7", "NORMAL", "test", "", "", far), Entry("g", "8", "NORMAL", "eval", "s"),
+    ]  # fmt: skip
+    moves = find_moves(index, ("train", "eval"), 3)
+    assert {entry.name: split for entry, split in moves.items()} == {
+        "2": "train", "4": "eval", "6": "train",
+    }  # fmt: skip
+    assert find_moves(index, ("train", "eval"), 2).keys() == moves.keys() - {index[5]}
+    assert find_moves(index, (), 16) == {}
 
 
 def test_copies_are_taken_out_of_the_records_and_counted(drawn, tmp_path):

@@ -3,9 +3,12 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+from tests.dicoms import encode
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job, record_check
@@ -133,3 +136,76 @@ def test_processes_of_our_own_give_the_same_records(drawn, tmp_path, monkeypatch
     rejects = [(folder / "rejects.csv").read_text() for folder in folders]
     assert rejects[0] == rejects[1]
     assert "not_an_image" in rejects[0]
+
+
+def write_set(folder, rows, columns):
+    """Images of noise, so that none is like another, and a manifest."""
+    lines = [",".join(["path", *columns])]
+    for number, row in enumerate(rows):
+        path = folder / CLASSES[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        grey = np.random.default_rng(number).integers(0, 255, (40, 40), np.uint8)
+        Image.fromarray(grey).save(path)
+        lines.append(",".join([str(path.relative_to(folder)), *row]))
+    (folder / "manifest.csv").write_text("\n".join(lines))
+
+
+def test_a_manifest_says_ages_sexes_and_views_in_many_ways(tmp_path):
+    rows = {
+        ("018M", "Male", "PA"): (1.5, b"M", b"PA"),
+        ("006D", "female", "AP Supine"): (6 / 365.25, b"F", b"AP"),
+        ("03/05/1961", "Mujer", "POSTERO_ANTERIOR"): (None, b"F", b"PA"),
+        ("18 months", "Missing", "LATERAL"): (1.5, None, b"LL"),
+        ("-1", "W", "AP/PA"): (None, None, None),
+        ("058Y", "F", ""): (58, b"F", None),
+    }
+    write_set(tmp_path / "in", list(rows), ("age", "sex", "view"))
+    report = job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES))
+    assert (report.written, report.rejected) == ({"all": 6}, 0)
+    assert report.not_understood == {"age": 2, "sex": 1, "view": 1}
+    assert json.loads((tmp_path / "out/ingest.json").read_text())["not_understood"]["age"] == 2
+    by_name = {f[contract.FILENAME].bytes_list.value[0]: f for f in examples(tmp_path / "out")}
+    for number, (age, *texts) in enumerate(rows.values()):
+        features = by_name[f"{CLASSES[number % 2]}/{number}.png".encode()]
+        ages = list(features[contract.AGE].float_list.value)
+        assert ages == ([] if age is None else [pytest.approx(age)])
+        for name, text in zip((contract.SEX, contract.VIEW), texts, strict=True):
+            assert list(features[name].bytes_list.value) == ([] if text is None else [text])
+
+
+def test_letters_for_sexes_that_mean_the_other_one_end_the_ingest(tmp_path):
+    write_set(tmp_path / "in", [("H",), ("M",), ("M",), ("H",)], ("sex",))
+    with pytest.raises(UserError, match="sexes are given as M and as H"):
+        job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES))
+
+
+def test_eval_that_is_drawn_out_of_train_keeps_together_what_hangs_together(tmp_path):
+    """A DICOM file tells its patient when it is read; copies have other names."""
+    source = tmp_path / "in"
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        for copy in range(2):
+            content = encode(rng.integers(0, 4095, (32, 32)), PatientID=f"P{number}")
+            path = source / "train" / CLASSES[number % 2] / f"{number}-{copy}.dcm"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    for number in range(10):
+        path = source / "test" / CLASSES[number % 2] / f"{number}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(rng.integers(0, 4095, (32, 32)), PatientID=f"T{number}"))
+    rules = labelling.Rules(CLASSES, eval_from_train=0.3)
+    report = job.ingest(source, tmp_path / "out", rules)
+    assert report.rejected == 0
+    splits = {}
+    for split in contract.SPLITS:
+        names = [
+            f[contract.PATIENT].bytes_list.value[0] for f in examples(tmp_path / "out" / split)
+        ]
+        assert len(names) == report.written[split]
+        splits[split] = set(names)
+    assert sum(map(len, splits.values())) == 70
+    assert splits["train"]
+    assert splits["eval"]
+    assert sum(report.written.values()) == 130
+    layout = tfrecords.find_layout(tmp_path / "out")
+    assert record_check.check_records(layout, CLASSES).examples == 130

@@ -118,6 +118,13 @@ BROKEN = {
     "label negative": {contract.LABEL: -1, contract.TEXT: None},
     "label too high": {contract.LABEL: 2, contract.TEXT: None},
     "label doubled": {contract.LABEL: [0, 0]},
+    "label one-hot": {contract.LABEL: [1, 0], contract.TEXT: None},
+    "label one-hot of floats": {contract.LABEL: [1.0, 0.0], contract.TEXT: None},
+    "label multi-hot": {contract.LABEL: [0, 1, 1], contract.TEXT: None},
+    "label list of names": {contract.LABEL: [b"NORMAL", b"PNEUMONIA"], contract.TEXT: None},
+    "label vector in bytes": {contract.LABEL: b"\x00\x01", contract.TEXT: None},
+    "label list in a text": {contract.LABEL: b"[1, 0]", contract.TEXT: None},
+    "text list of names": {contract.TEXT: [b"NORMAL", b"PNEUMONIA"], contract.LABEL: None},
     "label as float": {contract.LABEL: 0.0},
     "label as text": {contract.LABEL: b"NORMAL"},
     "another label than text": {contract.TEXT: b"PNEUMONIA"},
@@ -225,25 +232,33 @@ def test_values_of_others_are_read_under_the_contracts_names():
 
 
 @pytest.mark.parametrize(
-    ("text", "number", "by_theirs", "by_ours"),
+    ("text", "number", "expected"),
     [
-        ("NORMAL", 0, "NORMAL", "NORMAL"),
-        ("NORMAL", 1, "NORMAL", None),  # they may count from one
-        ("NORMAL", None, "NORMAL", "NORMAL"),
-        ("healthy", 0, "NORMAL", None),
-        (None, 1, "PNEUMONIA", "PNEUMONIA"),
-        (None, 2, None, None),
-        (None, -1, None, None),
-        (None, "PNEUMONIA", "PNEUMONIA", "PNEUMONIA"),
-        (None, None, None, None),
+        ("NORMAL", 0, "NORMAL"),
+        ("NORMAL", 1, None),  # they may count from one
+        ("NORMAL", None, "NORMAL"),
+        ("healthy", 0, None),
+        (None, 1, "PNEUMONIA"),
+        (None, 2, None),
+        (None, -1, None),
+        (None, "PNEUMONIA", "PNEUMONIA"),
+        (None, None, None),
     ],
 )
-def test_a_class_is_told_by_text_or_number_that_agree(text, number, by_theirs, by_ours):
+def test_a_class_is_told_by_text_or_number_that_agree(text, number, expected):
     given = {contract.TEXT: text, contract.LABEL: number}
     values = {name: value for name, value in given.items() if value is not None}
-    for agree, expected in ((False, by_theirs), (True, by_ours)):
-        if expected is None:
-            with pytest.raises(Rejected, match=r"no_label|unknown_label"):
-                record_check.class_of(values, CLASSES, agree)
-        else:
-            assert record_check.class_of(values, CLASSES, agree) == expected
+    if expected is None:
+        with pytest.raises(Rejected, match=r"no_label|unknown_label"):
+            record_check.class_of(values, CLASSES)
+    else:
+        assert record_check.class_of(values, CLASSES) == expected
+
+
+def test_of_number_and_text_the_one_that_is_mapped_counts_alone():
+    features = example(label=1, why=b"NORMAL").features.feature
+    values = record_check.read_values(features, {contract.TEXT: "why"})
+    assert record_check.class_of(values, CLASSES) == "NORMAL"
+    both = {contract.TEXT: "why", contract.LABEL: contract.LABEL}
+    with pytest.raises(Rejected, match=r"name different classes.*ingest\.features"):
+        record_check.class_of(record_check.read_values(features, both), CLASSES)

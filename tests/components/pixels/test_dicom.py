@@ -47,11 +47,27 @@ def test_pixels_are_as_a_radiologist_sees_them(options, expected):
 
 @pytest.mark.parametrize(
     ("age", "years"),
-    [("045Y", "45.00"), ("018M", "1.50"), ("026W", "0.50"), ("", None), ("old", None)],
-)
+    [
+        ("045Y", 45), ("018M", 1.5), ("026W", 26 * 7 / 365.25), ("010D", 10 / 365.25), ("62", 62),
+        ("058y", 58), (" 58 Y", 58), ("000D", 0),
+    ],
+)  # fmt: skip
 def test_ages_come_in_four_units(age, years):
     _, tags = read_dicom(dicom(RAMP, PatientAge=age))
-    assert tags.get("age") == years
+    assert float(tags["age"]) == pytest.approx(years, abs=1e-4)
+
+
+@pytest.mark.parametrize("age", ["old", "000Y", "0", "000", "999Y", "1961-02-03", "-58"])
+def test_an_age_that_is_none_is_unknown_and_noted(age):
+    _, tags = read_dicom(dicom(RAMP, PatientAge=age))
+    assert "age" not in tags
+    assert tags["not_understood"] == "age"
+
+
+@pytest.mark.parametrize("name", ["", "ANONYMOUS", "Anon", "de-identified", "???"])
+def test_an_id_that_stands_for_all_patients_is_none(name):
+    _, tags = read_dicom(dicom(RAMP, PatientID=name))
+    assert "patient" not in tags
 
 
 @pytest.mark.parametrize(

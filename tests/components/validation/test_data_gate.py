@@ -6,6 +6,7 @@ from tensorflow_data_validation.statistics import stats_impl
 
 from tfxray.components.common import contract
 from tfxray.components.validation import data_gate, drift
+from tfxray.components.validation.leakage import Example
 
 RULES = {
     "drift": {contract.MEAN: 0.07, contract.AGE: 0.07, contract.VIEW: 0.1},
@@ -76,3 +77,38 @@ def test_another_age_of_all_is_drift(gate):
     (issue,) = gate(bins=drift.HISTOGRAM_BUCKETS, age=70.0)
     assert issue.action == "fail"
     assert contract.AGE in issue.message
+
+
+ACTIONS = {"leakage": "fail", "near_identical": "fail"}
+FAR, NEAR = "0" * 64, "0" * 63 + "7"
+LEAKS = {
+    "patients": [Example("train", "a", "p", "1", FAR), Example("test", "b", "p", "2", "f" * 64)],
+    "identical": [Example("train", "a", "p", "1", FAR), Example("test", "b", "q", "1", FAR)],
+    "near_identical": [Example("train", "a", "p", "1", FAR), Example("test", "b", "q", "2", NEAR)],
+}
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_a_leak_between_given_splits_says_what_to_do(kind):
+    (issue,) = data_gate._leaks(LEAKS[kind], ACTIONS, 16, drawn=False)
+    assert (issue.kind, issue.action, issue.total) == (kind, "fail", 1)
+    assert "split.ignore_given" in issue.message
+    expected = {"patients": "`patient`", "near_identical": "validation.near_distance"}
+    assert expected.get(kind, "Leave one of each") in issue.message
+
+
+def test_a_group_that_is_too_large_to_be_drawn_says_what_to_do():
+    film = [Example("train", f"{i}", f"p{i}", "film", FAR) for i in range(20)]
+    rest = [Example("test", f"r{i}", f"r{i}", f"{i}", f"{i:02x}" * 32) for i in range(16, 96)]
+    issues = list(data_gate._leaks([*film, *rest, Example("test", "x", "x", "film", FAR)],
+                                   ACTIONS, 16, drawn=True))  # fmt: skip
+    assert [issue.kind for issue in issues] == ["identical"]
+    assert "one group would hold 21 images of 101" in issues[0].message
+
+
+def test_patients_who_are_drawn_as_one_are_noted():
+    joined = [Example("train", "a", "p", "1", FAR), Example("train", "b", "q", "2", NEAR)]
+    (issue,) = data_gate._leaks(joined, ACTIONS, 16, drawn=True)
+    assert (issue.kind, issue.action, issue.total) == ("near_identical", "note", 2)
+    assert "2 images of 2 patients" in issue.message
+    assert list(data_gate._leaks(joined, ACTIONS, 16, drawn=False)) == []

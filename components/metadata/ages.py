@@ -1,0 +1,86 @@
+"""Reads ages, in years, as DICOM, tables and people write them."""
+
+import math
+import re
+
+from tfxray.components.metadata.words import NotUnderstood, normal_form, says_nothing, word_list
+
+OLDEST = 130.0  # years, as in the schema
+
+_YEAR, _MONTH, _WEEK, _DAY = 1.0, 1 / 12, 7 / 365.25, 1 / 365.25
+# DICOM's letters are those of its value representation AS (PS3.5, 6.2). The words are the units of
+# the Unicode CLDR (cldr.unicode.org, units/year, month, week and day, long and short), without
+# accents, in the languages of public sets of chest X-rays and of their neighbours; Shenzhen's
+# readings have `yrs` and `month`.
+_UNITS = {
+    _YEAR: """
+        y, yr, yrs, year, years, yo, jahr, jahre, jahren, j, an, ans, annee, annees, ano, anos
+        anno, anni, jaar, jaren, ar, rok, lata, lat, let, год, года, лет, tuoi, nam, yas, yil, tahun
+        岁, 歲, 歳, 才, 年, 세, 살
+    """,
+    _MONTH: """
+        m, mo, mon, mos, mth, mths, month, months, monat, monate, monaten, mois, mes, meses
+        mese, mesi, maand, maanden, manad, manader, miesiac, miesiace, miesiecy
+        месяц, месяца, месяцев, thang, ay, bulan, 月, 个月, 個月, か月, ヶ月, カ月, ケ月, 개월
+    """,
+    _WEEK: """
+        w, wk, wks, week, weeks, woche, wochen, semaine, semaines, semana, semanas
+        settimana, settimane, weken, vecka, veckor, tydzien, tygodnie, tygodni
+        неделя, недели, недель, tuan, hafta, minggu, 周, 週, 周间, 週間, 星期, 주
+    """,
+    _DAY: """
+        d, dy, day, days, tag, tage, tagen, jour, jours, dia, dias, giorno, giorni, dag, dagen
+        dagar, dzien, dni, день, дня, дней, ngay, gun, hari, 日, 天, 일
+    """,
+}
+_YEARS = {word: years for years, words in _UNITS.items() for word in word_list(words)}
+# A comma is a decimal one before one or two digits. Behind a leading zero, as in 03.05, nothing is
+# a decimal: it may be a date.
+_NUMBER = r"(?:(?:0|[1-9]\d*)(?:\.\d+|,\d{1,2})|\d+)"
+_PART = re.compile(rf"({_NUMBER})[\s-]*([^\W\d_]+)\.?[\s,]*")
+_OLD = re.compile(
+    r"[\s-]+(old|of age|alt|de edad|de idade|d'age|di eta|oud|gammal)$|(?<=y)\W?o\b\.?$"
+)
+
+
+def read_age(text: str) -> float | None:
+    """An age in years.
+
+    A number without a unit counts years. DICOM's three digits may be fewer, in small letters and
+    with spaces: `062Y`, ` 58 y`. Several units add up: `1 year 6 months`.
+
+    Args:
+        text: As found, in a DICOM tag, a table's cell, a file's name or a record.
+
+    Returns:
+        0 to 130; None where nobody said.
+
+    Raises:
+        NotUnderstood: Anything else: a date, a range such as `12-15` or `90+`, a negative or
+            impossible number, and zero years with their unit. An anonymiser writes `000Y`; the age
+            of a newborn is given in days, weeks or months.
+    """
+    plain = normal_form(text)
+    if says_nothing(plain):
+        return None
+    years = _in_years(_OLD.sub("", plain))
+    if years is None or not 0 <= years <= OLDEST:
+        raise NotUnderstood("no age")
+    return years
+
+
+def _in_years(text: str) -> float | None:
+    if re.fullmatch(_NUMBER, text):
+        return _number(text)
+    total, last, place = 0.0, math.inf, 0
+    while place < len(text):
+        part = _PART.match(text, place)
+        unit = _YEARS.get(part[2], last) if part else last
+        if part is None or unit >= last:  # each unit once, from years down to days
+            return None
+        total, last, place = total + _number(part[1]) * unit, unit, part.end()
+    return None if (total, last) == (0, _YEAR) else total
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))

@@ -1,0 +1,108 @@
+"""What is known of an image besides its pixels: one reading of it, wherever it was written."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from tfxray.components.metadata import patients
+from tfxray.components.metadata.ages import read_age
+from tfxray.components.metadata.sexes import read_sex
+from tfxray.components.metadata.views import read_view
+from tfxray.components.metadata.words import NotUnderstood
+
+_Value = TypeVar("_Value")
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is known of an image.
+
+    Attributes:
+        patient: The patient's id; empty where unknown.
+        age: In years; None where unknown.
+        sex: `F`, `M`, or empty.
+        view: `PA`, `AP`, `LL`, or empty.
+        site: The hospital, or empty.
+        not_understood: The kinds of those values that are there, but say nothing certain; they
+            count as unknown.
+    """
+
+    patient: str = ""
+    age: float | None = None
+    sex: str = ""
+    view: str = ""
+    site: str = ""
+    not_understood: tuple[str, ...] = ()
+
+
+# Beside values by their kinds: the kinds of those that were not understood.
+_UNCLEAR = "not_understood"
+
+
+def read_known(found: Mapping[str, str]) -> Known:
+    """Reads what a DICOM file, a manifest, a file's name or a record says.
+
+    Args:
+        found: Texts by `patient`, `age`, `sex`, `view` and `site`, all optional; and what
+            `read_tags` adds. A manifest's value stands before a tag that was not understood.
+    """
+    unclear = [kind for kind in found.get(_UNCLEAR, "").split() if not found.get(kind)]
+
+    def read(kind: str, reader: Callable[[str], _Value], unknown: _Value) -> _Value:
+        try:
+            return reader(found.get(kind, ""))
+        except NotUnderstood:
+            unclear.append(kind)
+            return unknown
+
+    return Known(
+        patient=read("patient", patients.read_patient, ""),
+        age=read("age", read_age, None),
+        sex=read("sex", read_sex, ""),
+        view=read("view", read_view, ""),
+        site=found.get("site", "").strip(),
+        not_understood=tuple(unclear),
+    )
+
+
+def read_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """What a DICOM file's tags say, in texts that `read_known` reads; no other leaves the file.
+
+    Args:
+        tags: `PatientID`, `PatientAge`, `PatientSex` and `ViewPosition`, as found.
+
+    Returns:
+        `patient`, `age` in years, `sex` and `view`, those that are known; and what of them was
+        not understood.
+    """
+    age = tags["PatientAge"].strip()
+    known = read_known(
+        {
+            "patient": tags["PatientID"],
+            # PS3.5 asks for a unit. Who leaves it out means years, and zero years are unknown.
+            "age": f"{age}Y" if age.isdecimal() else age,
+            "sex": tags["PatientSex"],
+            "view": tags["ViewPosition"],
+        }
+    )
+    texts = {
+        "patient": known.patient,
+        "age": "" if known.age is None else f"{known.age:.4f}",
+        "sex": known.sex,
+        "view": known.view,
+        _UNCLEAR: " ".join(known.not_understood),
+    }
+    return {kind: text for kind, text in texts.items() if text}
+
+
+def describe_unclear(counts: Mapping[str, int]) -> str:
+    """One line that says which values were not understood, without a word of them.
+
+    Args:
+        counts: How many images have one, by its kind.
+    """
+    listed = ", ".join(f"{kind}: {count}" for kind, count in counts.items())
+    return (
+        f"not understood, and counted as unknown: {listed} (docs/how-to/own_data.md says what is "
+        "understood)"
+    )
