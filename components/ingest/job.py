@@ -127,6 +127,7 @@ def _run(
     processes: int,
 ) -> Report:
     rows: list[labelling.Row] = []
+    drawn: tuple[str, ...] = ()  # splits that are drawn out of each other
     listing = file_list.Listing()
     if features is not None:
         layout = tfrecords.find_layout(source, rules.ignore_given)
@@ -136,8 +137,8 @@ def _run(
     else:
         rows, classes, listing = labelling.label_images(source, rules)
         sexes.require_clear({row.metadata.get("sex", "") for row in rows})
-        given = {row.split or worker.UNSPLIT for row in rows if row.label}
-        splits = sorted(given | ({"eval"} if rows[0].eval_share is not None else set()))
+        drawn = () if rows[0].eval_share is None else ("train", "eval")
+        splits = sorted({row.split or worker.UNSPLIT for row in rows if row.label} | {*drawn[1:]})
     reader = worker.Reader(tuple(classes), rules.limits, secret, rules.follow_links)
     pipeline_options = beam_options.parse(beam_options.complete(options))
     few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(pipeline_options)
@@ -175,7 +176,6 @@ def _run(
     rejects = [*listing.unread, *(tuple(line) for line in _drain(out, worker.REJECTED))]
     # Rejects are listed under the names of the files in the source.
     paths = {pseudonym.file_name(secret, row.path): row.path for row in rows}
-    drawn = () if rules.eval_from_train is None else ("train", "eval")
     copies = duplicates.find_duplicates(index, paths, drawn)
     rejects += [(e.source_name(paths), "duplicate", detail) for e, detail in copies]
     removed_entries = {entry for entry, _ in copies}
