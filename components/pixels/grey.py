@@ -50,7 +50,7 @@ class Levels:
         return Levels(self.values[kept], self.counts[kept]) if kept.any() else self
 
     def most(self) -> tuple[float, float]:
-        """The ends of the range that all pixels have but a few, which may be a detector's faults."""
+        """The ends of the range of all pixels but a few, which may be a detector's faults."""
         total = int(self.counts.sum())
         spared = total // _SPARED or int(total >= _SMALL)
         below = np.cumsum(self.counts)

@@ -247,8 +247,8 @@ def _open_image(encoded: bytes, limits: Limits) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         raise _unidentified(encoded) from None
     except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError) as error:
-        known = "unsupported" not in str(error).lower()
-        raise Rejected("truncated" if known else "unknown_form", str(error)) from None
+        unknown = any(word in str(error).lower() for word in ("unsupported", "unknown raw mode"))
+        raise Rejected("unknown_form" if unknown else "truncated", str(error)) from None
 
 
 def _unidentified(encoded: bytes) -> Rejected:
@@ -311,14 +311,15 @@ class _Read:
 
 
 def _read_pixels(image: Image.Image, encoded: bytes) -> _Read:
-    is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
+    tiff_image = image if isinstance(image, TiffImagePlugin.TiffImageFile) else None
     if deep_colour.is_deep_colour(image):
         colours = deep_colour.read_colours(encoded, image, _choose_frame)
         read = _read_deep(colours if colours.ndim == 2 else grey.luma(colours), image, encoded)
         read = dataclasses.replace(read, kind="")
-    elif tiff.is_deep(image) if is_tiff else image.mode.startswith("I"):
-        stored = tiff.read_levels(image) if is_tiff else np.asarray(image)
-        read = _read_deep(stored, image, encoded)
+    elif tiff_image and tiff.is_deep(tiff_image):
+        read = _read_deep(tiff.read_levels(tiff_image), image, encoded)
+    elif image.mode.startswith("I"):
+        read = _read_deep(np.asarray(image), image, encoded)
     elif image.mode in _SHALLOW_MODES:
         read = _read_shallow(image, encoded)
     else:

@@ -6,7 +6,7 @@ import math
 import struct
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import TiffImagePlugin
 from PIL.TiffImagePlugin import II, MM
 
 from tfxray.components.guard.rejects import Rejected
@@ -43,6 +43,7 @@ def _add_forms() -> None:
             for kind, bits, mode, stored in (
                 (_UNSIGNED, 12, "I;16", "I;12"),
                 (_UNSIGNED, 16, f"I;16{big}", f"I;16{big}"),
+                (_FLOAT, 16, f"I;16{big}", f"I;16{big}"),
                 (_UNSIGNED, 32, "I", f"I;32{big}"),
                 (_SIGNED, 8, "L", "L"),
                 (_SIGNED, 16, "I", f"I;16{big}S"),
@@ -100,7 +101,9 @@ def _correct_order(image: TiffImagePlugin.TiffImageFile) -> None:
     order = "B" if image.tag_v2.prefix == MM else "L"
     tiles = []
     for tile in image.tile:
-        stored, *others = tile.args
+        stored, *others = tuple(tile.args or ())
+        if planes and stored not in "RGBA":
+            continue  # a plane that means nothing
         stored = _NATIVE.get(stored, stored) if compressed else f"{stored};16{order}"
         tiles.append(tile._replace(args=(stored, *others)))
     image.tile = tiles
@@ -136,6 +139,8 @@ def read_levels(image: TiffImagePlugin.TiffImageFile) -> np.ndarray:
     levels = np.asarray(image)
     if kind == _SIGNED and bits == 8:
         return levels.view(np.int8)
+    if kind == _FLOAT and bits == 16:
+        return levels.view(levels.dtype.str.replace("u", "f"))
     if kind == _UNSIGNED and bits == 32:  # Pillow has signed ones alone
         return levels.view(np.uint32)
     return levels
