@@ -16,7 +16,8 @@ _GREY_ALPHA = "LA;16"
 
 def is_deep_colour(image: Image.Image) -> bool:
     """Whether an image that is not decoded yet has colours of 16 bits, or grey with alpha."""
-    return ";16" in _stored(image) and not image.mode.startswith(("I", "F"))
+    deep = _stored(image).endswith(tuple(f";16{order}" for order in _ORDERS))
+    return deep and not image.mode.startswith(("I", "F"))
 
 
 def read_colours(

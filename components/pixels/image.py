@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import logging
 import math
 import warnings
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ _PLUGINS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, We
 Image.MAX_IMAGE_PIXELS = None
 # What Pillow minds without failing is no news. Set once: to set it per image is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
 _LEVELS = np.arange(256.0)
 _MEASURED_ROWS = 256
