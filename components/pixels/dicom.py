@@ -84,12 +84,12 @@ def read_dicom(
     # Damage shows in many ways. pydicom's messages may quote tags: only the errors' types are told.
     try:
         dataset = _parse(encoded, limits)
+        notes = [] if notes is None else notes
+        _check_form(dataset, limits, notes)
     except (Rejected, MemoryError):
         raise
     except Exception as error:
         raise Rejected("truncated", f"its tags cannot be read: {type(error).__name__}") from None
-    notes = [] if notes is None else notes
-    _check_form(dataset, limits, notes)
     try:
         _check_frame(dataset, limits)
         return _pixels(dataset, notes), _metadata(dataset)
@@ -220,11 +220,18 @@ def _check_form(dataset: pydicom.Dataset, limits: Limits, notes: list[str]) -> N
     dataset.PhotometricInterpretation = colour
     if samples == 3:
         _whole(dataset, "PlanarConfiguration", 0)
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+    if not _is_compressed(dataset):
         size = rows * columns * pixel_bytes * (2 / 3 if colour == "YBR_FULL_422" else 1)
         found = len(dataset.get_item(pixels).value)
         if found < math.ceil(size):
             raise Rejected("truncated", f"{pixels} holds {found} of {math.ceil(size)} bytes")
+
+
+def _is_compressed(dataset: pydicom.Dataset) -> bool:
+    try:
+        return bool(dataset.file_meta.TransferSyntaxUID.is_compressed)
+    except ValueError:  # pydicom's words quote it
+        raise Rejected("unknown_form", "TransferSyntaxUID names no transfer syntax") from None
 
 
 def _whole(dataset: pydicom.Dataset, keyword: str, default: int | None = None) -> int:
@@ -250,7 +257,7 @@ def _check_frame(dataset: pydicom.Dataset, limits: Limits) -> None:
             in a way that no decoder here reads.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_encapsulated:
+    if not _is_compressed(dataset):
         return
     if dataset.get_item("PixelData").length != _UNDEFINED:
         raise Rejected(
@@ -296,7 +303,7 @@ def _syntax(dataset: pydicom.Dataset) -> str:
 
 def _pixels(dataset: pydicom.Dataset, notes: list[str]) -> np.ndarray:
     stored, high = dataset.BitsStored, dataset.HighBit
-    native = not dataset.file_meta.TransferSyntaxUID.is_encapsulated
+    native = not _is_compressed(dataset)
     # Levels that do not end with their lowest bit: once allowed, and not known to pydicom.
     shift = high + 1 - stored if native and stored <= high < dataset.BitsAllocated else 0
     dataset.BitsStored = stored + shift

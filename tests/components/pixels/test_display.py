@@ -361,6 +361,10 @@ REFUSED = {
         ),
         "unknown_form: no decoder: BitsStored is 12, the transfer syntax JPEG Extended",
     ),
+    "no transfer syntax's name": (
+        lambda: dicom(RAMP).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.9.1\0"),
+        "unknown_form: TransferSyntaxUID names no transfer syntax",
+    ),
     "many NaN": (
         lambda: dicom(RAMP, pixels=False, BitsAllocated=32,
                       FloatPixelData=np.full((32, 64), np.nan, "<f4").tobytes()),
