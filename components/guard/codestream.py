@@ -24,6 +24,7 @@ _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 # arithmetic one, which some read.
 _USUAL, _ARITHMETIC = {0xC0, 0xC1, 0xC2}, {0xC9, 0xCA}
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF, 0xF7}
+_MOST_BITS = 16  # T.81, B.2.2: of a sample
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, RST, SOI
 _J2K_START = b"\xff\x4f\xff\x51"  # T.800, A.4.1 and A.5.1: SOC, then SIZ at once
 _JP2_START = b"\0\0\0\x0cjP  "  # T.800, I.5.1
@@ -49,7 +50,7 @@ def read_frame(encoded: bytes) -> Frame | None:
     """The size of a JPEG, a JPEG-LS or a JPEG 2000 image; None where it is none of these.
 
     Raises:
-        Rejected: See `check_jpeg_head`.
+        Rejected: It looks through too much; or its samples have more bits than a JPEG's can.
     """
     if encoded.startswith((_J2K_START, _JP2_START)):
         # Within a codestream, this mark cannot occur; a JP2 file could hold several.
@@ -57,7 +58,9 @@ def read_frame(encoded: bytes) -> Frame | None:
         return _read_siz(encoded, starts[0]) if len(starts) == 1 else None
     for marker, start in _segments(encoded):
         if marker in _FRAMES and len(encoded) >= start + 8:
-            height, width, components = struct.unpack_from(">HHB", encoded, start + 3)
+            bits, height, width, components = struct.unpack_from(">BHHB", encoded, start + 2)
+            if not 2 <= bits <= _MOST_BITS:  # a decoder may die of it
+                raise Rejected("damaged", f"a JPEG of {bits} bits")
             return Frame(width, height, components)
     return None
 
