@@ -1,19 +1,43 @@
 """Tells where names of files must not be quoted: around DICOM, they often name a patient."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 
 from tfxray.components.common import filesystem
 from tfxray.components.common.filesystem import StrPath
 
-# A file that cannot be opened, or that lost its mark, is still known by these.
+# A file that cannot be opened, or that is damaged in its first bytes, is still known by these.
 _EXTENSIONS = {".dcm", ".dicom", ".dic", ".ima"}
 _SAMPLED = 1000
+# Without preamble and mark, a file begins with its first element, of group 2 or 8 (PS3.5 7.1): with
+# the kind of its value, or, where that is implicit, with a length that such an element may have.
+_FIRST_GROUP = (b"\x02\0", b"\x08\0", b"\0\x08")
+_EXPLICIT = re.compile(rb"A[EST]|CS|D[AST]|F[DL]|IS|L[OT]|O[BW]|PN|S[HLQST]|TM|U[ILNS]")
+_LONGEST_FIRST = 256
+_MARK = b"DICM"
 
 
 def is_dicom(encoded: bytes) -> bool:
-    """Whether a file is DICOM, by the mark behind its preamble."""
-    return encoded[128:132] == b"DICM"
+    """Whether a file is DICOM, by its first bytes.
+
+    Args:
+        encoded: The first 132 bytes, or more.
+    """
+    return encoded[128:132] == _MARK or lacks_header(encoded)
+
+
+def lacks_header(encoded: bytes) -> bool:
+    """Whether a file is DICOM without a preamble and a mark, by its first bytes.
+
+    Such files come from old archives, and from programs that cut a file's header off.
+    """
+    if encoded[128:132] == _MARK or not encoded.startswith(_FIRST_GROUP):
+        return False
+    if _EXPLICIT.fullmatch(encoded[4:6]):
+        return True
+    length = int.from_bytes(encoded[4:8], "little")
+    return encoded[0:1] != b"\0" and 0 <= length <= _LONGEST_FIRST and len(encoded) > 8 + length
 
 
 def names_withheld(source: StrPath, paths: Sequence[str]) -> bool:

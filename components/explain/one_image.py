@@ -16,6 +16,7 @@ from tfxray.components.common.filesystem import StrPath
 from tfxray.components.disk import durable
 from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.guard import rejects
+from tfxray.components.ingest import record_check
 from tfxray.components.pixels import loader
 from tfxray.components.pixels.image import decode_grey
 from tfxray.components.predict import likeness, pushed_model
@@ -141,7 +142,9 @@ def check_target(out: Path) -> None:
 
 def _read(image: Path) -> bytes:
     try:
-        return loader.read_file(loader.read_bytes(str(image)))[0].encoded
+        encoded = loader.read_file(loader.read_bytes(str(image)))[0].encoded
+        record_check.require_decodable(encoded)  # else it would look like a fault of the model
+        return encoded
     except OSError as error:
         raise UserError(f"{image}: {error.strerror or error}") from None
     except Exception as error:

@@ -20,6 +20,11 @@ _MOST_SEGMENTS = 10_000  # before the first scan; an ICC profile has up to 255
 _START_OF_SCAN = b"\xff\xda"
 # T.81, table B.1: frames of all processes, but for the DHT, JPG and DAC among them; T.87: SOF55.
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+# Of these: sequential and progressive ones by Huffman's code, which all decoders read, and by an
+# arithmetic one, which some read.
+_USUAL, _ARITHMETIC = {0xC0, 0xC1, 0xC2}, {0xC9, 0xCA}
+_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF, 0xF7}
+_MOST_BITS = 16  # T.81, B.2.2: of a sample
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, RST, SOI
 _J2K_START = b"\xff\x4f\xff\x51"  # T.800, A.4.1 and A.5.1: SOC, then SIZ at once
 _JP2_START = b"\0\0\0\x0cjP  "  # T.800, I.5.1
@@ -45,7 +50,7 @@ def read_frame(encoded: bytes) -> Frame | None:
     """The size of a JPEG, a JPEG-LS or a JPEG 2000 image; None where it is none of these.
 
     Raises:
-        Rejected: See `check_jpeg_head`.
+        Rejected: It looks through too much; or its samples have more bits than a JPEG's can.
     """
     if encoded.startswith((_J2K_START, _JP2_START)):
         # Within a codestream, this mark cannot occur; a JP2 file could hold several.
@@ -53,7 +58,9 @@ def read_frame(encoded: bytes) -> Frame | None:
         return _read_siz(encoded, starts[0]) if len(starts) == 1 else None
     for marker, start in _segments(encoded):
         if marker in _FRAMES and len(encoded) >= start + 8:
-            height, width, components = struct.unpack_from(">HHB", encoded, start + 3)
+            bits, height, width, components = struct.unpack_from(">BHHB", encoded, start + 2)
+            if not 2 <= bits <= _MOST_BITS:  # a decoder may die of it
+                raise Rejected("damaged", f"a JPEG of {bits} bits")
             return Frame(width, height, components)
     return None
 
@@ -67,13 +74,28 @@ def _read_siz(encoded: bytes, start: int) -> Frame | None:
 
 
 def check_jpeg_head(encoded: bytes) -> None:
-    """Counts what stands before the pixels of a JPEG; of another file, there is nothing.
+    """Looks through what stands before the pixels of a JPEG; of another file, there is nothing.
 
     Raises:
-        Rejected: So much that to look through it would take minutes.
+        Rejected: It is so much that to look through it would take minutes; or the JPEG is of a
+            form that no decoder here reads.
     """
-    for _ in _segments(encoded):
-        pass
+    for marker, start in _segments(encoded):
+        if marker not in _FRAMES:
+            continue
+        bits = encoded[start + 2] if len(encoded) > start + 2 else 8
+        if marker in _LOSSLESS:
+            raise Rejected("unknown_form", f"a lossless JPEG (SOF{marker - 0xC0})")
+        if marker not in _USUAL | _ARITHMETIC:
+            raise Rejected("unknown_form", f"a hierarchical JPEG (SOF{marker - 0xC0})")
+        if bits != 8:
+            raise Rejected("unknown_form", f"a JPEG of {bits} bits; 8 are read")
+
+
+def is_usual_jpeg(encoded: bytes) -> bool:
+    """Whether a JPEG is of a form that every decoder reads."""
+    frames = [marker for marker, _ in _segments(encoded) if marker in _FRAMES]
+    return len(frames) == 1 and frames[0] in _USUAL
 
 
 def _segments(encoded: bytes) -> Iterator[tuple[int, int]]:

@@ -69,6 +69,11 @@ REASONS = {
     "empty": "the file holds nothing",
     "truncated": "the file ends early, or is damaged within",
     "not_an_image": "no image of a kind that can be read",
+    "other_kind": "a file of a known kind that is not read, such as GIF, JPEG 2000, HEIC or PDF",
+    "archive": "an archive or a compressed file, which is not unpacked",
+    "pointer": "a pointer of Git LFS or git-annex, which stands in the place of the file",
+    "unknown_form": "an image whose depth, colour or compression is not read; the detail names it",
+    "not_finite": "more than one pixel in 100 is no finite number",
     "too_large": "more pixels than ingest.max_pixels, more bytes than ingest.max_bytes, or it asks "
     "for more memory than such an image takes",
     "too_slow": "more work than an image asks for, or more seconds than ingest.max_seconds",
@@ -82,6 +87,6 @@ REASONS = {
     "malformed": "what is known of it breaks the data contract: a value of the wrong kind, or two "
     "of them, or one that is not finite or not UTF-8",
     "undecodable": "TensorFlow's decoder, by which the model sees, refuses the image",
-    "multi_frame": "a DICOM file of several frames",
-    "no_pixels": "a DICOM file without an image, or one that no decoder here reads",
+    "multi_frame": "a file of several frames or pages",
+    "no_pixels": "a DICOM file without an image",
 }

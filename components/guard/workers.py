@@ -182,6 +182,7 @@ def _serve(pipe: Connection, memory: int, seconds: int) -> None:
     global _within_worker
     _within_worker = True
     isolation.end_with_pool()
+    _silence_codecs()
     _keep_memory()
     with contextlib.suppress(EOFError, OSError):
         pipe.send(None)
@@ -202,6 +203,13 @@ def _serve(pipe: Connection, memory: int, seconds: int) -> None:
                 signal.setitimer(signal.ITIMER_PROF, 0)
             # At once: each message costs as much as a tenth of a small image.
             pipe.send(results)
+
+
+def _silence_codecs() -> None:
+    """Sends what is written to stderr nowhere: codecs in C write there of what they read."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _keep_memory() -> None:

@@ -2,22 +2,31 @@
 
 import io
 import logging
+import math
 import warnings
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 import pydicom
-from PIL import Image
+from pydicom.datadict import keyword_for_tag
 from pydicom.encaps import get_frame
-from pydicom.filereader import read_dataset
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
-from pydicom.tag import Tag
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.pixels import get_decoder
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+    RLELossless,
+)
 
+from tfxray.components.common import privacy
 from tfxray.components.guard import codestream
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected
 from tfxray.components.metadata.known import read_tags
+from tfxray.components.pixels import display, grey
 
 # Everything that leaves a DICOM file besides its pixels; PatientID only as a pseudonym.
 WHITELIST = ("PatientAge", "PatientSex", "ViewPosition", "PatientID")
@@ -25,15 +34,21 @@ WHITELIST = ("PatientAge", "PatientSex", "ViewPosition", "PatientID")
 _TAGS = [Tag(name) for name in (
     *WHITELIST, "SpecificCharacterSet", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns",
     "PhotometricInterpretation", "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "PixelPaddingValue", "ModalityLUTSequence", "RescaleSlope",
-    "RescaleIntercept", "RescaleType", "VOILUTSequence", "WindowCenter", "WindowWidth",
-    "VOILUTFunction", "PixelData",
+    "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence",
+    "RescaleSlope", "RescaleIntercept", "RescaleType", "VOILUTSequence", "WindowCenter",
+    "WindowWidth", "VOILUTFunction", *display.PALETTE, "FloatPixelData", "DoubleFloatPixelData",
+    "PixelData",
 )]  # fmt: skip
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _META_START = 132  # behind the preamble and the mark
 _BYTES_PER_PIXEL = 4  # a decoded image may have so many
-_BAND_PIXELS = (
-    2**20
-)  # so many become grey levels at a time, which are numbers of 8 bytes on the way
+_END_OF_SEQUENCE = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_UNDEFINED = 0xFFFFFFFF  # a length
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_PALETTE = "PALETTE COLOR"
+# pydicom makes RGB of all of these, or its decoders do.
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_ALLOCATED = (1, 8, 16, 32, 64)
 
 # pydicom warns of odd values by quoting them, as warnings and in a log of its own. Both are shut
 # for good, not around each call: that would not hold for several threads.
@@ -43,78 +58,210 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 
 def read_dicom(
-    encoded: bytes, limits: Limits = DEFAULT_LIMITS
+    encoded: bytes, limits: Limits = DEFAULT_LIMITS, notes: list[str] | None = None
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Decodes a DICOM file of one frame.
 
-    The modality's rescale and the window or VOI LUT are applied, MONOCHROME1 is inverted.
-    Without a window, the image's own range becomes black to white, as viewers do it.
+    The modality's rescale and the VOI LUT or the window are applied, MONOCHROME1 is inverted, and
+    padding shows as black. What of these is empty or odd is left out; see `display.shades`.
 
     Args:
-        encoded: The file.
+        encoded: The file; without preamble, mark and transfer syntax, too.
         limits: What the file may take.
+        notes: Takes what was left out, by the keywords of its tags.
 
     Returns:
         uint8 pixels of shape [height, width]; and what the whitelisted tags say, see
         `known.read_tags`: the patient's id is raw, and has to be made a pseudonym.
 
     Raises:
-        Rejected: Several frames, too large, too slow, no pixels, damaged, or a transfer syntax
-            that no installed decoder reads.
+        Rejected: Several frames, too large, too slow, no pixels, cut, damaged, or of a form or
+            transfer syntax that is not read.
     """
     # Damage shows in many ways. pydicom's messages may quote tags: only the errors' types are told.
     try:
         dataset = _parse(encoded, limits)
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-        samples = int(dataset.get("SamplesPerPixel") or 1)
-        pixel_bytes = samples * int(dataset.get("BitsAllocated") or 8) / 8
+        notes = [] if notes is None else notes
+        _check_form(dataset, limits, notes)
     except (Rejected, MemoryError):
         raise
     except Exception as error:
-        raise Rejected("truncated", type(error).__name__) from None
-    if frames > 1:
-        raise Rejected("multi_frame", f"{frames} frames")
-    if not rows or not columns or "PixelData" not in dataset:
-        raise Rejected("no_pixels", "the file holds no pixel data")
-    if max(1, pixel_bytes / _BYTES_PER_PIXEL) * rows * columns > limits.pixels:
-        raise Rejected("too_large", f"{columns} x {rows} pixels of {pixel_bytes:g} bytes")
+        raise Rejected("truncated", f"its tags cannot be read: {type(error).__name__}") from None
     try:
-        _check_frame(dataset, codestream.Frame(columns, rows, samples), limits)
-        return _pixels(dataset), _metadata(dataset)
+        _check_frame(dataset, limits)
+        return _pixels(dataset, notes), _metadata(dataset)
     except (Rejected, MemoryError):
         raise
     except Exception as error:
-        detail = f"{type(error).__name__}; transfer syntax {_syntax(dataset)}"
-        raise Rejected("no_pixels", detail) from None
+        detail = f"the image within cannot be decoded: {type(error).__name__}"
+        raise Rejected("truncated", f"{detail}; transfer syntax {_syntax(dataset)}") from None
 
 
 def _parse(encoded: bytes, limits: Limits) -> pydicom.Dataset:
-    """The tags that are needed, those of the file's meta information among them."""
+    """The tags that are needed, those of the file's meta information among them.
+
+    Raises:
+        Rejected: It is no DICOM, holds no image, or ends before its pixels end.
+    """
     file = io.BytesIO(encoded)
-    file.seek(_META_START)
-    # By PS3.10, these are never deflated; all behind them is, where they say so.
-    meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return pydicom.dcmread(io.BytesIO(encoded), specific_tags=_TAGS)
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflater.decompress(encoded[file.tell() :], limits.bytes)
-    if inflater.unconsumed_tail:
-        raise Rejected("too_large", f"more than {limits.bytes} bytes when inflated")
-    dataset = read_dataset(io.BytesIO(inflated), False, True, specific_tags=_TAGS)
-    dataset.file_meta = pydicom.dataset.FileMetaDataset(meta)
+    reach = _Reach(file, len(encoded))
+    if privacy.lacks_header(encoded):
+        dataset: pydicom.Dataset = read_partial(file, reach.note, force=True, specific_tags=_TAGS)
+        if "Rows" not in dataset and not any(keyword in dataset for keyword in _PIXELS):
+            raise Rejected("not_an_image", "begins as DICOM without a header, and holds no image")
+    else:
+        file.seek(_META_START)
+        # By PS3.10, these are never deflated; all behind them is, where they say so.
+        meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
+        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            file.seek(0)
+            dataset = read_partial(file, reach.note, specific_tags=_TAGS)
+        else:
+            inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+            inflated = inflater.decompress(encoded[file.tell() :], limits.bytes)
+            if inflater.unconsumed_tail:
+                raise Rejected("too_large", f"more than {limits.bytes} bytes when inflated")
+            reach = _Reach(io.BytesIO(inflated), len(inflated))
+            dataset = read_dataset(
+                reach.file, False, True, stop_when=reach.note, specific_tags=_TAGS
+            )
+            dataset.file_meta = pydicom.dataset.FileMetaDataset(meta)
+    reach.check(dataset)
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        dataset.file_meta.TransferSyntaxUID = _guess_syntax(dataset)
     return dataset
 
 
-def _check_frame(dataset: pydicom.Dataset, expected: codestream.Frame, limits: Limits) -> None:
+class _Reach:
+    """Sees how far a file's tags say that it reaches: pydicom reads a file that ends early."""
+
+    def __init__(self, file: io.BytesIO, size: int):
+        self.file, self._size = file, size
+        self._tag, self._end = BaseTag(0), 0
+
+    def note(self, tag: BaseTag, _: str | None, length: int) -> bool:
+        """Called by pydicom ahead of each value, to ask whether it shall stop."""
+        self._tag = tag
+        self._end = _UNDEFINED if length == _UNDEFINED else self.file.tell() + length
+        return False
+
+    def check(self, dataset: pydicom.Dataset) -> None:
+        """Passes a file that is whole, up to its pixels.
+
+        Raises:
+            Rejected: It ends early.
+        """
+        pixels = next((keyword for keyword in _PIXELS if keyword in dataset), None)
+        if pixels:
+            element = dataset.get_item(pixels)
+            found, length = len(element.value or b""), element.length or 0
+            if length != _UNDEFINED and found < length:
+                raise Rejected("truncated", f"{pixels} holds {found} of {length} bytes")
+            return
+        self.file.seek(max(0, self._size - len(_END_OF_SEQUENCE)))
+        open_end = self._end == _UNDEFINED and self.file.read() != _END_OF_SEQUENCE
+        if open_end or (self._end != _UNDEFINED and self._end != self._size):
+            name = keyword_for_tag(self._tag) or "a private tag"
+            raise Rejected("truncated", f"the file ends within {name}, or behind it")
+
+
+def _guess_syntax(dataset: pydicom.Dataset) -> str:
+    """The transfer syntax by which pydicom read a file that does not tell it.
+
+    Raises:
+        Rejected: The pixels are compressed, and nothing tells how.
+    """
+    if any(dataset.get_item(k).length == _UNDEFINED for k in _PIXELS if k in dataset):
+        raise Rejected("unknown_form", "compressed, and TransferSyntaxUID is missing")
+    implicit, little = dataset.original_encoding
+    if implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _check_form(dataset: pydicom.Dataset, limits: Limits, notes: list[str]) -> None:
+    """Checks the tags that say how the pixels are stored, and fills in those that may be missing.
+
+    Raises:
+        Rejected: Several frames, too large, no pixels, too few of them, or a form that is not read.
+    """
+    frames = _whole(dataset, "NumberOfFrames", 1)
+    if frames > 1:
+        raise Rejected("multi_frame", f"{frames} frames")
+    pixels = next((keyword for keyword in _PIXELS if dataset.get_item(keyword)), None)
+    if pixels is None or not dataset.get_item(pixels).value:
+        raise Rejected("no_pixels", "the file holds no pixel data")
+    rows, columns = _whole(dataset, "Rows"), _whole(dataset, "Columns")
+    samples = _whole(dataset, "SamplesPerPixel", 1)
+    allocated = _whole(dataset, "BitsAllocated", {"PixelData": None}.get(pixels, 32))
+    stored = _whole(dataset, "BitsStored", allocated)
+    _whole(dataset, "HighBit", stored - 1)
+    _whole(dataset, "PixelRepresentation", 0)
+    if rows < 1 or columns < 1:
+        raise Rejected("no_pixels", f"Rows is {rows}, Columns is {columns}")
+    pixel_bytes = samples * allocated / 8
+    if max(1, pixel_bytes / _BYTES_PER_PIXEL) * rows * columns > limits.pixels:
+        raise Rejected("too_large", f"{columns} x {rows} pixels of {pixel_bytes:g} bytes")
+    if allocated not in _ALLOCATED or not 1 <= stored <= allocated:
+        raise Rejected("unknown_form", f"BitsAllocated is {allocated}, BitsStored is {stored}")
+    colour = display.read_text(dataset, "PhotometricInterpretation")
+    if not colour and samples == 1:
+        notes.append("PhotometricInterpretation is empty; taken as MONOCHROME2")
+        colour = _GREY[1]
+    if colour not in ((*_GREY, _PALETTE) if samples == 1 else _COLOURS) or samples not in (1, 3):
+        known = colour in (*_GREY, _PALETTE, *_COLOURS)
+        name = colour if known else "none that is read"
+        raise Rejected(
+            "unknown_form", f"SamplesPerPixel is {samples}, PhotometricInterpretation is {name}"
+        )
+    dataset.PhotometricInterpretation = colour
+    if samples == 3:
+        _whole(dataset, "PlanarConfiguration", 0)
+    if not _is_compressed(dataset):
+        size = rows * columns * pixel_bytes * (2 / 3 if colour == "YBR_FULL_422" else 1)
+        found = len(dataset.get_item(pixels).value)
+        if found < math.ceil(size):
+            raise Rejected("truncated", f"{pixels} holds {found} of {math.ceil(size)} bytes")
+
+
+def _is_compressed(dataset: pydicom.Dataset) -> bool:
+    try:
+        return bool(dataset.file_meta.TransferSyntaxUID.is_compressed)
+    except ValueError:  # pydicom's words quote it
+        raise Rejected("unknown_form", "TransferSyntaxUID names no transfer syntax") from None
+
+
+def _whole(dataset: pydicom.Dataset, keyword: str, default: int | None = None) -> int:
+    """A whole number, which the dataset then has, too.
+
+    Raises:
+        Rejected: It is missing or odd, and there is no default.
+    """
+    number = next(iter(display.read_numbers(dataset, keyword)), None)
+    if number is None or not number.is_integer():
+        if default is None:
+            raise Rejected("unknown_form", f"{keyword} is missing, or no whole number")
+        number = default
+    setattr(dataset, keyword, int(number))
+    return int(number)
+
+
+def _check_frame(dataset: pydicom.Dataset, limits: Limits) -> None:
     """Looks at the header of a compressed image, which its decoder goes by.
 
     Raises:
-        Rejected: It is another size than the file's tags tell, or asks for too much.
+        Rejected: It is another size than the file's tags tell, asks for too much, or is compressed
+            in a way that no decoder here reads.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_encapsulated:
+    if not _is_compressed(dataset):
         return
+    if dataset.get_item("PixelData").length != _UNDEFINED:
+        raise Rejected(
+            "unknown_form", f"not compressed, and the transfer syntax {_syntax(dataset)}"
+        )
+    _check_decoder(dataset)
+    expected = codestream.Frame(dataset.Columns, dataset.Rows, dataset.SamplesPerPixel)
     encoded = get_frame(dataset.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless:
         codestream.check_rle(encoded, expected.width * expected.height)
@@ -132,6 +279,18 @@ def _check_frame(dataset: pydicom.Dataset, expected: codestream.Frame, limits: L
     codestream.check_scans(encoded, frame.width * frame.height, limits)
 
 
+def _check_decoder(dataset: pydicom.Dataset) -> None:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        readable = get_decoder(syntax).is_available
+    except NotImplementedError:
+        readable = False
+    # Of this one, the decoders here read images of 8 bits alone.
+    if not readable or (syntax == JPEGExtended12Bit and dataset.BitsStored != 8):
+        detail = f"BitsStored is {dataset.BitsStored}, the transfer syntax {_syntax(dataset)}"
+        raise Rejected("unknown_form", f"no decoder: {detail}")
+
+
 def _syntax(dataset: pydicom.Dataset) -> str:
     """The transfer syntax by its name in the standard; what stands in its place is not told."""
     uid = dataset.file_meta.get("TransferSyntaxUID")
@@ -139,51 +298,53 @@ def _syntax(dataset: pydicom.Dataset) -> str:
     return "unknown" if name == str(uid) else name
 
 
-def _pixels(dataset: pydicom.Dataset) -> np.ndarray:
+def _pixels(dataset: pydicom.Dataset, notes: list[str]) -> np.ndarray:
+    stored, high = dataset.BitsStored, dataset.HighBit
+    native = not _is_compressed(dataset)
+    # Levels that do not end with their lowest bit: once allowed, and not known to pydicom.
+    shift = high + 1 - stored if native and stored <= high < dataset.BitsAllocated else 0
+    dataset.BitsStored = stored + shift
     raw = dataset.pixel_array
+    dataset.BitsStored = stored
+    if shift and raw.dtype.kind in "iu":
+        raw = raw >> shift
     if raw.ndim == 3:
-        return np.concatenate([_colour_to_grey(band) for band in _bands(raw)])
-    windowed = "VOILUTSequence" in dataset or dataset.get("WindowWidth") not in (None, "")
-    if windowed:
-        low, high = _window_range(dataset)
-    else:
-        ranges = [(b.min(), b.max()) for b in (apply_modality_lut(b, dataset) for b in _bands(raw))]
-        low, high = (float(end) for end in (min(r[0] for r in ranges), max(r[1] for r in ranges)))
-    inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
-    grey = np.empty(raw.shape, np.uint8)
-    for band, shown in zip(_bands(raw), _bands(grey), strict=True):
-        values = apply_modality_lut(band, dataset)
-        if windowed:
-            values = apply_voi_lut(values, dataset, index=0)
-        share = (values.astype(np.float64) - low) / max(high - low, 1e-9)
-        shown[:] = np.clip(1 - share if inverted else share, 0, 1) * 255 + 0.5
-    return grey
+        return _show_colours(raw, stored, int(dataset.BitsAllocated))
+    levels = grey.count_levels(raw)
+    lost = grey.count_not_finite(raw, levels)
+    if lost:
+        notes.append(f"{lost} pixels that are no finite number")
+    if dataset.PhotometricInterpretation == _PALETTE:
+        return grey.look_up(raw, levels, display.palette_shades(dataset, levels.values))
+    shown = levels.only(~_is_padding(dataset, levels.values))
+    # Padding is in no range, and shows as the black around an image.
+    return grey.look_up(raw, shown, display.shades(dataset, shown, notes))
 
 
-def _bands(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """An image, some rows at a time."""
-    rows = max(1, _BAND_PIXELS // pixels.shape[1])
-    return (pixels[start : start + rows] for start in range(0, len(pixels), rows))
+def _show_colours(colours: np.ndarray, stored: int, allocated: int) -> np.ndarray:
+    luma = grey.luma(colours)
+    levels = grey.count_levels(luma)
+    # BitsStored tells the depth, but for 12 bits in 16 whose writer did not set it.
+    span = grey.Span(0, 2**stored - 1)
+    if stored == allocated == 16:
+        span = grey.file_span(levels)
+    return grey.look_up(luma, levels, grey.to_shades(levels.values, span))
 
 
-def _colour_to_grey(pixels: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(pixels.astype(np.uint8)).convert("L"))
-
-
-def _window_range(dataset: pydicom.Dataset) -> tuple[float, float]:
-    """The range that pydicom's windowing gives out: PS3.3 C.11.2, in the stored bits' terms."""
-    if "VOILUTSequence" in dataset:
-        bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
-        return 0.0, float(2 ** int(bits) - 1)
-    bits = int(dataset.BitsStored)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    if not dataset.PixelRepresentation:
-        low, high = 0, 2**bits - 1
-    if "ModalityLUTSequence" in dataset:
-        return 0.0, float(2 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1)
-    slope = float(dataset.get("RescaleSlope") or 1)
-    intercept = float(dataset.get("RescaleIntercept") or 0)
-    return low * slope + intercept, high * slope + intercept
+def _is_padding(dataset: pydicom.Dataset, values: np.ndarray) -> np.ndarray:
+    """Which stored values only fill an image up to a rectangle: PS3.3 C.7.5.1.1.2."""
+    ends = []
+    for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+        number = next(iter(display.read_numbers(dataset, keyword)), None)
+        if number is None:
+            break
+        size = 2**dataset.BitsAllocated
+        if dataset.PixelRepresentation and number >= size / 2:
+            number -= size  # a signed number, read as an unsigned one
+        ends.append(number)
+    if not ends or values.dtype.kind not in "iu":
+        return np.zeros(values.shape, bool)
+    return (values >= min(ends)) & (values <= max(ends))
 
 
 def _metadata(dataset: pydicom.Dataset) -> dict[str, str]:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import logging
 import math
 import warnings
 from collections.abc import Iterator
@@ -21,8 +22,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from tfxray.components.guard import codestream
+from tfxray.components.guard import codestream, file_kinds
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected
+from tfxray.components.pixels import deep_colour, grey, png, tiff
 
 # Kept byte for byte, where TensorFlow's decoder sees in them what we see. All else becomes PNG.
 KEPT_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
@@ -33,24 +35,21 @@ _PLUGINS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, We
 Image.MAX_IMAGE_PIXELS = None
 # What Pillow minds without failing is no news. Set once: to set it per image is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
 _LEVELS = np.arange(256.0)
 _MEASURED_ROWS = 256
 _HASHED_SIZE = 64  # pixels on each side that imagehash.phash looks at, for 256 bits
 _ORIENTATION = 0x0112  # EXIF
-# Modes whose pixels TensorFlow's decoder sees as we do.
-_PLAIN_MODES = ("L", "LA", "RGB", "RGBA", "P", "1")
-# Beginnings of the chunks of a PNG that may ask a viewer to turn it, also behind its pixels.
-_MAY_TURN = (b"eXIf", *(k + t for k in (b"tEXt", b"zTXt", b"iTXt") for t in (b"Raw ", b"XML:")))
+# What is converted to 8-bit grey as it is. Any other mode is deep, or is not known here.
+_SHALLOW_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 # A file with more bytes than this, and than this for each pixel, holds something besides its image.
 _SPARE_BYTES, _BYTES_PER_PIXEL = 2**20, 8
-_MOST_CHUNKS = 100_000  # of a PNG: 5,000 hold 40 MB as libpng cuts them
+_LONGEST_SIDE = 1_000_000  # of a PNG, for libpng
 # Pillow's decoder of WebP holds four copies of the image in four channels: three times as much as
 # that of any other format.
 _WEBP_COST = 3
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF
-_BAND_PIXELS = 2**20  # of a deep image, so many are scaled at a time
-_SIXTEEN_BITS = 2**14  # a grey level that only an image of 16 bits holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +66,7 @@ class XRay:
         std: Contrast, 0..255.
         sharpness: Variance of the Laplacian, in squared grey levels.
         phash: Perceptual hash, 256 bits, hexadecimal: alike where the images look alike.
+        notes: What was not as it should be, and how it was read all the same.
     """
 
     encoded: bytes
@@ -78,6 +78,7 @@ class XRay:
     std: float
     sharpness: float
     phash: str
+    notes: tuple[str, ...] = ()
 
 
 def may_be_image(head: bytes) -> bool:
@@ -111,8 +112,9 @@ def read_image(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> XRay:
     """
     if not encoded:
         raise Rejected("empty")
-    kind, pixels = decode_grey(encoded, limits)
-    return measure_pixels(pixels, encoded, kind)
+    with _open_image(encoded, limits) as image:
+        read = _read_pixels(image, encoded)
+    return measure_pixels(read.pixels, encoded, read.kind, read.notes)
 
 
 def decodable(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
@@ -135,9 +137,9 @@ def decodable(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
     with _open_image(encoded, limits) as image:
         if _is_plain(image, encoded):
             return encoded
-        kind, pixels = _upright(image)
-    kept = kind in KEPT_FORMATS and not _holds_more(encoded, pixels.size)
-    return encoded if kept else encode_png(pixels, compress_level=1)
+        read = _read_pixels(image, encoded)
+    kept = read.kind in KEPT_FORMATS and not _holds_more(encoded, read.pixels.size)
+    return encoded if kept else encode_png(read.pixels, compress_level=1)
 
 
 def _holds_more(encoded: bytes, pixels: int) -> bool:
@@ -146,19 +148,14 @@ def _holds_more(encoded: bytes, pixels: int) -> bool:
 
 
 def _is_plain(image: Image.Image, encoded: bytes) -> bool:
-    if image.mode not in _PLAIN_MODES or _holds_more(encoded, image.width * image.height):
+    """Whether TensorFlow's decoder sees the pixels that we see, as far as the head tells."""
+    if _holds_more(encoded, image.width * image.height):
         return False
-    if image.format == "PNG":  # to ask it for its orientation would decode it
-        return not any(chunk.startswith(_MAY_TURN) for chunk in _png_chunks(encoded))
-    return image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) == 1
-
-
-def _png_chunks(encoded: bytes) -> Iterator[bytes]:
-    """The beginning of each chunk of a PNG up to its end, its type first; none of another file."""
-    place = 8 if _begins_like("PNG", encoded) else len(encoded)
-    while place < len(encoded) and not encoded.startswith(b"IEND", place + 4):
-        yield encoded[place + 4 : place + 12]
-        place += 12 + int.from_bytes(encoded[place : place + 4], "big")
+    if image.format == "JPEG":
+        plain = image.mode in ("L", "RGB") and codestream.is_usual_jpeg(encoded)
+        return plain and image.getexif().get(_ORIENTATION, 1) == 1
+    grey_png = image.format == "PNG" and image.mode in ("1", "L", "LA")
+    return grey_png and png.is_whole(encoded) and not png.may_turn(encoded)
 
 
 def encode_png(pixels: np.ndarray, **options: int) -> bytes:
@@ -168,13 +165,19 @@ def encode_png(pixels: np.ndarray, **options: int) -> bytes:
     return buffer.getvalue()
 
 
-def measure_pixels(pixels: np.ndarray, encoded: bytes | None = None, kind: str = "") -> XRay:
+def measure_pixels(
+    pixels: np.ndarray,
+    encoded: bytes | None = None,
+    kind: str = "",
+    notes: tuple[str, ...] = (),
+) -> XRay:
     """Describes pixels by the contract.
 
     Args:
         pixels: uint8 of shape [height, width].
         encoded: The file, where it may be kept.
         kind: Its format, `JPEG` or `PNG`; any other is written anew, as PNG.
+        notes: See `XRay`.
     """
     if encoded is None or kind not in KEPT_FORMATS or _holds_more(encoded, pixels.size):
         encoded, kind = encode_png(pixels), "PNG"
@@ -193,6 +196,7 @@ def measure_pixels(pixels: np.ndarray, encoded: bytes | None = None, kind: str =
         std=std,
         sharpness=_sharpness(pixels, step),
         phash=perceptual_hash(rows),
+        notes=notes,
     )
 
 
@@ -226,7 +230,8 @@ def decode_grey(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[str, n
         Rejected: See `read_image`.
     """
     with _open_image(encoded, limits) as image:
-        return _upright(image)
+        read = _read_pixels(image, encoded)
+    return read.kind, read.pixels
 
 
 @contextlib.contextmanager
@@ -235,15 +240,41 @@ def _open_image(encoded: bytes, limits: Limits) -> Iterator[Image.Image]:
     try:
         # Pillow looks through all that comes before the pixels, in Python.
         codestream.check_jpeg_head(encoded)
-        if any(number == _MOST_CHUNKS for number, _ in enumerate(_png_chunks(encoded))):
-            raise Rejected("too_slow", f"a PNG of more than {_MOST_CHUNKS} chunks")
+        for _ in png.chunks(encoded):
+            pass
         with Image.open(io.BytesIO(encoded), formats=READ_FORMATS) as image:
+            _choose_frame(image)
             _check_size(image, encoded, limits)
             yield image
     except UnidentifiedImageError:
-        raise Rejected("not_an_image") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise Rejected("truncated", str(error)) from None
+        raise _unidentified(encoded) from None
+    except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError) as error:
+        unknown = any(word in str(error).lower() for word in ("unsupported", "unknown raw mode"))
+        raise Rejected("unknown_form" if unknown else "truncated", str(error)) from None
+
+
+def _unidentified(encoded: bytes) -> Rejected:
+    """Why Pillow does not open a file."""
+    kind = next((kind for kind in READ_FORMATS if _begins_like(kind, encoded)), None)
+    if kind is None:
+        return file_kinds.name_kind(encoded[: file_kinds.HEAD])
+    form = tiff.describe(encoded) if kind == "TIFF" else None
+    if form:
+        return Rejected("unknown_form", form)
+    return Rejected("truncated", f"begins as {kind}, and its head is damaged or ends early")
+
+
+def _choose_frame(image: Image.Image) -> None:
+    """Goes to the one image that the file holds.
+
+    Raises:
+        Rejected: There are several.
+    """
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tiff.choose_page(image)
+    # Beside a photograph, phones put a second picture (MPO); the first is the image.
+    elif image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise Rejected("multi_frame", f"{image.format} of several frames")
 
 
 def _check_size(image: Image.Image, encoded: bytes, limits: Limits) -> None:
@@ -259,57 +290,89 @@ def _check_size(image: Image.Image, encoded: bytes, limits: Limits) -> None:
     for width, height in sides:
         if width * height * (_WEBP_COST if image.format == "WEBP" else 1) > limits.pixels:
             raise Rejected("too_large", f"{width} x {height} pixels")
+    if max(image.size) > _LONGEST_SIDE:
+        raise Rejected("too_large", f"a side of more than {_LONGEST_SIDE} pixels")
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         codestream.check_scans(encoded, image.width * image.height, limits)
 
 
-def _upright(image: Image.Image) -> tuple[str, np.ndarray]:
-    kind = image.format or ""
-    if image.mode == "RGB":
-        image.draft("L", image.size)  # a JPEG gives its grey channel at once
-    if image.mode in ("CMYK", "F"):
-        kind = ""
-    if image.mode.startswith("I") and _top(image) < _SIXTEEN_BITS:
-        kind = ""  # TensorFlow's decoder takes the upper byte, which holds next to nothing
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        kind = ""  # TensorFlow's decoder does not turn images
-        image = ImageOps.exif_transpose(image)
-    return kind, _grey(image)
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """An image in 8-bit grey, upright.
 
-
-def _grey(image: Image.Image) -> np.ndarray:
-    if not image.mode.startswith("I") and image.mode != "F":
-        return np.asarray(image if image.mode == "L" else image.convert("L"))
-    # By bands of rows: as numbers, all of a deep image would take many times its own memory.
-    top, rows = _top(image), max(1, _BAND_PIXELS // image.width)
-    grey = np.empty((image.height, image.width), np.uint8)
-    for start in range(0, image.height, rows):
-        end = min(start + rows, image.height)
-        band = np.asarray(image.crop((0, start, image.width, end)))
-        grey[start:end] = to_8_bits(band, top)
-    return grey
-
-
-def _top(image: Image.Image) -> float:
-    """The highest grey level of a deep image."""
-    _, top = np.ravel(image.getextrema())
-    return max(0.0, float(top))
-
-
-def to_8_bits(deep: np.ndarray, top: float) -> np.ndarray:
-    """Scales deep grey levels: from 8, 10, 12, 14 or 16 bits, whichever holds the highest.
-
-    A detector of 12 bits that writes 16-bit files fills a sixteenth of their range; read as 16
-    bits, the image would be black.
-
-    Args:
-        deep: Grey levels, of a whole image or of some rows.
-        top: The highest of the whole image.
+    Attributes:
+        kind: Pillow's name of the format; empty where TensorFlow's decoder would see other pixels,
+            or refuse the file.
+        pixels: uint8 of shape [height, width].
+        notes: See `XRay`.
     """
-    if np.issubdtype(deep.dtype, np.integer) and _SIXTEEN_BITS <= top < 2**16:
-        return (np.clip(deep, 0, None) >> 8).astype(np.uint8)  # as TensorFlow's decoder does it
-    full = next((2**b - 1 for b in (8, 10, 12, 14) if top < 2**b), top)
-    return (np.clip(deep.astype(np.float32), 0, full) * (255 / full) + 0.5).astype(np.uint8)
+
+    kind: str
+    pixels: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def _read_pixels(image: Image.Image, encoded: bytes) -> _Read:
+    tiff_image = image if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+    if deep_colour.is_deep_colour(image):
+        colours = deep_colour.read_colours(encoded, image, _choose_frame)
+        read = _read_deep(colours if colours.ndim == 2 else grey.luma(colours), image, encoded)
+        read = dataclasses.replace(read, kind="")
+    elif tiff_image and tiff.is_deep(tiff_image):
+        read = _read_deep(tiff.read_levels(tiff_image), image, encoded)
+    elif image.mode.startswith("I"):
+        read = _read_deep(np.asarray(image), image, encoded)
+    elif image.mode in _SHALLOW_MODES:
+        read = _read_shallow(image, encoded)
+    else:
+        raise Rejected("unknown_form", f"{image.format} of colours that Pillow names {image.mode}")
+    # A PNG may ask to be turned behind its pixels, too. Pillow turns a TIFF by itself.
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    if orientation == 1:
+        return read
+    upright = Image.fromarray(read.pixels)
+    upright.getexif()[_ORIENTATION] = orientation
+    # TensorFlow's decoder does not turn images.
+    return _Read("", np.asarray(ImageOps.exif_transpose(upright)), read.notes)
+
+
+def _read_deep(stored: np.ndarray, image: Image.Image, encoded: bytes) -> _Read:
+    """Shows levels other than 0..255; see `grey.file_span`."""
+    kind, inverted, declared = image.format or "", False, None
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        inverted, declared = tiff.is_white_zero(image), tiff.declared_top(image)
+    elif kind == "PNG":
+        kind = _checked_png(image, encoded)
+        bits = png.significant_bits(encoded)
+        declared = 2**bits - 1 if bits else None
+    levels = grey.count_levels(stored)
+    span = grey.file_span(levels, declared)
+    pixels = grey.look_up(stored, levels, grey.to_shades(levels.values, span, inverted))
+    lost = grey.count_not_finite(stored, levels)
+    # TensorFlow's decoder takes the upper byte, which holds next to nothing of 12 bits.
+    kept = kind if span == grey.Span(0, 2**16 - 1) else ""
+    return _Read(kept, pixels, (f"{lost} pixels that are no finite number",) if lost else ())
+
+
+def _read_shallow(image: Image.Image, encoded: bytes) -> _Read:
+    kind = image.format or ""
+    if kind == "JPEG":
+        if image.mode == "RGB":
+            image.draft("L", image.size)  # gives its grey channel at once
+        if image.mode == "CMYK" or not codestream.is_usual_jpeg(encoded):
+            kind = ""
+    image.load()
+    if kind == "PNG":
+        kind = _checked_png(image, encoded)
+        kind = kind if png.is_grey(image) else ""
+    return _Read(kind, np.asarray(image if image.mode == "L" else image.convert("L")))
+
+
+def _checked_png(image: Image.Image, encoded: bytes) -> str:
+    """The format of a PNG that has all of its rows: none where libpng would refuse the file."""
+    sound = png.is_whole(encoded)
+    png.check_rows(encoded, image, sound)
+    return "PNG" if sound else ""
 
 
 def _mean_and_std(image: Image.Image) -> tuple[float, float]:

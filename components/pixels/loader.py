@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 from tfxray.components.common import filesystem, privacy
-from tfxray.components.guard import rejects, workers
+from tfxray.components.guard import file_kinds, rejects, workers
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 from tfxray.components.pixels import image
 
 _TASK = 8  # files handed to a process at a time
 _AHEAD = 3  # tasks per process that may be under way: what bounds the memory
-_HEAD = 132  # bytes, which tell what kind of file it is
 # Memory of a process that reads, beside the file itself: for each pixel of the largest image, and
 # for the libraries.
 _BYTES_PER_PIXEL, _SPARE_MEMORY = 16, 2**28
@@ -46,8 +45,9 @@ def _read(encoded: bytes, limits: Limits) -> LoadedImage:
         return image.read_image(encoded, limits), None
     from tfxray.components.pixels import dicom  # half a second, in each process
 
-    pixels, tags = dicom.read_dicom(encoded, limits)
-    return image.measure_pixels(pixels), tags
+    notes: list[str] = []
+    pixels, tags = dicom.read_dicom(encoded, limits, notes)
+    return image.measure_pixels(pixels, notes=tuple(notes)), tags
 
 
 def decodable_file(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
@@ -127,11 +127,11 @@ def read_bytes(path: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
 
 
 def _read_most(file: BinaryIO, most: int, limits: Limits) -> bytes:
-    head = file.read(_HEAD)
+    head = file.read(file_kinds.HEAD)
     if not head:
         raise rejects.Rejected("empty")
     if not privacy.is_dicom(head) and not image.may_be_image(head):
-        raise rejects.Rejected("not_an_image")
+        raise file_kinds.name_kind(head)
     file.seek(0)
     encoded = file.read(most + 1)
     if len(encoded) > limits.bytes:

@@ -26,7 +26,7 @@ from tests.dicoms import NAME, dicom
 from tests.faults.dying import DyingFolder
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import job
-from tfxray.components.pixels import image, loader
+from tfxray.components.pixels import image, loader, png
 from tfxray.components.source import labelling
 
 LIMITS = rejects.Limits(pixels=100_000, bytes=400_000, seconds=2)
@@ -94,7 +94,7 @@ BOMBS = {
     "bytes between segments": (lambda: JPEG[:2] + b"\xff" * 20_000 + JPEG[2:], "too_slow"),
     "pixels": (lambda: bombs.png_of(400), "too_large"),
     "chunks": (
-        lambda: bombs.png_with(bombs.png_chunk(b"teXt", b"") * (image._MOST_CHUNKS + 1)),
+        lambda: bombs.png_with(bombs.png_chunk(b"teXt", b"") * (png._MOST_CHUNKS + 1)),
         "too_slow",
     ),
     "a tile": (
@@ -166,13 +166,14 @@ def test_a_file_far_larger_than_its_image_is_not_passed_on_as_it_is():
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
-        (b"7z\xbc\xaf\x27\x1c", "not_an_image"),
-        (b"GIF89a", "not_an_image"),
+        (b"7z\xbc\xaf\x27\x1c", "archive"),
+        (b"GIF89a", "other_kind"),
+        (b"letter", "not_an_image"),
         (b"\xff\xd8\xff\xe0", "too_large"),
         (b"\x89PNG\r\n\x1a\n", "too_large"),
         (b"\0" * 128 + b"DICM", "too_large"),
     ],
-    ids=["archive", "gif", "jpeg", "png", "dicom"],
+    ids=["archive", "gif", "text", "jpeg", "png", "dicom"],
 )
 def test_of_a_large_file_little_is_read(tmp_path, head, reason):
     path = tmp_path / "large"
@@ -187,7 +188,7 @@ def test_of_a_large_file_little_is_read(tmp_path, head, reason):
     finally:
         tracemalloc.stop()
     assert caught.value.code == reason
-    assert peak < (50_000 if reason == "not_an_image" else 2 * LIMITS.bytes)
+    assert peak < (2 * LIMITS.bytes if reason == "too_large" else 50_000)
 
 
 def test_a_pipe_or_a_device_keeps_nobody_waiting(tmp_path):

@@ -100,7 +100,7 @@ def test_blur_lowers_sharpness():
         (b"hello, I am a letter", "not_an_image"),
         (READABLE["grey png"][:60], "truncated"),
         (READABLE["rgb jpeg"][:400], "truncated"),
-        (b"GIF89a" + b"\0" * 40, "not_an_image"),
+        (b"GIF89a" + b"\0" * 40, "other_kind"),
     ],
 )
 def test_what_cannot_be_read_is_rejected_with_a_reason(content, reason):
