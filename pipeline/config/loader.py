@@ -124,7 +124,9 @@ def _override(raw: dict[str, Any], override: str) -> None:
 
 
 # What YAML makes of `no`, `1`, `1.5`, `2024-01-31` without quotes.
-_YAML_KINDS = {bool: "yes or no", int: "number", float: "number", date: "date", datetime: "date"}
+_YAML_KINDS = {
+    bool: "yes or no", int: "a number", float: "a number", date: "a date", datetime: "a date",
+}  # fmt: skip
 
 
 def _explain(item: Any) -> str:
@@ -139,7 +141,7 @@ def _explain(item: Any) -> str:
         return f"{key}: is missing"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "string_type" and isinstance(item["input"], bool | int | float | date):
-        message = f"YAML reads it as a {_YAML_KINDS[type(item['input'])]}. Put it into quotes"
+        message = f"YAML reads it as {_YAML_KINDS[type(item['input'])]}. Put it into quotes"
     return f"{key} = {_short(repr(item['input']))}: {_short(message)}"
 
 
