@@ -28,6 +28,25 @@ _MOST_BITS = 16  # T.81, B.2.2: of a sample
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, RST, SOI
 _J2K_START = b"\xff\x4f\xff\x51"  # T.800, A.4.1 and A.5.1: SOC, then SIZ at once
 _JP2_START = b"\0\0\0\x0cjP  "  # T.800, I.5.1
+_EXIF_START = b"Exif\0\0"
+# TIFF 6.0, section 2: bytes of a value, by its kind.
+_EXIF_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+}
+_SPARE_EXIF = 2**20
 _RLE_RUN = 128  # bytes, the longest
 _RLE_SEGMENTS = 15  # PS3.5, annex G.5
 
@@ -157,3 +176,28 @@ def check_rle(encoded: bytes, segment_bytes: int) -> None:
             place += 2 if run else 1 + (control + 1) % 129
             if length > segment_bytes + _RLE_RUN:
                 raise Rejected("too_large", "an RLE segment holds more than Rows x Columns")
+
+
+def check_exif(exif: bytes) -> None:
+    """Looks at the table of an EXIF block: all entries may name the same bytes, and each is copied.
+
+    Args:
+        exif: As it stands in a JPEG, PNG or WebP file. Of honest ones, no byte is named twice.
+
+    Raises:
+        Rejected: The copies take far more memory than the block.
+    """
+    while exif.startswith(_EXIF_START):
+        exif = exif[len(_EXIF_START) :]
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None or len(exif) < 8:
+        return
+    (start,) = struct.unpack_from(f"{order}I", exif, 4)
+    if start + 2 > len(exif):
+        return
+    (count,) = struct.unpack_from(f"{order}H", exif, start)
+    table = exif[start + 2 : start + 2 + 12 * count]
+    entries = struct.iter_unpack(f"{order}HHI4x", table[: len(table) // 12 * 12])
+    named = sum(min(n * _EXIF_SIZES.get(kind, 0), len(exif)) for _, kind, n in entries)
+    if named > len(exif) + _SPARE_EXIF:
+        raise Rejected("too_large", f"EXIF of {len(exif)} bytes whose entries name {named}")

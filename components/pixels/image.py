@@ -14,7 +14,6 @@ import numpy as np
 from PIL import (
     BmpImagePlugin,
     Image,
-    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -24,7 +23,7 @@ from PIL import (
 
 from tfxray.components.guard import codestream, file_kinds
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected
-from tfxray.components.pixels import deep_colour, grey, png, tiff
+from tfxray.components.pixels import deep_colour, grey, orientation, png, tiff
 
 # Kept byte for byte, where TensorFlow's decoder sees in them what we see. All else becomes PNG.
 KEPT_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
@@ -40,7 +39,6 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 _LEVELS = np.arange(256.0)
 _MEASURED_ROWS = 256
 _HASHED_SIZE = 64  # pixels on each side that imagehash.phash looks at, for 256 bits
-_ORIENTATION = 0x0112  # EXIF
 # What is converted to 8-bit grey as it is. Any other mode is deep, or is not known here.
 _SHALLOW_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 # A file with more bytes than this, and than this for each pixel, holds something besides its image.
@@ -153,7 +151,7 @@ def _is_plain(image: Image.Image, encoded: bytes) -> bool:
         return False
     if image.format == "JPEG":
         plain = image.mode in ("L", "RGB") and codestream.is_usual_jpeg(encoded)
-        return plain and image.getexif().get(_ORIENTATION, 1) == 1
+        return plain and orientation.read_orientation(image) == 1
     grey_png = image.format == "PNG" and image.mode in ("1", "L", "LA")
     return grey_png and png.is_whole(encoded) and not png.may_turn(encoded)
 
@@ -327,13 +325,9 @@ def _read_pixels(image: Image.Image, encoded: bytes) -> _Read:
     else:
         raise Rejected("unknown_form", f"{image.format} of colours that Pillow names {image.mode}")
     # A PNG may ask to be turned behind its pixels, too. Pillow turns a TIFF by itself.
-    orientation = image.getexif().get(_ORIENTATION, 1)
-    if orientation == 1:
-        return read
-    upright = Image.fromarray(read.pixels)
-    upright.getexif()[_ORIENTATION] = orientation
+    turn = orientation.read_orientation(image)
     # TensorFlow's decoder does not turn images.
-    return _Read("", np.asarray(ImageOps.exif_transpose(upright)), read.notes)
+    return read if turn == 1 else _Read("", orientation.upright(read.pixels, turn), read.notes)
 
 
 def _read_deep(stored: np.ndarray, image: Image.Image, encoded: bytes) -> _Read:
