@@ -146,6 +146,12 @@ def exif(entries: int, size: int) -> bytes:
     return head + table + bytes(4) + bytes(size)
 
 
+def jpeg_with(marker: int, content: bytes) -> bytes:
+    """A JPEG of 96 x 96 with a segment before its pixels."""
+    jpeg = encode(Image.new("L", (96, 96), 77), "JPEG")
+    return jpeg[:2] + struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content + jpeg[2:]
+
+
 def png_with(extra: bytes, after_end: bytes = b"") -> bytes:
     """A PNG of 96 x 96 with chunks before its pixels, and bytes after its end."""
     content = encode(Image.new("L", (96, 96), 77), "PNG")

@@ -28,7 +28,8 @@ _MOST_BITS = 16  # T.81, B.2.2: of a sample
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, RST, SOI
 _J2K_START = b"\xff\x4f\xff\x51"  # T.800, A.4.1 and A.5.1: SOC, then SIZ at once
 _JP2_START = b"\0\0\0\x0cjP  "  # T.800, I.5.1
-_EXIF_START = b"Exif\0\0"
+_APP1, _APP2 = 0xE1, 0xE2
+_EXIF_START, _MPF_START = b"Exif\0\0", b"MPF\0"  # CIPA DC-007 has several pictures by such a table
 # TIFF 6.0, section 2: bytes of a value, by its kind.
 _EXIF_SIZES = {
     1: 1,
@@ -99,7 +100,13 @@ def check_jpeg_head(encoded: bytes) -> None:
         Rejected: It is so much that to look through it would take minutes; or the JPEG is of a
             form that no decoder here reads.
     """
+    exif = b""
     for marker, start in _segments(encoded):
+        content = encoded[start + 2 : start + int.from_bytes(encoded[start : start + 2], "big")]
+        if marker == _APP1 and content.startswith(_EXIF_START):
+            exif += content[len(_EXIF_START) if exif else 0 :]  # a long block goes on in the next
+        elif marker == _APP2 and content.startswith(_MPF_START):
+            check_exif(content[len(_MPF_START) :])
         if marker not in _FRAMES:
             continue
         bits = encoded[start + 2] if len(encoded) > start + 2 else 8
@@ -109,6 +116,7 @@ def check_jpeg_head(encoded: bytes) -> None:
             raise Rejected("unknown_form", f"a hierarchical JPEG (SOF{marker - 0xC0})")
         if bits != 8:
             raise Rejected("unknown_form", f"a JPEG of {bits} bits; 8 are read")
+    check_exif(exif)
 
 
 def is_usual_jpeg(encoded: bytes) -> bool:

@@ -109,10 +109,10 @@ BOMBS = {
         "too_large",
     ),
     "exif of a photograph": (
-        lambda: bombs.encode(
-            Image.fromarray(RAMP.astype(np.uint8)), "JPEG", exif=b"Exif\0\0" + bombs.exif(2_000, 30_000)
-        ),
-        "too_large",
+        lambda: bombs.jpeg_with(0xE1, b"Exif\0\0" + bombs.exif(2_000, 29_000)), "too_large"
+    ),
+    "pictures of a photograph": (
+        lambda: bombs.jpeg_with(0xE2, b"MPF\0" + bombs.exif(2_000, 29_000)), "too_large"
     ),
     "webp": (lambda: bombs.encode(Image.new("RGB", (250, 250)), "WEBP"), "too_large"),
     "webp's canvas": (lambda: bombs.webp_head(400), "too_large"),
