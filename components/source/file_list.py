@@ -200,19 +200,31 @@ def fingerprint(source: StrPath, follow_links: bool = False) -> str:
     def note(error: OSError) -> None:  # it quotes a name
         digest.update(_encode(f"{os.fsdecode(error.filename)}\0{error.errno}\n"))
 
-    look = os.stat if follow_links else os.lstat
+    def add(path: str) -> None:
+        try:
+            # Of a link, what it leads to counts, too: TFRecords are read through links.
+            stats = [os.lstat(path), *([os.stat(path)] if os.path.islink(path) else [])]
+        except OSError:  # gone meanwhile, or forbidden; the error would quote the name
+            digest.update(_encode(f"{path}\0\n"))
+            return
+        times = "".join(f"{stat.st_size}\0{stat.st_mtime_ns}\n" for stat in stats)
+        digest.update(_encode(f"{path}\0{times}"))
+
     for folder, names, links in _walk_folders(source, follow_links, note):
         for name in sorted([*names, *links]):
-            if name == REJECTS:
-                continue
-            path = os.path.join(folder, name)
-            try:
-                stat = look(path)
-            except OSError:  # gone meanwhile, or forbidden; the error would quote the name
-                digest.update(_encode(f"{path}\0\n"))
-                continue
-            digest.update(_encode(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
+            if name != REJECTS:
+                add(os.path.join(folder, name))
+        for name in links:
+            for inside in sorted(_list_folder(os.path.join(folder, name))):
+                add(inside)
     return digest.hexdigest()
+
+
+def _list_folder(path: str) -> list[str]:
+    try:
+        return [os.path.join(path, name) for name in os.listdir(path)]
+    except OSError:
+        return []
 
 
 def fingerprint_file(path: str) -> str:
