@@ -6,7 +6,7 @@ import json
 import tensorflow as tf
 
 from tests.components.ingest.test_record_check import BROKEN, FULL, record
-from tests.components.ingest.test_tfrecords import frame
+from tests.components.source.test_tfrecords import frame
 
 
 def test_tf_slim_records_of_another_program_are_taken_as_they_are(
