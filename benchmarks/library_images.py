@@ -63,7 +63,9 @@ def _of_tiff(encoded: bytes) -> np.ndarray | None:
         if levels.ndim == 3:
             levels = levels[..., :3] @ _LUMA
         low, high = levels.min(), levels.max()
-        if low >= 0:
+        if page.bitspersample % 8:
+            low, high = 0, 2**page.bitspersample - 1
+        elif low >= 0:
             low, high = 0, next((2**b - 1 for b in (8, 10, 12, 14, 16) if high < 2**b), high)
         grey = (levels - low) / max(high - low, 1e-9) * 255
         return 255 - grey if page.photometric == 0 else grey
@@ -123,7 +125,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         source, out = Path(scratch) / "in", Path(scratch) / "out"
-        (source / CLASSES[0]).mkdir(parents=True)
+        for label in CLASSES:
+            (source / label).mkdir(parents=True)
+        other = Image.effect_noise((64, 64), 50)
+        other.save(source / CLASSES[1] / "other.png")  # an ingest needs images of both
         files = [p for f in arguments.folders for p in sorted(f.rglob("*")) if p.is_file()]
         files = [p for p in files if p.suffix not in _NO_IMAGES]
         for number, path in enumerate(files):
@@ -131,7 +136,7 @@ def main() -> None:
         rules = labelling.Rules(CLASSES, tolerated=1.0)
         report = job.ingest(source, out, rules, processes=os.cpu_count() or 1)
         written = sum(report.written.values())
-        print(f"{len(files)} files; left out: {report.left_out}; written: {written}")
+        print(f"{len(files)} files and 1; left out: {report.left_out}; written: {written}")
         with (out / "rejects.csv").open() as file:
             for reason, count in Counter(r["reason"] for r in csv.DictReader(file)).most_common():
                 print(f"{count:6} {reason}")

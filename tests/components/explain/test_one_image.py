@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import images
 from tests.scorer import Unchecked, export
 from tfxray.components.explain import heat_maps, one_image, overlay
 
@@ -85,3 +86,18 @@ def test_another_models_map_is_refused_without_a_score(tfxray, tmp_path, caption
     assert shown.code == 2
     assert "it is another model's" in shown.err
     assert "1.0000" not in shown.err
+
+
+def test_an_image_that_is_damaged_is_blamed_and_not_the_model(tfxray, tmp_path, captions):
+    model = export(tmp_path / "model")
+    pixels = np.full((8, 8), 102, np.uint8)
+    for encoded, code, words in (
+        (images.png(pixels, rows=6), 2, "bad.png: truncated: the PNG holds 54 of 72 bytes"),
+        (images.png(pixels, end=b""), 0, ""),
+    ):
+        (tmp_path / "bad.png").write_bytes(encoded)
+        out = tmp_path / "map.png"
+        shown = tfxray("explain", tmp_path / "bad.png", "--model", model, "--out", out)
+        assert shown.code == code
+        assert words in shown.err
+        assert "is no model" not in shown.err

@@ -35,7 +35,9 @@ def turned():
 
 def flipped():
     """A PNG with a wrong checksum of its pixels, which Pillow leaves to others to mind."""
-    content = bytearray(PNG)
+    buffer = io.BytesIO()
+    Image.fromarray(GREY // 2 + 9).save(buffer, "PNG")  # other pixels: no duplicate
+    content = bytearray(buffer.getvalue())
     content[content.index(b"IEND") - 5] ^= 1
     return bytes(content)
 

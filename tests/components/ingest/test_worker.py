@@ -21,6 +21,7 @@ RULES = labelling.Rules(CLASSES)
 # What an ingest reads or measures by itself, so that the record can be used.
 MENDED = {
     "image: DICOM", "image: BMP", "image: another way up", "image: four colours",
+    "image: a wrong checksum",
     "no label", "patient empty", "patient as number", "site without values", "age as int",
     "age as text", "mean not a number", "sharpness infinite", "mean of three colours",
     "age not a number", "age infinite", "age negative", "age of nobody",
