@@ -118,8 +118,8 @@ def _require_all_shards(folder: str, files: list[str]) -> None:
         if missing := sorted(set(range(int(count))) - numbers):
             raise UserError(
                 f"{folder}: {len(missing)} of the {int(count)} files of {start} are missing, such "
-                f"as {start}-{missing[0]:05}-of-{count}{end}. Add them. If you do without them, give "
-                "the others names without `-of-`"
+                f"as {start}-{missing[0]:05}-of-{count}{end}. Add them. If you do without them, "
+                "give the others names without `-of-`"
             )
 
 
