@@ -40,6 +40,7 @@ _KIND_NAMES = {bytes: "bytes", int: "int64", float: "float"}
 _OLDEST = 130  # years, as in the schema
 _PHASH = re.compile("[0-9a-fA-F]{64}")
 
+_LONGEST_TEXT = 4096  # bytes, as of a path on Linux
 _BATCH = 256
 _LISTED = 8
 # StatisticsGen makes a column of each; records that name so many do not mean columns.
@@ -99,6 +100,8 @@ def _content(features: Features, name: str) -> tuple[type, Sequence[Value]]:
 
 def _checked(name: str, theirs: str, value: Value) -> Value:
     if isinstance(value, bytes) and name != contract.IMAGE:
+        if len(value) > _LONGEST_TEXT:
+            raise Rejected("malformed", f"{theirs} is a text of {len(value)} bytes")
         try:
             # A file's name is as the file system has it, and need not be UTF-8.
             return value.decode(errors="surrogateescape" if name == contract.FILENAME else "strict")

@@ -194,7 +194,7 @@ def _stamps(folder: StrPath) -> Callable[[str], tuple[float, ...]]:
 
     def stamp(name: str) -> tuple[float, ...]:
         try:
-            stat = os.lstat(os.path.join(folder, name))
+            stat = os.stat(os.path.join(folder, name))  # of what a link leads to
         except OSError:  # gone meanwhile
             return ()
         return stat.st_size, stat.st_mtime_ns

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator
 
@@ -108,20 +109,34 @@ def fingerprint(source: StrPath) -> str:
     def note(error: OSError) -> None:  # it quotes a name
         digest.update(_encode(f"{os.fsdecode(error.filename)}\0{error.errno}\n"))
 
+    def add(path: str) -> None:
+        try:
+            # Of a link, what it leads to counts, too: TFRecords are read through links.
+            own = os.lstat(path)
+            stats = [own, os.stat(path)] if stat.S_ISLNK(own.st_mode) else [own]
+        except OSError:  # gone meanwhile, or forbidden; the error would quote the name
+            digest.update(_encode(f"{path}\0\n"))
+            return
+        times = "".join(f"{each.st_size}\0{each.st_mtime_ns}\n" for each in stats)
+        digest.update(_encode(f"{path}\0{times}"))
+
     for folder, inside, names in os.walk(source, onerror=note):
         inside.sort()
-        links = (name for name in inside if os.path.islink(os.path.join(folder, name)))
+        links = [name for name in inside if os.path.islink(os.path.join(folder, name))]
         for name in sorted([*names, *links]):
-            if name == REJECTS:
-                continue
-            path = os.path.join(folder, name)
-            try:
-                stat = os.lstat(path)
-            except OSError:  # gone meanwhile, or forbidden; the error would quote the name
-                digest.update(_encode(f"{path}\0\n"))
-                continue
-            digest.update(_encode(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
+            if name != REJECTS:
+                add(os.path.join(folder, name))
+        for name in links:
+            for path in sorted(_list_folder(os.path.join(folder, name))):
+                add(path)
     return digest.hexdigest()
+
+
+def _list_folder(path: str) -> list[str]:
+    try:
+        return [os.path.join(path, name) for name in os.listdir(path)]
+    except OSError:
+        return []
 
 
 def _encode(text: str) -> bytes:

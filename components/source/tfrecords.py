@@ -23,11 +23,17 @@ from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard.rejects import Rejected
 from tfxray.components.source.splits import SPLIT_FOLDERS
 
-_RECORD_FILE = re.compile(r"\.tfrecords?(\.gz)?$|-\d{5}-of-\d{5}(\.tfrecords?)?(\.gz)?$")
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp", ".webp")
+_RECORD_FILE = re.compile(r"(?i:\.tfrecords?)(\.gz)?$|-\d{5}-of-\d{5}(?i:\.tfrecords?)?(\.gz)?$")
+_SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})(\..*)?$")
+_IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom", ".dic", ".ima", ".tif", ".tiff",
+    ".bmp", ".webp",
+)  # fmt: skip
 _SPLIT_WORD = re.compile(r"[^a-z]+")
 # Bytes: what a record may hold, far above any X-ray; and what a .gz may grow to whatever its size.
-MAX_RECORD, _MAX_INFLATED = 2**28, 2**30
+MAX_RECORD, _MAX_INFLATED = 2**28, 2**26
+# Records too short for an image, one after the other: more of them are no data set.
+_SHORT, _MOST_SHORT = 64, 100_000
 _MAX_INFLATION = 100  # images are compressed already
 # A record's frame: its length and the length's checksum, its content, and the content's checksum.
 _HEADER, _CHECKSUM = struct.Struct("<QI"), struct.Struct("<I")
@@ -81,7 +87,11 @@ def list_records(folder: StrPath) -> list[str]:
 
 def _require_no_more(folder: str, files: list[str]) -> None:
     """Refuses a folder of which a part would be lost in silence."""
-    names = [name for name in filesystem.list_names(folder) if "/." not in f"/{name}"]
+    try:
+        every = filesystem.list_names(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: a folder in it cannot be listed: {error.strerror}") from None
+    names = [name for name in every if "/." not in f"/{name}"]
     images = [name for name in names if name.lower().endswith(_IMAGE_SUFFIXES)]
     if images:
         raise UserError(
@@ -94,6 +104,23 @@ def _require_no_more(folder: str, files: list[str]) -> None:
             f"{folder}: TFRecords are found at its top and one folder below. {len(deep)} lie "
             f"deeper, such as {deep[0]}: move them up, or out of the folder"
         )
+    _require_all_shards(folder, files)
+
+
+def _require_all_shards(folder: str, files: list[str]) -> None:
+    """Refuses a set of files that say how many they are, and of which some are not there."""
+    shards: dict[tuple[str, str, str], set[int]] = {}
+    for file in files:
+        if match := _SHARD.match(file):
+            start, number, count, end = match.groups()
+            shards.setdefault((start, count, end or ""), set()).add(int(number))
+    for (start, count, end), numbers in sorted(shards.items()):
+        if missing := sorted(set(range(int(count))) - numbers):
+            raise UserError(
+                f"{folder}: {len(missing)} of the {int(count)} files of {start} are missing, such "
+                f"as {start}-{missing[0]:05}-of-{count}{end}. Add them. If you do without them, "
+                "give the others names without `-of-`"
+            )
 
 
 def _records(folder: StrPath, names: Iterable[str]) -> list[str]:
@@ -227,12 +254,15 @@ def read_records(path: str) -> Iterator[Record]:
         UserError: The file cannot be read, or is damaged so that nobody can tell where the next
             record begins. Names the file, and how many records come before.
     """
-    count = 0
+    count = short = 0
     try:
         with filesystem.open_file(path) as stored, _inflated(stored, path) as file:
             while (record := _read_record(file)) is not None:
                 yield record
                 count += 1
+                short = 0 if isinstance(record, Rejected) or len(record) > _SHORT else short + 1
+                if short > _MOST_SHORT:
+                    raise _Damaged(f"{short} records in a row are too short for an image")
                 _check_inflation(stored, file)
     except _Damaged as damage:
         reason = str(damage)

@@ -156,3 +156,19 @@ def test_records_are_all_there_or_it_is_an_error(tmp_path, monkeypatch):
     assert tfrecords.holds_records(tmp_path / "in")
     (tmp_path / "in" / "a.tfrecord").unlink()
     assert not tfrecords.holds_records(tmp_path / "in")  # images, of which ingest tells the rest
+
+
+def test_what_lies_behind_links_changes_the_fingerprint(tmp_path):
+    """TFRecords are read through links: other content must not come from the cache."""
+    real, data = tmp_path / "real", tmp_path / "data"
+    for folder in (real / "part", data):
+        folder.mkdir(parents=True)
+    for name in ("x.tfrecord", "part/y.tfrecord"):
+        (real / name).write_bytes(b"one")
+    (data / "x.tfrecord").symlink_to(real / "x.tfrecord")
+    (data / "part").symlink_to(real / "part")
+    seen = {file_list.fingerprint(data)}
+    for name in ("x.tfrecord", "part/y.tfrecord"):
+        (real / name).write_bytes(b"other")
+        seen.add(file_list.fingerprint(data))
+    assert len(seen) == 3

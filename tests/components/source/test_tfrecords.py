@@ -193,3 +193,35 @@ def test_batches_are_bound_by_number_and_by_size(monkeypatch):
     assert sizes == [3, 3, 1]
     monkeypatch.setattr(tfrecords, "MAX_RECORD", 15)
     assert [len(batch) for batch in tfrecords.batch_records(records, 3)] == [2, 2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train-00003-of-00008", "val-00000-of-00001", "test-00000-of-00001"],
+        ["data-00000-of-00002.tfrecord"],
+        ["a/x-00001-of-00002.tfrecord.gz", "b/x-00000-of-00002.tfrecord.gz"],
+    ],
+)
+def test_a_set_that_lacks_files_is_refused(tmp_path, names):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, b"x")
+    for look in (tfrecords.find_layout, tfrecords.list_records):
+        with pytest.raises(UserError, match=r"of the \d files of .* are missing, such as"):
+            look(tmp_path)
+
+
+def test_capitals_in_an_extension_hide_no_records(tmp_path):
+    write(tmp_path / "a.tfrecord", b"x")
+    write(tmp_path / "b.TFRECORD", b"x")
+    assert tfrecords.find_layout(tmp_path).files == ("a.tfrecord", "b.TFRECORD")
+
+
+def test_records_that_hold_nothing_are_not_counted_for_hours(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfrecords, "_MOST_SHORT", 10)
+    empty = write(tmp_path / "a.tfrecord", *[b""] * 11)
+    with pytest.raises(UserError, match="11 records in a row are too short for an image"):
+        list(tfrecords.read_records(str(empty)))
+    mixed = write(tmp_path / "b.tfrecord", *[*[b""] * 10, bytes(100)] * 3)
+    assert len(list(tfrecords.read_records(str(mixed)))) == 33
