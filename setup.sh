@@ -52,7 +52,9 @@ if ! command -v g++ >/dev/null || [ ! -f "$headers/Python.h" ]; then
   fail "tfxray needs g++ and the Python headers: pyfarmhash, which TFX depends on, has no wheel. \
 On Debian: apt-get install g++ python3-dev"
 fi
-if [ "$(version "$venv/bin/python")" != "$(version "$found")" ]; then
+# One that was killed while it was made has no pip.
+if [ "$(version "$venv/bin/python")" != "$(version "$found")" ] ||
+  ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
   "$found" -m venv --clear "$venv"
 fi
 rm -f "$venv"/.ready-*

@@ -138,6 +138,20 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def exif(entries: int, size: int) -> bytes:
+    """EXIF whose entries all name the same bytes."""
+    start = 8 + 2 + 12 * entries + 4
+    table = b"".join(struct.pack("<HHII", 1000 + i, 7, size, start) for i in range(entries))
+    head = b"II*\0" + struct.pack("<IH", 8, entries)
+    return head + table + bytes(4) + bytes(size)
+
+
+def jpeg_with(marker: int, content: bytes) -> bytes:
+    """A JPEG of 96 x 96 with a segment before its pixels."""
+    jpeg = encode(Image.new("L", (96, 96), 77), "JPEG")
+    return jpeg[:2] + struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content + jpeg[2:]
+
+
 def png_with(extra: bytes, after_end: bytes = b"") -> bytes:
     """A PNG of 96 x 96 with chunks before its pixels, and bytes after its end."""
     content = encode(Image.new("L", (96, 96), 77), "PNG")
@@ -228,6 +242,7 @@ LARGEST: dict[str, Callable[[], bytes]] = {
     "largest.webp": lambda: encode(Image.new("RGB", (3600, 3600)), "WEBP", lossless=True),
 }
 BOMBS: dict[str, Callable[[], bytes]] = {
+    "exif.png": lambda: png_with(png_chunk(b"eXIf", exif(45_000, 45_000))),
     "deflated, 2 GB behind.dcm": lambda: deflated(2000),
     "deflated, 2 GB before.dcm": lambda: deflated(2000, before=True),
     "jpeg of 30,000 within 96.dcm": lambda: blank_dicom(

@@ -23,6 +23,26 @@ _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _NO_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, RST, SOI
 _J2K_START = b"\xff\x4f\xff\x51"  # T.800, A.4.1 and A.5.1: SOC, then SIZ at once
 _JP2_START = b"\0\0\0\x0cjP  "  # T.800, I.5.1
+_APP1, _APP2 = 0xE1, 0xE2
+_EXIF_START, _MPF_START = b"Exif\0\0", b"MPF\0"  # CIPA DC-007 has several pictures by such a table
+# TIFF 6.0, section 2: bytes of a value, by its kind.
+_EXIF_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+}
+_SPARE_EXIF = 2**20
 _RLE_RUN = 128  # bytes, the longest
 _RLE_SEGMENTS = 15  # PS3.5, annex G.5
 
@@ -67,13 +87,19 @@ def _read_siz(encoded: bytes, start: int) -> Frame | None:
 
 
 def check_jpeg_head(encoded: bytes) -> None:
-    """Counts what stands before the pixels of a JPEG; of another file, there is nothing.
+    """Looks at what stands before the pixels of a JPEG; of another file, there is nothing.
 
     Raises:
-        Rejected: So much that to look through it would take minutes.
+        Rejected: So much that to look through it would take minutes; or see `check_exif`.
     """
-    for _ in _segments(encoded):
-        pass
+    exif = b""
+    for marker, start in _segments(encoded):
+        content = encoded[start + 2 : start + int.from_bytes(encoded[start : start + 2], "big")]
+        if marker == _APP1 and content.startswith(_EXIF_START):
+            exif += content[len(_EXIF_START) if exif else 0 :]  # a long block goes on in the next
+        elif marker == _APP2 and content.startswith(_MPF_START):
+            check_exif(content[len(_MPF_START) :])
+    check_exif(exif)
 
 
 def _segments(encoded: bytes) -> Iterator[tuple[int, int]]:
@@ -135,3 +161,28 @@ def check_rle(encoded: bytes, segment_bytes: int) -> None:
             place += 2 if run else 1 + (control + 1) % 129
             if length > segment_bytes + _RLE_RUN:
                 raise Rejected("too_large", "an RLE segment holds more than Rows x Columns")
+
+
+def check_exif(exif: bytes) -> None:
+    """Looks at the table of an EXIF block: all entries may name the same bytes, and each is copied.
+
+    Args:
+        exif: As it stands in a JPEG, PNG or WebP file. Of honest ones, no byte is named twice.
+
+    Raises:
+        Rejected: The copies take far more memory than the block.
+    """
+    while exif.startswith(_EXIF_START):
+        exif = exif[len(_EXIF_START) :]
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None or len(exif) < 8:
+        return
+    (start,) = struct.unpack_from(f"{order}I", exif, 4)
+    if start + 2 > len(exif):
+        return
+    (count,) = struct.unpack_from(f"{order}H", exif, start)
+    table = exif[start + 2 : start + 2 + 12 * count]
+    entries = struct.iter_unpack(f"{order}HHI4x", table[: len(table) // 12 * 12])
+    named = sum(min(n * _EXIF_SIZES.get(kind, 0), len(exif)) for _, kind, n in entries)
+    if named > len(exif) + _SPARE_EXIF:
+        raise Rejected("too_large", f"EXIF of {len(exif)} bytes whose entries name {named}")

@@ -23,6 +23,7 @@ from PIL import (
 
 from tfxray.components.guard import codestream
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected
+from tfxray.components.pixels import orientation
 
 # Kept byte for byte, where TensorFlow's decoder sees in them what we see. All else becomes PNG.
 KEPT_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
@@ -37,7 +38,6 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 _LEVELS = np.arange(256.0)
 _MEASURED_ROWS = 256
 _HASHED_SIZE = 64  # pixels on each side that imagehash.phash looks at, for 256 bits
-_ORIENTATION = 0x0112  # EXIF
 # Modes whose pixels TensorFlow's decoder sees as we do.
 _PLAIN_MODES = ("L", "LA", "RGB", "RGBA", "P", "1")
 # Beginnings of the chunks of a PNG that may ask a viewer to turn it, also behind its pixels.
@@ -150,7 +150,7 @@ def _is_plain(image: Image.Image, encoded: bytes) -> bool:
         return False
     if image.format == "PNG":  # to ask it for its orientation would decode it
         return not any(chunk.startswith(_MAY_TURN) for chunk in _png_chunks(encoded))
-    return image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) == 1
+    return image.format == "JPEG" and orientation.read_orientation(image) == 1
 
 
 def _png_chunks(encoded: bytes) -> Iterator[bytes]:
@@ -271,7 +271,7 @@ def _upright(image: Image.Image) -> tuple[str, np.ndarray]:
         kind = ""
     if image.mode.startswith("I") and _top(image) < _SIXTEEN_BITS:
         kind = ""  # TensorFlow's decoder takes the upper byte, which holds next to nothing
-    if image.getexif().get(_ORIENTATION, 1) != 1:
+    if orientation.read_orientation(image) != 1:
         kind = ""  # TensorFlow's decoder does not turn images
         image = ImageOps.exif_transpose(image)
     return kind, _grey(image)

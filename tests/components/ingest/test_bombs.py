@@ -101,6 +101,19 @@ BOMBS = {
         lambda: bombs.tiff(96, 1024, zlib.compress(bytes(1024 * 1024)), 8, shared=False),
         "too_large",
     ),
+    "exif": (
+        lambda: bombs.png_with(bombs.png_chunk(b"eXIf", bombs.exif(2_000, 10_000))), "too_large"
+    ),
+    "exif, behind the pixels": (
+        lambda: PNG[:-12] + bombs.png_chunk(b"eXIf", bombs.exif(2_000, 10_000)) + PNG[-12:],
+        "too_large",
+    ),
+    "exif of a photograph": (
+        lambda: bombs.jpeg_with(0xE1, b"Exif\0\0" + bombs.exif(2_000, 29_000)), "too_large"
+    ),
+    "pictures of a photograph": (
+        lambda: bombs.jpeg_with(0xE2, b"MPF\0" + bombs.exif(2_000, 29_000)), "too_large"
+    ),
     "webp": (lambda: bombs.encode(Image.new("RGB", (250, 250)), "WEBP"), "too_large"),
     "webp's canvas": (lambda: bombs.webp_head(400), "too_large"),
 }  # fmt: skip
@@ -132,6 +145,7 @@ def test_what_a_file_may_honestly_hold_is_read():
         bombs.dicom(RLELossless, bombs.encapsulate([bombs.rle(96 * 96, 2)]), bits=16),
         bombs.scans(96, 20),
         bombs.png_with(bombs.png_chunk(b"tEXt", b"a\0b") * 1_000),
+        bombs.png_with(bombs.png_chunk(b"eXIf", bombs.exif(1, 100_000))),
         bombs.encode(Image.fromarray(RAMP.astype(np.uint8)), "TIFF"),
         bombs.encode(Image.new("RGB", (150, 150)), "WEBP"),
     ]
