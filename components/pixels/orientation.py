@@ -14,6 +14,8 @@ def read_orientation(image: Image.Image) -> int:
     Raises:
         Rejected: See `codestream.check_exif`.
     """
+    if image.format == "PNG":  # may say so behind its pixels
+        image.load()
     block, text = image.info.get("exif"), image.info.get("Raw profile type exif")
     if block is None and isinstance(text, str):  # as ImageMagick writes it into a PNG
         block = bytes.fromhex("".join(text.split("\n")[3:]))

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -203,11 +204,12 @@ def fingerprint(source: StrPath, follow_links: bool = False) -> str:
     def add(path: str) -> None:
         try:
             # Of a link, what it leads to counts, too: TFRecords are read through links.
-            stats = [os.lstat(path), *([os.stat(path)] if os.path.islink(path) else [])]
+            own = os.lstat(path)
+            stats = [own, os.stat(path)] if stat.S_ISLNK(own.st_mode) else [own]
         except OSError:  # gone meanwhile, or forbidden; the error would quote the name
             digest.update(_encode(f"{path}\0\n"))
             return
-        times = "".join(f"{stat.st_size}\0{stat.st_mtime_ns}\n" for stat in stats)
+        times = "".join(f"{each.st_size}\0{each.st_mtime_ns}\n" for each in stats)
         digest.update(_encode(f"{path}\0{times}"))
 
     for folder, names, links in _walk_folders(source, follow_links, note):
@@ -235,8 +237,8 @@ def fingerprint_file(path: str) -> str:
     """
     if not (filesystem.is_local(path) and os.path.isfile(path)):
         return ""
-    stat = os.stat(path)
-    return f"{stat.st_size} {stat.st_mtime_ns}"
+    own = os.stat(path)
+    return f"{own.st_size} {own.st_mtime_ns}"
 
 
 def _encode(text: str) -> bytes:
