@@ -12,12 +12,9 @@ from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.guard import file_kinds
 from tfxray.components.source import copies, left_out
 
-_ARCHIVES = {
-    b"PK\x03\x04": "a ZIP archive", b"\x1f\x8b": "a gzip archive", b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive", b"BZh": "a bzip2 archive", b"\xfd7zXZ": "an xz archive",
-}  # fmt: skip
 _WEB = ("http://", "https://", "ftp://")
 DEFAULT_CHOICE = left_out.Choice()
 
@@ -84,14 +81,14 @@ def _describe_no_folder(path: str) -> str:
         if not os.path.isfile(path):
             return "is no folder"
         with open(path, "rb") as file:
-            head = file.read(8)
+            head = file.read(file_kinds.HEAD)
     except (FileNotFoundError, NotADirectoryError):
         return "is a link that leads nowhere" if os.path.islink(path) else "no such folder"
     except (OSError, ValueError) as error:
         return f"cannot be read: {getattr(error, 'strerror', None) or 'no path'}"
-    for mark, what in _ARCHIVES.items():
-        if head.startswith(mark):
-            return f"is {what}. Unpack it, and name the folder that it makes"
+    kind = file_kinds.name_kind(head)
+    if kind.code == "archive":
+        return f"is {kind.detail}. Name the folder that holds the images"
     return "is a file. Name the folder that holds it"
 
 

@@ -183,9 +183,19 @@ def test_folders_of_links_are_read_if_the_config_says_so(tmp_path):
     ("make", "message"),
     [
         (lambda path: None, "no such folder"),
-        (lambda path: path.write_bytes(b"PK\x03\x04"), "is a ZIP archive. Unpack it"),
-        (lambda path: path.write_bytes(b"\x1f\x8b\x08"), "is a gzip archive. Unpack it"),
-        (lambda path: path.write_bytes(b"7z\xbc\xaf"), "is a 7z archive. Unpack it"),
+        (
+            lambda path: path.write_bytes(b"PK\x03\x04"),
+            "is a ZIP archive: unpack it first. Name the folder",
+        ),
+        (
+            lambda path: path.write_bytes(b"\x1f\x8b\x08"),
+            "is a gzip file: unpack it first. Name the folder",
+        ),
+        (
+            lambda path: path.write_bytes(b"7z\xbc\xaf\x27\x1c"),
+            "is a 7-Zip archive: unpack it first",
+        ),
+        (lambda path: path.write_bytes(bytes(257) + b"ustar"), "is a tar archive: unpack it"),
         (lambda path: path.write_bytes(b"\x89PNG"), "is a file. Name the folder"),
         (lambda path: path.symlink_to("nowhere"), "is a link that leads nowhere"),
         (lambda path: path.symlink_to(path.name), "cannot be read"),
