@@ -163,6 +163,9 @@ def match_glob(glob: str) -> Callable[[str], re.Match[str] | None]:
 
     Args:
         glob: Such as `*.png`, `masks`, `site_1/**/lateral*`.
+
+    Raises:
+        ValueError: It has a range of characters that ends before it begins, such as `[z-a]`.
     """
     body = glob.strip("/")
     anywhere = "" if "/" in glob.rstrip("/") else "(?:.*/)?"
@@ -172,7 +175,11 @@ def match_glob(glob: str) -> Callable[[str], re.Match[str] | None]:
         if token in known:
             parts.append(known[token])
         elif len(token) > 2 and token[0] == "[":
-            parts.append(f"[^{token[2:-1]}]" if token[1] == "!" else token)
+            letters = token[1:-1].replace("\\", r"\\")
+            parts.append(f"[^{letters[1:]}]" if letters[0] == "!" else f"[{letters}]")
         else:
             parts.append(re.escape(token))
-    return re.compile(f"{anywhere}{''.join(parts)}(?:/.*)?\\Z", re.DOTALL).match
+    try:
+        return re.compile(f"{anywhere}{''.join(parts)}(?:/.*)?\\Z", re.DOTALL).match
+    except re.error as error:
+        raise ValueError(f"is no glob: {error.msg}") from None

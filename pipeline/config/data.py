@@ -17,6 +17,7 @@ from tfxray.components.common.contract import (
     TEXT,
     VIEW,
 )
+from tfxray.components.source import left_out
 from tfxray.pipeline.config.base import Feature, Section, Share, describe_choices
 
 
@@ -125,6 +126,13 @@ class Ingest(Section):
             raise ValueError(
                 f"named groups {unknown or 'are missing'}; allowed: {', '.join(sorted(names))}"
             )
+        return value
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _globs(cls, value: list[str]) -> list[str]:
+        for glob in value:
+            left_out.match_glob(glob)
         return value
 
     @field_validator("columns")

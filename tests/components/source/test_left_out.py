@@ -108,6 +108,8 @@ def test_who_names_a_folder_or_file_means_it(tmp_path):
         ("[ab]?.png", ["a1.png", "x/b2.png"], ["c1.png", "a.png"]),
         ("[!ab]*", ["c.png"], ["a.png"]),
         ("a+(1).png", ["a+(1).png"], ["aa1.png"]),
+        ("a[\\d].png", ["a\\.png", "ad.png"], ["a1.png"]),
+        ("a[.png", ["a[.png"], ["a.png"]),
     ],
 )
 def test_globs_match_as_gitignore_has_it(glob, matches, others):

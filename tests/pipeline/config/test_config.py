@@ -46,6 +46,7 @@ def test_every_config_of_the_repository_is_valid_and_round_trips(path, tmp_path)
         ("split.train=0.9", "must sum to 1"),
         ("ingest.pattern='('", "no regular expression"),
         ("ingest.pattern='(?P<nurse>.)'", "allowed: age, kind, label"),
+        ("ingest.exclude=['*[z-a].png']", "is no glob: bad character range"),
         ("ingest.features={a: b}", "allowed: image/encoded"),
         ("evaluate.slices=[shoe/size]", "'shoe/size'"),
         ("name=../up", "name = '../up'"),
