@@ -84,6 +84,7 @@ class Run:
         node_progress = progress_on(self.screen, interval)
         try:
             with (
+                process.told_as_stop(),
                 explain_refusals(self.out),
                 locks.mark_running(self.folder),
                 node_progress,

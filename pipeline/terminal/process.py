@@ -10,7 +10,8 @@ import sys
 import traceback
 import types
 import warnings
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 
 from tfxray.pipeline.terminal.lines import indent_lines
 
@@ -84,26 +85,65 @@ class Stopped(KeyboardInterrupt):
         self.code = 128 + number
 
 
+_AGAIN = 0.5  # seconds, after which a stop that went unheard is told again
+_asked: list[int] = []  # the signal that asked this process to end
+
+
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Lets a signal end what is done within by `Stopped`. A second one does not disturb the end."""
+    """Lets a signal end what is done within by `Stopped`. A second one does not disturb the end.
+
+    Where an exception comes from a callback, Python or a library drops it. So the stop is raised
+    again as long as nobody holds it.
+    """
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # What is ignored stays so, as `nohup` has it.
     before = {n: signal.getsignal(n) for n in signals if signal.getsignal(n) is not signal.SIG_IGN}
+    before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
 
     def stop(number: int, frame: object) -> None:
         del frame
         for other in before:
             signal.signal(other, signal.SIG_IGN)
-        raise Stopped(number)
+        _asked[:] = _asked or [number]
+        stopped = Stopped(_asked[0])
+        weakref.finalize(stopped, _stop_again, stop).atexit = False
+        try:
+            raise stopped
+        finally:
+            del stopped  # else this frame and the exception hold each other
 
     for number in before:
-        signal.signal(number, stop)
+        if number != signal.SIGALRM:
+            signal.signal(number, stop)
     try:
-        yield
+        with told_as_stop():
+            yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+        _asked.clear()
+
+
+def _stop_again(stop: Callable[[int, types.FrameType | None], None]) -> None:
+    if _asked:
+        signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+
+
+@contextlib.contextmanager
+def told_as_stop() -> Iterator[None]:
+    """Lets what fails because the process was asked to end be `Stopped`, as that is the reason.
+
+    A library's C code makes another error of it, such as of a module that cannot be imported.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _asked:
+            raise
+        raise Stopped(_asked[0]) from error
 
 
 _LIMITS = {

@@ -46,21 +46,26 @@ def supervise() -> None:
     child = os.fork()
     if not child:
         isolation.end_with(parent)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            # Until `process.stoppable`, without a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         return
-    asked = False
+    asked: list[int] = []
 
     def hand_on(number: int, frame: object) -> None:
-        nonlocal asked
         del frame
         os.kill(child, signal.SIGKILL if asked else number)
-        asked = True
+        asked.append(number)
 
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
             signal.signal(number, hand_on)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    if code < 0:
+    if code < 0 and -code in asked[:1]:  # before it could end by itself
+        print(f"stopped by {signal.Signals(-code).name}", file=sys.stderr)
+        code = 128 - code
+    elif code < 0:
         ended = f"tfxray was ended by the system: {describe_death(-code)}"
         print("stopped: killed at the second signal" if asked else ended, file=sys.stderr)
         code = 1
