@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -19,43 +20,54 @@ class Careless:
         time.sleep(0.01)
 
 
-def test_a_stop_that_is_dropped_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def dropped() -> None:
+    item = Careless()
+    del item
+    time.sleep(20)
+
+
+def swallowed() -> None:
+    with contextlib.suppress(BaseException):
+        stop()
+    time.sleep(20)
+
+
+def renamed() -> None:
+    try:
+        stop()
+    except BaseException:
+        raise ImportError("no module") from None
+
+
+def stop() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(20)
+
+
+@pytest.mark.parametrize("work", [dropped, swallowed, renamed, stop])
+def test_a_signal_stops_what_is_done(
+    work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "unraisablehook", lambda told: None)  # pytest's keeps the exception
-    with pytest.raises(process.Stopped, match="stopped by SIGTERM"), process.stoppable():
-        item = Careless()
-        del item
-        time.sleep(20)
-
-
-def test_a_stop_that_is_swallowed_comes_again() -> None:
-    with pytest.raises(process.Stopped, match="stopped by SIGINT"), process.stoppable():
-        with contextlib.suppress(BaseException):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(20)
-        time.sleep(20)
-
-
-def test_a_stop_that_became_another_error_is_told_as_one() -> None:
-    with pytest.raises(process.Stopped) as caught, process.stoppable():
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(20)
-        except BaseException:
-            raise ImportError("no module") from None
+    with pytest.raises(process.Stopped, match="stopped by SIGTERM") as caught, process.stoppable():
+        work()
     assert caught.value.code == 128 + signal.SIGTERM
 
 
 def test_a_second_signal_does_not_disturb_the_end() -> None:
-    ended = False
-    with pytest.raises(process.Stopped), process.stoppable():
+    done = []
+
+    def work() -> None:
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(20)
+            stop()
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(2 * process._AGAIN)
-            ended = True
-    assert ended
+            done.append("all of it")
+
+    with pytest.raises(process.Stopped), process.stoppable():
+        work()
+    assert done
 
 
 def test_errors_and_handlers_are_as_before_without_a_signal() -> None:
