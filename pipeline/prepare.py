@@ -11,7 +11,7 @@ from tfxray.components.common import code_digest, contract, filenames, filesyste
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.metadata import known
-from tfxray.components.source import file_list, tfrecords
+from tfxray.components.source import file_list, splits, tfrecords
 from tfxray.pipeline import inputs
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.records import Records
@@ -149,6 +149,13 @@ def prepare_records(
     from tfxray.components.ingest import record_check
 
     layout = tfrecords.find_layout(filesystem.absolute_path(folder), config.split.ignore_given)
+    share = splits.eval_share(layout.splits, config.split.eval_from_train, config.split.eval)
+    if share is not None:
+        drawn = splits.describe_draw(share, layout.splits)
+        if start_ingest is None:
+            raise UserError(f"{layout.base}: {drawn}. That is what `tfxray ingest` does")
+        say(f"  {drawn}: the records are ingested, as images are")
+        return _ingest_records(start_ingest, say)
     try:
         scan = _check_once(layout, config, out)
     except record_check.ContractBroken as breach:
@@ -158,13 +165,10 @@ def prepare_records(
             ) from None
         say(f"  {breach}", style="yellow")
         say("  not all records keep the data contract: they are ingested, as images are")
-        ingest = start_ingest()
         try:
-            return finish_ingest(ingest, say)
+            return _ingest_records(start_ingest, say)
         except UserError as error:
             raise UserError(f"{error}. The first of them: {breach}") from None
-        finally:
-            ingest.stop()
     if scan.group != contract.PATIENT:
         group = scan.group or "record"
         say(
@@ -175,6 +179,14 @@ def prepare_records(
     elif len(layout.globs) == 1:
         _require_patients(scan.largest_patient, scan.examples)
     return PreparedData(Records(layout.base, layout.globs, scan.group), scan.examples, 0)
+
+
+def _ingest_records(start_ingest: Callable[[], inputs.Ingest], say: Say) -> PreparedData:
+    ingest = start_ingest()
+    try:
+        return finish_ingest(ingest, say)
+    finally:
+        ingest.stop()
 
 
 def _check_once(layout: tfrecords.Layout, config: Config, out: str | None) -> "Scan":

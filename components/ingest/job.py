@@ -18,7 +18,7 @@ from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import duplicates, output, pseudonym, worker
 from tfxray.components.metadata import sexes
-from tfxray.components.source import file_list, labelling, tfrecords
+from tfxray.components.source import file_list, labelling, splits, tfrecords
 from tfxray.components.text import tables
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
@@ -131,23 +131,28 @@ def _run(
     listing = file_list.Listing()
     if features is not None:
         layout = tfrecords.find_layout(source, rules.ignore_given)
-        splits, classes = list(layout.splits) or [worker.UNSPLIT], rules.classes
+        eval_share = splits.eval_share(layout.splits, rules.eval_from_train, rules.eval_share)
+        drawn = () if eval_share is None else ("train", "eval")
+        outputs = sorted({*layout.splits, *drawn}) or [worker.UNSPLIT]
+        classes = rules.classes
+        if eval_share is not None:
+            listing.notes.append(f"splits: {splits.describe_draw(eval_share, layout.splits)}")
         if not classes:
             raise UserError(f"{source}: TFRecords need the names of the classes (--classes)")
     else:
         rows, classes, listing = labelling.label_images(source, rules)
         sexes.require_clear({row.metadata.get("sex", "") for row in rows})
         drawn = () if rows[0].eval_share is None else ("train", "eval")
-        splits = sorted({row.split or worker.UNSPLIT for row in rows if row.label} | {*drawn[1:]})
+        outputs = sorted({row.split or worker.UNSPLIT for row in rows if row.label} | {*drawn[1:]})
     reader = worker.Reader(tuple(classes), rules.limits, secret, rules.follow_links)
     pipeline_options = beam_options.parse(beam_options.complete(options))
     few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(pipeline_options)
     with isolation.apart(), beam.Pipeline(options=pipeline_options) as pipeline:
         if features is not None:
-            results = _from_records(pipeline, layout, splits, dict(features), reader)
+            results = _from_records(pipeline, layout, outputs, dict(features), reader, eval_share)
         else:
-            results = _from_files(pipeline, source, rows, splits, reader, 1 if few else processes)
-        for split in splits:
+            results = _from_files(pipeline, source, rows, outputs, reader, 1 if few else processes)
+        for split in outputs:
             _ = results[split] | f"Write_{split}" >> beam.io.WriteToTFRecord(
                 os.path.join(out, split if split != worker.UNSPLIT else "", "data"),
                 file_name_suffix=".tfrecord",
@@ -196,7 +201,7 @@ def _run(
         classes=tuple(classes),
         found=images + sum(left_out.values()),
         images=images,
-        written={split: split_counts[split] for split in splits},
+        written={split: split_counts[split] for split in outputs},
         labels={name: labels[name] for name in classes},
         rejected=len(rejects),
         reasons=dict(Counter(code for _, code, _ in rejects)),
@@ -261,7 +266,7 @@ def _from_files(
     pipeline: beam.Pipeline,
     source: str,
     rows: list[labelling.Row],
-    splits: list[str],
+    outputs: list[str],
     reader: worker.Reader,
     processes: int,
 ) -> Any:
@@ -272,21 +277,22 @@ def _from_files(
     return (
         pipeline
         | "Files" >> beam.Create(chunks, reshuffle=True)
-        | "Read" >> read.with_outputs(*splits, *worker.BESIDES)
+        | "Read" >> read.with_outputs(*outputs, *worker.BESIDES)
     )
 
 
 def _from_records(
     pipeline: beam.Pipeline,
     layout: tfrecords.Layout,
-    splits: list[str],
+    outputs: list[str],
     features: dict[str, str],
     reader: worker.Reader,
+    eval_share: float | None,
 ) -> Any:
     files = [(split or worker.UNSPLIT, file) for split, file in layout.by_split()]
-    convert = beam.ParDo(worker.ConvertRecords(reader, layout.base, features))
+    convert = beam.ParDo(worker.ConvertRecords(reader, layout.base, features, eval_share))
     return (
         pipeline
         | "Records" >> beam.Create(files, reshuffle=True)
-        | "Convert" >> convert.with_outputs(*splits, *worker.BESIDES)
+        | "Convert" >> convert.with_outputs(*outputs, *worker.BESIDES)
     )

@@ -160,10 +160,13 @@ class ReadFiles(beam.DoFn):
 class ConvertRecords(beam.DoFn):
     """Files of others' records to serialized examples by the contract."""
 
-    def __init__(self, reader: Reader, source: str, features: dict[str, str]):
+    def __init__(
+        self, reader: Reader, source: str, features: dict[str, str], eval_share: float | None
+    ):
         self._reader = reader
         self._source = source
         self._features = features
+        self._eval_share = eval_share
 
     def process(self, element: tuple[str, str]) -> Iterator[beam.pvalue.TaggedOutput]:
         """A split and a file of it: to examples, rejects, lines of the index, in their order."""
@@ -202,7 +205,9 @@ class ConvertRecords(beam.DoFn):
             for key, feature in contract.METADATA.items()
             if (value := values.get(feature)) is not None
         }
-        return self._reader.emit(loaded_image, str(name), label, split, metadata, place)
+        return self._reader.emit(
+            loaded_image, str(name), label, split, metadata, place, self._eval_share
+        )
 
 
 def make_example(

@@ -133,10 +133,8 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
 
 def _eval_share(rows: Sequence[Row], rules: Rules) -> float | None:
     """The share of the patients in `train` that becomes `eval`; None where nothing is drawn."""
-    given = {row.split for row in rows} - {None}
-    if rules.eval_from_train is not None:
-        return rules.eval_from_train if given else None
-    return rules.eval_share if given == {"train", "test"} else None
+    given = {row.split for row in rows if row.split}
+    return splits.eval_share(given, rules.eval_from_train, rules.eval_share)
 
 
 def _draw(row: Row, share: float) -> Row:
@@ -318,11 +316,8 @@ def _describe_splits(
     drawn = _eval_share(rows, rules)
     if drawn is None:
         return f"splits: {told} images, given by {place}"
-    joined = "train and eval" if counts["eval"] else "train"
-    return (
-        f"splits: {told} images, given by {place}; {drawn:.0%} of the patients in {joined} are "
-        "drawn for eval"
-    )
+    told = f"splits: {told} images, given by {place}"
+    return f"{told}; {splits.describe_draw(drawn, counts)}"
 
 
 def _unknown(

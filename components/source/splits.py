@@ -137,6 +137,28 @@ def _describe(
     return f"{source}: {what}: {'; '.join(shown)}. Words for splits are {WORDS}. {_REMEDY}"
 
 
+def eval_share(given: Collection[str], from_train: float | None, usual: float) -> float | None:
+    """The share of the patients in `train` that becomes `eval`.
+
+    Args:
+        given: The splits that are given.
+        from_train: The share that is asked for, or None.
+        usual: The share where `eval` alone is missing.
+
+    Returns:
+        None where nothing is drawn.
+    """
+    if from_train is not None:
+        return from_train if given else None
+    return usual if set(given) == {"train", "test"} else None
+
+
+def describe_draw(share: float, given: Collection[str]) -> str:
+    """Says in a few words what is drawn; see `eval_share`."""
+    joined = "train and eval" if "eval" in given else "train"
+    return f"{share:.0%} of the patients in {joined} are drawn for eval"
+
+
 def draw_split(split: str | None, patient: str, share: float) -> str | None:
     """Draws `eval` by patient out of `train`; a given `eval` joins `train` first.
 

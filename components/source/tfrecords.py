@@ -54,7 +54,7 @@ class Layout:
     Attributes:
         base: The folder.
         files: All records, below the folder.
-        splits: `train`, `eval`, `test` where given, else empty.
+        splits: `train`, `eval`, `test` where given, else empty; `eval` may be missing.
         globs: One below `base` per split, or one for all.
     """
 
@@ -185,8 +185,8 @@ def find_layout(folder: StrPath, ignore_given: bool = False) -> Layout:
     (`train-00000-of-00008`, `xray_val_00.tfrecord`).
 
     Raises:
-        UserError: None found, some outside the splits, or a split is missing; or there is more than
-            these, see `list_records`.
+        UserError: None found, some outside the splits, or `train` or `test` is missing; or there is
+            more than these, see `list_records`.
     """
     folder = os.fspath(folder)
     everything = list(_list_names(folder))
@@ -201,17 +201,18 @@ def find_layout(folder: StrPath, ignore_given: bool = False) -> Layout:
         groups.setdefault(None if ignore_given else _split_of(file), []).append(file)
     if set(groups) == {None}:
         return Layout(folder, tuple(files), (), (_glob(folder, files, everything),))
-    lacking = sorted(set(contract.SPLITS) - set(groups))
+    lacking = sorted({"train", "test"} - set(groups))
     if lacking or None in groups:
         raise UserError(
             f"{folder}: some TFRecords name their split, but "
             + (f"there is none for {', '.join(lacking)}" if lacking else "")
             + (f" {groups[None][0]} names no split" if None in groups else "")
-            + ". Give train, eval (or val) and test, or set split.ignore_given to split anew by "
-            "patient"
+            + ". Give train, eval (or val) and test (eval alone is drawn by patient out of train), "
+            "or set split.ignore_given to split anew by patient"
         )
-    globs = tuple(_glob(folder, groups[split], everything) for split in contract.SPLITS)
-    return Layout(folder, tuple(files), contract.SPLITS, globs)
+    splits = tuple(split for split in contract.SPLITS if split in groups)
+    globs = tuple(_glob(folder, groups[split], everything) for split in splits)
+    return Layout(folder, tuple(files), splits, globs)
 
 
 def _split_of(file: str) -> str | None:

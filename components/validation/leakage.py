@@ -3,7 +3,7 @@
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import product
+from itertools import islice
 
 from tfxray.components.common import contract
 from tfxray.components.pixels import near
@@ -54,21 +54,25 @@ def find_near(examples: Sequence[Example], distance: int) -> list[tuple[Example,
         distance: At most so many differing bits.
 
     Returns:
-        The pairs, in the order of the examples.
+        The pairs, in the order of the examples. Of all images with one hash, another image is
+        paired with one in each split: where thousands are black, their pairs are millions.
     """
-    holders: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+    holders: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for i, example in enumerate(examples):
         if example.phash:
-            holders[example.phash.lower()].setdefault((example.split, example.sha256), i)
+            holders[example.phash.lower()][example.split].setdefault(example.sha256, i)
     hashes = list(holders)
-    same = [(hash_, hash_) for hash_, places in holders.items() if len(places) > 1]
+    same = [(hash_, hash_) for hash_ in hashes if len(holders[hash_]) > 1]
     others = [(hashes[i], hashes[j]) for i, j in near.find_pairs(hashes, distance)]
-    pairs = {
-        (min(i, j), max(i, j))
-        for one, other in [*same, *others]
-        for i, j in product(holders[one].values(), holders[other].values())
-        if examples[i].split != examples[j].split and examples[i].sha256 != examples[j].sha256
-    }
+    pairs = set()
+    for one, other in [*same, *others, *((two, one) for one, two in others)]:
+        for split, images in holders[one].items():
+            partners = [places for name, places in holders[other].items() if name != split]
+            for sha256, i in images.items():
+                for places in partners:
+                    # Of two images, one at least has other pixels.
+                    found = [j for digest, j in islice(places.items(), 2) if digest != sha256]
+                    pairs.update((min(i, j), max(i, j)) for j in found[:1])
     return [(examples[i], examples[j]) for i, j in sorted(pairs)]
 
 

@@ -167,7 +167,7 @@ class Split(Section):
     test: Share = 0.15
     """The share of the patients for Evaluator and the gate. Nothing else sees them."""
     eval_from_train: Share | None = None
-    """For images with given splits. This share of the patients in `train` and `val` becomes the
+    """For data with given splits. This share of the patients in `train` and `val` becomes the
     split `eval`; all others become `train`.
     """
     ignore_given: bool = False

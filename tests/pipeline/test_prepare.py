@@ -125,3 +125,28 @@ def test_one_id_for_all_patients_is_said_before_a_split_is_empty(tmp_path):
     assert "9 of 9 images" in said[0]
     assert "6 of 9 images" in said[1]
     assert all("ingest.pattern: '(?P<patient>.+)'" in text for text in said)
+
+
+def test_records_without_eval_are_ingested(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        with tf.io.TFRecordWriter(str(tmp_path / split / "a.tfrecord")) as writer:
+            writer.write(record(label=0, **FULL))
+    said = []
+
+    def prepare_records(start_ingest=None, **split):
+        config = Config(name="x", classes=SERVED, split=split)
+        prepare.prepare_records(
+            str(tmp_path), config, lambda line, **_: said.append(line), None, start_ingest
+        )
+
+    def ingest():
+        raise UserError("as an ingest does")
+
+    with pytest.raises(UserError, match="20% of the patients in train are drawn for eval"):
+        prepare_records(train=0.7, eval=0.2, test=0.1)
+    with pytest.raises(UserError, match="as an ingest does"):
+        prepare_records(ingest, eval_from_train=0.1)
+    assert said == [
+        "  10% of the patients in train are drawn for eval: the records are ingested, as images are"
+    ]

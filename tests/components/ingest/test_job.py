@@ -82,6 +82,36 @@ def test_records_under_other_names_are_mapped(drawn, tmp_path):
     assert (scan.examples, scan.group) == (29, contract.PATIENT)
 
 
+def test_eval_is_drawn_by_patient_out_of_records_that_lack_it(drawn, tmp_path):
+    rows = list(csv.DictReader((drawn / "manifest.csv").open()))
+    for split, part in (("train", rows[:240]), ("test", rows[240:])):
+        (tmp_path / "in" / split).mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(tmp_path / "in" / split / "a.tfrecord")) as writer:
+            for row in part:
+                example = tf.train.Example()
+                for name, value in (
+                    (contract.IMAGE, (drawn / row["path"]).read_bytes()),
+                    (contract.TEXT, row["label"].encode()),
+                    (contract.PATIENT, row["patient"].encode()),
+                ):
+                    example.features.feature[name].bytes_list.value.append(value)
+                writer.write(example.SerializeToString())
+    rules = labelling.Rules(CLASSES, eval_share=0.3)
+    report = job.ingest(tmp_path / "in", tmp_path / "out", rules, {})
+    assert sum(report.written.values()) == 300
+    assert report.written["test"] == 60
+    assert 40 < report.written["eval"] < 110
+    assert report.notes == ("splits: 30% of the patients in train are drawn for eval",)
+    patients = {
+        split: {e[contract.PATIENT].bytes_list.value[0] for e in examples(tmp_path / "out" / split)}
+        for split in ("train", "eval")
+    }
+    assert not patients["train"] & patients["eval"]
+
+    rules = labelling.Rules(CLASSES, ignore_given=True)
+    assert job.ingest(tmp_path / "in", tmp_path / "all", rules, {}).written == {"all": 300}
+
+
 def test_nothing_readable_is_refused_and_leaves_no_output(tmp_path):
     for name in CLASSES:
         (tmp_path / "in" / name).mkdir(parents=True)

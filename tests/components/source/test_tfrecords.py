@@ -41,6 +41,7 @@ def frame(length, checksum=None):
             contract.SPLITS,
             ("train/*", "val/*", "test/*"),
         ),
+        (["train/a.tfrecord", "test/a.tfrecord"], ("train", "test"), ("train/*", "test/*")),
         (
             ["train-00000-of-00001", "validation-00000-of-00001", "test-00000-of-00001"],
             contract.SPLITS,
@@ -92,7 +93,7 @@ def test_a_pipe_beside_records_is_in_no_pattern(tmp_path):
 
 def test_a_missing_split_is_named(tmp_path):
     write(tmp_path / "train" / "a.tfrecord")
-    with pytest.raises(UserError, match="none for eval, test"):
+    with pytest.raises(UserError, match="none for test"):
         tfrecords.find_layout(tmp_path)
 
 

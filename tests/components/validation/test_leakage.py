@@ -37,6 +37,18 @@ def test_nearly_identical_images_are_found_and_other_patients_are_not(tmp_path):
     assert all(a.name == b.name for a, b in pairs)
 
 
+def test_thousands_of_black_images_are_paired_with_one_each():
+    """A million pairs would say no more, and take minutes."""
+    items = [
+        Example(split, f"{split}{i}", "", f"{split}{i}", "0" * 64)
+        for split in ("train", "test")
+        for i in range(20_000)
+    ]
+    pairs = leakage.find_near(items, 16)
+    assert {e.name for pair in pairs for e in pair} == {e.name for e in items}
+    assert len(pairs) < len(items)
+
+
 def test_near_finds_what_comparing_every_pair_finds():
     rng = np.random.default_rng(0)
     base = rng.integers(0, 2, (40, 256))
