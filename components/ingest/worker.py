@@ -14,7 +14,7 @@ from tfxray.components.common import contract, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import duplicates, pseudonym, record_check
-from tfxray.components.metadata.known import Known, read_known
+from tfxray.components.metadata.known import Known, join_sources, read_known
 from tfxray.components.pixels import image, loader
 from tfxray.components.source import labelling, splits, tfrecords
 
@@ -77,7 +77,7 @@ class Reader:
             Rejected: See `make_example`.
         """
         (xray, tags), record_name = loaded_image, name
-        known = read_known({**(tags or {}), **metadata})
+        known = read_known(join_sources(tags or {}, metadata))
         if eval_share is not None:
             # By the hospital's number: pseudonyms differ from one key to another.
             split = splits.draw_split(split, known.patient or name, eval_share) or split
