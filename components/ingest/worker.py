@@ -27,8 +27,9 @@ SEEN = "seen"
 BROKEN = "broken"
 NOTES = "notes"
 BESIDES = (REJECTED, INDEX, SEEN, BROKEN, NOTES)
-# The notes: a kind of value that was not understood; a mapped feature that a record has or lacks.
-NOT_UNDERSTOOD, PRESENT, ABSENT = "not_understood", "present", "absent"
+# The notes: a kind of value that was not understood; a mapped feature that a record has or lacks; a
+# letter by which a record tells a sex.
+NOT_UNDERSTOOD, PRESENT, ABSENT, SEX = "not_understood", "present", "absent", "sex"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +203,12 @@ class ConvertRecords(beam.DoFn):
             for key, feature in contract.METADATA.items()
             if (value := values.get(feature)) is not None
         }
-        return self._reader.emit(loaded_image, str(name), label, split, metadata, place)
+        sex = metadata.get("sex", "").strip()
+        letters = [_note(SEX, sex)] if len(sex) == 1 else []
+        return [
+            *self._reader.emit(loaded_image, str(name), label, split, metadata, place),
+            *letters,
+        ]
 
 
 def make_example(

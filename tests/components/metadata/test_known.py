@@ -121,10 +121,10 @@ def test_a_word_for_nothing_hides_no_tag():
 
 @pytest.mark.parametrize("texts", [["H", "M"], ["h", "m", ""], ["V", "M", "varón"]])
 def test_m_beside_another_letter_for_men_is_refused(texts):
-    with pytest.raises(UserError, match="M is a woman"):
-        sexes.require_clear(texts)
+    with pytest.raises(UserError, match=r"^a/folder: .*M is a woman"):
+        sexes.require_clear("a/folder", texts)
 
 
 @pytest.mark.parametrize("texts", [["F", "M"], ["H", "F"], ["Hombre", "Mujer"], []])
 def test_letters_that_are_clear_pass(texts):
-    sexes.require_clear(texts)
+    sexes.require_clear("a/folder", texts)
