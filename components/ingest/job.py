@@ -6,26 +6,17 @@ A Beam job. What cannot be read is set aside in `rejects.csv` and counted; the r
 import dataclasses
 import json
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-import apache_beam as beam
-
-from tfxray.components.common import beam_options, filenames, filesystem, isolation, privacy
+from tfxray.components.common import filenames, filesystem, privacy
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.ingest import duplicates, output, pseudonym, worker
+from tfxray.components.ingest import duplicates, output, pseudonym, reading, worker
 from tfxray.components.metadata import sexes
 from tfxray.components.source import file_list, labelling, splits, tfrecords
 from tfxray.components.text import tables
-
-# Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
-# own read ahead within one.
-_CHUNK, _LONG_CHUNK = 32, 512
-_LISTED = 10
-_WORTH_PROCESSES = 500  # with fewer images, the start of processes costs more than it saves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,96 +117,109 @@ def _run(
     secret: bytes,
     processes: int,
 ) -> Report:
-    rows: list[labelling.Row] = []
-    drawn: tuple[str, ...] = ()  # splits that are drawn out of each other
-    listing = file_list.Listing()
-    if features is not None:
-        layout = tfrecords.find_layout(source, rules.ignore_given)
-        eval_share = splits.eval_share(layout.splits, rules.eval_from_train, rules.eval_share)
-        drawn = () if eval_share is None else ("train", "eval")
-        outputs = sorted({*layout.splits, *drawn}) or [worker.UNSPLIT]
-        classes = rules.classes
-        if eval_share is not None:
-            listing.notes.append(f"splits: {splits.describe_draw(eval_share, layout.splits)}")
-        if not classes:
-            raise UserError(f"{source}: TFRecords need the names of the classes (--classes)")
-    else:
-        rows, classes, listing = labelling.label_images(source, rules)
-        sexes.require_clear({row.metadata.get("sex", "") for row in rows})
-        drawn = () if rows[0].eval_share is None else ("train", "eval")
-        outputs = sorted({row.split or worker.UNSPLIT for row in rows if row.label} | {*drawn[1:]})
-    reader = worker.Reader(tuple(classes), rules.limits, secret, rules.follow_links)
-    pipeline_options = beam_options.parse(beam_options.complete(options))
-    few = len(rows) < _WORTH_PROCESSES or not beam_options.in_this_process(pipeline_options)
-    with isolation.apart(), beam.Pipeline(options=pipeline_options) as pipeline:
-        if features is not None:
-            results = _from_records(pipeline, layout, outputs, dict(features), reader, eval_share)
-        else:
-            results = _from_files(pipeline, source, rows, outputs, reader, 1 if few else processes)
-        for split in outputs:
-            _ = results[split] | f"Write_{split}" >> beam.io.WriteToTFRecord(
-                os.path.join(out, split if split != worker.UNSPLIT else "", "data"),
-                file_name_suffix=".tfrecord",
-                num_shards=shards,
-            )
-        for tag in (worker.REJECTED, worker.INDEX, worker.BROKEN):
-            _ = results[tag] | _write_lines(out, tag)
-        counts = {
-            worker.SEEN: results[worker.SEEN] | beam.combiners.Count.Globally(),
-            worker.NOTES: results[worker.NOTES] | beam.combiners.Count.PerElement(),
-        }
-        for tag, count in counts.items():
-            _ = count | f"Format_{tag}" >> beam.Map(json.dumps) | _write_lines(out, tag)
-    if broken := sorted(_drain(out, worker.BROKEN)):
-        raise UserError("\n".join(broken[:_LISTED]))
-    index = [duplicates.Entry(*line) for line in _drain(out, worker.INDEX)]
-    notes: dict[str, dict[str, int]] = defaultdict(dict)
-    for note, count in _drain(out, worker.NOTES):
-        kind, subject = json.loads(note)
-        notes[kind][subject] = count
-    for name in sorted(notes[worker.ABSENT].keys() - notes[worker.PRESENT].keys()):
-        raise UserError(
-            f"{source}: no record has a feature {(features or {})[name]!r}, which ingest.features "
-            f"names for {name}. Write the name that the records have, or take the line out"
-        )
-    rejects = [*listing.unread, *(tuple(line) for line in _drain(out, worker.REJECTED))]
+    data = _find_images(source, rules) if features is None else _find_records(source, rules)
+    reader = worker.Reader(data.classes, rules.limits, secret, rules.follow_links)
+    reading.write_examples(data, out, features or {}, reader, shards, options, processes)
+    results = reading.read_results(out)
+    _require_features(source, features or {}, results.notes)
+    sexes.require_clear(source, results.notes[worker.SEX])
     # Rejects are listed under the names of the files in the source.
-    paths = {pseudonym.file_name(secret, row.path): row.path for row in rows}
-    copies = duplicates.find_duplicates(index, paths, drawn)
-    rejects += [(e.source_name(paths), "duplicate", detail) for e, detail in copies]
-    removed_entries = {entry for entry, _ in copies}
-    index = [entry for entry in index if entry not in removed_entries]
-    moves = duplicates.find_moves(index, drawn, rules.near_distance)
-    if copies or moves:
-        duplicates.rewrite_records(out, removed_entries, moves)
-        index = [dataclasses.replace(e, split=moves.get(e, e.split)) for e in index]
+    paths = {pseudonym.file_name(secret, row.path): row.path for row in data.rows}
+    index, copies = _settle_copies(out, results.index, paths, data.drawn, rules.near_distance)
+    rejects = sorted([*data.listing.unread, *results.rejects, *copies])
     with tables.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as write_row:
-        for reject in sorted(rejects):
+        for reject in rejects:
             write_row(reject)
-    patients = Counter(entry.patient for entry in index if entry.patient)
-    record_count = list(_drain(out, worker.SEEN))
-    split_counts, labels = Counter(e.split for e in index), Counter(e.label for e in index)
-    images = len(rows) + len(listing.unread) if rows else record_count[0]
-    left_out = listing.count_left_out()
-    report = Report(
-        classes=tuple(classes),
-        found=images + sum(left_out.values()),
-        images=images,
-        written={split: split_counts[split] for split in outputs},
-        labels={name: labels[name] for name in classes},
-        rejected=len(rejects),
-        reasons=dict(Counter(code for _, code, _ in rejects)),
-        left_out=left_out,
-        notes=tuple(listing.notes),
-        patients_known=all(entry.patient for entry in index),
-        largest_patient=max(patients.values(), default=0),
-        not_understood=dict(sorted(notes[worker.NOT_UNDERSTOOD].items())),
-        files=output.measure_records(out),
-    )
-    _check(source, report, rejects, [row.path for row in rows])
+    report = _make_report(out, data, results, index, rejects)
+    _check(source, report, rejects, [row.path for row in data.rows])
     content = json.dumps(dataclasses.asdict(report), indent=1)
     filesystem.write_file(os.path.join(out, filenames.INGEST_REPORT), content.encode())
     return report
+
+
+def _find_images(source: str, rules: labelling.Rules) -> reading.Input:
+    rows, classes, listing = labelling.label_images(source, rules)
+    sexes.require_clear(source, {row.metadata.get("sex", "") for row in rows})
+    drawn = () if rows[0].eval_share is None else ("train", "eval")
+    # Of a split that is drawn, there may be no image: that is known when all are read.
+    outputs = sorted({row.split or worker.UNSPLIT for row in rows if row.label} | {*drawn})
+    return reading.Input(source, tuple(classes), outputs, rows, listing, drawn)
+
+
+def _find_records(source: str, rules: labelling.Rules) -> reading.Input:
+    layout = tfrecords.find_layout(source, rules.ignore_given)
+    if not rules.classes:
+        raise UserError(f"{source}: TFRecords need the names of the classes (--classes)")
+    share = splits.eval_share(layout.splits, rules.eval_from_train, rules.eval_share)
+    drawn = () if share is None else ("train", "eval")
+    listing = file_list.Listing()
+    if share is not None:
+        listing.notes.append(f"splits: {splits.describe_draw(share, layout.splits)}")
+    outputs = sorted({*layout.splits, *drawn}) or [worker.UNSPLIT]
+    return reading.Input(
+        source, tuple(rules.classes), outputs, [], listing, drawn, layout, eval_share=share
+    )
+
+
+def _require_features(
+    source: str, features: Mapping[str, str], notes: Mapping[str, Mapping[str, int]]
+) -> None:
+    """Sees that some record has each feature that the config names."""
+    for name in sorted(notes[worker.ABSENT].keys() - notes[worker.PRESENT].keys()):
+        raise UserError(
+            f"{source}: no record has a feature {features[name]!r}, which ingest.features "
+            f"names for {name}. Write the name that the records have, or take the line out"
+        )
+
+
+def _settle_copies(
+    out: str,
+    index: list[duplicates.Entry],
+    paths: Mapping[str, str],
+    drawn: tuple[str, ...],
+    distance: int,
+) -> tuple[list[duplicates.Entry], list[tuple[str, str, str]]]:
+    """Takes copies out of the examples, and puts into one split what hangs together.
+
+    Returns:
+        The index as it then is; and the copies, as rejects.
+    """
+    copies = duplicates.find_duplicates(index, paths, drawn)
+    removed_entries = {entry for entry, _ in copies}
+    index = [entry for entry in index if entry not in removed_entries]
+    moves = duplicates.find_moves(index, drawn, distance)
+    if copies or moves:
+        duplicates.rewrite_records(out, removed_entries, moves)
+        index = [dataclasses.replace(e, split=moves.get(e, e.split)) for e in index]
+    return index, [(e.source_name(paths), "duplicate", detail) for e, detail in copies]
+
+
+def _make_report(
+    out: str,
+    data: reading.Input,
+    results: reading.Results,
+    index: list[duplicates.Entry],
+    rejects: list[tuple[str, str, str]],
+) -> Report:
+    patients = Counter(entry.patient for entry in index if entry.patient)
+    split_counts, labels = Counter(e.split for e in index), Counter(e.label for e in index)
+    images = results.seen if data.layout else len(data.rows) + len(data.listing.unread)
+    left_out = data.listing.count_left_out()
+    return Report(
+        classes=data.classes,
+        found=images + sum(left_out.values()),
+        images=images,
+        written={split: split_counts[split] for split in data.splits},
+        labels={name: labels[name] for name in data.classes},
+        rejected=len(rejects),
+        reasons=dict(sorted(Counter(code for _, code, _ in rejects).items())),
+        left_out=left_out,
+        notes=tuple(data.listing.notes),
+        patients_known=all(entry.patient for entry in index),
+        largest_patient=max(patients.values(), default=0),
+        not_understood=dict(sorted(results.notes[worker.NOT_UNDERSTOOD].items())),
+        files=output.measure_records(out),
+    )
 
 
 def _check(
@@ -245,54 +249,4 @@ def _check(
     raise UserError(
         f"{source}: no image of {', '.join(empty)} could be used; {report.rejected} of "
         f"{report.images} were rejected" + (f" ({reasons})" if reasons else "")
-    )
-
-
-def _write_lines(out: str, tag: str) -> beam.PTransform:
-    """Writes lines of JSON for `_drain`."""
-    return f"Write_{tag}" >> beam.io.WriteToText(os.path.join(out, f".{tag}"))
-
-
-def _drain(out: str, tag: str) -> Iterator[Any]:
-    parts = [name for name in filesystem.list_names(out) if name.startswith(f".{tag}-")]
-    for name in parts:
-        with filesystem.open_file(os.path.join(out, name)) as file:
-            for line in file.read().decode().splitlines():
-                yield json.loads(line)
-    filesystem.remove_files(out, parts)
-
-
-def _from_files(
-    pipeline: beam.Pipeline,
-    source: str,
-    rows: list[labelling.Row],
-    outputs: list[str],
-    reader: worker.Reader,
-    processes: int,
-) -> Any:
-    # Chunks, not single rows: Beam's cost per element is that of decoding a small image.
-    size = _LONG_CHUNK if processes > 1 else _CHUNK
-    chunks = [worker.pack_rows(rows[i : i + size]) for i in range(0, len(rows), size)]
-    read = beam.ParDo(worker.ReadFiles(reader, source, processes, len(rows)))
-    return (
-        pipeline
-        | "Files" >> beam.Create(chunks, reshuffle=True)
-        | "Read" >> read.with_outputs(*outputs, *worker.BESIDES)
-    )
-
-
-def _from_records(
-    pipeline: beam.Pipeline,
-    layout: tfrecords.Layout,
-    outputs: list[str],
-    features: dict[str, str],
-    reader: worker.Reader,
-    eval_share: float | None,
-) -> Any:
-    files = [(split or worker.UNSPLIT, file) for split, file in layout.by_split()]
-    convert = beam.ParDo(worker.ConvertRecords(reader, layout.base, features, eval_share))
-    return (
-        pipeline
-        | "Records" >> beam.Create(files, reshuffle=True)
-        | "Convert" >> convert.with_outputs(*outputs, *worker.BESIDES)
     )

@@ -14,7 +14,7 @@ from tfxray.components.common import contract, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import duplicates, pseudonym, record_check
-from tfxray.components.metadata.known import Known, read_known
+from tfxray.components.metadata.known import Known, join_sources, read_known
 from tfxray.components.pixels import image, loader
 from tfxray.components.source import labelling, splits, tfrecords
 
@@ -27,8 +27,9 @@ SEEN = "seen"
 BROKEN = "broken"
 NOTES = "notes"
 BESIDES = (REJECTED, INDEX, SEEN, BROKEN, NOTES)
-# The notes: a kind of value that was not understood; a mapped feature that a record has or lacks.
-NOT_UNDERSTOOD, PRESENT, ABSENT = "not_understood", "present", "absent"
+# The notes: a kind of value that was not understood; a mapped feature that a record has or lacks; a
+# letter by which a record tells a sex.
+NOT_UNDERSTOOD, PRESENT, ABSENT, SEX = "not_understood", "present", "absent", "sex"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Reader:
             Rejected: See `make_example`.
         """
         (xray, tags), record_name = loaded_image, name
-        known = read_known({**(tags or {}), **metadata})
+        known = read_known(join_sources(tags or {}, metadata))
         if eval_share is not None:
             # By the hospital's number: pseudonyms differ from one key to another.
             split = splits.draw_split(split, known.patient or name, eval_share) or split
@@ -205,9 +206,14 @@ class ConvertRecords(beam.DoFn):
             for key, feature in contract.METADATA.items()
             if (value := values.get(feature)) is not None
         }
-        return self._reader.emit(
-            loaded_image, str(name), label, split, metadata, place, self._eval_share
-        )
+        sex = metadata.get("sex", "").strip()
+        letters = [_note(SEX, sex)] if len(sex) == 1 else []
+        return [
+            *self._reader.emit(
+                loaded_image, str(name), label, split, metadata, place, self._eval_share
+            ),
+            *letters,
+        ]
 
 
 def make_example(

@@ -8,7 +8,7 @@ from tfxray.components.metadata import patients
 from tfxray.components.metadata.ages import read_age
 from tfxray.components.metadata.sexes import read_sex
 from tfxray.components.metadata.views import read_view
-from tfxray.components.metadata.words import NotUnderstood
+from tfxray.components.metadata.words import NotUnderstood, normal_form, says_nothing
 
 _Value = TypeVar("_Value")
 
@@ -44,9 +44,10 @@ def read_known(found: Mapping[str, str]) -> Known:
 
     Args:
         found: Texts by `patient`, `age`, `sex`, `view` and `site`, all optional; and what
-            `read_tags` adds. A manifest's value stands before a tag that was not understood.
+            `read_tags` adds. A tag that was not understood does not count where there is a value.
     """
-    unclear = [kind for kind in found.get(_UNCLEAR, "").split() if not found.get(kind)]
+    tags = found.get(_UNCLEAR, "").split()
+    unclear = [kind for kind in tags if _says_nothing(found.get(kind, ""))]
 
     def read(kind: str, reader: Callable[[str], _Value], unknown: _Value) -> _Value:
         try:
@@ -60,9 +61,26 @@ def read_known(found: Mapping[str, str]) -> Known:
         age=read("age", read_age, None),
         sex=read("sex", read_sex, ""),
         view=read("view", read_view, ""),
-        site=found.get("site", "").strip(),
-        not_understood=tuple(unclear),
+        site="" if _says_nothing(site := found.get("site", "")) else site.strip(),
+        not_understood=tuple(dict.fromkeys(unclear)),
     )
+
+
+def _says_nothing(text: str) -> bool:
+    return says_nothing(normal_form(text))
+
+
+def join_sources(tags: Mapping[str, str], metadata: Mapping[str, str]) -> dict[str, str]:
+    """What is said of an image by its file and beside it, for `read_known`.
+
+    A manifest stands before the file's tags, unless it has a word for nothing there.
+
+    Args:
+        tags: As of `read_tags`; empty of a file that has none.
+        metadata: What a manifest, a file's name or a record says.
+    """
+    told = {kind: text for kind, text in metadata.items() if not _says_nothing(text)}
+    return {**metadata, **tags, **told}
 
 
 def read_tags(tags: Mapping[str, str]) -> dict[str, str]:

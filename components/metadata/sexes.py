@@ -55,11 +55,12 @@ def read_sex(text: str) -> str:
     return _SEXES[plain]
 
 
-def require_clear(texts: Iterable[str]) -> None:
+def require_clear(source: str, texts: Iterable[str]) -> None:
     """Sees that the letter M means a man.
 
     Args:
-        texts: All that one source says of sexes.
+        source: The folder, for the error.
+        texts: All that it says of sexes.
 
     Raises:
         UserError: Men have another letter there.
@@ -68,7 +69,7 @@ def require_clear(texts: Iterable[str]) -> None:
     if "m" in letters and letters & _MEN_BESIDE_M:
         other = ", ".join(sorted(letters & _MEN_BESIDE_M)).upper()
         raise UserError(
-            f"the sexes are given as M and as {other}: where {other} is a man (hombre, homem, "
-            "varón), M is a woman (mujer, mulher), but tfxray and DICOM read M as a man. Write F "
-            "and M, or whole words"
+            f"{source}: the sexes are given as M and as {other}: where {other} is a man (hombre, "
+            "homem, varón), M is a woman (mujer, mulher), but tfxray and DICOM read M as a man. "
+            "Write F and M, or whole words"
         )

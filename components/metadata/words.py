@@ -33,7 +33,7 @@ def word_list(text: str) -> frozenset[str]:
 
 # What tables and anonymisers write where they know nothing: pandas, R, SQL, DICOM's tools, people.
 _NOTHING = word_list("""
-    -, --, ?, ., n/a, na, #n/a, n.a., nan, nat, none, null, nil, <na>, u, unk, ukn, unknown
+    -, --, ?, ., n/a, na, #n/a, n.a., n.a, nan, nat, none, null, nil, <na>, u, unk, ukn, unknown
     unspecified, undefined, undetermined, missing, masked, hidden, removed, redacted, withheld
     blank, empty, not available, not specified, not known, not recorded
     unbekannt, unklar, inconnu, inconnue, desconocido, desconocida, desconhecido, desconhecida

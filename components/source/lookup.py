@@ -5,7 +5,7 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tfxray.components.common import filesystem
 from tfxray.components.source import left_out
@@ -75,11 +75,19 @@ class Lookup:
         for candidate in candidates:
             if same := self._by_form.get(_form(candidate)):
                 return self._only(same, line)
-        if "/" not in path and (named := self._by_name.get(_form(path))):
-            if self._root and not self._root.startswith("/"):
-                named = [name for name in named if name.startswith(f"{self._root}/")]
-            return self._only(named, line) if named else candidates[0]
+        if "/" not in path:
+            if named := self._below_root(self._by_name, path):
+                return self._only(named, line)
+            if unwanted := self._below_root(self._unwanted_by_name, path):
+                return unwanted[0]  # all of them are left out, whichever is meant
         return candidates[0]
+
+    def _below_root(self, by_name: Mapping[str, list[str]], name: str) -> list[str]:
+        """The files of a name; where the root is a folder, those below it."""
+        files = by_name.get(_form(name), [])
+        if self._root and not self._root.startswith("/"):
+            return [path for path in files if path.startswith(f"{self._root}/")]
+        return files
 
     def _only(self, files: list[str], line: int) -> str | None:
         if len(files) == 1:
@@ -128,14 +136,22 @@ class Lookup:
 
     @functools.cached_property
     def _by_name(self) -> dict[str, list[str]]:
-        names: dict[str, list[str]] = {}
-        for path in self._files:
-            names.setdefault(_form(posixpath.basename(path)), []).append(path)
-        return names
+        return _group_by_name(self._files)
+
+    @functools.cached_property
+    def _unwanted_by_name(self) -> dict[str, list[str]]:
+        return _group_by_name(sorted(self.unwanted))
 
 
 # Folders only: a table has few of them, and many files.
 _real_path = functools.lru_cache(maxsize=1024)(os.path.realpath)
+
+
+def _group_by_name(paths: Iterable[str]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for path in paths:
+        names.setdefault(_form(posixpath.basename(path)), []).append(path)
+    return names
 
 
 def _form(path: str) -> str:

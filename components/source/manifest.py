@@ -114,6 +114,8 @@ class _Reading:
         shown = WITHHELD if self.withheld else ", ".join(found) or "nothing"
         places: dict[str, int] = {}
         for name in COLUMNS:
+            if name == "split" and not self.layout.with_splits:
+                continue  # rows may then name several splits of one image
             own = self._places(found, name)
             if name == "patient" and not own and name not in self.layout.columns:
                 own = [place for place, heading in enumerate(found) if _key(heading) == "patientid"]
@@ -173,8 +175,8 @@ class _Reading:
             )
         if gone:
             self.notes.append(f"{len(gone)} rows name files that are not there: {_list(gone)}")
-        tells_splits = self.layout.with_splits and self._check_splits(lines)
         rows = {path: values for path, values in rows.items() if path not in self.lookup.unwanted}
+        tells_splits = self._check_splits({lines[path][0]: rows[path] for path in rows})
         self._note_unread()
         name = os.path.basename(self.path)
         return Manifest(
@@ -245,8 +247,8 @@ class _Reading:
                 "(ingest.exclude)"
             )
 
-    def _check_splits(self, lines: Mapping[str, tuple[int, dict[str, str]]]) -> bool:
-        told = {line: values.get("split", "") for line, values in lines.values()}
+    def _check_splits(self, rows: Mapping[int, dict[str, str]]) -> bool:
+        told = {line: values.get("split", "") for line, values in rows.items()}
         if not any(told.values()):
             return False
         unknown = [line for line, word in told.items() if word and not _is_split(word)]

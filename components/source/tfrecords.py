@@ -17,7 +17,7 @@ from typing import BinaryIO, TypeVar
 
 import google_crc32c
 
-from tfxray.components.common import contract, filesystem
+from tfxray.components.common import contract, filesystem, privacy
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard.rejects import Rejected
@@ -94,9 +94,10 @@ def _require_no_more(folder: str, files: list[str]) -> None:
     names = [name for name in every if "/." not in f"/{name}"]
     images = [name for name in names if name.lower().endswith(_IMAGE_SUFFIXES)]
     if images:
+        first = "" if privacy.names_withheld(folder, images) else f", such as {images[0]}"
         raise UserError(
-            f"{folder}: holds TFRecords, such as {files[0]}, and {len(images)} images, such as "
-            f"{images[0]}: which of them are meant? Keep them in folders of their own"
+            f"{folder}: holds TFRecords, such as {files[0]}, and {len(images)} images{first}: "
+            "which of them are meant? Keep them in folders of their own"
         )
     deep = [name for name in names if name.count("/") > 1 and is_record(os.path.basename(name))]
     if deep:

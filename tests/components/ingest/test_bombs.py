@@ -25,7 +25,7 @@ from benchmarks import bombs
 from tests.dicoms import NAME, dicom
 from tests.faults.dying import DyingFolder
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import job
+from tfxray.components.ingest import job, reading
 from tfxray.components.pixels import image, loader, png
 from tfxray.components.source import labelling
 
@@ -213,7 +213,7 @@ def test_a_pipe_or_a_device_keeps_nobody_waiting(tmp_path):
 
 
 def test_a_file_that_its_reader_dies_of_costs_no_other(drawn, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "_WORTH_PROCESSES", 10)
+    monkeypatch.setattr(reading, "_WORTH_PROCESSES", 10)
     monkeypatch.setattr(loader, "Folder", DyingFolder)
     source = tmp_path / "in"
     shutil.copytree(drawn, source)

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.dicoms import encode
+from tests.dicoms import encode, write
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, record_check
+from tfxray.components.ingest import job, reading, record_check
 from tfxray.components.pixels import image
 from tfxray.components.source import labelling, tfrecords
 
@@ -150,7 +150,7 @@ def test_nothing_is_lost_in_any_of_beams_modes(drawn, tmp_path, mode):
 
 
 def test_processes_of_our_own_give_the_same_records(drawn, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "_WORTH_PROCESSES", 10)
+    monkeypatch.setattr(reading, "_WORTH_PROCESSES", 10)
     source = tmp_path / "in"
     shutil.copytree(drawn, source)
     next((source / "NORMAL").glob("*.png")).write_bytes(b"no image")
@@ -207,6 +207,31 @@ def test_letters_for_sexes_that_mean_the_other_one_end_the_ingest(tmp_path):
     write_set(tmp_path / "in", [("H",), ("M",), ("M",), ("H",)], ("sex",))
     with pytest.raises(UserError, match="sexes are given as M and as H"):
         job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES))
+
+
+def test_a_manifest_that_says_nothing_hides_no_tag(tmp_path):
+    lines = ["path,label,patient,sex"]
+    for number in range(4):
+        values = np.random.default_rng(number).integers(0, 4095, (32, 32))
+        write(tmp_path / "in" / f"{number}.dcm", values, number)
+        lines.append(f"{number}.dcm,{CLASSES[number % 2]},n/a,Unknown")
+    (tmp_path / "in" / "manifest.csv").write_text("\n".join(lines))
+    report = job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES))
+    assert (report.patients_known, report.not_understood) == (True, {})
+    assert report.largest_patient == 2
+    sexes = {features[contract.SEX].bytes_list.value[0] for features in examples(tmp_path / "out")}
+    assert sexes == {b"F"}
+
+
+def test_a_split_that_all_patients_are_drawn_out_of_is_named(tmp_path):
+    for number in range(8):
+        path = tmp_path / "in" / ("test", "train")[number // 4] / CLASSES[number % 2]
+        path.mkdir(parents=True, exist_ok=True)
+        grey = np.random.default_rng(number).integers(0, 255, (40, 40), np.uint8)
+        Image.fromarray(grey).save(path / f"P{number}.png")
+    rules = labelling.Rules(CLASSES, eval_from_train=0.9999, pattern=r"(?P<patient>P\d)")
+    with pytest.raises(UserError, match=r"the split train has no image .*split\.eval_from_train"):
+        job.ingest(tmp_path / "in", tmp_path / "out", rules)
 
 
 def test_eval_that_is_drawn_out_of_train_keeps_together_what_hangs_together(tmp_path):

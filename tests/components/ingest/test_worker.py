@@ -217,6 +217,14 @@ def test_ages_that_are_none_are_counted_and_cost_no_image(ingested):
     assert report.not_understood == {"age": 3}
 
 
+def test_letters_for_sexes_that_mean_the_other_one_end_the_ingest(tmp_path):
+    sexes = (b"H", b"M", b"M", b"H")
+    write(tmp_path / "in", [good(n, **{contract.SEX: sex}) for n, sex in enumerate(sexes)])
+    with pytest.raises(UserError, match="in: the sexes are given as M and as H"):
+        job.ingest(tmp_path / "in", tmp_path / "out", RULES, {})
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_mapped_feature_that_no_record_has_is_named(tmp_path):
     write(tmp_path / "in", [good(number) for number in range(4)])
     with pytest.raises(UserError, match=r"no record has a feature 'patientid'.*for patient/id"):

@@ -4,7 +4,7 @@ import pytest
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.metadata import ages, sexes
-from tfxray.components.metadata.known import Known, read_known, read_tags
+from tfxray.components.metadata.known import Known, join_sources, read_known, read_tags
 
 # By PS3.5 (AS: nnnD, nnnW, nnnM, nnnY) and by what public sets and people write.
 AGES = {
@@ -49,7 +49,7 @@ NOT_VIEWS = [
 PATIENTS = {"P0001": "P0001", " 4711 ": "4711", "0": "0", "Müller 7": "Müller 7"}
 NOT_PATIENTS = ["ANONYMOUS", "Anonymized", "anon", "De-Identified", "unknown", "nan", "None", "***"]
 NOTHING = ["", " ", "\0", "Missing", "Unknown", "Masked", "nan", "None", "N/A", "NULL", "UNK", "-",
-           "unbekannt", "desconocido", "不明"]  # fmt: skip
+           "unbekannt", "desconocido", "不明", "n.a.", "n.a"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_is_not_certain_is_unknown_and_noted(kind, text):
 
 @pytest.mark.parametrize("text", NOTHING)
 def test_a_word_for_nothing_is_nothing(text):
-    assert read_known({"age": text, "sex": text, "view": text}) == Known()
+    assert read_known({"age": text, "sex": text, "view": text, "site": text}) == Known()
 
 
 def test_no_word_means_two_things():
@@ -105,12 +105,26 @@ def test_tags_hand_on_what_was_not_understood_and_a_manifest_stands_before_them(
     assert (known.age, known.view, known.not_understood) == (62, "PA", ("patient",))
 
 
+def test_a_word_for_nothing_hides_no_tag():
+    tags = read_tags(
+        {"PatientID": "p1", "PatientAge": "062Y", "PatientSex": "F", "ViewPosition": "DOE"}
+    )
+    nothing = {"patient": "n/a", "age": "nan", "sex": "Unknown", "view": "-"}
+    joined = join_sources(tags, nothing)
+    assert read_known(joined) == Known("p1", 62, "F", not_understood=("view",))
+    unclear = join_sources({"not_understood": "patient"}, nothing)
+    assert read_known(unclear).not_understood == ("patient",)
+    told = {"patient": "p2", "age": "61", "sex": "M", "view": "PA"}
+    assert read_known(join_sources(tags, told)) == Known("p2", 61, "M", "PA")
+    assert read_known(join_sources({}, nothing)) == Known(not_understood=("patient",))
+
+
 @pytest.mark.parametrize("texts", [["H", "M"], ["h", "m", ""], ["V", "M", "varón"]])
 def test_m_beside_another_letter_for_men_is_refused(texts):
-    with pytest.raises(UserError, match="M is a woman"):
-        sexes.require_clear(texts)
+    with pytest.raises(UserError, match=r"^a/folder: .*M is a woman"):
+        sexes.require_clear("a/folder", texts)
 
 
 @pytest.mark.parametrize("texts", [["F", "M"], ["H", "F"], ["Hombre", "Mujer"], []])
 def test_letters_that_are_clear_pass(texts):
-    sexes.require_clear(texts)
+    sexes.require_clear("a/folder", texts)

@@ -216,6 +216,30 @@ def test_the_column_split_is_taken_whole_or_refused(tmp_path):
     assert {row.split for row in rows} == {None}
 
 
+def test_a_split_that_is_ignored_makes_no_rows_of_one_image_differ(tmp_path):
+    table = SPLITS.format("train") + "NORMAL/a.png,NORMAL,test\n"
+    assert "tell different things, for 1 images" in refusal(tmp_path, table)
+    rows, _, listing = read(tmp_path, table, ignore_given=True)
+    assert len(rows) == 4
+    assert "manifest.csv: 1 rows repeat another row and count once" in listing.notes
+    assert "manifest.csv: columns that are not read: split" in listing.notes
+
+
+@pytest.mark.parametrize("names", ["whole", "bare"])
+def test_rows_of_excluded_files_are_neither_rejected_nor_checked(tmp_path, names):
+    more = ["old/e.png", "old/more/e.png"]  # of two files, too: neither is meant
+    lines = SPLITS.format("train").splitlines()
+    cells = [line.split(",") for line in [*lines, *(f"{path},NORMAL,holdout" for path in more[:1])]]
+    table = "\n".join(
+        ",".join([path if names == "whole" else path.split("/")[-1], *rest])
+        for path, *rest in cells
+    )
+    rows, _, listing = read(tmp_path, table, images=(*IMAGES, *more), exclude=("old",))
+    assert [row.path for row in rows] == list(IMAGES)
+    assert listing.count_left_out() == {"excluded": 2}
+    assert not any("not there" in note for note in listing.notes)
+
+
 def test_beside_dicom_a_refusal_quotes_no_name(tmp_path):
     import numpy as np
 

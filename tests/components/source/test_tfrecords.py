@@ -69,7 +69,7 @@ def test_other_files_beside_records_are_left_aside(tmp_path):
     ("other", "told"),
     [
         ("NORMAL/1.png", "1 images, such as NORMAL/1.png"),
-        ("far/below/IMG.DCM", "1 images, such as far/below/IMG.DCM"),
+        ("far/below/DOE.DCM", "1 images: which of them"),  # whose name may be a patient's
         ("a/b/c.tfrecord", "1 lie deeper, such as a/b/c.tfrecord"),
         ("a/b/data-00000-of-00001", "1 lie deeper, such as a/b/data-00000-of-00001"),
     ],

@@ -1,0 +1,160 @@
+"""Reads an ingest's input by Beam: its examples, and what the workers tell beside them."""
+
+import dataclasses
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from tfxray.components.common import beam_options, filesystem, isolation
+from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import duplicates, worker
+from tfxray.components.source import file_list, labelling, tfrecords
+
+# Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
+# own read ahead within one.
+_CHUNK, _LONG_CHUNK = 32, 512
+_LISTED = 10
+_WORTH_PROCESSES = 500  # with fewer images, the start of processes costs more than it saves
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """What an ingest reads.
+
+    Attributes:
+        source: The folder.
+        classes: In the order of their labels.
+        splits: Those that its examples may be in; `worker.UNSPLIT` where none is given.
+        rows: Of a folder of images: each of them.
+        listing: What else such a folder holds.
+        drawn: The splits that are drawn out of each other.
+        layout: Of a folder of records: where they lie.
+        eval_share: Of such: where `eval` is drawn by patient, its share.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    splits: list[str]
+    rows: list[labelling.Row] = dataclasses.field(default_factory=list)
+    listing: file_list.Listing = dataclasses.field(default_factory=file_list.Listing)
+    drawn: tuple[str, ...] = ()
+    layout: tfrecords.Layout | None = None
+    eval_share: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What the workers made of the input.
+
+    Attributes:
+        index: An entry for each example that was written.
+        rejects: Name, reason and detail of each image that was not.
+        seen: How many records there were; 0 of a folder of images.
+        notes: By kind and subject, how many there were; see `worker.NOTES`.
+    """
+
+    index: list[duplicates.Entry]
+    rejects: list[tuple[str, str, str]]
+    seen: int
+    notes: defaultdict[str, dict[str, int]]
+
+
+def write_examples(
+    data: Input,
+    out: str,
+    features: Mapping[str, str],
+    reader: worker.Reader,
+    shards: int,
+    options: Sequence[str],
+    processes: int,
+) -> None:
+    """Reads all images by Beam; writes their examples, and what `read_results` reads."""
+    pipeline_options = beam_options.parse(beam_options.complete(options))
+    if len(data.rows) < _WORTH_PROCESSES or not beam_options.in_this_process(pipeline_options):
+        processes = 1
+    with isolation.apart(), beam.Pipeline(options=pipeline_options) as pipeline:
+        if data.layout:
+            results = _from_records(pipeline, data, data.layout, dict(features), reader)
+        else:
+            results = _from_files(pipeline, data, reader, processes)
+        for split in data.splits:
+            _ = results[split] | f"Write_{split}" >> beam.io.WriteToTFRecord(
+                os.path.join(out, split if split != worker.UNSPLIT else "", "data"),
+                file_name_suffix=".tfrecord",
+                num_shards=shards,
+            )
+        for tag in (worker.REJECTED, worker.INDEX, worker.BROKEN):
+            _ = results[tag] | _write_lines(out, tag)
+        counts = {
+            worker.SEEN: results[worker.SEEN] | beam.combiners.Count.Globally(),
+            worker.NOTES: results[worker.NOTES] | beam.combiners.Count.PerElement(),
+        }
+        for tag, count in counts.items():
+            _ = count | f"Format_{tag}" >> beam.Map(json.dumps) | _write_lines(out, tag)
+
+
+def read_results(out: str) -> Results:
+    """What `write_examples` wrote beside the examples, which is gone afterwards.
+
+    Raises:
+        UserError: Files of records are damaged; names the first of them.
+    """
+    if broken := sorted(_drain(out, worker.BROKEN)):
+        raise UserError("\n".join(broken[:_LISTED]))
+    notes: dict[str, dict[str, int]] = defaultdict(dict)
+    for note, count in _drain(out, worker.NOTES):
+        kind, subject = json.loads(note)
+        notes[kind][subject] = count
+    return Results(
+        index=[duplicates.Entry(*line) for line in _drain(out, worker.INDEX)],
+        rejects=[tuple(line) for line in _drain(out, worker.REJECTED)],
+        seen=sum(_drain(out, worker.SEEN)),
+        notes=notes,
+    )
+
+
+def _write_lines(out: str, tag: str) -> beam.PTransform:
+    """Writes lines of JSON for `_drain`."""
+    return f"Write_{tag}" >> beam.io.WriteToText(os.path.join(out, f".{tag}"))
+
+
+def _drain(out: str, tag: str) -> Iterator[Any]:
+    parts = [name for name in filesystem.list_names(out) if name.startswith(f".{tag}-")]
+    for name in parts:
+        with filesystem.open_file(os.path.join(out, name)) as file:
+            for line in file.read().decode().splitlines():
+                yield json.loads(line)
+    filesystem.remove_files(out, parts)
+
+
+def _from_files(pipeline: beam.Pipeline, data: Input, reader: worker.Reader, processes: int) -> Any:
+    rows = data.rows
+    # Chunks, not single rows: Beam's cost per element is that of decoding a small image.
+    size = _LONG_CHUNK if processes > 1 else _CHUNK
+    chunks = [worker.pack_rows(rows[i : i + size]) for i in range(0, len(rows), size)]
+    read = beam.ParDo(worker.ReadFiles(reader, data.source, processes, len(rows)))
+    return (
+        pipeline
+        | "Files" >> beam.Create(chunks, reshuffle=True)
+        | "Read" >> read.with_outputs(*data.splits, *worker.BESIDES)
+    )
+
+
+def _from_records(
+    pipeline: beam.Pipeline,
+    data: Input,
+    layout: tfrecords.Layout,
+    features: dict[str, str],
+    reader: worker.Reader,
+) -> Any:
+    files = [(split or worker.UNSPLIT, file) for split, file in layout.by_split()]
+    convert = beam.ParDo(worker.ConvertRecords(reader, layout.base, features, data.eval_share))
+    return (
+        pipeline
+        | "Records" >> beam.Create(files, reshuffle=True)
+        | "Convert" >> convert.with_outputs(*data.splits, *worker.BESIDES)
+    )
