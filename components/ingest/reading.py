@@ -109,8 +109,9 @@ def read_results(out: str) -> Results:
         UserError: Files of records are damaged; names the first of them.
     """
     if broken := sorted(_drain(out, worker.BROKEN)):
-        raise UserError("\n".join(broken[:_LISTED]))
-    notes: dict[str, dict[str, int]] = defaultdict(dict)
+        more = [f"{len(broken) - _LISTED} more files are damaged"] if broken[_LISTED:] else []
+        raise UserError("\n".join([*broken[:_LISTED], *more]))
+    notes: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for note, count in _drain(out, worker.NOTES):
         kind, subject = json.loads(note)
         notes[kind][subject] = count
