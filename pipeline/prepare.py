@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tfxray.components.common import code_digest, contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
+from tfxray.components.ingest import output
 from tfxray.components.metadata import known
 from tfxray.components.source import file_list, splits, tfrecords
 from tfxray.pipeline import inputs
@@ -107,6 +108,8 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
         )
     if unclear := report["not_understood"]:
         say(f"  {known.describe_unclear(unclear)}", style="yellow")
+    for line in output.describe_image_notes(report["image_notes"]):
+        say(f"  {line}", style="yellow")
     layout = tfrecords.find_layout(ingest.folder)
     if len(layout.globs) == 1:
         _require_patients(report["largest_patient"], images)

@@ -152,5 +152,7 @@ def run_summary(**fields: object) -> dict:
              "threshold": 0.7, "examples": {"rejected": 1}, "seconds": {"total": 3.5},
              "pushed_model": None, "cached": [], "metrics": {},
              "data_issues": [{"kind": "drift", "action": "warn", "message": TAG,
-                              "items": [TAG, SCRIPT], "total": 2}]}  # fmt: skip
+                              "items": [TAG, SCRIPT], "total": 2},
+                             {"kind": "image_notes", "action": "note", "message": f"odd {TAG}",
+                              "items": [TAG], "total": 1}]}  # fmt: skip
     return {**plain, **fields}

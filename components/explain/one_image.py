@@ -200,9 +200,12 @@ def training_images(folder: str, background: Path | None, size: int) -> np.ndarr
 def _of_folder(background: Path, rng: np.random.Generator) -> list[bytes]:
     listing = file_list.list_images(str(background))
     paths = listing.files
-    if left_out := listing.count_left_out():
-        rules = ", ".join(f"{rule}: {count}" for rule, count in left_out.items())
-        progress.log.info("left out of the background: %s", rules)
+    left_out = listing.count_left_out()
+    if left_out or listing.unread:
+        folders = f", {len(listing.unread)} folders not entered" if listing.unread else ""
+        found = len(paths) + sum(left_out.values())
+        told = f"{found} found: {len(paths)} images, {rejects.count_left_out(left_out)}{folders}"
+        progress.log.info("%s: %s", background, told)
     source = loader.Folder(str(background))
     encoded_images: list[bytes] = []
     for place in rng.permutation(len(paths))[:_LOOKED_AT]:

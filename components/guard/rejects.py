@@ -60,9 +60,17 @@ def count_files(found: int, used: str, rejected: int, left_out: Mapping[str, int
         rejected: How many images were rejected.
         left_out: How many files are no images, by rule; see `file_list.Listing`.
     """
+    return f"{found} found: {used}, {rejected} rejected, {count_left_out(left_out)}"
+
+
+def count_left_out(left_out: Mapping[str, int]) -> str:
+    """Says how many files were left out, and by which rules.
+
+    Args:
+        left_out: See `count_files`.
+    """
     rules = ", ".join(f"{rule}: {count}" for rule, count in left_out.items())
-    left = f"{sum(left_out.values())} left out" + (f" ({rules})" if rules else "")
-    return f"{found} found: {used}, {rejected} rejected, {left}"
+    return f"{sum(left_out.values())} left out" + (f" ({rules})" if rules else "")
 
 
 REASONS = {

@@ -8,6 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfxray.components.common import filenames, filesystem, privacy
 from tfxray.components.common.errors import UserError
@@ -37,6 +38,9 @@ class Report:
         largest_patient: How many examples the patient has who has the most; 0 where none is known.
         not_understood: How many examples have an age, a sex, a view or a patient's id that says
             nothing certain, by its kind; it counts as unknown.
+        image_notes: What was odd in images that were read all the same: by the note, one of
+            `XRay.notes`, the `count` of the images, and the `names` of the first as the records
+            have them. Copies that were set aside afterwards count, too.
         files: The sizes of the files of records, in bytes, by their names.
     """
 
@@ -52,6 +56,7 @@ class Report:
     patients_known: bool
     largest_patient: int
     not_understood: dict[str, int]
+    image_notes: dict[str, dict[str, Any]]
     files: dict[str, int]
 
 
@@ -218,6 +223,10 @@ def _make_report(
         patients_known=all(entry.patient for entry in index),
         largest_patient=max(patients.values(), default=0),
         not_understood=dict(sorted(results.notes[worker.NOT_UNDERSTOOD].items())),
+        image_notes={
+            note: {"count": count, "names": names}
+            for note, (count, names) in results.image_notes.items()
+        },
         files=output.measure_records(out),
     )
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tfxray.components.common import filenames, filesystem, progress
@@ -75,6 +75,19 @@ def read_report(folder: str) -> dict[str, Any] | None:
         return report if report["files"] == measure_records(folder) else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def describe_image_notes(notes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each note of images that are odd, and were read all the same.
+
+    Args:
+        notes: The report's `image_notes`.
+    """
+    return [
+        f"{entry['count']} odd images, used all the same: {note} ({filenames.INGEST_REPORT} names "
+        f"{'them' if entry['count'] == len(entry['names']) else 'the first of them'})"
+        for note, entry in notes.items()
+    ]
 
 
 def _lock(out: str, wait: bool = True) -> contextlib.AbstractContextManager[locks.Lock]:

@@ -18,6 +18,7 @@ from tfxray.components.source import file_list, labelling, tfrecords
 # own read ahead within one.
 _CHUNK, _LONG_CHUNK = 32, 512
 _LISTED = 10
+_NAMED = 5  # images of a note
 _WORTH_PROCESSES = 500  # with fewer images, the start of processes costs more than it saves
 
 
@@ -55,12 +56,14 @@ class Results:
         rejects: Name, reason and detail of each image that was not.
         seen: How many records there were; 0 of a folder of images.
         notes: By kind and subject, how many there were; see `worker.NOTES`.
+        image_notes: By the note, how many images have it, and the first of them.
     """
 
     index: list[duplicates.Entry]
     rejects: list[tuple[str, str, str]]
     seen: int
     notes: defaultdict[str, dict[str, int]]
+    image_notes: Mapping[str, tuple[int, list[str]]]
 
 
 def write_examples(
@@ -89,9 +92,13 @@ def write_examples(
             )
         for tag in (worker.REJECTED, worker.INDEX, worker.BROKEN):
             _ = results[tag] | _write_lines(out, tag)
+        count_and_first = beam.combiners.SingleInputTupleCombineFn(
+            beam.combiners.CountCombineFn(), beam.combiners.TopCombineFn(_NAMED, reverse=True)
+        )
         counts = {
             worker.SEEN: results[worker.SEEN] | beam.combiners.Count.Globally(),
             worker.NOTES: results[worker.NOTES] | beam.combiners.Count.PerElement(),
+            worker.IMAGE_NOTES: results[worker.IMAGE_NOTES] | beam.CombinePerKey(count_and_first),
         }
         for tag, count in counts.items():
             _ = count | f"Format_{tag}" >> beam.Map(json.dumps) | _write_lines(out, tag)
@@ -104,8 +111,9 @@ def read_results(out: str) -> Results:
         UserError: Files of records are damaged; names the first of them.
     """
     if broken := sorted(_drain(out, worker.BROKEN)):
-        raise UserError("\n".join(broken[:_LISTED]))
-    notes: dict[str, dict[str, int]] = defaultdict(dict)
+        more = [f"{len(broken) - _LISTED} more files are damaged"] if broken[_LISTED:] else []
+        raise UserError("\n".join([*broken[:_LISTED], *more]))
+    notes: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for note, count in _drain(out, worker.NOTES):
         kind, subject = json.loads(note)
         notes[kind][subject] = count
@@ -114,6 +122,10 @@ def read_results(out: str) -> Results:
         rejects=[tuple(line) for line in _drain(out, worker.REJECTED)],
         seen=sum(_drain(out, worker.SEEN)),
         notes=notes,
+        image_notes={
+            note: (count, [json.loads(name) for name in names])
+            for note, (count, names) in sorted(_drain(out, worker.IMAGE_NOTES))
+        },
     )
 
 

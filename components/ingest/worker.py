@@ -20,13 +20,15 @@ from tfxray.components.source import labelling, splits, tfrecords
 
 UNSPLIT = "all"
 # The outputs besides the splits: rejects, one line per example, one line per record of the input,
-# one per file of records that cannot be read to its end, one per value that is not used.
+# one per file of records that cannot be read to its end, one per value that is not used, one per
+# note of an image.
 REJECTED = "rejected"
 INDEX = "index"
 SEEN = "seen"
 BROKEN = "broken"
 NOTES = "notes"
-BESIDES = (REJECTED, INDEX, SEEN, BROKEN, NOTES)
+IMAGE_NOTES = "image_notes"
+BESIDES = (REJECTED, INDEX, SEEN, BROKEN, NOTES, IMAGE_NOTES)
 # The notes: a kind of value that was not understood; a mapped feature that a record has or lacks; a
 # letter by which a record tells a sex.
 NOT_UNDERSTOOD, PRESENT, ABSENT, SEX = "not_understood", "present", "absent", "sex"
@@ -96,6 +98,8 @@ class Reader:
             beam.pvalue.TaggedOutput(split, message.SerializeToString()),
             beam.pvalue.TaggedOutput(INDEX, json.dumps(dataclasses.astuple(entry))),
             *(_note(NOT_UNDERSTOOD, kind) for kind in known.not_understood),
+            # Not by the name in the source, which may be a patient's.
+            *(_note_image(note, place or record_name) for note in xray.notes),
         ]
 
 
@@ -107,6 +111,10 @@ def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:
 
 def _note(what: str, subject: str) -> beam.pvalue.TaggedOutput:
     return beam.pvalue.TaggedOutput(NOTES, json.dumps((what, subject)))
+
+
+def _note_image(note: str, name: str) -> beam.pvalue.TaggedOutput:
+    return beam.pvalue.TaggedOutput(IMAGE_NOTES, (note, json.dumps(name)))
 
 
 def pack_rows(rows: Sequence[labelling.Row]) -> bytes:

@@ -311,9 +311,8 @@ def _pixels(dataset: pydicom.Dataset, notes: list[str]) -> np.ndarray:
     if raw.ndim == 3:
         return _show_colours(raw, stored, int(dataset.BitsAllocated))
     levels = grey.count_levels(raw)
-    lost = grey.count_not_finite(raw, levels)
-    if lost:
-        notes.append(f"{lost} pixels that are no finite number")
+    if not grey.all_finite(raw, levels):
+        notes.append(grey.NOT_FINITE)
     if dataset.PhotometricInterpretation == _PALETTE:
         return grey.look_up(raw, levels, display.palette_shades(dataset, levels.values))
     shown = levels.only(~_is_padding(dataset, levels.values))

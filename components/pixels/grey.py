@@ -17,8 +17,9 @@ _DEPTHS = (8, 10, 12, 14, 16)  # of detectors and files, in bits
 # One pixel in so many may be a detector's fault, and does not decide on the range; of a very small
 # image, none.
 _SPARED, _SMALL = 1000, 64
-# Of so many pixels, one may be no finite number.
+# Of so many pixels, one may be no finite number; and what is noted of such an image.
 _MOST_NOT_FINITE = 100
+NOT_FINITE = "some pixels are no finite number; shown as black"
 # Interpolation passes the ends of 0..1 by a little. A float image whose levels end below the
 # second of these holds no whole numbers of 8 bits or more.
 _OVERSHOOT, _LEAST_COUNTS = 1.05, 16
@@ -103,9 +104,9 @@ def count_levels(stored: np.ndarray) -> Levels:
     return Levels(values[finite], counts[finite])
 
 
-def count_not_finite(stored: np.ndarray, levels: Levels) -> int:
-    """How many pixels `count_levels` left out."""
-    return int(stored.size - levels.counts.sum())
+def all_finite(stored: np.ndarray, levels: Levels) -> bool:
+    """Whether `count_levels` left no pixel out."""
+    return bool(stored.size == levels.counts.sum())
 
 
 def look_up(stored: np.ndarray, levels: Levels, shades: np.ndarray) -> np.ndarray:

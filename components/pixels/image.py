@@ -64,7 +64,8 @@ class XRay:
         std: Contrast, 0..255.
         sharpness: Variance of the Laplacian, in squared grey levels.
         phash: Perceptual hash, 256 bits, hexadecimal: alike where the images look alike.
-        notes: What was not as it should be, and how it was read all the same.
+        notes: What was not as it should be, and how it was read all the same: one of a few fixed
+            texts each, which quotes nothing of the file.
     """
 
     encoded: bytes
@@ -342,10 +343,10 @@ def _read_deep(stored: np.ndarray, image: Image.Image, encoded: bytes) -> _Read:
     levels = grey.count_levels(stored)
     span = grey.file_span(levels, declared)
     pixels = grey.look_up(stored, levels, grey.to_shades(levels.values, span, inverted))
-    lost = grey.count_not_finite(stored, levels)
+    notes = () if grey.all_finite(stored, levels) else (grey.NOT_FINITE,)
     # TensorFlow's decoder takes the upper byte, which holds next to nothing of 12 bits.
     kept = kind if span == grey.Span(0, 2**16 - 1) else ""
-    return _Read(kept, pixels, (f"{lost} pixels that are no finite number",) if lost else ())
+    return _Read(kept, pixels, notes)
 
 
 def _read_shallow(image: Image.Image, encoded: bytes) -> _Read:

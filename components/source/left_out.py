@@ -23,7 +23,8 @@ _DRAWN = {"segmentation", "segmentations", "annotation", "annotations", "contour
 # A folder that holds both, or the patients without.
 _NOT_ALL_MASKS = {"and", "with", "without", "no", "dataset", "und", "et"}
 _PICTURES = {"image", "images", "img", "imgs", "xray", "xrays", "cxr", "cxrs"}
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+# A word within a name, such as `left` and `Mask` of `leftMask`.
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _KINDS_OF_MASK = r"(?:(?:left|right|lungs?|heart|infection|manual|binary|seg|\d)[ _.-]*)*"
 # What a file beside an image is called after it, in small letters: `x_left_mask.png`, `mask_x.png`.
 _AFTER_AN_IMAGE = (
@@ -104,7 +105,7 @@ class Sieve:
 
 def _rule_of_name(name: str, below: list[str]) -> str | None:
     lower = name.lower()
-    words = [word.lower() for word in _WORD.findall(name)]
+    words = [word.lower() for word in WORD.findall(name)]
     if lower in _BINS or lower.startswith(".trash"):
         return RECYCLED
     if lower == "@eadir" or (words and set(words) <= _THUMBNAILS):
@@ -120,7 +121,7 @@ def _rule_of_name(name: str, below: list[str]) -> str | None:
 
 
 def _words(name: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(name)}
+    return {word.lower() for word in WORD.findall(name)}
 
 
 def _is_hidden(name: str) -> bool:

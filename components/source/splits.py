@@ -1,12 +1,12 @@
 """Splits that a folder gives, and those that are drawn by patient."""
 
 import hashlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from tfxray.components.common.errors import UserError
+from tfxray.components.source import left_out
 
 SPLIT_FOLDERS = {
     "train": "train", "training": "train",
@@ -15,7 +15,6 @@ SPLIT_FOLDERS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 WORDS = f"[{', '.join(SPLIT_FOLDERS)}]"
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _STRAY = 0.2  # up to this share of the images may lie beside the split folders: they are rejected
 _SHOWN = 12  # folders that an error names
 _REMEDY = (
@@ -100,7 +99,7 @@ def _read_names(names: Collection[str], class_names: Collection[str]) -> dict[st
     every: dict[str, str] = {}
     by_rest: dict[str, dict[str, str]] = defaultdict(dict)
     for name in names:
-        words = [word for word in _WORD.findall(name) if word.lower() in SPLIT_FOLDERS]
+        words = [word for word in left_out.WORD.findall(name) if word.lower() in SPLIT_FOLDERS]
         if len(words) == 1 and name not in class_names:
             every[name] = SPLIT_FOLDERS[words[0].lower()]
             by_rest[name.replace(words[0], "", 1).lower()][name] = every[name]

@@ -36,8 +36,9 @@ class DataIssue:
     """One thing that is wrong with the data.
 
     Attributes:
-        kind: `rejects`, `patients`, `identical`, `near_identical`, `drift` or `anomalies`.
-        action: `fail` or `warn`, as the config has it; `note` for what was not checked.
+        kind: `rejects`, `image_notes`, `patients`, `identical`, `near_identical`, `drift` or
+            `anomalies`.
+        action: `fail` or `warn`, as the config has it; `note` for what is no reason for either.
         message: What is wrong.
         items: The first of those concerned.
         total: How many are concerned.
@@ -82,6 +83,7 @@ def DataGate(
     # Most telling first.
     issues = [
         *_rejects(config["ingest"], config["max_rejected"], gate["rejects"]),
+        *_image_notes(config["ingest"]),
         *_leaks(list(read_examples(examples)), gate, config["near_distance"], config["drawn"]),
         *(
             _drift(drift.uri, statistics.uri, baseline.uri, config)
@@ -119,6 +121,19 @@ def _rejects(report: Mapping[str, Any] | None, most: float, action: str) -> Iter
         )
         reasons = [f"{code}: {count}" for code, count in sorted(report["reasons"].items())]
         yield DataIssue("rejects", action, message, reasons, report["rejected"])
+
+
+def _image_notes(report: Mapping[str, Any] | None) -> Iterator[DataIssue]:
+    notes = report["image_notes"] if report else {}
+    if notes:
+        texts = [
+            f"{note} ({entry['count']} images, such as {entry['names'][0]})"
+            for note, entry in notes.items()
+        ]
+        items = [f"{note}: {name}" for note, entry in notes.items() for name in entry["names"]]
+        message = f"odd images, used all the same: {'; '.join(texts)}"
+        total = sum(entry["count"] for entry in notes.values())
+        yield DataIssue("image_notes", "note", message, items, total)
 
 
 def read_examples(examples: artifact.Artifact) -> Iterator[leakage.Example]:

@@ -78,6 +78,7 @@ def ingest(
 ) -> None:
     """Write images, or TFRecords of others, as TFRecords by the data contract."""
     from tfxray.components.guard import rejects
+    from tfxray.components.ingest import output
     from tfxray.components.metadata import known
     from tfxray.components.source import file_list, labelling, tfrecords
     from tfxray.pipeline import inputs
@@ -118,6 +119,8 @@ def ingest(
         echo(note, err=True)
     if report.not_understood:
         echo(known.describe_unclear(report.not_understood), err=True)
+    for line in output.describe_image_notes(report.image_notes):
+        echo(line, err=True)
     if not report.patients_known:
         echo("some images name no patient, and count as a patient each", err=True)
     written = f"{sum(report.written.values())} written"

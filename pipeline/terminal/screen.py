@@ -110,10 +110,15 @@ def progress_on(screen: Screen, interval: float = 0.0) -> Iterator[None]:
         interval: See `ProgressHandler`.
     """
     handler, logger = ProgressHandler(screen, interval), logging.getLogger(progress.LOGGER)
+    level = logger.level
     logger.addHandler(handler)
+    logger.setLevel(
+        logging.INFO
+    )  # whatever the root's: without `output_to`, it takes warnings alone
     try:
         yield
     finally:
+        logger.setLevel(level)
         logger.removeHandler(handler)
 
 

@@ -1,6 +1,7 @@
 """What is seen before the first node: classes other than those that clients know; records."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
@@ -108,6 +109,22 @@ def test_records_are_checked_once_until_they_or_the_config_change(tmp_path, monk
         note.write_text("{}")  # damaged
     assert prepare_records().images == before.images + 1
     assert len(checked) == 4
+
+
+def test_the_end_of_an_ingest_has_a_line_for_each_note_of_odd_images(tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        writer.write(record(**FULL))
+    notes = {"slope odd": {"count": 7, "names": ["a"]}, "window odd": {"count": 1, "names": ["b"]}}
+    report = {"found": 2, "images": 2, "rejected": 0, "left_out": {}, "notes": [],
+              "patients_known": True, "largest_patient": 1, "not_understood": {},
+              "image_notes": notes}  # fmt: skip
+    ingest = SimpleNamespace(folder=str(tmp_path), wait=lambda say: report)
+    lines = []
+    prepare.finish_ingest(ingest, lambda line, **_: lines.append(line))
+    assert lines[-2:] == [
+        "  7 odd images, used all the same: slope odd (ingest.json names the first of them)",
+        "  1 odd images, used all the same: window odd (ingest.json names them)",
+    ]
 
 
 def test_one_id_for_all_patients_is_said_before_a_split_is_empty(tmp_path):

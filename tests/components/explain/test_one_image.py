@@ -88,6 +88,24 @@ def test_another_models_map_is_refused_without_a_score(tfxray, tmp_path, caption
     assert "1.0000" not in shown.err
 
 
+def test_what_is_left_out_of_the_background_is_told_in_one_line(tfxray, tmp_path, captions):
+    folder = tmp_path / "background"
+    for name in ("a.png", "b.png", "a_mask.png", ".hidden.png", "masks/a.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 9).save(folder / name)
+    (folder / "link").symlink_to(tmp_path)
+    model, out = export(tmp_path / "model"), tmp_path / "map.png"
+    shown = tfxray(
+        "explain", folder / "a.png", "--model", model, "--out", out, "--method", "shap",
+        "--background", folder,
+    )  # fmt: skip
+    assert shown.code == 0, shown.err
+    told = "5 found: 2 images, 3 left out (hidden: 1, mask: 2), 1 folders not entered"
+    assert [line.strip() for line in shown.err.splitlines() if "left out" in line] == [
+        f"{folder}: {told}"
+    ]
+
+
 def test_an_image_that_is_damaged_is_blamed_and_not_the_model(tfxray, tmp_path, captions):
     model = export(tmp_path / "model")
     pixels = np.full((8, 8), 102, np.uint8)

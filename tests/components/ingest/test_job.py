@@ -11,11 +11,12 @@ from PIL import Image
 from tests.dicoms import encode, write
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, reading, record_check
-from tfxray.components.pixels import image
+from tfxray.components.ingest import job, output, reading, record_check
+from tfxray.components.pixels import grey, image
 from tfxray.components.source import labelling, tfrecords
 
 CLASSES = ("NORMAL", "PNEUMONIA")
+WINDOW = {"WindowCenter": 2048, "WindowWidth": 2048}
 
 
 def examples(folder):
@@ -140,6 +141,11 @@ def test_nothing_is_lost_in_any_of_beams_modes(drawn, tmp_path, mode):
     (source / "manifest.csv").unlink()
     for number, path in enumerate(sorted((source / "NORMAL").glob("*.png"))[6:8]):
         path.rename(source / "NORMAL" / os.fsdecode(b"caf\xe9%d.png" % number))
+    for path in sorted((source / "PNEUMONIA").glob("*.png"))[:9]:
+        levels = np.asarray(Image.open(path)).astype(np.float32)
+        levels[0, 0] = np.nan
+        Image.fromarray(levels).save(path.with_suffix(".tif"))
+        path.unlink()
     options = (f"--direct_running_mode={mode}", "--direct_num_workers=2")
     report = job.ingest(
         source, tmp_path / "out", labelling.Rules(CLASSES, tolerated=1.0), options=options
@@ -147,6 +153,9 @@ def test_nothing_is_lost_in_any_of_beams_modes(drawn, tmp_path, mode):
     assert report.images == 300
     assert report.reasons == {"truncated": 7}
     assert sum(report.written.values()) == len(list(examples(tmp_path / "out"))) == 293
+    assert report.image_notes[grey.NOT_FINITE]["count"] == 9
+    first = sorted(path.name for path in (source / "PNEUMONIA").glob("*.tif"))[:5]
+    assert report.image_notes[grey.NOT_FINITE]["names"] == [f"PNEUMONIA/{name}" for name in first]
 
 
 def test_processes_of_our_own_give_the_same_records(drawn, tmp_path, monkeypatch):
@@ -221,6 +230,34 @@ def test_a_manifest_that_says_nothing_hides_no_tag(tmp_path):
     assert report.largest_patient == 2
     sexes = {features[contract.SEX].bytes_list.value[0] for features in examples(tmp_path / "out")}
     assert sexes == {b"F"}
+
+
+def test_odd_images_are_counted_and_some_are_named_as_the_records_name_them(tmp_path):
+    for number in range(8):
+        values = np.random.default_rng(number).integers(0, 4095, (32, 32))
+        odd = {"RescaleSlope": 0} if number < 7 else {"VOILUTFunction": "X", **WINDOW}
+        path = tmp_path / "in" / CLASSES[number % 2] / f"Doe_{number}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(values, PatientID=f"P{number}", **odd))
+    levels = np.linspace(0, 4095, 1600, dtype=np.float32).reshape(40, 40)
+    levels[0, 0] = np.nan
+    Image.fromarray(levels).save(tmp_path / "in" / CLASSES[0] / "float.tif")
+    report = job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES))
+    assert report.written == {"all": 9}
+    slope, function = "RescaleSlope is empty or odd", "VOILUTFunction is odd; taken as LINEAR"
+    counts = {
+        note: (told["count"], len(told["names"])) for note, told in report.image_notes.items()
+    }
+    assert counts == {slope: (7, 5), function: (1, 1), grey.NOT_FINITE: (1, 1)}
+    assert report.image_notes[grey.NOT_FINITE]["names"] == ["NORMAL/float.tif"]
+    names = {e[contract.FILENAME].bytes_list.value[0].decode() for e in examples(tmp_path / "out")}
+    assert names >= {*report.image_notes[slope]["names"], *report.image_notes[function]["names"]}
+    told = (tmp_path / "out/ingest.json").read_text()
+    assert json.loads(told)["image_notes"] == report.image_notes
+    assert "Doe" not in told
+    assert output.describe_image_notes(report.image_notes)[0] == (
+        f"7 odd images, used all the same: {slope} (ingest.json names the first of them)"
+    )
 
 
 def test_a_split_that_all_patients_are_drawn_out_of_is_named(tmp_path):

@@ -225,6 +225,19 @@ def test_letters_for_sexes_that_mean_the_other_one_end_the_ingest(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_damaged_files_are_named_and_those_beyond_ten_are_counted(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        (tmp_path / "in" / f"{number:02}.tfrecord").write_bytes(b"no record")
+    with pytest.raises(UserError) as refused:
+        job.ingest(tmp_path / "in", tmp_path / "out", RULES, {})
+    *named, last = str(refused.value).splitlines()
+    assert [line.split(": damaged")[0][-11:] for line in named] == [
+        f"{number:02}.tfrecord" for number in range(10)
+    ]
+    assert last == "2 more files are damaged"
+
+
 def test_a_mapped_feature_that_no_record_has_is_named(tmp_path):
     write(tmp_path / "in", [good(number) for number in range(4)])
     with pytest.raises(UserError, match=r"no record has a feature 'patientid'.*for patient/id"):

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.images import chunk, png, tiff
 from tfxray.components.common import decoder
 from tfxray.components.guard.rejects import Rejected
-from tfxray.components.pixels import image
+from tfxray.components.pixels import grey, image
 
 HEIGHT, WIDTH = 40, 60
 SHARE = np.tile(np.linspace(0, 1, WIDTH), (HEIGHT, 1))  # of white
@@ -131,7 +131,7 @@ def test_a_form_is_read_as_it_is_and_tensorflow_sees_the_same(name):
 
 
 def test_pixels_that_are_no_number_are_counted():
-    assert image.read_image(tiff(NAN)).notes == ("3 pixels that are no finite number",)
+    assert image.read_image(tiff(NAN)).notes == (grey.NOT_FINITE,)
     assert image.read_image(tiff(levels(0, 1, "f4"))).notes == ()
 
 

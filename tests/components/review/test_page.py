@@ -108,6 +108,11 @@ def test_headings_are_in_order_and_links_lead_somewhere(page):
     assert set(links) <= set(ids)
 
 
+def test_odd_images_stand_beside_the_rejects(page):
+    text = " ".join(Tags(page).text.split())
+    assert f"1 images were rejected at ingest. At ingest: odd {pages.TAG}." in text
+
+
 def test_every_picture_and_plot_is_told_in_words(page):
     tags = Tags(page)
     plots = [a for _, a in tags.tags if a.get("role") == "img"]

@@ -79,6 +79,19 @@ def test_another_age_of_all_is_drift(gate):
     assert contract.AGE in issue.message
 
 
+def test_odd_images_are_noted_with_the_names_of_some():
+    notes = {
+        "VOI odd": {"count": 7, "names": ["a", "b"]},
+        "slope odd": {"count": 1, "names": ["c"]},
+    }
+    (issue,) = data_gate._image_notes({"image_notes": notes})
+    assert (issue.kind, issue.action, issue.total) == ("image_notes", "note", 8)
+    assert "VOI odd (7 images, such as a); slope odd (1 images, such as c)" in issue.message
+    assert issue.items == ["VOI odd: a", "VOI odd: b", "slope odd: c"]
+    assert list(data_gate._image_notes({"image_notes": {}})) == []
+    assert list(data_gate._image_notes(None)) == []  # there was no ingest
+
+
 ACTIONS = {"leakage": "fail", "near_identical": "fail"}
 FAR, NEAR = "0" * 64, "0" * 63 + "7"
 LEAKS = {

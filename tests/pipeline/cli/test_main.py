@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tests.conftest import DEMO
 
@@ -48,6 +50,17 @@ def test_sample_and_ingest(tfxray, tmp_path):
     refusal = tfxray("ingest", tmp_path / "nowhere", "--out", tmp_path / "q")
     assert refusal.code == 2
     assert "no such folder" in refusal.err
+
+
+def test_ingest_tells_of_odd_images(tfxray, tmp_path):
+    levels = np.random.default_rng(0).random((4, 40, 40), np.float32)
+    levels[0, 0, 0] = np.nan
+    for number, label in enumerate(["NORMAL", "NORMAL", "PNEUMONIA", "PNEUMONIA"]):
+        (tmp_path / "s" / label).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(levels[number]).save(tmp_path / "s" / label / f"{number}.tif")
+    result = tfxray("ingest", tmp_path / "s", "--out", tmp_path / "r")
+    assert result.code == 0
+    assert "1 odd images, used all the same: some pixels are no finite number" in result.err
 
 
 def only_normal(folder):

@@ -66,6 +66,18 @@ def test_limits_come_from_a_config(tfxray, small_config, xrays, tmp_path):
     assert report["reasons"] == {"not_an_image": 1, "too_large": 1}
 
 
+def test_what_is_left_out_of_a_folder_is_told_in_one_line(tfxray, xrays, tmp_path):
+    for name in ("masks/a.png", ".hidden.png", "notes.txt"):
+        (xrays / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8)).save(xrays / name, "PNG")
+    command = ("predict", "--input", xrays, "--output", tmp_path / "out", "--model",
+               export(tmp_path / "model"))  # fmt: skip
+    for _ in range(2):  # what is done already is told, too
+        told = [line for line in tfxray(*command).err.splitlines() if "left out" in line]
+        assert len(told) == 1
+        assert told[0].endswith("3 left out (hidden: 1, mask: 1, other_kind: 1)")
+
+
 WHITE, GREY = 255, 102
 ODD = "=\x1b[31m\u202ewhite\n.png"
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.components.text.test_escape import OBEYED
+from tfxray.components.common import progress
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline.terminal import lines, screen
 
@@ -23,6 +24,13 @@ def test_the_screen_shows_names_on_one_line(capfd, name):
     assert shown.replace("\n", "").isprintable()
     if "[" in name and name.isprintable():
         assert name in shown
+
+
+def test_progress_is_shown_whether_or_not_output_goes_to_a_file(capfd):
+    with screen.progress_on(screen.Screen()):
+        progress.log.info("on the %s", "screen")
+    progress.log.info("nowhere")
+    assert capfd.readouterr().err == "    on the screen\n"
 
 
 def test_a_name_is_no_line_of_the_log(tmp_path):
