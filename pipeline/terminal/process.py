@@ -107,7 +107,7 @@ def stoppable() -> Iterator[None]:
             signal.signal(other, signal.SIG_IGN)
         _asked[:] = _asked or [number]
         stopped = Stopped(_asked[0])
-        weakref.finalize(stopped, _stop_again, stop).atexit = False
+        weakref.finalize(stopped, _stop_again, stop)
         try:
             raise stopped
         finally:
