@@ -64,7 +64,7 @@ def find_near(examples: Sequence[Example], distance: int) -> list[tuple[Example,
     hashes = list(holders)
     same = [(hash_, hash_) for hash_ in hashes if len(holders[hash_]) > 1]
     others = [(hashes[i], hashes[j]) for i, j in near.find_pairs(hashes, distance)]
-    pairs = set()
+    pairs: set[tuple[int, int]] = set()
     for one, other in [*same, *others, *((two, one) for one, two in others)]:
         for split, images in holders[one].items():
             partners = [places for name, places in holders[other].items() if name != split]
