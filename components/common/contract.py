@@ -26,6 +26,13 @@ FEATURES = {
     PATIENT: bytes, AGE: float, SEX: bytes, VIEW: bytes, SITE: bytes,
 }  # fmt: skip
 
+# The words of the features that have a few; TF-slim writes formats in capitals.
+WORDS = {
+    FORMAT: ("jpeg", "png", "JPEG", "PNG"),
+    SEX: ("F", "M"),
+    VIEW: ("PA", "AP", "LL"),
+}
+
 # What a manifest's columns and a file name pattern's groups are called, and the feature each fills.
 METADATA = {"patient": PATIENT, "age": AGE, "sex": SEX, "view": VIEW, "site": SITE}
 

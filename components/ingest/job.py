@@ -19,6 +19,8 @@ from tfxray.components.metadata import sexes
 from tfxray.components.source import file_list, labelling, splits, tfrecords
 from tfxray.components.text import tables
 
+_NAMED = 5  # images of a note
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -208,7 +210,7 @@ def _make_report(
 ) -> Report:
     patients = Counter(entry.patient for entry in index if entry.patient)
     split_counts, labels = Counter(e.split for e in index), Counter(e.label for e in index)
-    images = results.seen if data.layout else len(data.rows) + len(data.listing.unread)
+    images = sum(results.records) if data.layout else len(data.rows) + len(data.listing.unread)
     left_out = data.listing.count_left_out()
     return Report(
         classes=data.classes,
@@ -224,8 +226,8 @@ def _make_report(
         largest_patient=max(patients.values(), default=0),
         not_understood=dict(sorted(results.notes[worker.NOT_UNDERSTOOD].items())),
         image_notes={
-            note: {"count": count, "names": names}
-            for note, (count, names) in results.image_notes.items()
+            note: {"count": len(names), "names": sorted(names)[:_NAMED]}
+            for note, names in sorted(results.image_notes.items())
         },
         files=output.measure_records(out),
     )

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +18,6 @@ from tfxray.components.source import file_list, labelling, tfrecords
 # own read ahead within one.
 _CHUNK, _LONG_CHUNK = 32, 512
 _LISTED = 10
-_NAMED = 5  # images of a note
 _WORTH_PROCESSES = 500  # with fewer images, the start of processes costs more than it saves
 
 
@@ -54,16 +53,20 @@ class Results:
     Attributes:
         index: An entry for each example that was written.
         rejects: Name, reason and detail of each image that was not.
-        seen: How many records there were; 0 of a folder of images.
+        records: How many each file of records holds.
         notes: By kind and subject, how many there were; see `worker.NOTES`.
-        image_notes: By the note, how many images have it, and the first of them.
+        image_notes: By the note, the images that have it.
     """
 
-    index: list[duplicates.Entry]
-    rejects: list[tuple[str, str, str]]
-    seen: int
-    notes: defaultdict[str, dict[str, int]]
-    image_notes: Mapping[str, tuple[int, list[str]]]
+    index: list[duplicates.Entry] = dataclasses.field(default_factory=list)
+    rejects: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    records: list[int] = dataclasses.field(default_factory=list)
+    notes: defaultdict[str, Counter[str]] = dataclasses.field(
+        default_factory=lambda: defaultdict(Counter)
+    )
+    image_notes: defaultdict[str, list[str]] = dataclasses.field(
+        default_factory=lambda: defaultdict(list)
+    )
 
 
 def write_examples(
@@ -90,18 +93,8 @@ def write_examples(
                 file_name_suffix=".tfrecord",
                 num_shards=shards,
             )
-        for tag in (worker.REJECTED, worker.INDEX, worker.BROKEN):
-            _ = results[tag] | _write_lines(out, tag)
-        count_and_first = beam.combiners.SingleInputTupleCombineFn(
-            beam.combiners.CountCombineFn(), beam.combiners.TopCombineFn(_NAMED, reverse=True)
-        )
-        counts = {
-            worker.SEEN: results[worker.SEEN] | beam.combiners.Count.Globally(),
-            worker.NOTES: results[worker.NOTES] | beam.combiners.Count.PerElement(),
-            worker.IMAGE_NOTES: results[worker.IMAGE_NOTES] | beam.CombinePerKey(count_and_first),
-        }
-        for tag, count in counts.items():
-            _ = count | f"Format_{tag}" >> beam.Map(json.dumps) | _write_lines(out, tag)
+        place = os.path.join(out, f".{worker.BESIDE}")
+        _ = results[worker.BESIDE] | "Write_beside" >> beam.io.WriteToText(place)
 
 
 def read_results(out: str) -> Results:
@@ -110,32 +103,32 @@ def read_results(out: str) -> Results:
     Raises:
         UserError: Files of records are damaged; names the first of them.
     """
-    if broken := sorted(_drain(out, worker.BROKEN)):
+    results = Results()
+    broken: list[str] = []
+    for kind, *content in _drain(out):
+        if kind == worker.INDEX:
+            results.index.append(duplicates.Entry(*content))
+        elif kind == worker.REJECTED:
+            name, code, detail = content
+            results.rejects.append((name, code, detail))
+        elif kind == worker.BROKEN:
+            broken += content
+        elif kind == worker.SEEN:
+            results.records.extend(content)
+        elif kind == worker.NOTES:
+            what, subject, count = content
+            results.notes[what][subject] += count
+        elif kind == worker.IMAGE_NOTES:
+            note, name = content
+            results.image_notes[note].append(name)
+    if broken:
         more = [f"{len(broken) - _LISTED} more files are damaged"] if broken[_LISTED:] else []
-        raise UserError("\n".join([*broken[:_LISTED], *more]))
-    notes: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for note, count in _drain(out, worker.NOTES):
-        kind, subject = json.loads(note)
-        notes[kind][subject] = count
-    return Results(
-        index=[duplicates.Entry(*line) for line in _drain(out, worker.INDEX)],
-        rejects=[tuple(line) for line in _drain(out, worker.REJECTED)],
-        seen=sum(_drain(out, worker.SEEN)),
-        notes=notes,
-        image_notes={
-            note: (count, [json.loads(name) for name in names])
-            for note, (count, names) in sorted(_drain(out, worker.IMAGE_NOTES))
-        },
-    )
+        raise UserError("\n".join([*sorted(broken)[:_LISTED], *more]))
+    return results
 
 
-def _write_lines(out: str, tag: str) -> beam.PTransform:
-    """Writes lines of JSON for `_drain`."""
-    return f"Write_{tag}" >> beam.io.WriteToText(os.path.join(out, f".{tag}"))
-
-
-def _drain(out: str, tag: str) -> Iterator[Any]:
-    parts = [name for name in filesystem.list_names(out) if name.startswith(f".{tag}-")]
+def _drain(out: str) -> Iterator[Any]:
+    parts = [name for name in filesystem.list_names(out) if name.startswith(f".{worker.BESIDE}-")]
     for name in parts:
         with filesystem.open_file(os.path.join(out, name)) as file:
             for line in file.read().decode().splitlines():
@@ -152,7 +145,7 @@ def _from_files(pipeline: beam.Pipeline, data: Input, reader: worker.Reader, pro
     return (
         pipeline
         | "Files" >> beam.Create(chunks, reshuffle=True)
-        | "Read" >> read.with_outputs(*data.splits, *worker.BESIDES)
+        | "Read" >> read.with_outputs(*data.splits, worker.BESIDE)
     )
 
 
@@ -168,5 +161,5 @@ def _from_records(
     return (
         pipeline
         | "Records" >> beam.Create(files, reshuffle=True)
-        | "Convert" >> convert.with_outputs(*data.splits, *worker.BESIDES)
+        | "Convert" >> convert.with_outputs(*data.splits, worker.BESIDE)
     )

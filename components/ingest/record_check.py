@@ -137,6 +137,9 @@ def class_of(values: Mapping[str, object], classes: Sequence[str]) -> str:
     if text is None and number is None:
         raise Rejected("no_label")
     by_number = number
+    if isinstance(number, str) and number not in classes and number.strip().isdecimal():
+        told = f"{contract.LABEL} is the text {_shown(number)!r}, where a number is an int64"
+        raise Rejected("unknown_label", told)
     if isinstance(number, int):
         by_number = classes[number] if 0 <= number < len(classes) else None
     allowed = f"allowed: 0 to {len(classes) - 1}, for [{', '.join(classes)}]"
@@ -291,6 +294,10 @@ def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) ->
             names = f"{_KIND_NAMES[kinds[name]]}, not {_KIND_NAMES[kind]}"
             raise Rejected("malformed", f"{name} is {names}")
     label = classes.index(class_of(values, classes))
+    for name, allowed in contract.WORDS.items():
+        if (word := values.get(name, allowed[0])) not in allowed:
+            told = f"{name} is {_shown(word)!r}; allowed: {', '.join(allowed)}"
+            raise Rejected("malformed", told)
     age = float(values.get(contract.AGE, 0.0))
     if not 0 <= age <= ages.OLDEST:
         told = f"is {age:g}; allowed: 0 to {ages.OLDEST:g} years"

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import apache_beam as beam
@@ -19,16 +20,17 @@ from tfxray.components.pixels import image, loader
 from tfxray.components.source import labelling, splits, tfrecords
 
 UNSPLIT = "all"
-# The outputs besides the splits: rejects, one line per example, one line per record of the input,
-# one per file of records that cannot be read to its end, one per value that is not used, one per
-# note of an image.
+# The output beside the splits: lines of JSON, each of which begins with its kind. One output, since
+# each more costs an ingest a part of a second, however small it is. There is a line for each reject
+# and each example; for each file of records, with their number, or why it cannot be read to its
+# end; for values that are not used, with their number; and for each note of an image.
+BESIDE = "beside"
 REJECTED = "rejected"
 INDEX = "index"
 SEEN = "seen"
 BROKEN = "broken"
 NOTES = "notes"
 IMAGE_NOTES = "image_notes"
-BESIDES = (REJECTED, INDEX, SEEN, BROKEN, NOTES, IMAGE_NOTES)
 # The notes: a kind of value that was not understood; a mapped feature that a record has or lacks; a
 # letter by which a record tells a sex.
 NOT_UNDERSTOOD, PRESENT, ABSENT, SEX = "not_understood", "present", "absent", "sex"
@@ -96,25 +98,21 @@ class Reader:
         )
         return [
             beam.pvalue.TaggedOutput(split, message.SerializeToString()),
-            beam.pvalue.TaggedOutput(INDEX, json.dumps(dataclasses.astuple(entry))),
-            *(_note(NOT_UNDERSTOOD, kind) for kind in known.not_understood),
+            _line(INDEX, *dataclasses.astuple(entry)),
+            *(_line(NOTES, NOT_UNDERSTOOD, kind, 1) for kind in known.not_understood),
             # Not by the name in the source, which may be a patient's.
-            *(_note_image(note, place or record_name) for note in xray.notes),
+            *(_line(IMAGE_NOTES, note, place or record_name) for note in xray.notes),
         ]
+
+
+def _line(kind: str, *content: object) -> beam.pvalue.TaggedOutput:
+    # As JSON, which is ASCII: Beam takes no name that is not UTF-8.
+    return beam.pvalue.TaggedOutput(BESIDE, json.dumps((kind, *content)))
 
 
 def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:
     reject = rejects.as_reject(error)
-    # As JSON, which is ASCII: Beam takes no name that is not UTF-8.
-    return beam.pvalue.TaggedOutput(REJECTED, json.dumps((name, reject.code, reject.detail)))
-
-
-def _note(what: str, subject: str) -> beam.pvalue.TaggedOutput:
-    return beam.pvalue.TaggedOutput(NOTES, json.dumps((what, subject)))
-
-
-def _note_image(note: str, name: str) -> beam.pvalue.TaggedOutput:
-    return beam.pvalue.TaggedOutput(IMAGE_NOTES, (note, json.dumps(name)))
+    return _line(REJECTED, name, reject.code, reject.detail)
 
 
 def pack_rows(rows: Sequence[labelling.Row]) -> bytes:
@@ -181,25 +179,26 @@ class ConvertRecords(beam.DoFn):
         """A split and a file of it: to examples, rejects, lines of the index, in their order."""
         split, file = element
         records = tfrecords.read_records(os.path.join(self._source, file))
+        notes: Counter[tuple[str, str]] = Counter()
+        seen = 0
         try:
             for number, record in enumerate(records):
-                yield beam.pvalue.TaggedOutput(SEEN, 1)
-                place = f"{file}#{number}"
+                seen, place = number + 1, f"{file}#{number}"
                 try:
                     message = record_check.parse_record(record)
-                    yield from self._note_presence(message)
-                    yield from self._convert(message, place, split)
+                    features = message.features.feature
+                    for name, theirs in self._features.items():
+                        notes[PRESENT if theirs in features else ABSENT, name] += 1
+                    yield from self._convert(message, place, split, notes)
                 except Exception as error:
                     yield _set_aside(place, error)
         except UserError as error:
-            yield beam.pvalue.TaggedOutput(BROKEN, json.dumps(str(error)))
-
-    def _note_presence(self, message: tf.train.Example) -> Iterator[beam.pvalue.TaggedOutput]:
-        for name, theirs in self._features.items():
-            yield _note(PRESENT if theirs in message.features.feature else ABSENT, name)
+            yield _line(BROKEN, str(error))
+        yield _line(SEEN, seen)
+        yield from (_line(NOTES, what, subject, n) for (what, subject), n in notes.items())
 
     def _convert(
-        self, message: tf.train.Example, place: str, split: str
+        self, message: tf.train.Example, place: str, split: str, notes: Counter[tuple[str, str]]
     ) -> list[beam.pvalue.TaggedOutput]:
         values = record_check.read_values(message.features.feature, self._features)
         encoded = values.get(contract.IMAGE)
@@ -214,14 +213,12 @@ class ConvertRecords(beam.DoFn):
             for key, feature in contract.METADATA.items()
             if (value := values.get(feature)) is not None
         }
-        sex = metadata.get("sex", "").strip()
-        letters = [_note(SEX, sex)] if len(sex) == 1 else []
-        return [
-            *self._reader.emit(
-                loaded_image, str(name), label, split, metadata, place, self._eval_share
-            ),
-            *letters,
-        ]
+        lines = self._reader.emit(
+            loaded_image, str(name), label, split, metadata, place, self._eval_share
+        )
+        if len(sex := metadata.get("sex", "").strip()) == 1:
+            notes[SEX, sex] += 1
+        return lines
 
 
 def make_example(

@@ -1,6 +1,7 @@
 """Reads a DICOM file: its pixels as a radiologist sees them, and a whitelist of its tags."""
 
 import io
+import itertools
 import logging
 import math
 import warnings
@@ -9,7 +10,7 @@ import zlib
 import numpy as np
 import pydicom
 from pydicom.datadict import keyword_for_tag
-from pydicom.encaps import get_frame
+from pydicom.encaps import generate_fragments, get_frame
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.pixels import get_decoder
 from pydicom.tag import BaseTag, Tag
@@ -37,8 +38,13 @@ _TAGS = [Tag(name) for name in (
     "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence",
     "RescaleSlope", "RescaleIntercept", "RescaleType", "VOILUTSequence", "WindowCenter",
     "WindowWidth", "VOILUTFunction", *display.PALETTE, "FloatPixelData", "DoubleFloatPixelData",
-    "PixelData",
+    "PixelData", *(f"{kind}{end}" for kind in ("Float", "DoubleFloat") for end in display.PADDING),
 )]  # fmt: skip
+# An enhanced image has its rescale and window there; they may hold millions of items.
+_GROUPS = (Tag("SharedFunctionalGroupsSequence"), Tag("PerFrameFunctionalGroupsSequence"))
+# How a frame begins: JPEG and JPEG-LS, JPEG 2000, and JPEG XL.
+_FRAME_STARTS = (b"\xff\xd8", b"\xff\x4f\xff\x51", b"\xff\x0a", b"\0\0\0\x0c")
+_MOST_FRAGMENTS = 100_000
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _META_START = 132  # behind the preamble and the mark
 _BYTES_PER_PIXEL = 4  # a decoded image may have so many
@@ -127,21 +133,29 @@ def _parse(encoded: bytes, limits: Limits) -> pydicom.Dataset:
             )
             dataset.file_meta = pydicom.dataset.FileMetaDataset(meta)
     reach.check(dataset)
+    if reach.groups and _whole(dataset, "NumberOfFrames", 1) < 2:
+        raise Rejected("unknown_form", "an enhanced image, whose functional groups are not read")
     if not dataset.file_meta.get("TransferSyntaxUID"):
         dataset.file_meta.TransferSyntaxUID = _guess_syntax(dataset)
     return dataset
 
 
 class _Reach:
-    """Sees how far a file's tags say that it reaches: pydicom reads a file that ends early."""
+    """Sees how far a file's tags say that it reaches: pydicom reads a file that ends early.
+
+    Attributes:
+        file: What is read.
+        groups: Whether it has functional groups.
+    """
 
     def __init__(self, file: io.BytesIO, size: int):
-        self.file, self._size = file, size
+        self.file, self._size, self.groups = file, size, False
         self._tag, self._end = BaseTag(0), 0
 
     def note(self, tag: BaseTag, _: str | None, length: int) -> bool:
         """Called by pydicom ahead of each value, to ask whether it shall stop."""
         self._tag = tag
+        self.groups = self.groups or tag in _GROUPS
         self._end = _UNDEFINED if length == _UNDEFINED else self.file.tell() + length
         return False
 
@@ -222,6 +236,10 @@ def _check_form(dataset: pydicom.Dataset, limits: Limits, notes: list[str]) -> N
         found = len(dataset.get_item(pixels).value)
         if found < math.ceil(size):
             raise Rejected("truncated", f"{pixels} holds {found} of {math.ceil(size)} bytes")
+        if found >= 2 * size and allocated > 1:
+            raise Rejected("multi_frame", f"{pixels} holds {found / size:g} frames; no tag says so")
+        if allocated > 8 and colour.startswith("YBR"):  # pydicom makes RGB of 8 bits alone
+            raise Rejected("unknown_form", f"{colour} of {allocated} bits")
 
 
 def _is_compressed(dataset: pydicom.Dataset) -> bool:
@@ -261,6 +279,7 @@ def _check_frame(dataset: pydicom.Dataset, limits: Limits) -> None:
             "unknown_form", f"not compressed, and the transfer syntax {_syntax(dataset)}"
         )
     _check_decoder(dataset)
+    _check_fragments(dataset)
     expected = codestream.Frame(dataset.Columns, dataset.Rows, dataset.SamplesPerPixel)
     encoded = get_frame(dataset.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless:
@@ -277,6 +296,22 @@ def _check_frame(dataset: pydicom.Dataset, limits: Limits) -> None:
             f"say {expected.width} x {expected.height} in {expected.components}",
         )
     codestream.check_scans(encoded, frame.width * frame.height, limits)
+
+
+def _check_fragments(dataset: pydicom.Dataset) -> None:
+    """Finds frames that no tag counts. A frame of RLE has one fragment; others begin with a mark.
+
+    Raises:
+        Rejected: There are several.
+    """
+    starts = [
+        fragment[:4]
+        for fragment in itertools.islice(generate_fragments(dataset.PixelData), 1, _MOST_FRAGMENTS)
+    ]  # the first one is the table of offsets
+    if dataset.file_meta.TransferSyntaxUID != RLELossless:
+        starts = [start for start in starts if start.startswith(_FRAME_STARTS)]
+    if len(starts) > 1:
+        raise Rejected("multi_frame", f"PixelData holds {len(starts)} frames; no tag says so")
 
 
 def _check_decoder(dataset: pydicom.Dataset) -> None:
@@ -308,6 +343,8 @@ def _pixels(dataset: pydicom.Dataset, notes: list[str]) -> np.ndarray:
     dataset.BitsStored = stored
     if shift and raw.dtype.kind in "iu":
         raw = raw >> shift
+    if raw.ndim != (2 if dataset.SamplesPerPixel == 1 else 3):
+        raise Rejected("multi_frame", "PixelData holds several frames; no tag says so")
     if raw.ndim == 3:
         return _show_colours(raw, stored, int(dataset.BitsAllocated))
     levels = grey.count_levels(raw)
@@ -321,6 +358,8 @@ def _pixels(dataset: pydicom.Dataset, notes: list[str]) -> np.ndarray:
 
 
 def _show_colours(colours: np.ndarray, stored: int, allocated: int) -> np.ndarray:
+    if colours.dtype.kind == "i":  # the least number is the least intensity: PS3.3 C.7.6.3.1.2
+        colours = colours.astype(np.int32) + 2 ** (stored - 1)
     luma = grey.luma(colours)
     levels = grey.count_levels(luma)
     # BitsStored tells the depth, but for 12 bits in 16 whose writer did not set it.
@@ -333,15 +372,18 @@ def _show_colours(colours: np.ndarray, stored: int, allocated: int) -> np.ndarra
 def _is_padding(dataset: pydicom.Dataset, values: np.ndarray) -> np.ndarray:
     """Which stored values only fill an image up to a rectangle: PS3.3 C.7.5.1.1.2."""
     ends = []
-    for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
-        number = next(iter(display.read_numbers(dataset, keyword)), None)
+    # Of float pixels, the tags have names of their own: PS3.3 C.7.6.24 and C.7.6.25.
+    whole = values.dtype.kind in "iu"
+    kind = "" if whole else "DoubleFloat" if "DoubleFloatPixelData" in dataset else "Float"
+    for end in display.PADDING:
+        number = next(iter(display.read_numbers(dataset, f"{kind}{end}")), None)
         if number is None:
             break
         size = 2**dataset.BitsAllocated
-        if dataset.PixelRepresentation and number >= size / 2:
+        if whole and dataset.PixelRepresentation and number >= size / 2:
             number -= size  # a signed number, read as an unsigned one
         ends.append(number)
-    if not ends or values.dtype.kind not in "iu":
+    if not ends:
         return np.zeros(values.shape, bool)
     return (values >= min(ends)) & (values <= max(ends))
 

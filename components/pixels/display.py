@@ -22,6 +22,9 @@ PALETTE = tuple(
     for segmented, part in (("", "Descriptor"), ("", "Data"), ("Segmented", "Data"))
 )
 
+# How the tags of padding end; those of float pixels have a word more in front.
+PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+
 _LINEAR, _EXACT, _SIGMOID = "LINEAR", "LINEAR_EXACT", "SIGMOID"
 _MOST_BITS = 16
 _SIGNED_16 = 2**15

@@ -154,7 +154,7 @@ def _is_plain(image: Image.Image, encoded: bytes) -> bool:
         plain = image.mode in ("L", "RGB") and codestream.is_usual_jpeg(encoded)
         return plain and orientation.read_orientation(image) == 1
     grey_png = image.format == "PNG" and image.mode in ("1", "L", "LA")
-    return grey_png and png.is_whole(encoded) and not png.may_turn(encoded)
+    return grey_png and png.is_sound(encoded) and not png.may_turn(encoded)
 
 
 def encode_png(pixels: np.ndarray, **options: int) -> bytes:
@@ -365,7 +365,7 @@ def _read_shallow(image: Image.Image, encoded: bytes) -> _Read:
 
 def _checked_png(image: Image.Image, encoded: bytes) -> str:
     """The format of a PNG that has all of its rows: none where libpng would refuse the file."""
-    sound = png.is_whole(encoded)
+    sound = png.is_sound(encoded)
     png.check_rows(encoded, image, sound)
     return "PNG" if sound else ""
 

@@ -5,6 +5,7 @@ libpng refuses the first two, and fills the last with black, as Pillow does.
 """
 
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -29,6 +30,12 @@ class Chunk(NamedTuple):
     kind: bytes
     start: int
     end: int
+
+
+# What each critical chunk begins with: IHDR, PLTE, IDAT (I, again), IEND.
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_ORDER = re.compile(rb"IP?II+")
+_HEAD = 13  # bytes of IHDR
 
 
 def chunks(encoded: bytes) -> Iterator[Chunk]:
@@ -63,11 +70,28 @@ def may_turn(encoded: bytes) -> bool:
     )
 
 
-def is_whole(encoded: bytes) -> bool:
-    """Whether all checksums are right, and the end is there."""
+def is_sound(encoded: bytes) -> bool:
+    """Whether it is put together as PNG's specification has it: libpng refuses what is not.
+
+    All checksums are right, the head comes first and once, the palette at most once and before the
+    pixels, which are in one piece, and the end is there. No chunk is critical and unknown.
+    """
     view = memoryview(encoded)
     parts = list(chunks(encoded))
-    return bool(parts and parts[-1].kind == b"IEND") and all(
+    kinds = [part.kind for part in parts]
+    critical = b"".join(kind[:1] for kind in kinds if kind[:1].isupper())
+    known = all(kind in _CRITICAL for kind in kinds if kind[:1].isupper())
+    if not known or not _ORDER.fullmatch(critical) or not all(map(bytes.isalpha, kinds)):
+        return False
+    first = next((n for n, kind in enumerate(kinds) if kind == b"IDAT"), 0)
+    pieces = kinds.count(b"IDAT")
+    once = kinds.count(b"IHDR") == 1 and kinds[0] == b"IHDR" and kinds[-1] == b"IEND"
+    if not once or set(kinds[first : first + pieces]) != {b"IDAT"}:
+        return False
+    _, start, end = parts[0]
+    if end - start != _HEAD or any(encoded[start + 10 : start + 12]):  # compression and filter
+        return False
+    return all(
         zlib.crc32(view[start - 4 : end]) == int.from_bytes(view[end : end + 4], "big")
         for _, start, end in parts
     )

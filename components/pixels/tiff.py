@@ -3,6 +3,7 @@
 import io
 import itertools
 import math
+import re
 import struct
 
 import numpy as np
@@ -16,6 +17,7 @@ from tfxray.components.pixels import grey
 _WIDTH, _LENGTH = 256, 257
 _SUBFILE, _OLD_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 255, 258, 259, 262, 277
 _STRIPS, _ROWS_PER_STRIP, _HIGHEST, _PLANAR, _EXTRA = 273, 278, 281, 284, 338
+_DESCRIPTION, _DEPTH = 270, 32997
 _TILE_WIDTH, _TILE_LENGTH, _TILES, _KIND = 322, 323, 324, 339
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _KINDS = {_UNSIGNED: "unsigned", _SIGNED: "signed", _FLOAT: "float", 5: "complex", 6: "complex"}
@@ -81,8 +83,18 @@ def choose_page(image: TiffImagePlugin.TiffImageFile) -> None:
     if len(full) > 1:
         raise Rejected("multi_frame", f"a TIFF of {len(full)} pages")
     image.seek(full[0] if full else 0)
+    pages = _count_in_one(image.tag_v2)
+    if pages > 1:
+        raise Rejected("multi_frame", f"a TIFF of {pages} pages in one directory")
     _check_parts(image.tag_v2)
     _correct_order(image)
+
+
+def _count_in_one(tags: TiffImagePlugin.ImageFileDirectory_v2) -> int:
+    """Pages that lie in one directory: SGI's volumes, and what ImageJ writes of large stacks."""
+    told = re.match(r"ImageJ=.*?^images=(\d+)$", str(tags.get(_DESCRIPTION, "")), re.S | re.M)
+    depth = tags.get(_DEPTH, 1)
+    return max(int(told[1][:9]) if told else 1, depth if isinstance(depth, int) else 1)
 
 
 def _correct_order(image: TiffImagePlugin.TiffImageFile) -> None:
@@ -166,6 +178,8 @@ def declared_top(image: TiffImagePlugin.TiffImageFile) -> int | None:
 
 def describe(encoded: bytes) -> str | None:
     """The form of a TIFF that Pillow does not open, in words; None where its tags are damaged."""
+    if encoded.startswith(b"MM\0+"):
+        return "a BigTIFF whose numbers begin with their highest byte"
     try:
         head = encoded[:16] if encoded[2:3] == b"+" or encoded[3:4] == b"+" else encoded[:8]
         tags = TiffImagePlugin.ImageFileDirectory_v2(head)

@@ -69,6 +69,8 @@ def require_folder(path: str, option: str = "") -> None:
         raise UserError(
             f"{path}: is a web address. Download the data, and name their folder{named}"
         )
+    if path.lower().startswith("file:"):
+        raise UserError(f"{path}: is an address. Write the folder's path, without file://{named}")
     if filesystem.is_folder(path):
         return
     reason = _describe_no_folder(path) if filesystem.is_local(path) else "no such folder"

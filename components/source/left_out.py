@@ -19,7 +19,7 @@ _BINS = {"#recycle", "@recycle", "$recycle.bin", "recycle.bin", "recycle bin", "
          "recycled", "trash", "lost+found"}  # fmt: skip
 _THUMBNAILS = {"thumbnail", "thumbnails", "thumb", "thumbs"}
 _DRAWN = {"segmentation", "segmentations", "annotation", "annotations", "contours", "groundtruth",
-          "ground truth"}  # fmt: skip
+          "groundtruths"}  # fmt: skip
 # A folder that holds both, or the patients without.
 _NOT_ALL_MASKS = {"and", "with", "without", "no", "dataset", "und", "et"}
 _PICTURES = {"image", "images", "img", "imgs", "xray", "xrays", "cxr", "cxrs"}
@@ -112,7 +112,7 @@ def _rule_of_name(name: str, below: list[str]) -> str | None:
         return THUMBNAIL
     if _is_hidden(name):
         return HIDDEN
-    if lower.replace("_", " ") in _DRAWN:
+    if re.sub(r"[\W_]+", "", lower) in _DRAWN:
         return MASK
     if any(word.endswith(("mask", "masks")) for word in words):
         both = set(words) & _PICTURES and any(_PICTURES & _words(folder) for folder in below)

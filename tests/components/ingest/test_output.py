@@ -113,7 +113,7 @@ def test_what_a_killed_ingest_left_is_removed_by_the_next(tmp_path):
     pid = os.fork()
     if not pid:
         with output.hold_partial(out) as partial:
-            with open(os.path.join(partial, ".index-00000-of-00001"), "w") as file:
+            with open(os.path.join(partial, ".beside-00000-of-00001"), "w") as file:
                 file.write("a patient's name")
             os._exit(9)
     os.waitpid(pid, 0)

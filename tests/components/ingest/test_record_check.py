@@ -264,3 +264,23 @@ def test_of_number_and_text_the_one_that_is_mapped_counts_alone():
     both = {contract.TEXT: "why", contract.LABEL: contract.LABEL}
     with pytest.raises(Rejected, match=r"name different classes.*ingest\.features"):
         record_check.class_of(record_check.read_values(features, both), CLASSES)
+
+
+@pytest.mark.parametrize("number", ["0", "1"])
+def test_a_number_that_is_written_as_a_text_is_told_so(number):
+    """Not: `image/class/label is 1; allowed: 0 to 1`."""
+    with pytest.raises(Rejected, match=r"bytes|text|int64"):
+        record_check.class_of({contract.LABEL: number}, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (contract.SEX, b"Male"), (contract.SEX, b"f"), (contract.VIEW, b"AP Supine"),
+        (contract.VIEW, b"Lateral"), (contract.FORMAT, b"jpg"),
+    ],
+)  # fmt: skip
+def test_what_an_ingest_would_mend_is_not_taken_as_it_is(tmp_path, name, value):
+    """The schema knows F, M, PA, AP, LL, jpeg and png: any other value ends the run later."""
+    with pytest.raises(ContractBroken, match=f"record 0: {name}"):
+        check(tmp_path, record(**{name: value}), record(label=1))

@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_windowing
 from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit, JPEGExtended12Bit
 
@@ -379,3 +380,89 @@ def test_what_is_not_read_is_refused_by_its_name(name):
     with pytest.raises(Rejected, match=reason) as caught:
         read_dicom(make())
     assert NAME not in str(caught.value)
+
+
+@pytest.mark.parametrize("tags", [{}, {"NumberOfFrames": 1}, {"NumberOfFrames": 0}])
+@pytest.mark.parametrize("frames", [2, 3])
+def test_frames_that_no_tag_counts_are_never_taken_for_one_image(tags, frames):
+    """PS3.3 C.7.6.3: Rows x Columns samples are one frame; here PixelData holds several."""
+    stored = np.concatenate([DEEP, DEEP[::-1], DEEP])[: 32 * frames].astype("<u2").tobytes()
+    assert_first_frame_or_refused(dicom(RAMP, PixelData=stored, **tags))
+
+
+def test_compressed_frames_that_no_tag_counts_are_never_taken_for_one_image():
+    one = pydicom.dcmread(io.BytesIO(dicom(RAMP, **ONE_FRAME)))
+    frame = get_frame(one.PixelData, 0, number_of_frames=1)
+    encoded = dicom(RAMP, **ONE_FRAME, PixelData=encapsulate([frame, frame]))
+    assert_first_frame_or_refused(encoded)
+
+
+def test_colour_frames_that_no_tag_counts_are_never_taken_for_one_image():
+    stored = np.rint(np.dstack([RAMP] * 3)).astype("u1").tobytes() * 2
+    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    assert_first_frame_or_refused(dicom(RAMP, bits=8, PixelData=stored, **tags))
+
+
+def assert_first_frame_or_refused(encoded):
+    try:
+        pixels, _ = read_dicom(encoded)
+    except Rejected as reject:
+        if reject.code != "multi_frame":
+            raise
+    else:
+        assert pixels.shape == RAMP.shape
+        assert np.abs(pixels - RAMP).max() <= 2.5
+
+
+@pytest.mark.parametrize(
+    ("keyword", "kind", "padding"),
+    [
+        ("FloatPixelData", "f4", "FloatPixelPaddingValue"),
+        ("DoubleFloatPixelData", "f8", "DoubleFloatPixelPaddingValue"),
+    ],
+)
+def test_padding_of_float_pixels_is_in_no_range_and_shows_as_black(keyword, kind, padding):
+    """PS3.3 C.7.6.24 and C.7.6.25."""
+    values = np.where(SHARE > 0.8, -32768, SHARE)
+    tags = {keyword: values.astype(f"<{kind}").tobytes(), "BitsAllocated": int(kind[1]) * 8}
+    pixels, _ = read_dicom(dicom(RAMP, pixels=False, **tags, **{padding: -32768.0}))
+    expected = np.where(SHARE > 0.8, 0, SHARE / SHARE[SHARE <= 0.8].max() * 255)
+    assert np.abs(pixels - expected).max() <= 1
+
+
+def test_the_lowest_of_signed_colours_is_black():
+    """PS3.3 C.7.6.3.1.2: the minimum sample value is the minimum intensity of a colour."""
+    signed = (np.rint(np.dstack([RAMP] * 3)) - 128).astype("i1")
+    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    encoded = dicom(RAMP, bits=8, PixelRepresentation=1, PixelData=signed.tobytes(), **tags)
+    try:
+        pixels, _ = read_dicom(encoded)
+    except Rejected as reject:
+        if reject.code != "unknown_form":
+            raise
+    else:
+        assert np.abs(pixels - RAMP).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"WindowCenter": 2048, "WindowWidth": 2048}, WINDOWED),
+        ({"RescaleSlope": -1, "RescaleIntercept": 4095}, 255 - RAMP),
+    ],
+)
+def test_what_an_enhanced_image_says_in_its_functional_groups_counts(tags, expected):
+    """PS3.3 C.7.6.16.2.9 (Pixel Value Transformation) and C.7.6.16.2.10 (Frame VOI LUT)."""
+    item, group = Dataset(), Dataset()
+    for keyword, value in tags.items():
+        setattr(item, keyword, value)
+    name = "FrameVOILUT" if "WindowCenter" in tags else "PixelValueTransformation"
+    setattr(group, f"{name}Sequence", [item])
+    encoded = dicom(RAMP, NumberOfFrames=1, SharedFunctionalGroupsSequence=[group])
+    try:
+        pixels, _ = read_dicom(encoded)
+    except Rejected as reject:
+        if reject.code != "unknown_form":
+            raise
+    else:
+        assert np.abs(pixels - expected).max() <= 1

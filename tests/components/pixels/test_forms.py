@@ -4,6 +4,7 @@ Expected are grey levels by formula: of each form the levels that mean black, wh
 """
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -182,3 +183,41 @@ def test_a_form_that_is_not_known_is_refused_by_its_name(name):
     encoded, reason = REFUSED[name]
     with pytest.raises(Rejected, match=reason):
         image.read_image(encoded)
+
+
+def image_j(pages):
+    """ImageJ's way of large stacks: one directory, and the other pages right behind the first."""
+    buffer = io.BytesIO()
+    told = {270: f"ImageJ=1.54f\nimages={pages}\nslices={pages}\n"}
+    Image.fromarray(PAGE).save(buffer, "TIFF", tiffinfo=told)
+    return buffer.getvalue() + (255 - PAGE).tobytes() * (pages - 1)
+
+
+VOLUME = tiff(np.concatenate([PAGE, 255 - PAGE, PAGE]), t257=HEIGHT, t278=HEIGHT, t32997=3)
+
+
+@pytest.mark.parametrize("encoded", [VOLUME, image_j(3)], ids=["ImageDepth", "ImageJ"])
+def test_pages_that_lie_in_one_directory_are_pages(encoded):
+    with pytest.raises(Rejected, match="multi_frame"):
+        image.read_image(encoded)
+
+
+def test_a_single_image_of_image_j_is_read():
+    assert np.array_equal(image.decode_grey(image_j(1))[1], PAGE)
+
+
+def test_a_big_tiff_of_the_other_order_of_bytes_is_not_called_damaged():
+    """BigTIFF, big-endian: Pillow opens none of them, and the file is whole."""
+    data = PAGE.tobytes()
+    tags = {256: WIDTH, 257: HEIGHT, 258: 8, 259: 1, 262: 1, 273: 16, 277: 1, 278: HEIGHT}
+    tags[279] = len(data)
+    entries = b"".join(struct.pack(">HHQQ", tag, 16, 1, tags[tag]) for tag in sorted(tags))
+    head = b"MM\0+" + struct.pack(">HHQ", 8, 0, 16 + len(data))
+    encoded = head + data + struct.pack(">Q", len(tags)) + entries + bytes(8)
+    try:
+        pixels = image.decode_grey(encoded)[1]
+    except Rejected as reject:
+        if reject.code != "unknown_form":
+            raise
+    else:
+        assert np.array_equal(pixels, PAGE)

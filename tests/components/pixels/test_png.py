@@ -93,3 +93,40 @@ def test_significant_bits():
     assert png_file.significant_bits(png(DEEP, chunk(b"sBIT", bytes([12])))) == 12
     assert png_file.significant_bits(png(COLOURS, chunk(b"sBIT", bytes([5, 6, 5])))) == 6
     assert png_file.significant_bits(png(DEEP)) is None
+
+
+def behind_head(*parts):
+    """A PNG of the ramp, with parts between its head and its pixels."""
+    encoded = png(RAMP)
+    end_of_head = len(PNG_START) + 25
+    return encoded[:end_of_head] + b"".join(parts) + encoded[end_of_head:]
+
+
+HEAD = png(RAMP)[len(PNG_START) : len(PNG_START) + 25]
+SIZES = HEAD[8:21]
+REST = png(RAMP)[len(PNG_START) + 25 :]
+PALETTE = chunk(b"PLTE", bytes(np.repeat(np.arange(256, dtype="u1"), 3)))
+# All checksums are right, and Pillow reads them; libpng does not.
+OUT_OF_ORDER = {
+    "a text ahead of the head": PNG_START + chunk(b"tEXt", b"Software\0PACS") + HEAD + REST,
+    "an unknown critical chunk": behind_head(chunk(b"ABCD", b"x")),
+    "an unknown critical chunk behind the pixels": png(RAMP, end=chunk(b"ABCD", b"x") + PNG_END),
+    "a chunk whose name is no word": behind_head(chunk(b"a1cd", b"x")),
+    "the head twice": behind_head(HEAD),
+    "the head once more, behind the pixels": png(RAMP, end=HEAD + PNG_END),
+    "a head of 14 bytes": PNG_START + chunk(b"IHDR", SIZES + b"\0") + REST,
+    "another compression": PNG_START + chunk(b"IHDR", SIZES[:10] + b"\1" + SIZES[11:]) + REST,
+    "the palette twice": png(RAMP, PALETTE, PALETTE, colour=3),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_ORDER)
+def test_a_png_that_libpng_refuses_is_written_anew_or_refused(name):
+    try:
+        xray = image.read_image(OUT_OF_ORDER[name])
+    except Rejected:
+        return
+    pixels = image.decode_grey(OUT_OF_ORDER[name])[1]
+    assert np.array_equal(pixels, RAMP)
+    assert decoder.is_decodable(xray.encoded)
+    assert np.array_equal(decoder.decode_grey(tf.constant(xray.encoded)).numpy()[..., 0], pixels)

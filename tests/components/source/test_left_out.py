@@ -22,6 +22,10 @@ CLASSES = ("NORMAL", "PNEUMONIA")
         ("cxr_masks/x.png", "mask"),
         ("lungmask/x.png", "mask"),
         ("Annotations/x.png", "mask"),
+        ("NORMAL/ground-truth/x.png", "mask"),
+        ("Train Set/Ground-truths/x.png", "mask"),
+        ("ground truths/x.png", "mask"),
+        ("NORMAL/ground.truth/x.png", "mask"),
         ("NORMAL/@eaDir/x.png", "thumbnail"),
         ("NORMAL/.thumbnails/x.png", "thumbnail"),
         ("NORMAL/Thumbs_128/x.png", "thumbnail"),
@@ -215,3 +219,9 @@ def test_what_is_no_folder_is_called_what_it_is(tmp_path, make, message):
 def test_a_web_address_is_no_folder():
     with pytest.raises(UserError, match="is a web address"):
         file_list.require_folder("https://example.org/set.zip", "--data")
+
+
+def test_a_files_address_is_told_to_be_written_as_a_path(tmp_path):
+    with pytest.raises(UserError, match=r"is an address\. Write the folder's path") as caught:
+        file_list.require_folder(f"file://{tmp_path}")
+    assert "apache-beam" not in str(caught.value)

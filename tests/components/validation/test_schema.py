@@ -156,3 +156,10 @@ def test_the_page_shows_the_differences_and_names_stay_text(curated, tmp_path):
 def _made(folder):
     folder.mkdir()
     return folder
+
+
+def test_records_of_others_need_what_the_data_contract_says(curated):
+    """An image and its label alone: docs/reference/data_contract.md."""
+    run = schema.resolve_schema(curated, CLASSES)
+    nothing_else = stats(image__format=None, image__filename=None, study__view=None)
+    assert broken(run, nothing_else, environment="TRAINING") == set()
