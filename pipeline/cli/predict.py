@@ -108,9 +108,10 @@ def explain(
     with silence_stderr():
         from tfxray.components.explain import one_image
 
-    from tfxray.pipeline.terminal.screen import Screen, progress_on
+    from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
-    with progress_on(Screen()):
+    # A codec tells of damage by lines of its own.
+    with progress_on(Screen()), output_to(Path(os.devnull)):
         explanation = one_image.explain_image(image, model, out, method, background, force)
     if as_json:
         content = dataclasses.asdict(explanation)
@@ -135,9 +136,9 @@ def _score_images(images: Sequence[str], model: str, force: bool) -> "list[Predi
     """
     with silence_stderr(), without_keras():
         from tfxray.components.predict import pushed_model
-    from tfxray.pipeline.terminal.screen import Screen, progress_on
+    from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
-    with progress_on(Screen()):
+    with progress_on(Screen()), output_to(Path(os.devnull)):
         return pushed_model.predict_images(images, model, force)
 
 

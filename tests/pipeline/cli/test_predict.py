@@ -1,10 +1,14 @@
 """`tfxray predict --input`: what it prints, and how it ends."""
 
+import io
 import json
+import subprocess
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from tests.faults.traps import PROGRAM
 from tests.scorer import Brightness, Unchecked, export
 from tfxray.components.common import progress
 from tfxray.components.text import tables
@@ -138,3 +142,29 @@ def test_a_folder_is_flagged_alike(tfxray, tmp_path):
     assert {(row["distance"], row["unlike"]) for row in rows.values()} == {("", "not checked")}
     assert report["unlike"] is None
     assert "not checked whether it is like the training data" in told
+
+
+def test_a_codecs_own_lines_are_on_no_screen(tmp_path):
+    """libjpeg tells of damage by lines on stderr."""
+    ramp = np.tile(np.arange(128, dtype=np.uint8), (128, 1))
+    written = io.BytesIO()
+    Image.fromarray(ramp ^ (ramp.T & 64)).save(written, "JPEG")
+    damaged = bytearray(written.getvalue())
+    middle = len(damaged) * 3 // 4
+    damaged[middle : middle + 2] = b"\xff\xd9"  # the mark of the end
+    path = tmp_path / "x.jpg"
+    path.write_bytes(damaged)
+    model = export(tmp_path / "model" / "1")
+    decoded = subprocess.run(
+        [PROGRAM.with_name("python"), "-c",
+         f"import tensorflow as tf; tf.io.decode_jpeg(tf.io.read_file({str(path)!r}))"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "Corrupt JPEG data" in decoded.stderr
+    told = subprocess.run(
+        [PROGRAM, "predict", path, "--model", model.parent, "--force"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert told.returncode == 0
+    assert "Corrupt" not in told.stderr + told.stdout
+    assert str(path) in told.stdout
