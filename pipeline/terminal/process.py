@@ -10,8 +10,7 @@ import sys
 import traceback
 import types
 import warnings
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tfxray.pipeline.terminal.lines import indent_lines
 
@@ -93,43 +92,47 @@ _asked: list[int] = []  # the signal that asked this process to end
 def stoppable() -> Iterator[None]:
     """Lets a signal end what is done within by `Stopped`. A second one does not disturb the end.
 
-    Where an exception comes from a callback, Python or a library drops it. So the stop is raised
-    again as long as nobody holds it.
+    A callback or a library's C code may drop an exception, or keep it. So the stop is raised again
+    as long as nothing is ending because of it.
     """
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # What is ignored stays so, as `nohup` has it.
     before = {n: signal.getsignal(n) for n in signals if signal.getsignal(n) is not signal.SIG_IGN}
-    before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
+    timer = signal.getsignal(signal.SIGALRM)
 
     def stop(number: int, frame: object) -> None:
         del frame
         for other in before:
             signal.signal(other, signal.SIG_IGN)
-        _asked[:] = _asked or [number]
-        stopped = Stopped(_asked[0])
-        weakref.finalize(stopped, _stop_again, stop)
-        try:
-            raise stopped
-        finally:
-            del stopped  # else this frame and the exception hold each other
+        _asked.append(number)
+        signal.signal(signal.SIGALRM, stop_again)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+        raise Stopped(number)
+
+    def stop_again(number: int, frame: object) -> None:
+        del number, frame
+        if not _is_ending():
+            raise Stopped(_asked[0])
 
     for number in before:
-        if number != signal.SIGALRM:
-            signal.signal(number, stop)
+        signal.signal(number, stop)
     try:
         with told_as_stop():
             yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, timer)
         for number, handler in before.items():
             signal.signal(number, handler)
         _asked.clear()
 
 
-def _stop_again(stop: Callable[[int, types.FrameType | None], None]) -> None:
-    if _asked:
-        signal.signal(signal.SIGALRM, stop)
-        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+def _is_ending() -> bool:
+    """Whether an exception is being handled that is a `Stopped`, or came of one."""
+    error = sys.exc_info()[1]
+    while error and not isinstance(error, Stopped):
+        error = error.__context__
+    return error is not None
 
 
 @contextlib.contextmanager
