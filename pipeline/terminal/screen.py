@@ -112,9 +112,7 @@ def progress_on(screen: Screen, interval: float = 0.0) -> Iterator[None]:
     handler, logger = ProgressHandler(screen, interval), logging.getLogger(progress.LOGGER)
     level = logger.level
     logger.addHandler(handler)
-    logger.setLevel(
-        logging.INFO
-    )  # whatever the root's: without `output_to`, it takes warnings alone
+    logger.setLevel(logging.INFO)  # without `output_to`, the root's own takes warnings alone
     try:
         yield
     finally:

@@ -387,31 +387,26 @@ def test_what_is_not_read_is_refused_by_its_name(name):
 def test_frames_that_no_tag_counts_are_never_taken_for_one_image(tags, frames):
     """PS3.3 C.7.6.3: Rows x Columns samples are one frame; here PixelData holds several."""
     stored = np.concatenate([DEEP, DEEP[::-1], DEEP])[: 32 * frames].astype("<u2").tobytes()
-    assert_first_frame_or_refused(dicom(RAMP, PixelData=stored, **tags))
+    assert_refused(dicom(RAMP, PixelData=stored, **tags), "multi_frame")
 
 
 def test_compressed_frames_that_no_tag_counts_are_never_taken_for_one_image():
     one = pydicom.dcmread(io.BytesIO(dicom(RAMP, **ONE_FRAME)))
     frame = get_frame(one.PixelData, 0, number_of_frames=1)
     encoded = dicom(RAMP, **ONE_FRAME, PixelData=encapsulate([frame, frame]))
-    assert_first_frame_or_refused(encoded)
+    assert_refused(encoded, "multi_frame")
 
 
 def test_colour_frames_that_no_tag_counts_are_never_taken_for_one_image():
     stored = np.rint(np.dstack([RAMP] * 3)).astype("u1").tobytes() * 2
     tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
-    assert_first_frame_or_refused(dicom(RAMP, bits=8, PixelData=stored, **tags))
+    assert_refused(dicom(RAMP, bits=8, PixelData=stored, **tags), "multi_frame")
 
 
-def assert_first_frame_or_refused(encoded):
-    try:
-        pixels, _ = read_dicom(encoded)
-    except Rejected as reject:
-        if reject.code != "multi_frame":
-            raise
-    else:
-        assert pixels.shape == RAMP.shape
-        assert np.abs(pixels - RAMP).max() <= 2.5
+def assert_refused(encoded, code):
+    with pytest.raises(Rejected) as refused:
+        read_dicom(encoded)
+    assert refused.value.code == code
 
 
 @pytest.mark.parametrize(
@@ -435,23 +430,17 @@ def test_the_lowest_of_signed_colours_is_black():
     signed = (np.rint(np.dstack([RAMP] * 3)) - 128).astype("i1")
     tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
     encoded = dicom(RAMP, bits=8, PixelRepresentation=1, PixelData=signed.tobytes(), **tags)
-    try:
-        pixels, _ = read_dicom(encoded)
-    except Rejected as reject:
-        if reject.code != "unknown_form":
-            raise
-    else:
-        assert np.abs(pixels - RAMP).max() <= 1
+    assert np.abs(read_dicom(encoded)[0] - RAMP).max() <= 1
 
 
 @pytest.mark.parametrize(
-    ("tags", "expected"),
+    "tags",
     [
-        ({"WindowCenter": 2048, "WindowWidth": 2048}, WINDOWED),
-        ({"RescaleSlope": -1, "RescaleIntercept": 4095}, 255 - RAMP),
+        {"WindowCenter": 2048, "WindowWidth": 2048},
+        {"RescaleSlope": -1, "RescaleIntercept": 4095},
     ],
 )
-def test_what_an_enhanced_image_says_in_its_functional_groups_counts(tags, expected):
+def test_an_enhanced_image_is_not_shown_without_its_functional_groups(tags):
     """PS3.3 C.7.6.16.2.9 (Pixel Value Transformation) and C.7.6.16.2.10 (Frame VOI LUT)."""
     item, group = Dataset(), Dataset()
     for keyword, value in tags.items():
@@ -459,10 +448,4 @@ def test_what_an_enhanced_image_says_in_its_functional_groups_counts(tags, expec
     name = "FrameVOILUT" if "WindowCenter" in tags else "PixelValueTransformation"
     setattr(group, f"{name}Sequence", [item])
     encoded = dicom(RAMP, NumberOfFrames=1, SharedFunctionalGroupsSequence=[group])
-    try:
-        pixels, _ = read_dicom(encoded)
-    except Rejected as reject:
-        if reject.code != "unknown_form":
-            raise
-    else:
-        assert np.abs(pixels - expected).max() <= 1
+    assert_refused(encoded, "unknown_form")
