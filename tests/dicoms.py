@@ -68,6 +68,17 @@ def encode(values, bits=12, signed=False, voi_lut=False, syntax=None, pixels=Tru
     return buffer.getvalue()
 
 
+def coloured(top, kind, **tags):
+    """An RGB file of 32 x 64 pixels: red falls from `top`, green rises to it, blue is half."""
+    share = np.tile(np.linspace(0, 1, 64), (32, 1))
+    channels = np.rint(np.dstack([1 - share, share, np.full_like(share, 0.5)]) * top)
+    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", **tags}
+    if tags.get("PlanarConfiguration"):
+        channels = np.moveaxis(channels, -1, 0)
+    bits = 8 if kind == "u1" else 16
+    return encode(share, bits=bits, PixelData=channels.astype(kind).tobytes(), **tags)
+
+
 def _pillow(values, syntax):
     buffer = io.BytesIO()
     if syntax == JPEGBaseline8Bit:
