@@ -14,6 +14,7 @@ from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard.rejects import Limits
 from tfxray.components.ingest import output
 from tfxray.components.source import file_list, labelling, tfrecords
+from tfxray.components.source.rows import Rules
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.terminal import supervisor
 from tfxray.pipeline.terminal.screen import PROGRESS_INDENT
@@ -57,6 +58,7 @@ def find_data(config: Config, data: str | None, out: StrPath, say: Callable[[str
 
 def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
     from tfxray.components.sample.draw import MANIFEST, write_sample
+    from tfxray.components.sample.several import write_findings
 
     sample = config.ingest.sample
     assert sample is not None
@@ -66,9 +68,12 @@ def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
             "copy it to where the run can read it, and name it (--data)"
         )
     code = code_digest.digest(_DRAWING)[:8]
-    folder = Path(out) / "data" / f"sample-{sample.images}-{sample.size}-{sample.seed}-{code}"
+    kind = "findings-" if sample.findings else ""
+    name = f"sample-{kind}{sample.images}-{sample.size}-{sample.seed}-{code}"
+    folder = Path(out) / "data" / name
     if not (folder / MANIFEST).is_file():  # written last
-        patients = write_sample(folder, **sample.model_dump())
+        write = write_findings if sample.findings else write_sample
+        patients = write(folder, sample.images, sample.size, sample.seed)
         say(f"drew {sample.images} X-rays of {patients} patients into {folder}")
     return str(folder)
 
@@ -79,10 +84,11 @@ def file_limits(config: Config) -> Limits:
     return Limits(ingest.max_pixels, ingest.max_bytes, ingest.max_seconds)
 
 
-def label_rules(config: Config) -> labelling.Rules:
+def label_rules(config: Config) -> Rules:
     """How labels and metadata are found."""
-    return labelling.Rules(
+    return Rules(
         classes=tuple(config.classes),
+        findings=tuple(config.findings),
         manifest=config.ingest.manifest,
         columns=config.ingest.columns,
         root=config.ingest.root,
@@ -117,7 +123,10 @@ class Ingest:
         Raises:
             UserError: See `labelling.label_images`.
         """
-        settings = config.model_dump_json(include={"classes", "ingest", "split"})
+        settings = config.model_dump_json(
+            include={"classes", "findings", "ingest", "split"},
+            exclude={"ingest": {"uncertain"}},  # Transform's
+        )
         rules = label_rules(config)
         settings += repr(rules)
         code = code_digest.digest(_JOB)

@@ -23,6 +23,7 @@ def transform_settings(config: Config) -> dict[str, object]:
         config: The experiment.
     """
     return {
+        **findings_settings(config),
         "mode": config.train.mode,
         "backbone": backbone_settings(config),
         "copies": config.train.copies,
@@ -40,14 +41,16 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
         state: Where a training that is killed finds itself again; None keeps nothing.
     """
     return {
-        "classes": config.classes,
+        **task_settings(config),
         "train": config.train.model_dump(),
-        "head": config.model.head.model_dump(),
+        "head": head_settings(config),
         "backbone": backbone_settings(config),
         "serving": config.serving.model_dump(exclude={"model_name"}),
         # A backbone that learns has seen every site. None there, so that a slice's least size is no
         # reason to train for hours again.
-        "transfer": config.evaluate.min_patients if config.train.mode == "frozen" else None,
+        "transfer": config.evaluate.min_patients
+        if config.train.mode == "frozen" and config.task.binary
+        else None,
         "state": state,
         # The state of a training that is killed goes by these settings, and needs the code too.
         "code": code_digest.digest(TRAINING),
@@ -64,7 +67,8 @@ def data_gate_settings(config: Config, records: Records) -> str:
     """
     settings = config.validation.model_dump(exclude={"schema_file"})
     drawn = len(records.globs) == 1
-    return json.dumps({**settings, "drawn": drawn, "ingest": records.report}, sort_keys=True)
+    settings |= {**task_settings(config), "drawn": drawn, "ingest": records.report}
+    return json.dumps(settings, sort_keys=True)
 
 
 def evaluator_settings(config: Config) -> str:
@@ -74,12 +78,46 @@ def evaluator_settings(config: Config) -> str:
         config: The experiment.
     """
     settings = {
-        "classes": config.classes,
+        **task_settings(config),
         "gate": config.gate.model_dump(),
         "slices": config.evaluate.slices,
         "min_patients": config.evaluate.min_patients,
     }
     return json.dumps(settings, sort_keys=True)
+
+
+def task_settings(config: Config) -> dict[str, Any]:
+    """What is asked: the config's `classes` or `findings`; see `task.Task`.
+
+    Args:
+        config: The experiment.
+    """
+    return {"findings": config.findings} if config.findings else {"classes": config.classes}
+
+
+def findings_settings(config: Config) -> dict[str, Any]:
+    """What Transform makes of findings: the policy of each for what is uncertain; else nothing.
+
+    Args:
+        config: The experiment.
+    """
+    uncertain = config.ingest.uncertain
+    if not config.findings:
+        return {}
+    by_name = uncertain if isinstance(uncertain, dict) else {}
+    usual = "ignore" if isinstance(uncertain, dict) else uncertain
+    # Pairs: TFX sorts the keys of mappings, and the order is that of the model's outputs.
+    return {"findings": [(name, by_name.get(name, usual)) for name in config.findings]}
+
+
+def head_settings(config: Config) -> dict[str, Any]:
+    """The fields of a `head.HeadSpec`.
+
+    Args:
+        config: The experiment.
+    """
+    own = config.model.head.model_dump()
+    return {**own, "outputs": len(config.task.judged), "softmax": config.task.softmax}
 
 
 def backbone_settings(config: Config) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def create_pipeline(
         examples=examples.outputs["examples"],
         # The encoded image is of no use to TFDV, and all of its cost.
         stats_options=tfdv.StatsOptions(
-            feature_allowlist=[name for name in contract.FEATURES if name != contract.IMAGE],
+            feature_allowlist=_measured(config),
             num_histogram_buckets=drift.HISTOGRAM_BUCKETS,
         ),
     )
@@ -121,7 +121,10 @@ def create_pipeline(
         baseline_model=baseline.outputs["model"],
         baseline_evaluation=baseline.outputs["evaluation"] if own_resolvers else None,
         eval_config=eval_config.make_eval_config(
-            config.evaluate.slices, config.gate.auc.threshold, config.evaluate.intervals
+            config.task,
+            config.evaluate.slices,
+            config.gate.auc.threshold,
+            config.evaluate.intervals,
         ),
         settings=evaluator_settings(config),
         serving=places.serving,
@@ -194,6 +197,15 @@ def _baseline_model(trainer: Trainer, own_resolvers: bool) -> Resolver:
     ).with_id("BaselineModel")
 
 
+def _measured(config: Config) -> list[str]:
+    """The features of which StatisticsGen measures how they are distributed."""
+    if config.task.exclusive:
+        return [name for name in contract.FEATURES if name != contract.IMAGE]
+    others = (contract.IMAGE, contract.LABEL, contract.TEXT)
+    findings = [contract.finding(name) for name in config.task.names]
+    return [*(name for name in contract.FEATURES if name not in others), *findings]
+
+
 def _inputs(records: Records) -> example_gen_pb2.Input:
     splits = contract.SPLITS if len(records.globs) > 1 else ("all",)
     return example_gen_pb2.Input(
@@ -218,4 +230,7 @@ def _hash_split(config: Config, records: Records) -> example_gen_pb2.Output:
 
 
 def _drift_limits(config: Config) -> dict[str, float]:
-    return {name: value for name, value in config.validation.drift.items() if value is not None}
+    """By feature; DataGate itself compares findings."""
+    limits = config.validation.drift
+    absent = None if config.task.exclusive else contract.TEXT
+    return {name: value for name, value in limits.items() if value is not None and name != absent}

@@ -69,7 +69,7 @@ def write_schema(config: Config, folder: str) -> str:
         UserError: The config's schema cannot be read.
     """
     curated_schema = read_schema(config.validation.schema_file or DEFAULT)
-    text = text_format.MessageToString(resolve_schema(curated_schema, config.classes))
+    text = text_format.MessageToString(resolve_schema(curated_schema, config.task))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     path = os.path.join(folder, digest, "schema.pbtxt")
     artifacts.write_text(path, text)

@@ -76,7 +76,7 @@ def check_classes(config: Config, out: str) -> None:
     from tfxray.pipeline.places import serving_folder
 
     served = pushed_model.read_served(serving_folder(out, config.model_name))
-    failure = gate.changed_classes(served, config.classes, config.gate.replaces_classes)
+    failure = gate.changed_classes(served, config.task, config.gate.replaces_classes)
     if failure:
         raise UserError(failure)
 
@@ -198,7 +198,7 @@ def _check_once(layout: tfrecords.Layout, config: Config, out: str | None) -> "S
     from tfxray.components.ingest import record_check
 
     limits = inputs.file_limits(config)
-    parts = (file_list.fingerprint(layout.base), layout, config.classes, limits)
+    parts = (file_list.fingerprint(layout.base), layout, config.task, limits)
     key = hashlib.sha256(f"{parts}{code_digest.digest(_CHECK)}".encode()).hexdigest()[:16]
     note = os.path.join(out, "data", filenames.CHECKED.format(key)) if out else None
     if note and filesystem.is_file(note):
@@ -207,7 +207,7 @@ def _check_once(layout: tfrecords.Layout, config: Config, out: str | None) -> "S
                 return record_check.Scan(**json.loads(file.read()))
         except (OSError, ValueError, TypeError):  # damaged
             pass
-    scan = record_check.check_records(layout, config.classes, limits)
+    scan = record_check.check_records(layout, config.task, limits)
     if note:
         artifacts.write_text(note, json.dumps(dataclasses.asdict(scan)))
     return scan

@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfxray.components.common import contract, filenames
+from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import heldout_scores, pictures
 from tfxray.components.networks import summary
 from tfxray.pipeline.config.config import Config
@@ -22,6 +23,7 @@ SITES = [f"north {TAG}", f"south {SCRIPT}", "tiny"]
 FILES = [f"{TAG}.png", f"{SCRIPT}.png"]
 SECRET = "PATIENT-SECRET"
 THRESHOLD = 0.432101
+THRESHOLDS = {CLASSES[1]: THRESHOLD}
 
 
 def table(patients: int = 60) -> pd.DataFrame:
@@ -49,6 +51,26 @@ def table(patients: int = 60) -> pd.DataFrame:
     )
 
 
+def table_of_several(task: Task, patients: int = 60) -> pd.DataFrame:
+    """Scores of several classes, or of findings of which some labels are unknown."""
+    frame, random = table(patients), np.random.default_rng(4)
+    size = len(frame)
+    chosen = np.repeat(random.integers(0, len(task.names), patients), 2)
+    present = np.repeat(random.random((patients, len(task.names))) < 0.4, 2, axis=0)
+    labels = np.eye(len(task.names), dtype=int)[chosen] if task.exclusive else present.astype(int)
+    logits = 2.2 * labels - 1.1 + random.normal(0, 1.4, labels.shape)
+    scores = 1 / (1 + np.exp(-logits))
+    if task.exclusive:
+        scores /= scores.sum(1, keepdims=True)
+    else:
+        labels = np.where(random.random(labels.shape) < 0.1, -1, labels)
+    columns = {}
+    for place, name in enumerate(task.names):
+        columns |= {f"label/{name}": labels[:, place], f"score/{name}": scores[:, place]}
+    assert size == len(labels)
+    return frame.drop(columns=[contract.LABEL, contract.SCORE]).assign(**columns)
+
+
 def png(index: int) -> bytes:
     """An image, other for each index."""
     written = io.BytesIO()
@@ -56,7 +78,25 @@ def png(index: int) -> bytes:
     return written.getvalue()
 
 
-def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
+def leave_several(folder: Path, task: Task) -> dict[str, str]:
+    """Writes the artifacts of a run of several classes or findings; see `leave`."""
+    frame = table_of_several(task)
+    uris = leave(folder, frame, task)
+    point = {"rule": "Youden's", "threshold": 0.4, "temperature": 1.3, "validation": {}}
+    points = {"findings": dict.fromkeys(task.judged, point)}
+    (folder / "model_run" / "operating_point.json").write_text(json.dumps(points))
+    rules = [{**_rule("auc", "all", 0.9, True, "mean AUC 0.9"), "finding": ""}]
+    for number, name in enumerate(task.judged):
+        rule = _rule("auc", "all", 0.8, number != 1, f"{name}: AUC")
+        rules.append({**rule, "finding": name})
+    gate = {"rules": rules, "baseline": {"state": "none", "text": "none"}}
+    (folder / "evaluation" / "gate.json").write_text(json.dumps(gate))
+    return uris
+
+
+def leave(
+    folder: Path, frame: pd.DataFrame | None = None, task: Task | None = None
+) -> dict[str, str]:
     """Writes the artifacts of a run.
 
     Returns:
@@ -94,9 +134,12 @@ def leave(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, str]:
     history = {"loss": [0.7, 0.5], "auc": [0.6, 0.8], "val_auc": [0.6, 0.7]}
     (folder / "model_run" / "history.json").write_text(json.dumps(history))
     records = _records(folder / "examples" / "Split-test", frame)
+    task = task or Task(tuple(CLASSES))
+    thresholds = dict.fromkeys(task.judged, THRESHOLD)
     pictures.draw_pictures(
-        frame, THRESHOLD, [str(records)], uris["Trainer.model"], folder / "evaluation"
-    )
+        frame, task, thresholds, [str(records)], uris["Trainer.model"],
+        folder / "evaluation",
+    )  # fmt: skip
     return {name: str(path) for name, path in uris.items()}
 
 
@@ -133,12 +176,13 @@ def _records(folder: Path, frame: pd.DataFrame) -> Path:
     return path
 
 
-def config() -> str:
+def config(task: Task | None = None) -> str:
     """A resolved config of the same classes."""
+    task = task or Task(tuple(CLASSES))
     model = {"backbone": "cnn_150", "weights": "none", "image_size": 64}
     settings = {
         "name": "page",
-        "classes": CLASSES,
+        "classes" if task.exclusive else "findings": list(task.names),
         "model": model,
         "train": {"mode": "fine_tune"},
         "evaluate": {"slices": [contract.SITE, contract.AGE]},

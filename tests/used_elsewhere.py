@@ -28,6 +28,7 @@ _.auto_shard_policy
 _.connection_mode
 _.enable_cache
 _.partition_feature_name
+_.column_name
 _.ssl_ca_cert
 _.refresh_api_key_hook
 _.model_config
@@ -43,6 +44,7 @@ _.compared
 _.started
 _.title
 _.more_values
+_.specificity
 _.question
 _.pipeline_id
 _.version_id
@@ -60,6 +62,7 @@ _.accept_without_baseline
 _.min_positives
 _.min_negatives
 _.servable
+_.unjudged
 _.cost_of_miss
 _.calibrate
 _.unlike_share
@@ -69,6 +72,7 @@ _.effect
 _.factor
 _.weight_decay
 _.label_smoothing
+_.class_weights
 _.xla
 
 # For who reads our tables in Python: docs/how-to/serving.md shows how.

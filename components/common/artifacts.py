@@ -13,6 +13,7 @@ from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from tfxray.components.common import filenames, filesystem
+from tfxray.components.common.contract import Task
 from tfxray.components.disk import durable
 
 
@@ -94,6 +95,11 @@ def read_training_file(uris: Mapping[str, str], name: str) -> dict[str, Any]:
     return {}
 
 
-def read_threshold(uris: Mapping[str, str]) -> float:
-    """The operating point that Trainer chose; 0.5 where there is none."""
-    return float(read_training_file(uris, filenames.OPERATING_POINT).get("threshold", 0.5))
+def read_thresholds(uris: Mapping[str, str], task: Task) -> dict[str, float]:
+    """The operating points that Trainer chose, of a task's `judged`; 0.5 where there is none."""
+    content = read_training_file(uris, filenames.OPERATING_POINT)
+    by_name = content.get("findings", {})
+    return {
+        name: float((content if task.binary else by_name.get(name, {})).get("threshold", 0.5))
+        for name in task.judged
+    }

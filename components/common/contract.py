@@ -1,5 +1,9 @@
 """The data contract: features of the records, outputs of Transform and of the served model."""
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 IMAGE = "image/encoded"
 FORMAT = "image/format"
 FILENAME = "image/filename"
@@ -38,6 +42,13 @@ METADATA = {"patient": PATIENT, "age": AGE, "sex": SEX, "view": VIEW, "site": SI
 
 SPLITS = ("train", "eval", "test")
 
+_FINDING = "finding/"
+
+
+def finding(name: str) -> str:
+    """The feature of a finding: 1 present, 0 absent, -1 uncertain; missing where nobody said."""
+    return _FINDING + name
+
 
 def own_patient(name: str) -> str:
     """The patient of an image whose patient is unknown: one of its own.
@@ -70,3 +81,44 @@ SIGNATURE_BYTES = "serving_bytes"
 
 # How heat maps are made; `explain.heat_maps` knows how.
 EXPLAIN_METHODS = ("grad-cam", "integrated-gradients", "shap")
+
+UNKNOWN = -1  # in a matrix of labels: nobody said, or nobody is sure
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a model is asked.
+
+    Attributes:
+        names: Of the classes, the negative one first; or of the findings.
+        exclusive: Whether an image has exactly one of them. Else it has none, one or several.
+    """
+
+    names: tuple[str, ...]
+    exclusive: bool = True
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "Task":
+        """The task of a config, or of what a node is told: `classes`, or else `findings`."""
+        if findings := config.get("findings"):
+            return cls(tuple(findings), False)
+        return cls(tuple(config["classes"]))
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are two classes, so that one score tells both."""
+        return self.exclusive and len(self.names) == 2
+
+    @property
+    def softmax(self) -> bool:
+        """Whether the scores of an image sum to 1, one for each of its names."""
+        return self.exclusive and not self.binary
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """What is scored, each against all else: of two classes, the positive one alone."""
+        return self.names[1:] if self.binary else self.names
+
+    def index(self, name: str) -> int:
+        """The column of one of `judged`."""
+        return self.judged.index(name)

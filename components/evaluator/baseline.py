@@ -31,12 +31,13 @@ def score_baseline(model: str | None, evaluation: str | None, records: list[str]
     try:
         signature = tf.saved_model.load(model).signatures[contract.SIGNATURE_EXAMPLES]
         spec = {contract.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-        scores: dict[str, float] = {}
+        scores: dict[str, float | list[float]] = {}
         classes: list[str] = []
         for batch in artifacts.record_dataset(records).batch(_BATCH):
             outputs = signature(examples=batch)
-            values = outputs[contract.SCORE].numpy().tolist()
             classes = [name.decode() for name in outputs[contract.CLASSES].numpy()[0]]
+            of_two = outputs[contract.POSITIVE].shape.rank == 1
+            values = outputs[contract.SCORE if of_two else contract.SCORES].numpy().tolist()
             files = tf.io.parse_example(batch, spec)[contract.IMAGE].numpy()
             scores |= {
                 heldout_scores.digest_image(f): v for f, v in zip(files, values, strict=True)

@@ -1,12 +1,13 @@
 """Two runs side by side, on the images that both scored."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from tfxray.components.common import contract
+from tfxray.components.common.contract import UNKNOWN, Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.evaluator import heldout_scores
 from tfxray.components.metrics import intervals
@@ -22,12 +23,14 @@ class ScoredRun:
     Attributes:
         name: The run's.
         frame: See `heldout_scores.read_scores`.
-        threshold: Its model's operating point.
+        task: What was asked.
+        thresholds: Its model's operating points, of the task's `judged`.
     """
 
     name: str
     frame: pd.DataFrame
-    threshold: float
+    task: Task
+    thresholds: Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +71,14 @@ class Comparison:
     lines: list[Line]
 
 
-def read_run(name: str, evaluation: str, threshold: float) -> ScoredRun:
+def read_run(name: str, evaluation: str, task: Task, thresholds: Mapping[str, float]) -> ScoredRun:
     """Reads a run's held-out scores.
 
     Args:
         name: The run's.
         evaluation: Evaluator's `evaluation`.
-        threshold: Its model's operating point.
+        task: What was asked.
+        thresholds: Its model's operating points, of the task's `judged`.
 
     Raises:
         UserError: There are none.
@@ -84,48 +88,109 @@ def read_run(name: str, evaluation: str, threshold: float) -> ScoredRun:
         raise UserError(
             f"run {name}: scored no held-out image, so that there is nothing to compare"
         )
-    return ScoredRun(name, frame, threshold)
+    return ScoredRun(name, frame, task, thresholds)
 
 
 def compare_runs(first: ScoredRun, second: ScoredRun) -> Comparison:
-    """Compares two runs, image by image.
+    """Compares two runs, image by image; of several classes or findings, those that both judge.
 
     Raises:
-        UserError: They have too few held-out images in common, or all of one class.
+        UserError: They judge nothing in common; or they have too few held-out images in common, or
+            all of one class.
     """
-    one, two = (run.frame.drop_duplicates(heldout_scores.DIGEST) for run in (first, second))
+    names = [name for name in first.task.judged if name in second.task.judged]
+    if not names:
+        ours, theirs = (f"[{', '.join(run.task.names)}]" for run in (first, second))
+        raise UserError(f"runs {first.name} and {second.name} judge {ours} and {theirs}")
+    pairs, relabelled = {}, 0
+    for name in names:
+        pairs[name], changed = _pair(first, second, name)
+        relabelled += changed
+    if len(names) == 1:
+        _require_enough(first, second, pairs[names[0]])
+        lines = _lines(pairs[names[0]], _thresholds(first, second, names[0]))
+    else:
+        pairs = {name: pair for name, pair in pairs.items() if len(pair) >= _FEW}
+        lines = _lines_of_several(first, second, pairs)
+    every = pd.concat(pairs.values()).drop_duplicates(heldout_scores.DIGEST)
+    digests = [set(run.frame[heldout_scores.DIGEST]) for run in (first, second)]
+    both = len(digests[0] & digests[1])
+    return Comparison(
+        runs=(first.name, second.name),
+        images=len(every),
+        patients=every[contract.PATIENT].nunique(),
+        left_out=(len(digests[0]) - both, len(digests[1]) - both),
+        relabelled=relabelled,
+        lines=lines,
+    )
+
+
+_SECOND = " of the second"
+
+
+def _pair(first: ScoredRun, second: ScoredRun, name: str) -> tuple[pd.DataFrame, int]:
+    """The images in common whose label is the same, and how many have another one."""
+    one, two = (
+        heldout_scores.view(run.frame.drop_duplicates(heldout_scores.DIGEST), run.task, name)
+        for run in (first, second)
+    )
     both = one.merge(
         two[[heldout_scores.DIGEST, contract.LABEL, contract.SCORE]],
         on=heldout_scores.DIGEST,
-        suffixes=("", " of the second"),
+        suffixes=("", _SECOND),
     )
-    other_label, other_score = (f"{n} of the second" for n in (contract.LABEL, contract.SCORE))
-    same = both[both[contract.LABEL] == both[other_label]]
-    labels = same[contract.LABEL].to_numpy()
-    if len(same) < _FEW or len(set(labels)) < 2:
+    same = both[both[contract.LABEL] == both[f"{contract.LABEL}{_SECOND}"]]
+    return same, len(both) - len(same)
+
+
+def _thresholds(first: ScoredRun, second: ScoredRun, name: str) -> tuple[float, float]:
+    return first.thresholds[name], second.thresholds[name]
+
+
+def _require_enough(first: ScoredRun, second: ScoredRun, pair: pd.DataFrame) -> None:
+    classes = pair[contract.LABEL].nunique()
+    if len(pair) < _FEW or classes < 2:
         raise UserError(
-            f"runs {first.name} and {second.name} have {len(same)} held-out images of "
-            f"{len(set(labels))} classes in common, at least {_FEW} of two are needed: compare "
+            f"runs {first.name} and {second.name} have {len(pair)} held-out images of "
+            f"{classes} classes in common, at least {_FEW} of two are needed: compare "
             "runs on the same data with the same split"
         )
-    patients = same[contract.PATIENT].to_numpy()
-    values = (same[contract.SCORE].to_numpy(), same[other_score].to_numpy())
-    return Comparison(
-        runs=(first.name, second.name),
-        images=len(same),
-        patients=len(set(patients)),
-        left_out=(len(one) - len(both), len(two) - len(both)),
-        relabelled=len(both) - len(same),
-        lines=_lines(labels, values, patients, (first.threshold, second.threshold)),
-    )
 
 
-def _lines(
-    labels: np.ndarray,
-    values: tuple[np.ndarray, np.ndarray],
-    patients: np.ndarray,
-    thresholds: tuple[float, float],
+def _lines_of_several(
+    first: ScoredRun, second: ScoredRun, pairs: Mapping[str, pd.DataFrame]
 ) -> list[Line]:
+    """The mean AUC, then the AUC, the sensitivity and the specificity of each."""
+    judged = {name: pair for name, pair in pairs.items() if pair[contract.LABEL].nunique() == 2}
+    if not judged:
+        raise UserError(
+            f"runs {first.name} and {second.name} have no {_FEW} held-out images of both classes "
+            "of any finding in common: compare runs on the same data with the same split"
+        )
+    columns = (contract.LABEL, contract.SCORE, f"{contract.SCORE}{_SECOND}")
+    every = pd.concat(judged.values()).drop_duplicates(heldout_scores.DIGEST)
+    owners = every.set_index(heldout_scores.DIGEST)[contract.PATIENT]
+    labels, *values = (
+        pd.DataFrame({n: p.set_index(heldout_scores.DIGEST)[column] for n, p in judged.items()})
+        .reindex(owners.index)
+        .fillna(UNKNOWN)
+        .to_numpy()
+        for column in columns
+    )
+    patients = owners.to_numpy()
+    lines = [
+        _line("mean AUC", lambda i: intervals.mean_auc(labels, values[i], patients),
+              intervals.mean_auc_difference(labels, values[1], values[0], patients))
+    ]  # fmt: skip
+    for name, pair in judged.items():
+        of_one = _lines(pair, _thresholds(first, second, name))[:3]
+        lines += [dataclasses.replace(line, figure=f"{name}: {line.figure}") for line in of_one]
+    return lines
+
+
+def _lines(pair: pd.DataFrame, thresholds: tuple[float, float]) -> list[Line]:
+    labels, patients = pair[contract.LABEL].to_numpy(), pair[contract.PATIENT].to_numpy()
+    values = [pair[f"{contract.SCORE}{run}"].to_numpy() for run in ("", _SECOND)]
     calls = [value >= threshold for value, threshold in zip(values, thresholds, strict=True)]
     correct = [call == (labels == 1) for call in calls]
     errors = [(value - labels) ** 2 for value in values]

@@ -24,6 +24,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from tfx.utils import io_utils, json_utils, path_utils
 
 from tfxray.components.common import artifacts, contract, filenames, isolation
+from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import (
     baseline,
     extractors,
@@ -57,6 +58,7 @@ class Executor(executor.Executor):  # type: ignore[misc]
     ) -> None:
         """See TFX's `BaseExecutor`."""
         settings = json.loads(exec_properties[SETTINGS])
+        task = Task.of(settings)
         folder = artifact_utils.get_single_uri(output_dict["evaluation"])
         examples = input_dict["examples"]
         model_folder = _serving_folder(input_dict["model"][0])
@@ -65,7 +67,7 @@ class Executor(executor.Executor):  # type: ignore[misc]
         scratch = os.path.join(folder, ".scores")
         servable = settings["gate"]["servable"]
         with _serving_check(input_dict) if servable else contextlib.nullcontext() as finish_check:
-            with heldout_scores.collect_scores(os.path.join(scratch, "part")):
+            with heldout_scores.collect_scores(os.path.join(scratch, "part"), task):
                 # The baseline scores the same images below: TFMA would fail with it.
                 candidate_inputs = {key: input_dict[key] for key in ("examples", "model")}
                 super().Do(candidate_inputs, output_dict, exec_properties)
@@ -73,7 +75,7 @@ class Executor(executor.Executor):  # type: ignore[misc]
         parts = [io_utils.read_string_file(path) for path in _files(scratch)]
         fileio.rmtree(scratch)
         frame = heldout_scores.make_table(
-            [json.loads(line) for part in parts for line in part.splitlines()]
+            [json.loads(line) for part in parts for line in part.splitlines()], task
         )
         heldout_scores.write_scores(frame, folder)
         records, blessed = _records(examples, SPLIT), input_dict.get("baseline_model")
@@ -90,8 +92,8 @@ class Executor(executor.Executor):  # type: ignore[misc]
             blessed[0].mlmd_artifact.create_time_since_epoch / 1000 if blessed else 0,
         )
         model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
-        threshold = artifacts.read_threshold({"Trainer.model_run": model_run})
-        pictures.draw_pictures(frame, threshold, records, model_folder, folder)
+        thresholds = artifacts.read_thresholds({"Trainer.model_run": model_run}, task)
+        pictures.draw_pictures(frame, task, thresholds, records, model_folder, folder)
         served = pushed_model.read_served(exec_properties[SERVING])
         rules = gate.apply_rules(frame, settings, reference, served, check)
         gate.write_verdicts(rules, reference, folder)

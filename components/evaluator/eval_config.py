@@ -8,22 +8,27 @@ from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue
 from tensorflow_model_analysis.proto import config_pb2  # not all of it is in `tfma` of any version
 
 from tfxray.components.common import contract
+from tfxray.components.common.contract import Task
+from tfxray.components.evaluator import heldout_scores
 
-AUC = "auc"
+AUC, MEAN_AUC, _COUNT = "auc", "mean_auc", "example_count"
 # With 1,000, the area differs from the exact one by less than 1e-3 (tests/test_end_to_end.py);
 # with 10,000, TFMA's jackknife takes twice as long as all else that Evaluator does.
 AUC_THRESHOLDS = 1_000
 
 
 def make_eval_config(
-    slices: Sequence[str | Sequence[str]], threshold: float, intervals: bool = True
+    task: Task, slices: Sequence[str | Sequence[str]], threshold: float, intervals: bool = True
 ) -> config_pb2.EvalConfig:
     """TFMA's configuration.
 
     The threshold applies to the whole test split alone. Applied to every slice, it
-    would refuse any model for a slice that holds one class, whose AUC TFMA gives as 0.
+    would refuse any model for a slice that holds one class, whose AUC TFMA gives as 0. Of several
+    classes or findings, TFMA's mean AUC counts such a 0 even in the whole split: there, the gate's
+    own rule looks at the mean, and TFMA's threshold is one that always holds.
 
     Args:
+        task: What is asked.
         slices: Feature names; a sequence within crosses features.
         threshold: Least AUC.
         intervals: Whether to compute jackknife confidence intervals.
@@ -32,10 +37,11 @@ def make_eval_config(
         The configuration. Of the served score: `auc`, `prauc`, `cross_entropy`, `example_count`,
         `mean_label` and `mean_prediction`. At the model's own operating point:
         `accuracy`, `sensitivity`, `specificity`, `precision`, `npv`, `true_positives` and the
-        other three counts. The last class is the positive one.
+        other three counts. Of two classes, the last one is the positive one; of more, and of
+        findings, each is an output, and `mean_auc` is TFMA's macro average.
     """
     score_metrics = [
-        tfma.metrics.ExampleCount(name="example_count"),
+        tfma.metrics.ExampleCount(name=_COUNT),
         tfma.metrics.AUC(name=AUC, num_thresholds=AUC_THRESHOLDS),
         tfma.metrics.AUC(name="prauc", curve="PR", num_thresholds=AUC_THRESHOLDS),
         tfma.metrics.BinaryCrossEntropy(name="cross_entropy"),
@@ -54,15 +60,24 @@ def make_eval_config(
         tfma.metrics.TrueNegatives(name="true_negatives", thresholds=[0.5]),
         tfma.metrics.FalseNegatives(name="false_negatives", thresholds=[0.5]),
     ]
+    outputs = [heldout_scores.score_column(task, name) for name in task.judged]
+    calls = [heldout_scores.positive_output(task, name) for name in task.judged]
     specs = [
-        *tfma.metrics.specs_from_metrics(score_metrics, output_names=[contract.SCORE]),
-        *tfma.metrics.specs_from_metrics(operating_point_metrics, output_names=[contract.POSITIVE]),
+        *tfma.metrics.specs_from_metrics(score_metrics, output_names=outputs),
+        *tfma.metrics.specs_from_metrics(operating_point_metrics, output_names=calls),
     ]
+    if not task.binary:
+        specs += tfma.metrics.specs_from_metrics(
+            [tfma.metrics.AUC(name=MEAN_AUC, num_thresholds=AUC_THRESHOLDS)],
+            output_names=outputs,
+            output_weights=dict.fromkeys(outputs, 1 / len(outputs)),
+        )
+    bounded, least = (AUC, threshold) if task.binary else (_COUNT, 0.0)
     bar = config_pb2.MetricThreshold(
-        value_threshold=config_pb2.GenericValueThreshold(lower_bound=DoubleValue(value=threshold))
+        value_threshold=config_pb2.GenericValueThreshold(lower_bound=DoubleValue(value=least))
     )
     for metric in (metric for spec in specs for metric in spec.metrics):
-        if json.loads(metric.config)["name"] == AUC:
+        if json.loads(metric.config)["name"] == bounded:
             metric.per_slice_thresholds.append(
                 config_pb2.PerSliceMetricThreshold(
                     slicing_specs=[config_pb2.SlicingSpec()], threshold=bar
@@ -73,7 +88,11 @@ def make_eval_config(
         model_specs=[
             config_pb2.ModelSpec(
                 signature_name=contract.SIGNATURE_EXAMPLES,
-                label_keys=dict.fromkeys((contract.SCORE, contract.POSITIVE), contract.LABEL),
+                label_keys=dict.fromkeys([*outputs, *calls], contract.LABEL),
+                # `extractors` gives the weights; TFMA wants a feature to be named.
+                example_weight_keys={}
+                if task.binary
+                else dict.fromkeys([*outputs, *calls], contract.IMAGE),
             )
         ],
         metrics_specs=specs,

@@ -9,11 +9,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from tfxray.components.common import contract
+from tfxray.components.common.contract import UNKNOWN, Task
 from tfxray.components.evaluator import heldout_scores, rules
 from tfxray.components.evaluator.rules import Rule, ServingCheck
 from tfxray.components.metrics import intervals
@@ -30,29 +32,39 @@ class Baseline:
     Attributes:
         state: `none`, `compared` or `incompatible`.
         text: Why it could not be compared, where it could not.
-        scores: By an image's digest.
-        classes: Its own, in the order of their labels; empty where they are unknown.
+        scores: By an image's digest: of two classes one score, else one for each of `classes`.
+        classes: Its own, or its findings, in the order of their labels; empty where unknown.
         heldout: The held-out scores of its own run; None where they are not at hand.
         refuses: Whether the model may not be pushed without a comparison.
     """
 
     state: str = "none"
     text: str = "no model has been blessed before"
-    scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    scores: Mapping[str, float | Sequence[float]] = dataclasses.field(default_factory=dict)
     classes: Sequence[str] = ()
     heldout: pd.DataFrame | None = None
     refuses: bool = False
 
-    def in_order_of(self, classes: Sequence[str]) -> "Baseline":
-        """The same model, as if its classes had this order."""
-        if list(self.classes) != [*reversed(classes)]:
+    def in_order_of(self, task: Task) -> "Baseline":
+        """The same model, as if its classes had the task's order; or what it cannot answer."""
+        own = list(self.classes)
+        if self.state != "compared" or own in ([], list(task.names)):
             return self
-        heldout = self.heldout
-        if heldout is not None:
-            flipped = {name: 1 - heldout[name] for name in (contract.LABEL, contract.SCORE)}
-            heldout = heldout.assign(**flipped)
-        scores = {digest: 1 - score for digest, score in self.scores.items()}
-        return dataclasses.replace(self, scores=scores, classes=classes, heldout=heldout)
+        if task.binary and len(own) == 2 and own != [*reversed(task.names)]:
+            return self  # renamed, which another rule judges
+        if task.binary and len(own) == 2:
+            heldout = self.heldout
+            if heldout is not None:
+                flipped = {name: 1 - heldout[name] for name in (contract.LABEL, contract.SCORE)}
+                heldout = heldout.assign(**flipped)
+            scores = {digest: 1 - score for digest, score in self.scores.items()}  # type: ignore[operator]
+            return dataclasses.replace(self, scores=scores, classes=task.names, heldout=heldout)
+        if not task.binary and sorted(own) == sorted(task.names):
+            places = [own.index(name) for name in task.names]
+            rows = {digest: np.ravel(row)[places].tolist() for digest, row in self.scores.items()}
+            return dataclasses.replace(self, scores=rows, classes=task.names)
+        text = f"the latest blessed model tells [{', '.join(own)}] and cannot be compared"
+        return dataclasses.replace(self, state="incompatible", text=text, scores={}, heldout=None)
 
 
 def apply_rules(
@@ -66,7 +78,8 @@ def apply_rules(
 
     Args:
         frame: The held-out scores, see `heldout_scores.read_scores`.
-        settings: `gate`, `classes` (the config's), `slices` and `min_patients` (of its `evaluate`).
+        settings: `gate`, `classes` or `findings` (the config's), `slices` and `min_patients` (of
+            its `evaluate`).
         baseline: The latest blessed model.
         served: The version whose place the candidate would take.
         check: None where the config does not ask.
@@ -74,17 +87,21 @@ def apply_rules(
     Returns:
         The rules; the model may be pushed where none has failed.
     """
-    gate = settings["gate"]
-    baseline = baseline.in_order_of(settings["classes"])
+    gate, task = settings["gate"], Task.of(settings)
+    baseline = baseline.in_order_of(task)
     verdicts = [
         *rules.judge_candidate(frame, settings, check),
-        _classes(served, settings["classes"], gate["replaces_classes"]),
+        _classes(served, task, gate["replaces_classes"]),
     ]
     if gate["label_shift"]["max_relabelled"] is not None:
-        verdicts.append(_relabelled(frame, baseline, gate["label_shift"]["max_relabelled"]))
+        verdicts.append(_relabelled(frame, baseline, task, gate["label_shift"]["max_relabelled"]))
     if gate["label_shift"]["max_drop"] is not None:
         verdicts += _label_shift(frame, baseline, settings)
-    return [*verdicts, _against(frame, baseline, gate["auc"])]
+    verdicts.append(_against(frame, baseline, task, gate["auc"]))
+    if not task.binary and baseline.state == "compared":
+        for name in task.judged:
+            verdicts += _against_of_one(frame, baseline, task, name, gate["auc"]["max_drop"])
+    return verdicts
 
 
 def write_verdicts(verdicts: list[Rule], baseline: Baseline, folder: str) -> None:
@@ -105,51 +122,66 @@ def read_verdicts(folder: str) -> dict[str, Any]:
     return content
 
 
-def changed_classes(served: Served, classes: Sequence[str], replaces: Sequence[str] | None) -> str:
-    """Why a model of these classes must not take the place of the served one; empty if it may.
+def changed_classes(served: Served, task: Task, replaces: Sequence[str] | None) -> str:
+    """Why a model of this task must not take the place of the served one; empty if it may.
 
     Args:
         served: The newest version.
-        classes: The config's.
+        task: The config's.
         replaces: The config's `gate.replaces_classes`: the served classes that may be replaced.
     """
-    if not served.classes or list(served.classes) in (list(classes), replaces and list(replaces)):
+    own = list(served.classes)
+    if not own or (replaces and own == list(replaces)) or _serves(served, task):
         return ""
-    new, old = (json.dumps(list(names), ensure_ascii=False) for names in (classes, served.classes))
+    new, old = (json.dumps(list(names), ensure_ascii=False) for names in (task.names, own))
+    new, old_told = (
+        f"{'classes' if exclusive else 'findings'} {names}"
+        for exclusive, names in ((task.exclusive, new), (served.exclusive, old))
+    )
     return (
-        f"classes {new} would take the place of {old}, which {served.version} serves: clients "
+        f"{new} would take the place of {old_told}, which {served.version} serves: clients "
         "would read the scores wrongly. Restore the names and their order, give the new model "
         f"another serving.model_name, or set gate.replaces_classes to {old} if this is meant"
     )
 
 
-def _classes(served: Served, classes: Sequence[str], replaces: Sequence[str] | None) -> Rule:
-    failure = changed_classes(served, classes, replaces)
+def _serves(served: Served, task: Task) -> bool:
+    return list(served.classes) == list(task.names) and served.exclusive == task.exclusive
+
+
+def _classes(served: Served, task: Task, replaces: Sequence[str] | None) -> Rule:
+    failure = changed_classes(served, task, replaces)
     passed = None if not served.classes else not failure
     if not served.version:
         text = "no version is served under this name yet"
     elif not served.classes:
         text = f"the classes of {served.version} cannot be read"
-    elif list(served.classes) == list(classes):
+    elif _serves(served, task):
         text = f"the classes and their order are those that {served.version} serves"
     else:
         text = f"the classes differ from those that {served.version} serves, as the config accepts"
     return Rule("classes", "all", None, None, None, None, passed, failure or text)
 
 
-def _relabelled(frame: pd.DataFrame, baseline: Baseline, limit: float) -> Rule:
+def _relabelled(frame: pd.DataFrame, baseline: Baseline, task: Task, limit: float) -> Rule:
     """Compares labels image by image: whatever the model, an image has one label."""
     if baseline.heldout is None:
         return Rule("relabelled", "all", None, None, None, limit, None, _no_heldout(baseline))
-    columns = [heldout_scores.DIGEST, contract.LABEL]
+    labels = [heldout_scores.label_column(task, name) for name in task.judged]
     before, now = (
-        table[columns].drop_duplicates(heldout_scores.DIGEST) for table in (baseline.heldout, frame)
+        table[[heldout_scores.DIGEST, *labels]].drop_duplicates(heldout_scores.DIGEST)
+        for table in (baseline.heldout, frame)
     )
     both = now.merge(before, on=heldout_scores.DIGEST, suffixes=("", " before"))
     if both.empty:
         text = "no held-out image is known from the latest blessed run"
         return Rule("relabelled", "all", None, None, None, limit, None, text)
-    count = int((both[contract.LABEL] != both[f"{contract.LABEL} before"]).sum())
+    own, earlier = (
+        both[[f"{name}{suffix}" for name in labels]].to_numpy() for suffix in ("", " before")
+    )
+    # What nobody said before was not changed.
+    changed = (own != earlier) & (own != UNKNOWN) & (earlier != UNKNOWN)
+    count = int(changed.any(1).sum())
     share = count / len(both)
     text = f"{count} of {len(both)} held-out images known to the latest blessed run have another "
     text += f"label now; at most {limit:.3g} of them may"
@@ -165,19 +197,19 @@ def _label_shift(
 
     The whole split has a rule in any case, a slice only where it fails.
     """
-    limit = settings["gate"]["label_shift"]["max_drop"]
+    limit, task = settings["gate"]["label_shift"]["max_drop"], Task.of(settings)
     if baseline.heldout is None or baseline.state != "compared":
         text = baseline.text if baseline.state != "compared" else _no_heldout(baseline)
         yield Rule("label_shift", "all", None, None, None, -limit, None, text)
         return
-    now = _scored_by(baseline, frame)
-    whole = _compare_labels("all", now, baseline.heldout, limit)
+    now = _scored_by(baseline, frame, task)
+    whole = _compare_labels("all", now, baseline.heldout, task, limit)
     masks = [heldout_scores.mask_slices(t, settings["slices"]) for t in (now, baseline.heldout)]
     slices = []
     for name in masks[0].keys() & masks[1].keys():
         parts = (now[masks[0][name]], baseline.heldout[masks[1][name]])
-        if all(_patients_of_rarer_class(part) >= settings["min_patients"] for part in parts):
-            slices.append(_compare_labels(name, *parts, limit))
+        if all(_enough(part, task, settings["min_patients"]) for part in parts):
+            slices.append(_compare_labels(name, *parts, task, limit))
     if slices:
         text = f"{whole.text}. {len(slices)} slices were looked at likewise"
         whole = dataclasses.replace(whole, text=text)
@@ -185,19 +217,30 @@ def _label_shift(
     yield from sorted((r for r in slices if not r.passed), key=lambda rule: rule.slice)
 
 
-def _scored_by(baseline: Baseline, frame: pd.DataFrame) -> pd.DataFrame:
+def _scored_by(baseline: Baseline, frame: pd.DataFrame, task: Task) -> pd.DataFrame:
     """The images that the blessed model scored, with its scores in place of the candidate's."""
-    known = frame[frame[heldout_scores.DIGEST].isin(list(baseline.scores))]
-    scores = known[heldout_scores.DIGEST].map(baseline.scores).astype(float)
-    return known.assign(**{contract.SCORE: scores})
+    known = frame[frame[heldout_scores.DIGEST].isin(list(baseline.scores))].reset_index(drop=True)
+    rows = [np.ravel(baseline.scores[digest]) for digest in known[heldout_scores.DIGEST]]
+    scores = np.array(rows, float).reshape(len(known), len(task.judged))
+    columns = [heldout_scores.score_column(task, name) for name in task.judged]
+    return known.assign(**dict(zip(columns, scores.T, strict=True)))
 
 
-def _patients_of_rarer_class(part: pd.DataFrame) -> int:
-    return min(part[part[contract.LABEL] == c][contract.PATIENT].nunique() for c in (0, 1))
+def _enough(part: pd.DataFrame, task: Task, least: int) -> bool:
+    views = (heldout_scores.view(part, task, name) for name in task.judged)
+    return any(rules.patients_of_rarer_class(view) >= least for view in views)
 
 
-def _compare_labels(name: str, now: pd.DataFrame, before: pd.DataFrame, limit: float) -> Rule:
-    auc_now, auc_before = _auc(now), _auc(before)
+def _compare_labels(
+    name: str, now: pd.DataFrame, before: pd.DataFrame, task: Task, limit: float
+) -> Rule:
+    # Of the same findings: those that both can judge.
+    matrices = [heldout_scores.matrices(table, task) for table in (now, before)]
+    judged = np.all([intervals.can_judge(labels) for labels, _ in matrices], axis=0)
+    auc_now, auc_before = (
+        intervals.mean_auc(labels[:, judged], scores[:, judged], table[contract.PATIENT])
+        for table, (labels, scores) in zip((now, before), matrices, strict=True)
+    )
     if auc_now is None or auc_before is None:
         text = "the latest blessed model's AUC cannot be compared: a test split holds one class"
         return Rule("label_shift", name, None, None, None, -limit, None, text)
@@ -206,7 +249,7 @@ def _compare_labels(name: str, now: pd.DataFrame, before: pd.DataFrame, limit: f
     passed = bool(change.high >= -limit)
     where = "" if name == "all" else f"{name}: "
     text = (
-        f"{where}the latest blessed model has AUC {auc_now.value:.4f} here and had "
+        f"{where}the latest blessed model has {_name(task)} {auc_now.value:.4f} here and had "
         f"{auc_before.value:.4f} in its own run, a change of {_signed(change)}; at most {limit:g} "
         "lower is allowed, by the upper end"
     )
@@ -219,9 +262,8 @@ def _compare_labels(name: str, now: pd.DataFrame, before: pd.DataFrame, limit: f
     return Rule("label_shift", name, value, low, high, -limit, passed, text)
 
 
-def _auc(table: pd.DataFrame) -> Estimate | None:
-    columns = (contract.LABEL, contract.SCORE, contract.PATIENT)
-    return intervals.auc(*(table[column].to_numpy() for column in columns))
+def _name(task: Task) -> str:
+    return "AUC" if task.binary else "mean AUC"
 
 
 def _signed(change: Estimate) -> str:
@@ -234,21 +276,19 @@ def _no_heldout(baseline: Baseline) -> str:
     return "the held-out scores of the latest blessed run are not at hand"
 
 
-def _against(frame: pd.DataFrame, baseline: Baseline, gate: Mapping[str, Any]) -> Rule:
+def _against(frame: pd.DataFrame, baseline: Baseline, task: Task, gate: Mapping[str, Any]) -> Rule:
     limit, bound = gate["max_drop"], gate["drop_bound"]
     if baseline.refuses or baseline.state != "compared":
         passed = False if baseline.refuses else None
         return Rule("baseline", "all", None, None, None, -limit, passed, baseline.text)
-    both = frame[frame[heldout_scores.DIGEST].isin(list(baseline.scores))]
-    baseline_scores = both[heldout_scores.DIGEST].map(baseline.scores).to_numpy(float)
-    labels, scores = both[contract.LABEL].to_numpy(), both[contract.SCORE].to_numpy()
-    change = intervals.auc_difference(
-        labels, scores, baseline_scores, both[contract.PATIENT].to_numpy()
-    )
+    change = _change(frame, baseline, task, task.judged)
     if change is None:
         text = "the latest blessed model cannot be compared: the test split holds one class"
         return Rule("baseline", "all", None, None, None, -limit, None, text)
-    text = f"AUC differs by {_signed(change)} from the latest blessed model's on the same images; "
+    text = (
+        f"{_name(task)} differs by {_signed(change)} from the latest blessed model's on the same "
+    )
+    text += "images; "
     # A figure that is no number reaches nothing, and fails.
     if bound == "significant":
         passed = bool(change.value >= -limit or change.high >= 0)
@@ -260,3 +300,39 @@ def _against(frame: pd.DataFrame, baseline: Baseline, gate: Mapping[str, Any]) -
         text += f"at most {limit:g} lower is allowed, by the {words[bound]}"
     value, low, high = dataclasses.astuple(change)
     return Rule("baseline", "all", value, low, high, -limit, passed, text)
+
+
+def _against_of_one(
+    frame: pd.DataFrame, baseline: Baseline, task: Task, name: str, limit: float
+) -> Iterator[Rule]:
+    """Compares one finding of several. The more there are, the more would differ by chance."""
+    change = _change(frame, baseline, task, [name], len(task.judged))
+    if change is None:
+        return
+    passed = bool(change.value >= -limit or change.high >= 0)
+    text = (
+        f"{name}: AUC differs by {_signed(change)} from the latest blessed model's; more than "
+        f"{limit:g} lower is refused if all of the interval, which allows for "
+        f"{len(task.judged)} comparisons, lies below 0, too"
+    )
+    value, low, high = dataclasses.astuple(change)
+    yield Rule("baseline", "all", value, low, high, -limit, passed, text, name)
+
+
+def _change(
+    frame: pd.DataFrame,
+    baseline: Baseline,
+    task: Task,
+    names: Sequence[str],
+    comparisons: int = 1,
+) -> Estimate | None:
+    """The candidate's mean AUC of some findings less the blessed model's, on the same images."""
+    blessed = _scored_by(baseline, frame, task)
+    own = frame[frame[heldout_scores.DIGEST].isin(list(baseline.scores))]
+    chosen = [task.index(name) for name in names]
+    labels, scores = heldout_scores.matrices(own, task)
+    _, blessed_scores = heldout_scores.matrices(blessed, task)
+    return intervals.mean_auc_difference(
+        labels[:, chosen], scores[:, chosen], blessed_scores[:, chosen],
+        own[contract.PATIENT].to_numpy(), comparisons,
+    )  # fmt: skip

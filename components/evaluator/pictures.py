@@ -19,6 +19,7 @@ from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from tfxray.components.common import artifacts, contract
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.evaluator import heldout_scores
@@ -29,7 +30,7 @@ from tfxray.components.transform import preprocessing
 
 FILE = "pictures.json"
 MISSED, ALARMS, DOUBTFUL, AGAINST = "missed", "alarms", "doubtful", "against"
-_LISTED = 12  # of each kind
+_LISTED, _LEAST = 12, 3  # of each kind; of several findings, fewer of each
 _SIDE = 256  # of a thumbnail, pixels
 _QUALITY = 80
 _BATCH = 32  # images at a time
@@ -37,12 +38,20 @@ _BATCH = 32  # images at a time
 log = logging.getLogger(__name__)
 
 
-def pick_images(table: pd.DataFrame, threshold: float) -> dict[str, tuple[int, pd.DataFrame]]:
+def count_listed(task: Task) -> int:
+    """How many images of each kind are shown, so that the page stays small."""
+    return max(_LEAST, _LISTED // len(task.judged))
+
+
+def pick_images(
+    table: pd.DataFrame, threshold: float, listed: int = _LISTED
+) -> dict[str, tuple[int, pd.DataFrame]]:
     """Finds the images that are worth a look.
 
     Args:
-        table: See `heldout_scores.read_scores`.
+        table: See `heldout_scores.read_scores`, of two classes or a `view`.
         threshold: A score that reaches it is called positive.
+        listed: So many of each kind; see `count_listed`.
 
     Returns:
         By kind, how many there are and rows of the first of them: `missed` positives, lowest
@@ -53,40 +62,63 @@ def pick_images(table: pd.DataFrame, threshold: float) -> dict[str, tuple[int, p
     score, true = table[contract.SCORE], table[contract.LABEL] == 1
     missed = table[true & (score < threshold)].sort_values(contract.SCORE)
     alarms = table[~true & (score >= threshold)].sort_values(contract.SCORE, ascending=False)
-    doubtful = table.loc[(score - threshold).abs().sort_values().index].head(_LISTED)
+    doubtful = table.loc[(score - threshold).abs().sort_values().index].head(listed)
     off = (score - true).abs().sort_values(ascending=False)
     against = table.loc[off[off > 0.5].index]
     kinds = {MISSED: missed, ALARMS: alarms, DOUBTFUL: doubtful, AGAINST: against}
-    return {kind: (len(rows), rows.head(_LISTED)) for kind, rows in kinds.items()}
+    return {kind: (len(rows), rows.head(listed)) for kind, rows in kinds.items()}
 
 
 def draw_pictures(
-    table: pd.DataFrame, threshold: float, records: Sequence[str], model: str, folder: StrPath
+    table: pd.DataFrame,
+    task: Task,
+    thresholds: Mapping[str, float],
+    records: Sequence[str],
+    model: str,
+    folder: StrPath,
 ) -> None:
     """Draws the X-rays and heat maps of all kinds of `pick_images`, or writes why one fails.
 
     Args:
         table: See `heldout_scores.read_scores`.
-        threshold: See `pick_images`.
+        task: What is asked.
+        thresholds: See `pick_images`; of each of the task's `judged`.
         records: The test split's files.
         model: Folder of the served model.
         folder: Evaluator's `evaluation`.
     """
-    rows = pd.concat([first for _, first in pick_images(table, threshold).values()])
+    chosen = {}
+    for name in task.judged:
+        own = heldout_scores.view(table, task, name)
+        picked = pick_images(own, thresholds[name], count_listed(task))
+        chosen[name] = pd.concat([first for _, first in picked.values()])
+    rows = pd.concat(chosen.values())
     encoded = _read_images(records, set(rows[contract.FILENAME]), set(rows[heldout_scores.DIGEST]))
     images = {digest: _thumbnail(data) for digest, data in encoded.items()}
     thumbnails = {digest: image for digest, image in images.items() if image}
-    heat, reason = _heat(model, encoded, thumbnails)
-    xrays = {digest: _uri(image) for digest, image in thumbnails.items()}
-    content = {"xrays": xrays, "heat": heat, "no_heat": reason}
+    maps, reason = _heat(
+        model,
+        encoded,
+        thumbnails,
+        [set(own[heldout_scores.DIGEST]) for own in chosen.values()],
+    )
+    content = {
+        "xrays": {digest: _uri(image) for digest, image in thumbnails.items()},
+        "heat": maps[0] if task.binary else dict(zip(task.judged, maps, strict=True)),
+        "no_heat": reason,
+    }
     io_utils.write_string_file(os.path.join(folder, FILE), json.dumps(content))
 
 
-def read_pictures(folder: StrPath) -> tuple[dict[str, str], dict[str, str], str]:
+def read_pictures(
+    folder: StrPath, task: Task, name: str
+) -> tuple[dict[str, str], dict[str, str], str]:
     """Reads the pictures.
 
     Args:
         folder: Evaluator's `evaluation`.
+        task: What is asked.
+        name: Of the task's `judged`, the one whose heat maps are meant.
 
     Returns:
         X-rays and heat maps, as data URIs by digest; why there are no heat maps, or nothing.
@@ -95,7 +127,8 @@ def read_pictures(folder: StrPath) -> tuple[dict[str, str], dict[str, str], str]
     if not fileio.exists(path):
         return {}, {}, "The pictures are missing."
     content = json.loads(io_utils.read_string_file(path))
-    return content["xrays"], content["heat"], content["no_heat"]
+    heat = content["heat"] if task.binary else content["heat"].get(name, {})
+    return content["xrays"], heat, content["no_heat"]
 
 
 def _read_images(records: Sequence[str], files: set[str], digests: set[str]) -> dict[str, bytes]:
@@ -137,31 +170,49 @@ def _uri(image: Image.Image) -> str:
 
 
 def _heat(
-    model: str, encoded: Mapping[str, bytes], thumbnails: Mapping[str, Image.Image]
-) -> tuple[dict[str, str], str]:
-    """Heat maps by digest, each of its thumbnail's size; and why there are none."""
+    model: str,
+    encoded: Mapping[str, bytes],
+    thumbnails: Mapping[str, Image.Image],
+    wanted: Sequence[set[str]],
+) -> tuple[list[dict[str, str]], str]:
+    """Heat maps of each output, by the digests that are wanted of it; and why there are none."""
+    none: list[dict[str, str]] = [{} for _ in wanted]
     if not thumbnails:
-        return {}, "The images are missing."
-    maps_by_digest = {}
-    digests = list(thumbnails)
+        return none, "The images are missing."
     try:
         explainer = heat_maps.load_explainer(model)
-        for start in range(0, len(digests), _BATCH):
-            batch = digests[start : start + _BATCH]
-            contents = [tf.constant(encoded[digest]) for digest in batch]
-            pixels = np.stack(
-                [preprocessing.decode_pixels(c, explainer.size)[..., 0] for c in contents]
-            )
-            maps = explainer.heat(
-                pixels, heat_maps.INTEGRATED_GRADIENTS, steps=heat_maps.QUICK_STEPS
-            )
-            for digest, heat in zip(batch, maps, strict=True):
-                xray = np.asarray(thumbnails[digest])
-                maps_by_digest[digest] = _uri(overlay.lay_heat(xray, heat))
+        maps = []
+        for output, digests in enumerate(wanted):
+            own = [digest for digest in thumbnails if digest in digests]
+            maps.append(_lay_heat(explainer, encoded, thumbnails, own, output))
     except UserError as error:
-        return {}, f"The model gives no heat maps: {error}"
+        return none, f"The model gives no heat maps: {error}"
     except Exception as error:
         # A verdict is not lost for a picture.
         log.exception("no heat maps")
-        return {}, f"The model gives no heat maps: {type(error).__name__}"
-    return maps_by_digest, ""
+        return none, f"The model gives no heat maps: {type(error).__name__}"
+    return maps, ""
+
+
+def _lay_heat(
+    explainer: heat_maps.Explainer,
+    encoded: Mapping[str, bytes],
+    thumbnails: Mapping[str, Image.Image],
+    digests: Sequence[str],
+    output: int,
+) -> dict[str, str]:
+    """One output's heat maps over X-rays, each of its thumbnail's size."""
+    maps_by_digest = {}
+    for start in range(0, len(digests), _BATCH):
+        batch = digests[start : start + _BATCH]
+        contents = [tf.constant(encoded[digest]) for digest in batch]
+        pixels = np.stack(
+            [preprocessing.decode_pixels(c, explainer.size)[..., 0] for c in contents]
+        )
+        maps = explainer.heat(
+            pixels, heat_maps.INTEGRATED_GRADIENTS, steps=heat_maps.QUICK_STEPS, output=output
+        )
+        for digest, heat in zip(batch, maps, strict=True):
+            xray = np.asarray(thumbnails[digest])
+            maps_by_digest[digest] = _uri(overlay.lay_heat(xray, heat))
+    return maps_by_digest

@@ -2,12 +2,15 @@
 
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 import tensorflow_model_analysis as tfma
 
-from tfxray.components.evaluator import gate
+from tfxray.components.common.contract import Task
+from tfxray.components.evaluator import gate, heldout_scores
 from tfxray.components.evaluator.eval_config import AUC
+from tfxray.components.metrics.split_metrics import FINDINGS
 
 OVERALL = "all"
 _COUNTS = (
@@ -54,7 +57,8 @@ class Results:
     """Evaluator's results.
 
     Attributes:
-        slices: The whole test split first.
+        slices: The whole test split first. Of several classes or findings, empty.
+        by_finding: Of several classes or findings, those of each by its name.
         blessed: Whether the model may be pushed.
         reasons: Why not, one line each.
         compared: Whether the latest blessed model scored the same images.
@@ -62,18 +66,32 @@ class Results:
     """
 
     slices: list[Slice]
+    by_finding: dict[str, list[Slice]]
     blessed: bool
     reasons: list[str]
     compared: bool
     rules: list[dict[str, Any]]
 
+    def of(self, finding: str) -> "Results":
+        """The results of one of several classes or findings, as of two classes."""
+        rules = [rule for rule in self.rules if rule.get("finding", "") == finding]
+        slices = self.by_finding.get(finding, [])
+        return dataclasses.replace(self, slices=slices, by_finding={}, rules=rules)
+
     @property
-    def of_test(self) -> dict[str, float]:
-        """The whole test split's figures, by Trainer's names."""
+    def of_test(self) -> dict[str, Any]:
+        """The whole test split's figures, by Trainer's names; see `split_metrics`."""
         figures = self.slices[0].figures if self.slices else {}
         by_name = {name: figures.get(metric) for name, metric in _SPLIT_FIGURES.items()}
-        values = {name: figure.value for name, figure in by_name.items() if figure}
-        return values | ({"auc": self.auc.value} if self.auc else {})
+        values: dict[str, Any] = {name: figure.value for name, figure in by_name.items() if figure}
+        values |= {"auc": self.auc.value} if self.auc else {}
+        if self.by_finding:
+            of_each = {name: self.of(name).of_test for name in self.by_finding}
+            for key in ("accuracy", "cross_entropy"):
+                known = [of_one[key] for of_one in of_each.values() if key in of_one]
+                values |= {key: sum(known) / len(known)} if known else {}
+            values[FINDINGS] = of_each
+        return values
 
     @property
     def auc(self) -> Figure | None:
@@ -81,26 +99,36 @@ class Results:
 
         TFMA's is an approximation, as near as its resolution: two figures for one thing.
         """
+        # Of one finding alone, the gate may ask no AUC: TFMA's is then all there is.
         rule = next((rule for rule in self.rules if rule["rule"] == AUC), None)
         if rule and rule["figure"] is not None:
             return Figure(rule["figure"], rule["low"], rule["high"])
         return self.slices[0].figures.get(AUC) if self.slices else None
 
 
-def read_results(evaluation: str) -> Results:
+def read_results(evaluation: str, task: Task) -> Results:
     """Reads Evaluator's `evaluation` artifact.
 
     Args:
         evaluation: Its folder.
+        task: What is asked.
     """
-    slices = [_slice(metrics) for metrics in tfma.load_metrics(evaluation)]
+    metrics = list(tfma.load_metrics(evaluation))
+    by_finding: dict[str, list[Slice]] = {}
+    for name in task.judged:
+        outputs = {
+            heldout_scores.score_column(task, name), heldout_scores.positive_output(task, name)
+        }  # fmt: skip
+        slices = [_slice(of_slice, outputs) for of_slice in metrics]
+        by_finding[name] = sorted(slices, key=lambda s: (s.name != OVERALL, s.name))
     result = tfma.load_validation_result(evaluation)
     verdicts = gate.read_verdicts(evaluation)
     reasons = [rule["text"] for rule in verdicts.get("rules", []) if rule["passed"] is False]
     if not reasons and not result.validation_ok:
         reasons = _reasons(result)
     return Results(
-        slices=sorted(slices, key=lambda s: (s.name != OVERALL, s.name)),
+        slices=by_finding.pop(task.judged[0]) if task.binary else [],
+        by_finding=by_finding,
         blessed=not reasons,
         reasons=reasons,
         compared=verdicts.get("baseline", {}).get("state") == "compared",
@@ -108,10 +136,14 @@ def read_results(evaluation: str) -> Results:
     )
 
 
-def _slice(metrics: tfma.proto.metrics_for_slice_pb2.MetricsForSlice) -> Slice:
+def _slice(
+    metrics: tfma.proto.metrics_for_slice_pb2.MetricsForSlice, outputs: Collection[str]
+) -> Slice:
     parts = [f"{key.column}: {_value(key)}" for key in metrics.slice_key.single_slice_keys]
     raw: dict[str, Figure] = {}
     for metric in metrics.metric_keys_and_values:
+        if metric.key.output_name not in outputs:
+            continue
         value = metric.value.double_value.value
         if metric.value.WhichOneof("type") == "bounded_value":
             value = metric.value.bounded_value.value.value

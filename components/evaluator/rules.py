@@ -1,16 +1,19 @@
 """The rules of the gate that look at the candidate alone: its figures, and how it is served."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tfxray.components.common import contract
+from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import heldout_scores
 from tfxray.components.metrics import calibration, intervals
 
+# What a view of one finding is as: see `heldout_scores.view`.
+_ONE = Task(("absent", "present"))
 _TOLERANCE = 1e-4  # between the exported model's scores and the trained one's
 
 
@@ -28,6 +31,7 @@ class Rule:
         limit: What the config demands, where that is a number.
         passed: The verdict; None where the rule does not apply to this run.
         text: All of it in words.
+        finding: Of several classes or findings, the one that is looked at; empty for all together.
     """
 
     rule: str
@@ -38,6 +42,7 @@ class Rule:
     limit: float | None
     passed: bool | None
     text: str
+    finding: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,75 +69,153 @@ def judge_candidate(
         frame: The held-out scores, see `heldout_scores.read_scores`.
         settings: See `gate.apply_rules`.
         check: None where the config does not ask.
+
+    Returns:
+        The rules. Of several classes or findings, each has its own, and those without a name hold
+        for all of them together.
     """
-    gate = settings["gate"]
-    labels, values = frame[contract.LABEL].to_numpy(), frame[contract.SCORE].to_numpy(float)
-    patients = frame[contract.PATIENT].to_numpy()
-    auc = intervals.auc(labels, values, patients)
-    rules = [
-        _enough("positives", patients[labels == 1], gate["min_positives"]),
-        _enough("negatives", patients[labels == 0], gate["min_negatives"]),
-        _auc(auc, gate["auc"]),
-        *_slices(frame, settings),
-    ]
+    task, gate = Task.of(settings), settings["gate"]
+    if task.binary:
+        rules = [*_enough(frame, gate, ""), _auc(frame, task, gate["auc"])]
+        rules += [_slice(name, part, settings, "") for name, part in _slices(frame, settings, "")]
+    else:
+        rules = _judge_each(frame, task, settings)
     if gate["calibration_error"] is not None:
-        rules.append(_calibration(labels, values, gate["calibration_error"]))
+        rules += _calibration(frame, task, gate["calibration_error"])
     if check is not None:
         rules.append(_servable(check))
     return rules
 
 
-def _enough(rule: str, patients: np.ndarray, limit: int) -> Rule:
-    count = len(set(patients))
-    text = f"{count} held-out patients with {'a positive' if rule == 'positives' else 'a negative'}"
-    text += f" image; at least {limit} are needed to judge"
-    return Rule(rule, "all", count, None, None, limit, count >= limit, text)
-
-
-def _auc(auc: intervals.Estimate | None, gate: Mapping[str, Any]) -> Rule:
-    limit = gate["threshold"]
-    if auc is None:
-        text = "AUC cannot be had: the test split holds one class"
-        return Rule("auc", "all", None, None, None, limit, False, text)
-    figure = auc.low if gate["bound"] == "lower" else auc.value
-    passed = bool(figure >= limit)
-    what = "lower bound of the AUC" if gate["bound"] == "lower" else "AUC"
-    text = f"{what} {figure:.4f} {'reaches' if passed else 'is below'} the threshold {limit:g}"
-    return Rule("auc", "all", auc.value, auc.low, auc.high, limit, passed, text)
-
-
-def _slices(frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[Rule]:
-    limit, least = settings["gate"]["slice_auc"], settings["min_patients"]
-    if limit is None:
-        return []
-    rules = []
-    for name, mask in heldout_scores.mask_slices(frame, settings["slices"]).items():
-        part = frame[mask]
-        classes = [part[part[contract.LABEL] == c][contract.PATIENT].nunique() for c in (0, 1)]
-        if min(classes) < least:
-            continue
-        auc = intervals.auc(
-            *(part[c].to_numpy() for c in (contract.LABEL, contract.SCORE, contract.PATIENT))
-        )
-        assert auc is not None  # both classes are there
-        passed = bool(auc.value >= limit)
-        text = f"{name}: AUC {auc.value:.4f} {'reaches' if passed else 'is below'} {limit:g}"
-        rules.append(Rule("slice_auc", name, auc.value, auc.low, auc.high, limit, passed, text))
+def _judge_each(frame: pd.DataFrame, task: Task, settings: Mapping[str, Any]) -> list[Rule]:
+    gate = settings["gate"]
+    views = {name: heldout_scores.view(frame, task, name) for name in task.judged}
+    rules = [_auc(frame, task, gate["auc"])]
+    for name, part in views.items():
+        rules += _enough(part, gate, name)
+    each = gate["auc"]["each"]
+    for name, part in views.items() if each is not None else ():
+        limit = each.get(name) if isinstance(each, Mapping) else each
+        if limit is not None and len(part[contract.LABEL].unique()) == 2:
+            rules.append(_auc(part, _ONE, {**gate["auc"], "threshold": limit}, name))
+    for name, part in [("", frame), *views.items()]:
+        rules += [_slice(s, inside, settings, name) for s, inside in _slices(part, settings, name)]
     return rules
 
 
-def _calibration(labels: np.ndarray, values: np.ndarray, limit: float) -> Rule:
-    error, chance = float("nan"), 0.0
-    if len(labels):
-        error = calibration.expected_error(labels, values)
-        chance = calibration.error_by_chance(values)
-    beyond = error - chance
+def _enough(frame: pd.DataFrame, gate: Mapping[str, Any], finding: str) -> list[Rule]:
+    """Whether there are enough patients to judge. What the config lets go does not apply."""
+    rules = []
+    for label, rule in ((1, "positives"), (0, "negatives")):
+        limit = gate[f"min_{rule}"]
+        count = int(frame[contract.PATIENT][frame[contract.LABEL] == label].nunique())
+        text = f"{count} held-out patients with a {rule[:-1]} image"
+        text += f"; at least {limit} are needed to judge"
+        passed: bool | None = count >= limit
+        if not passed and finding and gate["unjudged"] == "name":
+            passed, text = None, f"{text}; not judged, as the config allows (gate.unjudged)"
+        rules.append(
+            Rule(rule, "all", count, None, None, limit, passed, _named(finding, text), finding)
+        )
+    return rules
+
+
+def _named(finding: str, text: str) -> str:
+    return f"{finding}: {text}" if finding else text
+
+
+def _auc(frame: pd.DataFrame, task: Task, gate: Mapping[str, Any], finding: str = "") -> Rule:
+    auc = intervals.mean_auc(*heldout_scores.matrices(frame, task), frame[contract.PATIENT])
+    limit = gate["threshold"]
+    if auc is None:
+        text = "AUC cannot be had: the test split holds one class"
+        return Rule("auc", "all", None, None, None, limit, False, _named(finding, text), finding)
+    figure = auc.low if gate["bound"] == "lower" else auc.value
+    passed = bool(figure >= limit)
+    name = "AUC" if len(task.judged) == 1 else "mean AUC"
+    what = f"lower bound of the {name}" if gate["bound"] == "lower" else name
+    text = f"{what} {figure:.4f} {'reaches' if passed else 'is below'} the threshold {limit:g}"
+    return Rule(
+        "auc", "all", auc.value, auc.low, auc.high, limit, passed, _named(finding, text), finding
+    )
+
+
+def _slices(
+    frame: pd.DataFrame, settings: Mapping[str, Any], finding: str
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The slices that can be judged: of all findings together, where one of them can."""
+    if settings["gate"]["slice_auc"] is None:
+        return
+    task = Task.of(settings)
+    names = task.judged if not finding and not task.binary else ("",)
+    for name, mask in heldout_scores.mask_slices(frame, settings["slices"]).items():
+        part = frame[mask].reset_index(drop=True)
+        for own in names:
+            view = heldout_scores.view(part, task, own) if own else part
+            if patients_of_rarer_class(view) >= settings["min_patients"]:
+                yield name, part
+                break
+
+
+def patients_of_rarer_class(part: pd.DataFrame) -> int:
+    """How many patients have an image of the class that fewer have."""
+    return min(part[part[contract.LABEL] == c][contract.PATIENT].nunique() for c in (0, 1))
+
+
+def _slice(name: str, part: pd.DataFrame, settings: Mapping[str, Any], finding: str) -> Rule:
+    limit, task = settings["gate"]["slice_auc"], Task.of(settings)
+    of_all = not finding and not task.binary
+    own = task if of_all else _ONE
+    labels, scores = heldout_scores.matrices(part, own)
+    if of_all:
+        enough = [
+            patients_of_rarer_class(heldout_scores.view(part, task, judged))
+            >= settings["min_patients"]
+            for judged in task.judged
+        ]
+        labels, scores = labels[:, enough], scores[:, enough]
+    auc = intervals.mean_auc(labels, scores, part[contract.PATIENT])
+    assert auc is not None  # both classes are there
+    # There are many slices of many findings, and few patients in each: chance is no reason there.
+    figure = auc.high if finding else auc.value
+    passed = bool(figure >= limit)
+    what = "mean AUC" if of_all else "AUC"
+    text = f"{name}: {what} {auc.value:.4f} {'reaches' if passed else 'is below'} {limit:g}"
+    if finding:
+        text += f" by the upper end of its interval, {auc.high:.4f}"
+    return Rule(
+        "slice_auc", name, auc.value, auc.low, auc.high, limit, passed,
+        _named(finding, text), finding,
+    )  # fmt: skip
+
+
+def _calibration(frame: pd.DataFrame, task: Task, limit: float) -> Iterator[Rule]:
+    errors = []
+    for name in task.judged:
+        part = heldout_scores.view(frame, task, name)
+        labels, values = part[contract.LABEL].to_numpy(), part[contract.SCORE].to_numpy(float)
+        error, chance = float("nan"), 0.0
+        if len(labels):
+            error = calibration.expected_error(labels, values)
+            chance = calibration.error_by_chance(values)
+        errors.append((error, error - chance))
+    if not task.binary:
+        error, beyond = np.nanmean(errors, axis=0).tolist()
+        yield _calibrated(error, beyond, limit, "", "mean ")
+    for name, (error, beyond) in zip(task.judged, errors, strict=True):
+        if task.binary or np.isfinite(error):
+            yield _calibrated(error, beyond, limit, "" if task.binary else name)
+
+
+def _calibrated(error: float, beyond: float, limit: float, finding: str, mean: str = "") -> Rule:
     passed = bool(beyond <= limit)
     text = (
-        f"expected calibration error {error:.4f}, {beyond:+.4f} beyond what so few images show by "
-        f"chance; at most {limit:g} beyond it is allowed"
+        f"{mean}expected calibration error {error:.4f}, {beyond:+.4f} beyond what so few images "
+        f"show by chance; at most {limit:g} beyond it is allowed"
     )
-    return Rule("calibration", "all", beyond, None, None, limit, passed, text)
+    return Rule(
+        "calibration", "all", beyond, None, None, limit, passed, _named(finding, text), finding
+    )
 
 
 def _servable(check: ServingCheck) -> Rule:

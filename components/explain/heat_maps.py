@@ -1,5 +1,6 @@
 """Heat maps: which places of an X-ray raise a model's score. Three methods, one interface."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 
@@ -67,15 +68,18 @@ class Explainer:
         Raises:
             ValueError: The model is of another shape.
         """
-        maps, logit = model.outputs
-        if len(model.input_shape) != 4 or len(maps.shape) != 4 or logit.shape[1:] != (1,):
+        maps, logits = model.outputs
+        if len(model.input_shape) != 4 or len(maps.shape) != 4 or len(logits.shape) != 2:
             raise ValueError(f"takes {model.input_shape}, gives {model.output_shape}")
         self._model = model
-        self._of_pixels = keras.Model(model.inputs, logit)
+        self._softmax = model.name.endswith("softmax")
+        self._of_pixels = keras.Model(model.inputs, logits)
         signature = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
         # Traced once; eagerly, each layer of each call costs more than the pixels.
-        self._slopes = tf.function(
-            self._compute_slopes, input_signature=[signature], autograph=False
+        self._traced_slopes = tf.function(
+            self._compute_slopes,
+            input_signature=[signature, tf.TensorSpec([], tf.int32)],
+            autograph=False,
         )
 
     @property
@@ -90,16 +94,16 @@ class Explainer:
         return rows, columns
 
     def score(self, pixels: np.ndarray) -> np.ndarray:
-        """Scores of the positive class.
+        """Scores.
 
         Args:
             pixels: Grey, 0..255, of shape [n, size, size].
 
         Returns:
-            float32 in 0..1, of shape [n].
+            float32 in 0..1, of shape [n, outputs].
         """
-        _, logits = self._in_batches(pixels, self._slopes)
-        return tf.sigmoid(logits[:, 0]).numpy()
+        (logits,) = self._in_batches(pixels, lambda part: (self._of_pixels(part, training=False),))
+        return (tf.nn.softmax(logits) if self._softmax else tf.sigmoid(logits)).numpy()
 
     def heat(
         self,
@@ -107,8 +111,9 @@ class Explainer:
         method: str,
         background: np.ndarray | None = None,
         steps: int | None = None,
+        output: int = 0,
     ) -> np.ndarray:
-        """Tells where the positive class's score comes from.
+        """Tells where a score comes from.
 
         Args:
             pixels: Grey, 0..255, of shape [n, size, size].
@@ -116,13 +121,14 @@ class Explainer:
             background: For `shap`: images to compare with, as `pixels`.
             steps: Of integrated gradients, such as `QUICK_STEPS`; by default, as many as it takes
                 for the shares to sum to the score.
+            output: Which score, where there are several.
 
         Returns:
             float32 in 0..1, of the same shape: 1 where an image has most that raises the score,
             0 where there is nothing or what lowers it. Each image has a scale of its own; all of
             it is 0 where nothing raises the score.
         """
-        shares = self.attributions(pixels, method, background, steps)
+        shares = self.attributions(pixels, method, background, steps, output)
         if method != GRAD_CAM:
             # Smoothed before what lowers the score is cut off: noise falls out by itself.
             shares = ndimage.gaussian_filter(
@@ -138,6 +144,7 @@ class Explainer:
         method: str,
         background: np.ndarray | None = None,
         steps: int | None = None,
+        output: int = 0,
     ) -> np.ndarray:
         """What `heat` draws, with its sign.
 
@@ -146,45 +153,49 @@ class Explainer:
             method: One of `contract.EXPLAIN_METHODS`.
             background: For `shap`: images to compare with, as `pixels`.
             steps: See `heat`.
+            output: Likewise.
 
         Returns:
             float32 of the same shape. For the two other methods than Grad-CAM, each pixel's share
             in the logit, which sum to how far it lies above the one of a black image (`baseline`)
-            or above the background's mean.
+            or above the background's mean. A class of a softmax has the logit of its probability.
 
         Raises:
             ValueError: No such method, or no background.
         """
         pixels = np.asarray(pixels, np.float32)
         if method == GRAD_CAM:
-            return self._grad_cam(pixels)
+            return self._grad_cam(pixels, output)
         if method == INTEGRATED_GRADIENTS:
             step_counts = _STEPS if steps is None else (steps,)
-            return np.stack([self._integrated(image, step_counts) for image in pixels])
+            return np.stack([self._integrated(image, step_counts, output) for image in pixels])
         if method == SHAP and background is not None and len(background):
-            return self._shap(pixels, np.asarray(background, np.float32))
+            return self._shap(pixels, np.asarray(background, np.float32), output)
         raise ValueError(f"{method!r} is none of {contract.EXPLAIN_METHODS}, or lacks a background")
 
-    def _grad_cam(self, pixels: np.ndarray) -> np.ndarray:
+    def _grad_cam(self, pixels: np.ndarray, output: int) -> np.ndarray:
         """Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391."""
 
         def cam(part: tf.Tensor) -> tuple[tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(part)
-                maps, logit = self._model(part, training=False)
+                maps, logits = self._model(part, training=False)
+                logit = self._logit(logits, output)
             weights = tf.reduce_mean(tape.gradient(logit, maps), (1, 2), keepdims=True)
             coarse = tf.reduce_sum(weights * maps, -1, keepdims=True)
             return (tf.image.resize(tf.nn.relu(coarse), [self.size, self.size]),)
 
         return self._in_batches(pixels, cam)[0][..., 0]
 
-    def _integrated(self, image: np.ndarray, step_counts: Sequence[int]) -> np.ndarray:
+    def _integrated(self, image: np.ndarray, step_counts: Sequence[int], output: int) -> np.ndarray:
         """Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365."""
         start = self.baseline(image[np.newaxis])[0]
         for steps in step_counts:
             between = (np.arange(steps, dtype=np.float32) + 0.5) / steps
             along = np.array([0, 1, *between], np.float32)[:, np.newaxis, np.newaxis]
-            slopes, logits = self._in_batches(start + along * (image - start), self._slopes)
+            slopes, logits = self._in_batches(
+                start + along * (image - start), functools.partial(self._slopes, output=output)
+            )
             shares = slopes[2:, ..., 0].mean(0) * (image - start)
             low, high = logits[:2, 0]
             if abs(shares.sum() - (high - low)) <= _INCOMPLETE * abs(high - low):
@@ -200,18 +211,18 @@ class Explainer:
         """
         return np.zeros_like(pixels)
 
-    def _shap(self, pixels: np.ndarray, background: np.ndarray) -> np.ndarray:
+    def _shap(self, pixels: np.ndarray, background: np.ndarray, output: int) -> np.ndarray:
         """Expected gradients: Erion et al. 2021, https://arxiv.org/abs/1906.10670."""
         import shap  # seconds
 
         # SHAP knows models of tf.keras only, which is Keras 2 wherever TFX was imported before.
         legacy = tf.keras
         keras_input = legacy.Input(self._model.input_shape[1:])
-        compute = self._of_pixels
+        of_pixels, choose = self._of_pixels, self._logit
 
         class Through(legacy.layers.Layer):  # type: ignore[name-defined,misc]
             def call(self, pixels: tf.Tensor) -> tf.Tensor:
-                return compute(pixels, training=False)
+                return choose(of_pixels(pixels, training=False), output)
 
         logit = Through()(keras_input)
         keras_model = legacy.Model(keras_input, logit)
@@ -227,12 +238,24 @@ class Explainer:
             np.random.set_state(before)
         return values.reshape(pixels.shape).astype(np.float32)
 
-    def _compute_slopes(self, part: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The logit's gradients, [n, size, size, 1], and the logits, [n, 1]."""
+    def _slopes(self, part: tf.Tensor, output: int) -> tuple[tf.Tensor, tf.Tensor]:
+        slopes, logit = self._traced_slopes(part, tf.constant(output))
+        return slopes, logit
+
+    def _compute_slopes(self, part: tf.Tensor, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A logit's gradients, [n, size, size, 1], and that logit, [n, 1]."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(part)
-            logit = self._of_pixels(part, training=False)
+            logit = self._logit(self._of_pixels(part, training=False), output)
         return tape.gradient(logit, part), logit
+
+    def _logit(self, logits: tf.Tensor, output: int | tf.Tensor) -> tf.Tensor:
+        """One score's logit, [n, 1], of those of all, [n, outputs]."""
+        own = tf.gather(logits, output, axis=1)
+        if self._softmax:
+            others = tf.one_hot(output, tf.shape(logits)[1]) * logits.dtype.min
+            own -= tf.reduce_logsumexp(logits + others, axis=1)
+        return own[:, tf.newaxis]
 
     @staticmethod
     def _in_batches(

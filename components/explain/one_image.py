@@ -43,7 +43,7 @@ class Explanation:
         image: As given.
         model: The SavedModel's folder.
         method: One of `contract.EXPLAIN_METHODS`.
-        class_name: The positive class; the heat map tells what raises its score.
+        class_name: The positive class, or the finding; the heat map tells what raises its score.
         score: Of that class, as served; None where it is withheld.
         distance: See `likeness.Likeness`, as of the following three.
         unlike: Likewise.
@@ -71,6 +71,7 @@ def explain_image(
     method: str,
     background: Path | None = None,
     force: bool = False,
+    finding: str | None = None,
 ) -> Explanation:
     """Draws a heat map over an image.
 
@@ -84,6 +85,8 @@ def explain_image(
         background: A folder of images for SHAP to compare with; by default, where the model lies
             in the `--out` of a run, images of that run's training split.
         force: Give the score of an image unlike the training data, too.
+        finding: Of several classes or findings, the one to explain; None takes the one whose score
+            lies highest above its operating point, or the most probable class.
 
     Raises:
         UserError: The image, the model, the background or `out` cannot be used.
@@ -93,11 +96,11 @@ def explain_image(
     encoded = _read(image)
     explainer = heat_maps.load_explainer(folder)
     outputs = _ask_model(folder, encoded)
-    served_score = float(outputs[contract.SCORE])
+    output, name, served_score = _choose(outputs, finding)
     pixels = preprocessing.decode_pixels(tf.constant(encoded), explainer.size)[..., 0].numpy()[
         np.newaxis
     ]
-    score = float(explainer.score(pixels)[0])
+    score = float(explainer.score(pixels)[0, output])
     difference = abs(score - served_score)
     if not difference <= _SAME:  # NaN, too
         raise UserError(
@@ -107,16 +110,35 @@ def explain_image(
     background_images = None
     if method == heat_maps.SHAP:
         background_images = training_images(folder, background, explainer.size)
-    heat = explainer.heat(pixels, method, background_images)[0]
+    heat = explainer.heat(pixels, method, background_images, output=output)[0]
     decision = likeness.decide(outputs, force)
     explanation = Explanation(
-        str(image), folder, method, outputs[contract.CLASSES][-1].decode(),
+        str(image), folder, method, name,
         None if decision.withheld else served_score, **dataclasses.asdict(decision), out=str(out),
     )  # fmt: skip
     _, grey = decode_grey(encoded)
     caption = _caption(explanation, explainer.cells, bool(heat.any()))
     _write(overlay.draw_figure(grey, heat, caption), out)
     return explanation
+
+
+def _choose(outputs: dict[str, Any], finding: str | None) -> tuple[int, str, float]:
+    """Which output is explained: its place, its name and its score."""
+    names = [name.decode() for name in outputs[contract.CLASSES]]
+    scores, positive = outputs[contract.SCORES], outputs[contract.POSITIVE]
+    if not np.ndim(positive):  # two classes have one score
+        names, scores = names[1:], scores[1:]
+        place = 0
+    else:
+        above = scores - outputs[contract.THRESHOLD]
+        place = max(range(len(names)), key=lambda i: (positive[i], above[i]))
+    if finding is not None:
+        if finding not in names:
+            raise UserError(
+                f"the model scores no {finding!r}; allowed: {', '.join(names)} (--finding)"
+            )
+        place = names.index(finding)
+    return place, names[place], float(scores[place])
 
 
 def check_target(out: Path) -> None:

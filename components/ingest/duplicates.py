@@ -29,7 +29,7 @@ class Entry:
     Attributes:
         sha256: Digest of its pixels.
         name: Its file's name, as in the records.
-        label: Its class.
+        label: Its class, or its findings in words.
         split: Its split.
         patient: Its patient, empty where unknown.
         place: Of a record of others: its file and number. Their names need not differ.
@@ -169,11 +169,11 @@ def rewrite_records(
 def _identity(entry: Entry) -> tuple[bytes, ...]:
     """What tells an example from others; names of records need not."""
     split = entry.split if entry.split in contract.SPLITS else ""
-    texts = (split, entry.name, entry.sha256, entry.label, entry.owner)
+    texts = (split, entry.name, entry.sha256, entry.owner)
     return tuple(text.encode("utf-8", "surrogateescape") for text in texts)
 
 
 def _identity_of_record(record: bytes, split: str) -> tuple[bytes, ...]:
     features = tf.train.Example.FromString(record).features.feature
-    names = (contract.FILENAME, contract.SHA256, contract.TEXT, contract.PATIENT)
+    names = (contract.FILENAME, contract.SHA256, contract.PATIENT)
     return (split.encode(), *(features[name].bytes_list.value[0] for name in names))

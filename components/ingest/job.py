@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfxray.components.common import filenames, filesystem, privacy
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import duplicates, output, pseudonym, reading, worker
 from tfxray.components.metadata import sexes
-from tfxray.components.source import file_list, labelling, splits, tfrecords
+from tfxray.components.source import file_list, findings, labelling, splits, tfrecords
+from tfxray.components.source.rows import Rules
 from tfxray.components.text import tables
 
 _NAMED = 5  # images of a note
@@ -65,7 +67,7 @@ class Report:
 def ingest(
     source: StrPath,
     out: StrPath,
-    rules: labelling.Rules,
+    rules: Rules,
     features: Mapping[str, str] | None = None,
     shards: int = 0,
     options: Sequence[str] = (),
@@ -117,7 +119,7 @@ def _holds_something(folder: str) -> bool:
 def _run(
     source: str,
     out: str,
-    rules: labelling.Rules,
+    rules: Rules,
     features: Mapping[str, str] | None,
     shards: int,
     options: Sequence[str],
@@ -125,7 +127,7 @@ def _run(
     processes: int,
 ) -> Report:
     data = _find_images(source, rules) if features is None else _find_records(source, rules)
-    reader = worker.Reader(data.classes, rules.limits, secret, rules.follow_links)
+    reader = worker.Reader(data.task, rules.limits, secret, rules.follow_links, rules.labels)
     reading.write_examples(data, out, features or {}, reader, shards, options, processes)
     results = reading.read_results(out)
     _require_features(source, features or {}, results.notes)
@@ -144,28 +146,27 @@ def _run(
     return report
 
 
-def _find_images(source: str, rules: labelling.Rules) -> reading.Input:
-    rows, classes, listing = labelling.label_images(source, rules)
+def _find_images(source: str, rules: Rules) -> reading.Input:
+    rows, task, listing = labelling.label_images(source, rules)
     sexes.require_clear(source, {row.metadata.get("sex", "") for row in rows})
     drawn = () if rows[0].eval_share is None else ("train", "eval")
     # Of a split that is drawn, there may be no image: that is known when all are read.
-    outputs = sorted({row.split or worker.UNSPLIT for row in rows if row.label} | {*drawn})
-    return reading.Input(source, tuple(classes), outputs, rows, listing, drawn)
+    outputs = sorted({row.split or worker.UNSPLIT for row in rows if row.labelled} | {*drawn})
+    return reading.Input(source, task, outputs, rows, listing, drawn)
 
 
-def _find_records(source: str, rules: labelling.Rules) -> reading.Input:
+def _find_records(source: str, rules: Rules) -> reading.Input:
     layout = tfrecords.find_layout(source, rules.ignore_given)
-    if not rules.classes:
+    if not rules.classes and not rules.findings:
         raise UserError(f"{source}: TFRecords need the names of the classes (--classes)")
+    task = Task(rules.findings, False) if rules.findings else Task(rules.classes)
     share = splits.eval_share(layout.splits, rules.eval_from_train, rules.eval_share)
     drawn = () if share is None else ("train", "eval")
     listing = file_list.Listing()
     if share is not None:
         listing.notes.append(f"splits: {splits.describe_draw(share, layout.splits)}")
     outputs = sorted({*layout.splits, *drawn}) or [worker.UNSPLIT]
-    return reading.Input(
-        source, tuple(rules.classes), outputs, [], listing, drawn, layout, eval_share=share
-    )
+    return reading.Input(source, task, outputs, [], listing, drawn, layout, eval_share=share)
 
 
 def _require_features(
@@ -209,15 +210,20 @@ def _make_report(
     rejects: list[tuple[str, str, str]],
 ) -> Report:
     patients = Counter(entry.patient for entry in index if entry.patient)
-    split_counts, labels = Counter(e.split for e in index), Counter(e.label for e in index)
+    split_counts = Counter(e.split for e in index)
+    labels = Counter(
+        name
+        for e in index
+        for name in ([e.label] if data.task.exclusive else e.label.split(findings.SEPARATOR))
+    )
     images = sum(results.records) if data.layout else len(data.rows) + len(data.listing.unread)
     left_out = data.listing.count_left_out()
     return Report(
-        classes=data.classes,
+        classes=data.task.names,
         found=images + sum(left_out.values()),
         images=images,
         written={split: split_counts[split] for split in data.splits},
-        labels={name: labels[name] for name in data.classes},
+        labels={name: labels[name] for name in data.task.names},
         rejected=len(rejects),
         reasons=dict(sorted(Counter(code for _, code, _ in rejects).items())),
         left_out=left_out,

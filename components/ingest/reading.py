@@ -10,9 +10,11 @@ from typing import Any
 import apache_beam as beam
 
 from tfxray.components.common import beam_options, filesystem, isolation
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import duplicates, worker
-from tfxray.components.source import file_list, labelling, tfrecords
+from tfxray.components.source import file_list, tfrecords
+from tfxray.components.source.rows import Row
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
 # own read ahead within one.
@@ -27,7 +29,7 @@ class Input:
 
     Attributes:
         source: The folder.
-        classes: In the order of their labels.
+        task: What is asked of an image.
         splits: Those that its examples may be in; `worker.UNSPLIT` where none is given.
         rows: Of a folder of images: each of them.
         listing: What else such a folder holds.
@@ -37,9 +39,9 @@ class Input:
     """
 
     source: str
-    classes: tuple[str, ...]
+    task: Task
     splits: list[str]
-    rows: list[labelling.Row] = dataclasses.field(default_factory=list)
+    rows: list[Row] = dataclasses.field(default_factory=list)
     listing: file_list.Listing = dataclasses.field(default_factory=file_list.Listing)
     drawn: tuple[str, ...] = ()
     layout: tfrecords.Layout | None = None

@@ -16,24 +16,24 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from tfxray.components.common import contract, decoder
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected, as_reject
+from tfxray.components.ingest import record_labels
+from tfxray.components.ingest.record_labels import CLASS, Features, shown
 from tfxray.components.metadata import ages
 from tfxray.components.pixels import loader
 from tfxray.components.source import tfrecords
 
-Features = Mapping[str, tf.train.Feature]
 Value = bytes | int | float | str
 
 # What an ingest reads of a record. All else it measures.
 READ = (
     contract.IMAGE, contract.LABEL, contract.TEXT, contract.FILENAME, *contract.METADATA.values(),
 )  # fmt: skip
-# Where a record says what its class is: one class, by a number or a name.
-_CLASS = (contract.LABEL, contract.TEXT)
 _VECTOR = (
     ": a vector (one-hot or multi-hot) or a list of classes. A record has one class: its number, "
-    "an int64, or its name, a text"
+    "an int64, or its name, a text. For images with several, the config has `findings`"
 )
 # Kinds that it takes besides the contract's own: they mean the same.
 _TAKEN: dict[str, tuple[type, ...]] = {
@@ -84,14 +84,14 @@ def read_values(
         Rejected: A feature with several values, or with one that means nothing in its place.
     """
     values: dict[str, Value] = {}
-    named = [name for name in _CLASS if name in mapping]
+    named = [name for name in CLASS if name in mapping]
     for name in names:
-        if len(named) == 1 and name in _CLASS and name not in named:
+        if len(named) == 1 and name in CLASS and name not in named:
             continue  # who names one of them says where the class stands
         theirs = mapping.get(name, name)
         kind, content = _content(features, theirs)
         if len(content) > 1:
-            vector = _VECTOR if name in _CLASS else ""
+            vector = _VECTOR if name in CLASS else ""
             raise Rejected("malformed", f"{theirs} holds {len(content)} values, not one{vector}")
         if not content or content[0] == b"":
             continue
@@ -123,47 +123,6 @@ def _checked(name: str, theirs: str, value: Value) -> Value:
     return value
 
 
-def class_of(values: Mapping[str, object], classes: Sequence[str]) -> str:
-    """The class of a record, by its number and its text.
-
-    Args:
-        values: See `read_values`.
-        classes: In the order of their labels.
-
-    Raises:
-        Rejected: Neither is there, or it is none of the classes; or they do not agree.
-    """
-    text, number = values.get(contract.TEXT), values.get(contract.LABEL)
-    if text is None and number is None:
-        raise Rejected("no_label")
-    by_number = number
-    if isinstance(number, str) and number not in classes and number.strip().isdecimal():
-        told = f"{contract.LABEL} is the text {_shown(number)!r}, where a number is an int64"
-        raise Rejected("unknown_label", told)
-    if isinstance(number, int):
-        by_number = classes[number] if 0 <= number < len(classes) else None
-    allowed = f"allowed: 0 to {len(classes) - 1}, for [{', '.join(classes)}]"
-    if number is not None and by_number not in classes:
-        raise Rejected("unknown_label", f"{contract.LABEL} is {_shown(number)}; {allowed}")
-    if None not in (text, number) and text != by_number:
-        raise Rejected(
-            "unknown_label",
-            f"{contract.LABEL} and {contract.TEXT} name different classes; {allowed}. If one of "
-            "them alone is right, name it in ingest.features: "
-            f"{{{contract.TEXT}: {contract.TEXT}}}",
-        )
-    name = by_number if text is None else text
-    if name not in classes:
-        raise Rejected("unknown_label", f"{contract.TEXT} is {_shown(name)}; {allowed}")
-    return str(name)
-
-
-def _shown(label: object) -> str:
-    """A label for a message: short, and nothing that a terminal obeys."""
-    text = str(label)[:60]
-    return text if text.isprintable() else ascii(text)
-
-
 class ContractBroken(UserError):
     """Records that cannot be used as they are; an ingest takes what it can of them."""
 
@@ -174,7 +133,7 @@ class Scan:
 
     Attributes:
         examples: Records.
-        labels: Records per class.
+        labels: Records per class, or those in which a finding is present.
         group: The feature to split by: `patient/id`, else `image/filename`, else None.
         largest_patient: Records of the patient who has the most of them; 0 where none is named.
     """
@@ -185,30 +144,29 @@ class Scan:
     largest_patient: int
 
 
-def check_records(
-    layout: tfrecords.Layout, classes: Sequence[str], limits: Limits = DEFAULT_LIMITS
-) -> Scan:
+def check_records(layout: tfrecords.Layout, task: Task, limits: Limits = DEFAULT_LIMITS) -> Scan:
     """Reads all records once, and decodes their images, to find damage before anything is trained.
 
     Args:
         layout: Of a folder.
-        classes: In the order of their labels.
+        task: What is asked of an image.
         limits: What one file may take.
 
     Raises:
         ContractBroken: By a record; names file, record, feature and what is allowed. The rest of
             the records is not read.
-        UserError: A damaged file; or no record of a class.
+        UserError: A damaged file; or no record of a class, or with a finding.
     """
-    labels: Counter[int] = Counter()
+    labels: Counter[str] = Counter()
     patients: Counter[str] = Counter()
     kinds: dict[str, type] = {}
     present = dict.fromkeys((contract.PATIENT, contract.FILENAME), 0)
+    total = 0
 
     def look(item: tuple[str, tfrecords.Record]) -> tuple[str, Rejected | Look]:
         where, record = item
         try:
-            return where, look_at(record, classes, limits)
+            return where, look_at(record, task, limits)
         except Exception as error:  # also a library's: the ingest has a row for it
             return where, as_reject(error)
 
@@ -217,20 +175,21 @@ def check_records(
             for where, seen in pool.map(look, batch):
                 if isinstance(seen, Rejected):
                     raise ContractBroken(f"{where}: {_told(seen)}")
-                labels[seen.label] += 1
+                labels.update(seen.labels)
+                total += 1
                 patients.update([seen.patient] if seen.patient else [])
                 for name in present:
                     present[name] += name in seen.kinds
                 _add_kinds(kinds, seen.kinds, where)
-    total = labels.total()
     if 0 < present[contract.PATIENT] < total:
         raise ContractBroken(
             f"{layout.base}: {total - present[contract.PATIENT]} of {total} records have no "
             f"{contract.PATIENT!r}"
         )
-    label_counts = {name: labels[number] for number, name in enumerate(classes)}
+    label_counts = {name: labels[name] for name in task.names}
     if min(label_counts.values(), default=0) == 0:
-        raise UserError(f"{layout.base}: needs records of every class; found {label_counts}")
+        what = "of every class" if task.exclusive else "with every finding"
+        raise UserError(f"{layout.base}: needs records {what}; found {label_counts}")
     group = next((name for name, count in present.items() if count == total), None)
     return Scan(total, label_counts, group, max(patients.values(), default=0))
 
@@ -251,7 +210,7 @@ def _add_kinds(kinds: dict[str, type], more: Mapping[str, type], where: str) -> 
     for name, kind in more.items():
         if kinds.setdefault(name, kind) != kind:
             raise ContractBroken(
-                f"{where}: {_shown(name)} is {_KIND_NAMES[kind]}, but "
+                f"{where}: {shown(name)} is {_KIND_NAMES[kind]}, but "
                 f"{_KIND_NAMES[kinds[name]]} in other records"
             )
     if len(kinds) > _MOST_FEATURES:
@@ -262,19 +221,19 @@ def _add_kinds(kinds: dict[str, type], more: Mapping[str, type], where: str) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """Of a record that keeps the contract: its label, its features' kinds, its patient if named."""
+    """Of a record that keeps the contract: what it shows, its features' kinds, its patient."""
 
-    label: int
+    labels: tuple[str, ...]
     kinds: dict[str, type]
     patient: str
 
 
-def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) -> Look:
+def look_at(record: tfrecords.Record, task: Task, limits: Limits) -> Look:
     """Checks one record, its image too.
 
     Args:
         record: As it was read.
-        classes: In the order of their labels.
+        task: What is asked of an image.
         limits: What one file may take.
 
     Raises:
@@ -282,21 +241,23 @@ def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) ->
     """
     example = parse_record(record)
     features = example.features.feature
-    for name in (contract.IMAGE, contract.LABEL):
+    for name in (contract.IMAGE, contract.LABEL) if task.exclusive else (contract.IMAGE,):
         if name not in features:
             raise Rejected("malformed", _missing(name, features))
     kinds = {name: kind for name in features for kind, some in [_content(features, name)] if some}
-    values = read_values(features, {}, contract.FEATURES)
-    for name, kind in contract.FEATURES.items():
+    read = [name for name in contract.FEATURES if task.exclusive or name not in CLASS]
+    values = read_values(features, {}, read)
+    for name in read:
+        kind = contract.FEATURES[name]
         if name in features and name not in values:
             raise Rejected("malformed", f"{name} is empty")
         if name in values and kinds[name] is not kind:
             names = f"{_KIND_NAMES[kinds[name]]}, not {_KIND_NAMES[kind]}"
             raise Rejected("malformed", f"{name} is {names}")
-    label = classes.index(class_of(values, classes))
+    labels = _labels(features, kinds, values, task)
     for name, allowed in contract.WORDS.items():
         if (word := values.get(name, allowed[0])) not in allowed:
-            told = f"{name} is {_shown(word)!r}; allowed: {', '.join(allowed)}"
+            told = f"{name} is {shown(word)!r}; allowed: {', '.join(allowed)}"
             raise Rejected("malformed", told)
     age = float(values.get(contract.AGE, 0.0))
     if not 0 <= age <= ages.OLDEST:
@@ -312,11 +273,24 @@ def look_at(record: tfrecords.Record, classes: Sequence[str], limits: Limits) ->
     if loader.decodable_file(encoded, limits) is not encoded:  # type: ignore[arg-type]
         raise Rejected("malformed", f"{contract.IMAGE} is no JPEG or PNG that can be kept as is")
     require_decodable(encoded)  # type: ignore[arg-type]
-    return Look(label, kinds, str(values.get(contract.PATIENT, "")))
+    return Look(labels, kinds, str(values.get(contract.PATIENT, "")))
+
+
+def _labels(
+    features: Features, kinds: Mapping[str, type], values: Mapping[str, Value], task: Task
+) -> tuple[str, ...]:
+    if task.exclusive:
+        return (record_labels.class_of(values, task.names),)
+    own = {contract.finding(name): contract.finding(name) for name in task.names}
+    for name in own:
+        if kinds.get(name, int) is not int:
+            raise Rejected("malformed", f"{name} is {_KIND_NAMES[kinds[name]]}, not int64")
+    told = record_labels.findings_of(features, own, task, {})
+    return tuple(name for name, value in told.items() if value == 1)
 
 
 def _missing(name: str, features: Features) -> str:
-    names = sorted(_shown(name) for name in features)
+    names = sorted(shown(name) for name in features)
     listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
     return (
         f"has no {name!r}; it has {listed or 'nothing'}. If it is there under another name, say so "

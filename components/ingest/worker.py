@@ -12,12 +12,15 @@ import apache_beam as beam
 import tensorflow as tf
 
 from tfxray.components.common import contract, progress
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import duplicates, pseudonym, record_check
+from tfxray.components.ingest import duplicates, pseudonym, record_check, record_labels
+from tfxray.components.ingest.record_labels import Label
 from tfxray.components.metadata.known import Known, join_sources, read_known
 from tfxray.components.pixels import image, loader
-from tfxray.components.source import labelling, splits, tfrecords
+from tfxray.components.source import findings, splits, tfrecords
+from tfxray.components.source.rows import Row
 
 UNSPLIT = "all"
 # The output beside the splits: lines of JSON, each of which begins with its kind. One output, since
@@ -41,34 +44,36 @@ class Reader:
     """Images to examples; what both kinds of input share.
 
     Attributes:
-        classes: In the order of their labels.
+        task: What is asked of an image.
         limits: What one file may take.
         secret: The pseudonyms' key.
         follow_links: Whether a file may lie outside of the folder, behind a link.
+        meaning: The finding that a word means; see `findings.read_text`.
     """
 
-    classes: tuple[str, ...]
+    task: Task
     limits: rejects.Limits
     secret: bytes = dataclasses.field(repr=False)
     follow_links: bool = False
+    meaning: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def check_label(self, label: str | None) -> str:
-        """The label.
+    def check_label(self, row: Row) -> Label:
+        """What an image shows: its class, or its findings.
 
         Raises:
-            Rejected: It is none of the classes.
+            Rejected: Nothing is known of it, or it is none of the classes or findings.
         """
-        if label is None:
+        if not row.labelled:
             raise rejects.Rejected("no_label")
-        if label not in self.classes:
-            raise rejects.Rejected("unknown_label", label)
-        return label
+        if row.label is not None and (not self.task.exclusive or row.label not in self.task.names):
+            raise rejects.Rejected("unknown_label", row.label)
+        return row.label if row.findings is None else row.findings  # type: ignore[return-value]
 
     def emit(
         self,
         loaded_image: loader.LoadedImage,
         name: str,
-        label: str,
+        label: Label,
         split: str,
         metadata: Mapping[str, str],
         place: str = "",
@@ -92,9 +97,10 @@ class Reader:
             if known.patient:
                 patient = pseudonym.pseudonym(self.secret, known.patient)
                 known = dataclasses.replace(known, patient=patient)
-        message = make_example(xray, record_name, label, self.classes, known)
+        message = make_example(xray, record_name, label, self.task, known)
+        told = label if isinstance(label, str) else findings.describe(label)
         entry = duplicates.Entry(
-            xray.sha256, record_name, label, split, known.patient, place, xray.phash
+            xray.sha256, record_name, told, split, known.patient, place, xray.phash
         )
         return [
             beam.pvalue.TaggedOutput(split, message.SerializeToString()),
@@ -115,7 +121,7 @@ def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:
     return _line(REJECTED, name, reject.code, reject.detail)
 
 
-def pack_rows(rows: Sequence[labelling.Row]) -> bytes:
+def pack_rows(rows: Sequence[Row]) -> bytes:
     """Rows as one element of Beam's, small already: Beam itself takes bzip2, for seconds."""
     return zlib.compress(json.dumps([dataclasses.astuple(row) for row in rows]).encode(), 1)
 
@@ -140,11 +146,11 @@ class ReadFiles(beam.DoFn):
 
     def process(self, chunk: bytes) -> Iterator[beam.pvalue.TaggedOutput]:
         """Rows as of `pack_rows` to examples, rejects and lines of the index, in their order."""
-        rows = [labelling.Row(*row) for row in json.loads(zlib.decompress(chunk))]
-        usable = []
+        rows = [Row(*row) for row in json.loads(zlib.decompress(chunk))]
+        usable, labels = [], {}
         for row in rows:
             try:
-                self._reader.check_label(row.label)
+                labels[row.path] = self._reader.check_label(row)
                 usable.append(row)
             except rejects.Rejected as reject:
                 yield _set_aside(row.path, reject)
@@ -155,7 +161,7 @@ class ReadFiles(beam.DoFn):
             if isinstance(result, rejects.Rejected):
                 yield _set_aside(row.path, result)
                 continue
-            split, label = row.split or UNSPLIT, row.label or ""
+            split, label = row.split or UNSPLIT, labels[row.path]
             try:
                 yield from self._reader.emit(
                     result, row.path, label, split, row.metadata, eval_share=row.eval_share
@@ -197,14 +203,24 @@ class ConvertRecords(beam.DoFn):
         yield _line(SEEN, seen)
         yield from (_line(NOTES, what, subject, n) for (what, subject), n in notes.items())
 
+    def _label(
+        self, features: Mapping[str, tf.train.Feature], values: Mapping[str, object]
+    ) -> Label:
+        task = self._reader.task
+        if task.exclusive:
+            return record_labels.class_of(values, task.names)
+        return record_labels.findings_of(features, self._features, task, self._reader.meaning)
+
     def _convert(
         self, message: tf.train.Example, place: str, split: str, notes: Counter[tuple[str, str]]
     ) -> list[beam.pvalue.TaggedOutput]:
-        values = record_check.read_values(message.features.feature, self._features)
+        task = self._reader.task
+        names = [n for n in record_check.READ if task.exclusive or n not in record_labels.CLASS]
+        values = record_check.read_values(message.features.feature, self._features, names)
         encoded = values.get(contract.IMAGE)
         if not isinstance(encoded, bytes):
             raise rejects.Rejected("empty", "the record holds no image")
-        label = record_check.class_of(values, self._reader.classes)
+        label = self._label(message.features.feature, values)
         loaded_image = loader.read_file(encoded, self._reader.limits)
         record_check.require_decodable(loaded_image[0].encoded)
         name = values.get(contract.FILENAME) or hashlib.sha256(encoded).hexdigest()[:16]
@@ -224,8 +240,8 @@ class ConvertRecords(beam.DoFn):
 def make_example(
     xray: image.XRay,
     name: str,
-    label: str,
-    classes: Sequence[str],
+    label: Label,
+    task: Task,
     known: Known,
 ) -> tf.train.Example:
     """One image as a `tf.train.Example` by the data contract.
@@ -233,8 +249,8 @@ def make_example(
     Args:
         xray: The image.
         name: Its file name below the input folder.
-        label: Its class, one of `classes`.
-        classes: In the order of their labels.
+        label: Its class, or 1, 0 or -1 of the findings of which something is known.
+        task: What is asked.
         known: What is known of it. What is not is left out; an image without a patient counts as a
             patient of its own.
 
@@ -248,7 +264,6 @@ def make_example(
         contract.FILENAME: name,
         contract.SHA256: xray.sha256,
         contract.PHASH: xray.phash,
-        contract.TEXT: label,
         contract.PATIENT: known.patient or contract.own_patient(name),
         contract.SEX: known.sex,
         contract.VIEW: known.view,
@@ -257,11 +272,11 @@ def make_example(
     numbers = {contract.MEAN: xray.mean, contract.STD: xray.std, contract.SHARPNESS: xray.sharpness}
     if known.age is not None:
         numbers[contract.AGE] = known.age
-    counts = {
-        contract.HEIGHT: xray.height,
-        contract.WIDTH: xray.width,
-        contract.LABEL: list(classes).index(label),
-    }
+    counts = {contract.HEIGHT: xray.height, contract.WIDTH: xray.width}
+    if isinstance(label, str):
+        text[contract.TEXT], counts[contract.LABEL] = label, task.names.index(label)
+    else:
+        counts |= {contract.finding(name): value for name, value in label.items()}
     feature[contract.IMAGE].bytes_list.value.append(xray.encoded)
     for key, value in text.items():
         if value:

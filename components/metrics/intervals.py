@@ -40,17 +40,48 @@ def auc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> Estimat
     Returns:
         The area, its interval on the logit scale; None where one class is missing.
     """
-    labels = np.asarray(labels, bool)
-    if labels.all() or not labels.any():
+    return mean_auc(np.asarray(labels)[:, np.newaxis], np.asarray(scores)[:, np.newaxis], patients)
+
+
+def mean_auc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> Estimate | None:
+    """The mean area under the ROC curves of several findings.
+
+    An image moves the areas of all findings at once. So the variance is that of the sum of its
+    influence values: neither the findings' intervals nor their independence enters.
+
+    Args:
+        labels: 0, 1 or, where it is not known, -1, [n, k].
+        scores: Higher for 1, [n, k].
+        patients: Whose image each is, [n].
+
+    Returns:
+        The mean over the findings of which both classes are there, its interval on the logit scale;
+        None where there is no such finding.
+    """
+    labels = np.asarray(labels)
+    judged = can_judge(labels)
+    if not judged.any():
         return None
-    value, influence = _auc(labels, np.asarray(scores, float))
+    value, influence = _mean_auc(labels[:, judged], np.asarray(scores, float)[:, judged])
     deviation = _deviation(influence, patients)
     if deviation and 0 < value < 1:
         middle, width = math.log(value / (1 - value)), _Z * deviation / (value * (1 - value))
         return Estimate(value, _expit(middle - width), _expit(middle + width))
-    # All pairs in order (or none): as a proportion of so many patients as the rarer class has.
-    few = min(len(np.unique(np.asarray(patients)[labels == c])) for c in (False, True))
+    # All pairs in order (or none): as a proportion of so many patients as the rarest class has.
+    patients = np.asarray(patients)
+    few = min(
+        len(np.unique(patients[own == c])) for own in labels[:, judged].T for c in (False, True)
+    )
     return Estimate(value, *_wilson(value, few))
+
+
+def can_judge(labels: np.ndarray) -> np.ndarray:
+    """Of which findings both a positive and a negative image are known, bool [k].
+
+    Args:
+        labels: See `mean_auc`.
+    """
+    return np.asarray((labels == 1).any(0) & (labels == 0).any(0))
 
 
 def auc_difference(
@@ -67,12 +98,40 @@ def auc_difference(
     Returns:
         The difference; None where one class is missing.
     """
-    labels = np.asarray(labels, bool)
-    if labels.all() or not labels.any():
+    one, two, three = (np.asarray(v)[:, np.newaxis] for v in (labels, scores, baseline_scores))
+    return mean_auc_difference(one, two, three, patients)
+
+
+def mean_auc_difference(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    baseline_scores: np.ndarray,
+    patients: np.ndarray,
+    comparisons: int = 1,
+) -> Estimate | None:
+    """Mean AUC of `scores` less that of `baseline_scores`, on the same examples, paired.
+
+    Args:
+        labels: See `mean_auc`, [n, k].
+        scores: One model's, [n, k].
+        baseline_scores: The other's, [n, k].
+        patients: Whose image each is, [n].
+        comparisons: How many differences are looked at. The interval holds for all of them at once
+            (Bonferroni).
+
+    Returns:
+        The difference; None where no finding has both classes.
+    """
+    labels = np.asarray(labels)
+    judged = can_judge(labels)
+    if not judged.any():
         return None
-    value, influence = _auc(labels, np.asarray(scores, float))
-    baseline_value, baseline_influence = _auc(labels, np.asarray(baseline_scores, float))
-    width = _Z * _deviation(influence - baseline_influence, patients)
+    value, influence = _mean_auc(labels[:, judged], np.asarray(scores, float)[:, judged])
+    baseline_value, baseline_influence = _mean_auc(
+        labels[:, judged], np.asarray(baseline_scores, float)[:, judged]
+    )
+    z = float(stats.norm.ppf(1 - 0.025 / comparisons))
+    width = z * _deviation(influence - baseline_influence, patients)
     return Estimate(
         value - baseline_value, value - baseline_value - width, value - baseline_value + width
     )
@@ -132,6 +191,16 @@ def mean(values: np.ndarray, patients: np.ndarray) -> Estimate | None:
     value = float(values.mean())
     width = _Z * _deviation((values - value) / values.size, patients)
     return Estimate(value, value - width, value + width)
+
+
+def _mean_auc(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
+    """The mean of the areas, and how much each image moves it."""
+    values, influence = [], np.zeros(labels.shape)
+    for place, own in enumerate(labels.T):
+        known = own >= 0
+        value, influence[known, place] = _auc(own[known] == 1, scores[known, place])
+        values.append(value)
+    return float(np.mean(values)), influence.mean(1)
 
 
 def _auc(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:

@@ -15,11 +15,18 @@ _MOMENTUM = 0.97
 
 @dataclasses.dataclass(frozen=True)
 class HeadSpec:
-    """The layers between embedding and class scores; see the config's `model.head`."""
+    """The layers between embedding and scores; see the config's `model.head`.
+
+    Attributes:
+        outputs: How many scores an image has.
+        softmax: Whether they sum to 1. Else each is a sigmoid's.
+    """
 
     hidden: Sequence[int] = ()
     dropout: float = 0.3
     batch_norm: bool = True
+    outputs: int = 1
+    softmax: bool = False
 
 
 def build_head(spec: HeadSpec, width: int) -> keras.Model:
@@ -30,7 +37,7 @@ def build_head(spec: HeadSpec, width: int) -> keras.Model:
         width: Of the embedding.
 
     Returns:
-        A model from embeddings, float32 [n, width], to the score of the positive class, [n, 1].
+        A model from embeddings, float32 [n, width], to the scores, [n, outputs].
     """
     embedding = keras.Input((width,), name="embedding")
     x = keras.layers.BatchNormalization()(embedding) if spec.batch_norm else embedding
@@ -39,7 +46,10 @@ def build_head(spec: HeadSpec, width: int) -> keras.Model:
         x = keras.layers.Dense(units, activation="relu")(x)
     x = keras.layers.Dropout(spec.dropout)(x)
     # In mixed precision, a score is still a float32.
-    score = keras.layers.Dense(1, activation="sigmoid", dtype="float32", name="score")(x)
+    activation = "softmax" if spec.softmax else "sigmoid"
+    score = keras.layers.Dense(spec.outputs, activation=activation, dtype="float32", name="score")(
+        x
+    )
     return keras.Model(embedding, score, name="head")
 
 
@@ -47,8 +57,8 @@ def build_classifier(spec: BackboneSpec, head_spec: HeadSpec) -> keras.Model:
     """Builds backbone and head as one.
 
     Returns:
-        A model from pixels (see `build_backbone`) to the score of the positive class, [n, 1]; the
-        backbone frozen, see `unfreeze`.
+        A model from pixels (see `build_backbone`) to the scores, [n, outputs]; the backbone frozen,
+        see `unfreeze`.
 
     Raises:
         UserError: See `build_backbone`.
@@ -67,7 +77,7 @@ def with_embedding(model: keras.Model, channels: int | None = None) -> keras.Mod
         channels: Of a head whose embedding is a whole feature map: those of the map.
 
     Returns:
-        A model of the same layers, from the same input to the score, [n, 1], and to the
+        A model of the same layers, from the same input to the scores, [n, outputs], and to the
         embedding, [n, d]; of a whole feature map, its mean.
     """
     if "backbone" not in [layer.name for layer in model.layers]:

@@ -31,7 +31,7 @@ from tfxray.components.disk import locks
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 from tfxray.components.pixels import image
 from tfxray.components.predict import batch_parts, batch_worker
-from tfxray.components.predict.pushed_model import Model, find_model
+from tfxray.components.predict.pushed_model import SEPARATOR, Model, find_model
 from tfxray.components.text import tables
 
 _FORMAT = 1  # of a part's result
@@ -46,8 +46,10 @@ class Report:
     Attributes:
         predictions: The file of scores.
         model: The version's folder.
-        classes: In the order of their labels; scores are the last one's.
-        threshold: A score that reaches it makes the last class the label.
+        classes: In the order of their labels; of two, scores are the last one's. Or the findings.
+        threshold: A score that reaches it makes the last class the label. None of more than two
+            classes, and of findings.
+        thresholds: Of those, the operating point of each.
         found: All files of the folder, or records: images and those left out.
         images: Scored, withheld or rejected.
         scored: With a score.
@@ -55,7 +57,7 @@ class Report:
         unlike: Unlike the training data, with a score or without; None where the model does not
             check.
         rejected: How many are in `rejects.csv`.
-        labels: Scored images per class.
+        labels: Scored images per class, or per finding that was called present.
         reasons: Rejected images per reason.
         left_out: Files that are none of the images, per rule; see `file_list.Listing`.
         before: Images that were done when an earlier call was killed.
@@ -66,7 +68,8 @@ class Report:
     predictions: str
     model: str
     classes: list[str]
-    threshold: float
+    threshold: float | None
+    thresholds: dict[str, float]
     found: int
     images: int
     scored: int
@@ -140,9 +143,9 @@ class Job:
                 return None
             with filesystem.open_file(path) as file:
                 report = Report(**json.loads(file.read()))
+            headings = batch_worker.columns(list(report.thresholds) or report.classes[-1:])
             whole = (
-                self._count_rows(filenames.PREDICTIONS, batch_worker.COLUMNS)
-                == report.scored + report.withheld
+                self._count_rows(filenames.PREDICTIONS, headings) == report.scored + report.withheld
                 and self._count_rows(filenames.REJECTS, filenames.REJECT_COLUMNS) == report.rejected
             )
         except (OSError, ValueError, TypeError, csv.Error):
@@ -170,7 +173,8 @@ class Job:
         shared = Shared()
         # As long as this process holds the model, workers within it take the same one.
         model = shared.acquire(lambda: Model(self._model))
-        classes, threshold = _operating_point(model)
+        classes, thresholds = _operating_points(model)
+        told = list(thresholds)
         parent, name = os.path.split(self._out)
         partial = os.path.join(parent, filenames.PARTIAL.format(name))
         with _lock_folder(partial, self._out):
@@ -178,7 +182,7 @@ class Job:
             parts_to_score = [part for part in self._parts if results.read(part) is None]
             before = self._readable - sum(part.images for part in parts_to_score)
             work = batch_worker.Work(
-                self._source, results, self._model, classes[-1], self._force,
+                self._source, results, self._model, told, self._force,
                 self._readable, before, shared,
             )  # fmt: skip
             _score(parts_to_score, work, options)
@@ -188,11 +192,12 @@ class Job:
                 predictions=os.path.join(self._out, filenames.PREDICTIONS),
                 model=self._model,
                 classes=classes,
-                threshold=threshold,
+                threshold=thresholds[told[0]] if len(told) == 1 else None,
+                thresholds=thresholds if len(told) > 1 else {},
                 found=self.images + sum(self._left_out.values()),
                 images=self.images,
                 left_out=self._left_out,
-                **self._gather(results, folder),
+                **self._gather(results, folder, told),
                 before=before,
                 seconds=round(time.monotonic() - self._start, 1),
                 key=self._key,
@@ -203,7 +208,9 @@ class Job:
             filesystem.remove_folder(partial)
         return report
 
-    def _gather(self, results: batch_worker.Results, folder: str) -> dict[str, Any]:
+    def _gather(
+        self, results: batch_worker.Results, folder: str, told: Sequence[str]
+    ) -> dict[str, Any]:
         """Writes the parts' results as two files; returns what the report tells of them."""
         if filesystem.is_local(folder):
             os.makedirs(folder, exist_ok=True)
@@ -212,7 +219,7 @@ class Job:
         predictions = os.path.join(folder, filenames.PREDICTIONS)
         rejects = os.path.join(folder, filenames.REJECTS)
         with (
-            tables.write_table(predictions, batch_worker.COLUMNS) as write_prediction,
+            tables.write_table(predictions, batch_worker.columns(told)) as write_prediction,
             tables.write_table(rejects, filenames.REJECT_COLUMNS) as write_reject,
         ):
             for name, code, detail in self._unread:
@@ -226,7 +233,8 @@ class Job:
                         reasons[row[1]] += 1
                         write_reject(row)
                     else:
-                        labels[row[1]] += kind == batch_worker.SCORED
+                        if kind == batch_worker.SCORED:
+                            labels.update(row[1].split(SEPARATOR) if len(told) > 1 else [row[1]])
                         flags[row[-1]] += 1
                         write_prediction(row)
         if counts.total() != self.images:
@@ -277,12 +285,15 @@ def _fingerprint(model: str) -> str:
         raise UserError(f"{model}: is no model of tfxray's: {error}") from None
 
 
-def _operating_point(model: Model) -> tuple[list[str], float]:
-    """Classes and threshold, which are told with any image, such as a black one."""
+def _operating_points(model: Model) -> tuple[list[str], dict[str, float]]:
+    """Classes or findings, and the thresholds of those whose scores are told.
+
+    A model names them with any image, such as a black one.
+    """
     outputs = model.outputs([image.encode_png(np.zeros((64, 64), np.uint8))])
-    return [name.decode() for name in outputs[contract.CLASSES][0]], float(
-        outputs[contract.THRESHOLD][0]
-    )
+    names = [name.decode() for name in outputs[contract.CLASSES][0]]
+    thresholds = np.ravel(outputs[contract.THRESHOLD][0]).tolist()
+    return names, dict(zip(names[-len(thresholds) :], thresholds, strict=True))
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from tfxray.components.guard import rejects
 from tfxray.components.predict import batch_parts
 from tfxray.components.predict.pushed_model import Model, Prediction
 
-COLUMNS = ("name", "label", "score", "threshold", "distance", "unlike")
+_BEFORE, _AFTER = ("name", "label"), ("distance", "unlike")
 
 # In the column `unlike`.
 FLAGS = {True: "true", False: "false", None: "not checked"}
@@ -73,7 +73,7 @@ class Work:
         source: Where parts are read.
         results: Where their results go.
         model: The model's folder.
-        positive: The class whose score is told.
+        told: The classes or findings whose scores are told.
         force: Give scores of images unlike the training data, too.
         images: Of all parts.
         before: How many of them are done already.
@@ -83,7 +83,7 @@ class Work:
     source: batch_parts.Source
     results: Results
     model: str
-    positive: str
+    told: Sequence[str]
     force: bool
     images: int
     before: int
@@ -129,15 +129,26 @@ class Score(beam.DoFn):
             if isinstance(prediction, rejects.Rejected):
                 yield _reject(name, prediction)
             else:
-                yield _row(prediction, self._work.positive)
+                yield _row(prediction, self._work.told)
 
 
-def _row(prediction: Prediction, positive: str) -> Sequence[Any]:
-    score = f"{prediction.scores[positive]:.7g}" if prediction.scores else ""
+def columns(told: Sequence[str]) -> Sequence[str]:
+    """The headings of the table of predictions.
+
+    Args:
+        told: The one class, or the classes or findings, whose scores are told.
+    """
+    figures = ["score", "threshold"] if len(told) == 1 else [f"score {name}" for name in told]
+    return [*_BEFORE, *figures, *_AFTER]
+
+
+def _row(prediction: Prediction, told: Sequence[str]) -> Sequence[Any]:
+    scores = [f"{prediction.scores[n]:.7g}" if prediction.scores else "" for n in told]
     kind = SCORED if prediction.scores else WITHHELD
     distance = "" if prediction.distance is None else f"{prediction.distance:.4g}"
-    figures = (f"{prediction.threshold:.7g}", distance, FLAGS[prediction.unlike])
-    return kind, prediction.path, prediction.label or "", score, *figures
+    thresholds = [] if prediction.threshold is None else [f"{prediction.threshold:.7g}"]
+    flags = (distance, FLAGS[prediction.unlike])
+    return kind, prediction.path, prediction.label or "", *scores, *thresholds, *flags
 
 
 def _reject(name: str, reject: rejects.Rejected) -> Sequence[Any]:

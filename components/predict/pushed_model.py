@@ -14,6 +14,7 @@ from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from tfxray.components.common import artifacts, contract, filenames, filesystem, progress
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard import rejects
@@ -21,6 +22,7 @@ from tfxray.components.pixels import image, loader
 from tfxray.components.predict import likeness
 from tfxray.components.pusher import versions
 
+SEPARATOR = "|"  # between the findings of an image
 _BATCH = 32
 _NO_OTHER = "no other is good; push a model again (tfxray run)"
 
@@ -31,10 +33,14 @@ class Prediction:
 
     Attributes:
         path: As given.
-        label: The class, by the model's operating point; None where no score is given.
-        scores: By class name, highest first; empty where the image could not be read, or is
-            withheld.
-        threshold: A score of the positive class that reaches it makes that class the label.
+        label: The class, by the model's operating point; of findings, those at or above their
+            operating points, with `|` between them. None where no score is given.
+        scores: By the name of class or finding; empty where the image could not be read, or is
+            withheld. Highest first; but of several classes or findings, those that were called come
+            before the others.
+        threshold: A score of the positive class that reaches it makes that class the label. None of
+            several classes or findings.
+        thresholds: Of several classes or findings, the operating point of each.
         distance: See `likeness.Likeness`.
         unlike: Likewise: the scores then mean nothing, and are withheld unless forced.
         withheld: Whether they are.
@@ -46,6 +52,7 @@ class Prediction:
     label: str | None = None
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
     threshold: float | None = None
+    thresholds: dict[str, float] = dataclasses.field(default_factory=dict)
     distance: float | None = None
     unlike: bool | None = None
     withheld: bool = False
@@ -59,11 +66,13 @@ class Served:
 
     Attributes:
         version: Its folder; empty where there is no version.
-        classes: In the order of their labels; empty where they cannot be read.
+        classes: In the order of their labels, or its findings; empty where they cannot be read.
+        exclusive: Whether they are classes.
     """
 
     version: str = ""
     classes: Sequence[str] = ()
+    exclusive: bool = True
 
 
 def find_model(folder: StrPath) -> str:
@@ -120,18 +129,21 @@ def read_served(serving: StrPath) -> Served:
     paths = [*reversed(versions.list_versions(os.fspath(serving)).values())]
     for version in paths:
         with contextlib.suppress(OSError, ValueError, UserError, tf.errors.OpError):
-            return Served(version, _read_classes(version))
+            task = _read_task(version)
+            return Served(version, list(task.names), task.exclusive)
     return Served(paths[0] if paths else "")
 
 
-def _read_classes(version: str) -> list[str]:
+def _read_task(version: str) -> Task:
     path = os.path.join(version, filenames.CLASSES)
     if fileio.exists(path):
-        return [str(name) for name in json.loads(io_utils.read_string_file(path))]
-    # An older tfxray wrote no such file. The model itself names its classes with any score.
+        names = json.loads(io_utils.read_string_file(path))
+        exclusive = isinstance(names, list)
+        return Task(tuple(map(str, names if exclusive else names["findings"])), exclusive)
+    # An older tfxray wrote no such file, and knew two classes alone. The model names them.
     blank = tf.io.encode_png(tf.zeros([8, 8, 1], tf.uint8)).numpy()
     (row,) = Model(version).outputs([blank])[contract.CLASSES]
-    return [name.decode() for name in row]
+    return Task(tuple(name.decode() for name in row))
 
 
 class Model:
@@ -241,17 +253,23 @@ def make_prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Predi
         force: See `likeness.decide`.
     """
     decision = likeness.decide(outputs, force)
-    threshold = float(outputs[contract.THRESHOLD])
-    prediction = Prediction(path, threshold=threshold, **dataclasses.asdict(decision))
+    names = [name.decode() for name in outputs[contract.CLASSES]]
+    thresholds, positive = outputs[contract.THRESHOLD], outputs[contract.POSITIVE]
+    prediction = Prediction(path, **dataclasses.asdict(decision))
+    if not np.ndim(positive):
+        positive = (1 - positive, positive)  # of two classes, one is
+        prediction = dataclasses.replace(prediction, threshold=float(thresholds))
+    else:
+        by_name = dict(zip(names, map(float, thresholds), strict=True))
+        prediction = dataclasses.replace(prediction, thresholds=by_name)
     if decision.withheld:
         return prediction
-    classes = [name.decode() for name in outputs[contract.CLASSES]]
-    pairs = zip(classes, (float(value) for value in outputs[contract.SCORES]), strict=True)
-    return dataclasses.replace(
-        prediction,
-        label=classes[int(outputs[contract.POSITIVE])],
-        scores=dict(sorted(pairs, key=lambda pair: -pair[1])),
-    )
+    called = {name for name, is_called in zip(names, positive, strict=True) if is_called}
+    pairs = zip(names, (float(value) for value in outputs[contract.SCORES]), strict=True)
+    first = called if prediction.thresholds else set(names)
+    scores = dict(sorted(pairs, key=lambda pair: (pair[0] not in first, -pair[1])))
+    label = SEPARATOR.join(name for name in scores if name in called)
+    return dataclasses.replace(prediction, label=label, scores=scores)
 
 
 def _damage(encoded: bytes) -> rejects.Rejected:

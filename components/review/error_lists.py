@@ -66,10 +66,12 @@ def list_errors(evidence: Evidence) -> tuple[list[ErrorList], str]:
     """
     if evidence.heldout_scores is None:
         return [], "The run has no scores of single images."
-    xrays, heat, reason = pictures.read_pictures(evidence.uris["Evaluator.evaluation"])
+    xrays, heat, reason = pictures.read_pictures(
+        evidence.uris["Evaluator.evaluation"], evidence.task, evidence.finding
+    )
     lists = []
     for kind, (total, rows) in pictures.pick_images(
-        evidence.heldout_scores, evidence.threshold
+        evidence.heldout_scores, evidence.threshold, pictures.count_listed(evidence.task)
     ).items():
         images = [_image(evidence, row, xrays, heat) for row in rows.to_dict("records")]
         lists.append(ErrorList(*_words(kind, *evidence.classes), total, images))

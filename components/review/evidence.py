@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from tfxray.components.common import artifacts, contract, filenames
+from tfxray.components.common import artifacts, filenames
+from tfxray.components.common.contract import Task
+from tfxray.components.evaluator import heldout_scores
 from tfxray.components.evaluator.gate import read_verdicts
-from tfxray.components.evaluator.heldout_scores import read_scores
 from tfxray.components.evaluator.results import Results, read_results
+from tfxray.components.metrics.split_metrics import FINDINGS
 from tfxray.components.validation.statistics import SplitCounts, count_splits
 
 MIN_PATIENTS = 10
@@ -34,6 +36,8 @@ class Evidence:
         network: The fields of a `summary.Network`.
         site_transfer: How sites carry to each other: the fields of a `site_transfer.Table`.
         counts: How much each split holds.
+        task: What was asked.
+        finding: The one of several classes or findings that is looked at; empty for all together.
     """
 
     summary: Mapping[str, Any]
@@ -48,6 +52,23 @@ class Evidence:
     network: Mapping[str, Any]
     site_transfer: Mapping[str, Any]
     counts: Mapping[str, SplitCounts]
+    task: Task
+    finding: str = ""
+
+    def of(self, finding: str) -> "Evidence":
+        """What the run left behind of one of several classes or findings, as of two classes."""
+        table, points = self.heldout_scores, self.operating_point
+        if table is not None:
+            table = heldout_scores.view(table, self.task, finding)
+        rules = self.gate.get("rules", [])
+        return dataclasses.replace(
+            self,
+            results=self.results.of(finding) if self.results else None,
+            heldout_scores=table if table is not None and len(table) else None,
+            gate={**self.gate, "rules": [r for r in rules if r.get("finding") == finding]},
+            operating_point={**points.get(FINDINGS, {}).get(finding, {}), **_without(points)},
+            finding=finding,
+        )
 
     @property
     def threshold(self) -> float:
@@ -56,9 +77,10 @@ class Evidence:
 
     @property
     def classes(self) -> tuple[str, str]:
-        """The negative and the positive class."""
-        names = self.config.get("classes") or ("0", "1")
-        return str(names[0]), str(names[1])
+        """The negative and the positive class; of one finding, its absence and its presence."""
+        if self.finding:
+            return f"no {self.finding}", self.finding
+        return self.task.names[0], self.task.names[-1]
 
     @property
     def slices(self) -> list[str | list[str]]:
@@ -81,16 +103,18 @@ def read_evidence(summary: Mapping[str, Any], config: str, uris: Mapping[str, st
     """
     evaluation = uris.get("Evaluator.evaluation")
     statistics = uris.get("StatisticsGen.statistics")
-    table, unscored = read_scores(evaluation) if evaluation else None, 0
+    settings = yaml.safe_load(config) or {}
+    task = Task.of({"classes": ("0", "1"), **settings})
+    table, unscored = heldout_scores.read_scores(evaluation) if evaluation else None, 0
     if table is not None:
-        finite = np.isfinite(table[contract.SCORE].to_numpy(float))
+        finite = np.isfinite(heldout_scores.matrices(table, task)[1]).all(1)
         table, unscored = table[finite].reset_index(drop=True), int((~finite).sum())
     return Evidence(
         summary=summary,
-        config=yaml.safe_load(config) or {},
+        config=settings,
         uris=uris,
         # Of an evaluation that broke off, the scores may be all there is.
-        results=read_results(evaluation)
+        results=read_results(evaluation, task)
         if evaluation and any(n.startswith("metrics") for n in artifacts.list_folder(evaluation))
         else None,
         heldout_scores=table if table is not None and len(table) else None,
@@ -100,5 +124,11 @@ def read_evidence(summary: Mapping[str, Any], config: str, uris: Mapping[str, st
         history=artifacts.read_training_file(uris, filenames.HISTORY),
         network=artifacts.read_training_file(uris, filenames.NETWORK),
         site_transfer=artifacts.read_training_file(uris, filenames.SITE_TRANSFER),
-        counts=count_splits(statistics) if statistics else {},
+        counts=count_splits(statistics, task) if statistics else {},
+        task=task,
     )
+
+
+def _without(points: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds for all findings."""
+    return {name: value for name, value in points.items() if name != FINDINGS}

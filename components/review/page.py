@@ -13,11 +13,13 @@ from tfx.dsl.io import fileio
 
 from tfxray.components.common import artifacts
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.predict import likeness
 from tfxray.components.review import (
     card,
     data_profile,
     error_lists,
+    findings,
     plots,
     slice_figures,
     threshold,
@@ -65,7 +67,7 @@ def write_page(
         "summary": {**_PLAIN, **summary},
         "evidence": evidence,
         "config": config.splitlines(),
-        **_evaluation(evidence, categories),
+        **_evaluations(evidence, categories),
         **_data_sections(evidence, categories),
         **_training_section(evidence),
     }
@@ -111,21 +113,47 @@ def format_number(value: float, digits: int = 3) -> str:
     return str(number if number else abs(number))  # no minus before a zero
 
 
-def _evaluation(evidence: Evidence, categories: list[data_profile.Category]) -> dict[str, Any]:
-    """The values of the sections on the held-out images."""
-    rows = slice_figures.make_rows(evidence)
+def _evaluations(evidence: Evidence, categories: list[data_profile.Category]) -> dict[str, Any]:
+    """The values of the sections on the held-out images: of two classes, or of each finding."""
     gate = verdict.list_rules(evidence)
+    baseline = evidence.gate.get("baseline")
+    common = {"gate": gate, "baseline": baseline, "columns": slice_figures.COLUMNS}
+    if evidence.task.binary:
+        part = _evaluation(evidence, categories)
+        answers = verdict.answer_questions(evidence, part["rows"], gate, heat=not part["no_heat"])
+        return {**common, **part, "parts": [part], "overview": None, "answers": answers}
+    parts = []
+    for number, name in enumerate(evidence.task.judged, 1):
+        part = _evaluation(evidence.of(name), categories)
+        parts.append({**part, "name": name, "key": f"-{number}", "of": f": {name}"})
+    overview = findings.make_overview(evidence, parts)
+    answers = verdict.answer_for_all(evidence, overview, parts, gate)
+    return {
+        **common,
+        **parts[0],
+        "evidence": evidence,
+        "parts": parts,
+        "overview": overview,
+        "kind": "class" if evidence.task.exclusive else "finding",
+        "answers": answers,
+        "sites": [],
+    }
+
+
+def _evaluation(evidence: Evidence, categories: list[data_profile.Category]) -> dict[str, Any]:
+    """The values of the sections on the held-out images, of one label of each."""
+    rows = slice_figures.make_rows(evidence)
     errors, no_heat = error_lists.list_errors(evidence)
     return {
+        "evidence": evidence,
+        "name": evidence.classes[1],
+        "key": "",
+        "of": "",
         "rows": rows,
-        "columns": slice_figures.COLUMNS,
-        "gate": gate,
-        "baseline": evidence.gate.get("baseline"),
-        "answers": verdict.answer_questions(evidence, rows, gate, heat=not no_heat),
         "widening": slice_figures.measure_widening(evidence),
         "agree": slice_figures.figures_agree(evidence),
         "curves": plots.plot_roc_and_pr(evidence),
-        "forest": plots.plot_forest(rows, evidence.summary["threshold"]),
+        "forest": plots.plot_forest(rows, _demanded(evidence)),
         "reliability": plots.plot_reliability(evidence),
         "slider": threshold.make_slider_data(evidence, rows),
         "confusion": threshold.count_confusion(evidence),
@@ -138,14 +166,22 @@ def _evaluation(evidence: Evidence, categories: list[data_profile.Category]) -> 
     }
 
 
+def _demanded(evidence: Evidence) -> float | None:
+    """The AUC that the gate demands: of two classes, or of one class or finding of several."""
+    if not evidence.finding:
+        return float(evidence.summary["threshold"])
+    return next((r["limit"] for r in evidence.gate.get("rules", []) if r["rule"] == AUC), None)
+
+
 def _data_sections(evidence: Evidence, categories: list[data_profile.Category]) -> dict[str, Any]:
     """The values of the sections on the data, and on DataGate's verdict."""
     numbers = data_profile.read_numbers(evidence)
     return {
         "counts": evidence.counts,
         "balance": plots.plot_balance(evidence.counts, evidence.classes)
-        if evidence.counts
+        if evidence.counts and evidence.task.binary
         else None,
+        "judged": evidence.task.judged,
         "numbers": numbers,
         "categories": categories,
         "population": card.describe_population(categories, numbers),

@@ -121,12 +121,12 @@ def _curve(curve: curves.Curve, point: tuple[float, float | None], x: str, y: st
     return figure
 
 
-def plot_forest(rows: Sequence[Row], limit: float) -> Plot | None:
+def plot_forest(rows: Sequence[Row], limit: float | None) -> Plot | None:
     """AUC of every slice that has one, with its interval.
 
     Args:
         rows: The slices.
-        limit: The gate's, on the whole test split.
+        limit: The gate's, on the whole test split; None where it has none.
     """
     points = [(row, figure) for row in reversed(rows) if (figure := row.figures.get(AUC))]
     if not points:
@@ -153,11 +153,12 @@ def plot_forest(rows: Sequence[Row], limit: float) -> Plot | None:
             showlegend=False,
         )
     )  # fmt: skip
-    figure.add_vline(
-        x=limit, line={"color": ORANGE, "dash": "dash", "width": 2}, opacity=1,
-        annotation_text=f"demanded of all: {limit:g}", annotation_position="top",
-    )  # fmt: skip
-    least = min([limit, *(low for low, _ in ends)])
+    if limit is not None:
+        figure.add_vline(
+            x=limit, line={"color": ORANGE, "dash": "dash", "width": 2}, opacity=1,
+            annotation_text=f"demanded of all: {limit:g}", annotation_position="top",
+        )  # fmt: skip
+    least = min([1.0 if limit is None else limit, *(low for low, _ in ends)])
     figure.update_xaxes(title="AUC with 95 % interval", range=[max(0, least - 0.02), 1.01])
     labels = [escape_label(row.name, _NAME) for row, _ in points]
     figure.update_yaxes(tickvals=places, ticktext=labels, range=[-0.6, len(points) - 0.4])
@@ -234,8 +235,8 @@ def plot_balance(counts: Mapping[str, SplitCounts], classes: tuple[str, str]) ->
     splits = [split for split in contract.SPLITS if split in counts]
     figure = go.Figure()
     for name, colour, shape, sizes in (
-        (classes[0], BLUE, "", [counts[s].images - counts[s].positives for s in splits]),
-        (classes[1], ORANGE, "/", [counts[s].positives for s in splits]),
+        (classes[0], BLUE, "", [counts[s].labels[classes[1]][1] for s in splits]),
+        (classes[1], ORANGE, "/", [counts[s].labels[classes[1]][0] for s in splits]),
     ):
         figure.add_trace(
             go.Bar(y=splits, x=sizes, orientation="h", name=escape_label(name, _NAME), text=sizes,
@@ -245,7 +246,9 @@ def plot_balance(counts: Mapping[str, SplitCounts], classes: tuple[str, str]) ->
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title="images")
     figure.update_yaxes(autorange="reversed")
-    shares = "; ".join(f"{s}: {counts[s].positives} of {counts[s].images}" for s in splits)
+    shares = "; ".join(
+        f"{s}: {counts[s].labels[classes[1]][0]} of {counts[s].images}" for s in splits
+    )
     return _plot(
         figure, f"Images that are {classes[1]}, by split. {shares}.", 120 + 45 * len(splits)
     )

@@ -1,13 +1,14 @@
 """The verdict: the rules of the gate, and the answers to a reader's six questions."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfxray.components.common import contract
 from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.evaluator.results import OVERALL, Figure
 from tfxray.components.review.evidence import Evidence
+from tfxray.components.review.findings import Overview
 from tfxray.components.review.slice_figures import Row
 from tfxray.components.review.threshold import count_confusion
 
@@ -37,6 +38,7 @@ class Rule:
         limit: The limit of the config.
         passed: The verdict; None where it does not apply to this run.
         text: All of it in a line.
+        finding: Of several classes or findings, the one that it looks at.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class Rule:
     limit: float | None
     passed: bool | None
     text: str
+    finding: str = ""
 
 
 def list_rules(evidence: Evidence) -> list[Rule]:
@@ -75,6 +78,7 @@ def _rule(item: dict[str, Any]) -> Rule:
         item.get("limit"),
         item["passed"],
         item.get("text", ""),
+        item.get("finding", ""),
     )
 
 
@@ -87,12 +91,14 @@ class Answer:
         short: The answer in a word or two.
         text: The answer in a sentence.
         anchor: Where the page tells more.
+        finding: Of several classes or findings, the one whose part of the page does.
     """
 
     question: str
     short: str
     text: str
     anchor: str
+    finding: str = ""
 
 
 def answer_questions(
@@ -107,6 +113,55 @@ def answer_questions(
         heat: Whether the page shows heat maps.
     """
     answers = [_enough(gate), _whom(slices), _sure(slices), _wrong(evidence), _why(evidence, heat)]
+    return [answer for answer in answers if answer] + [_pushed(evidence)]
+
+
+def answer_for_all(
+    evidence: Evidence,
+    overview: Overview | None,
+    parts: Sequence[Mapping[str, Any]],
+    gate: Sequence[Rule],
+) -> list[Answer]:
+    """The same questions, of several classes or findings.
+
+    Args:
+        evidence: Of the run, of all of them together.
+        overview: See `findings.make_overview`.
+        parts: Likewise.
+        gate: See `list_rules`.
+    """
+    if overview is None:
+        return [answer for answer in (_enough(gate), _pushed(evidence)) if answer]
+    judged = [(row, row.auc) for row in overview.rows if row.auc]
+    answers = [_enough(gate)]
+    if judged:
+        row, auc = min(judged, key=lambda pair: pair[1].value)
+        part = parts[overview.rows.index(row)]
+        who = _whom(part["rows"])
+        text = f"Of {len(judged)} that can be judged, {row.name} is the weakest: AUC "
+        text += f"{auc.value:.3f}{format_interval(auc)}. {who.text if who else ''}"
+        anchor = f"slices{row.key}"
+        answers.append(Answer("For whom?", f"Weakest: {row.name}", text, anchor, row.name))
+    mean = overview.auc
+    if mean and mean.low is not None and mean.high is not None:
+        text = f"That is the 95 % interval of the mean, on {overview.images} images of "
+        text += f"{overview.patients} patients that the model has never seen."
+        short = f"Mean AUC {mean.low:.3f} to {mean.high:.3f}"
+        answers.append(Answer("How sure?", short, text, "findings"))
+    wrong = [(part, count_confusion(part["evidence"])) for part in parts]
+    counted = [(part, counts) for part, counts in wrong if counts]
+    if counted:
+        part, counts = max(counted, key=lambda pair: pair[1]["fn"])
+        missed, alarms = (sum(c[key] for _, c in counted) for key in ("fn", "fp"))
+        text = f"Most often missed is {part['name']}: {counts['fn']} of "
+        text += f"{counts['fn'] + counts['tp']}, with {counts['fp']} false alarms."
+        short = f"{missed} missed, {alarms} false alarms"
+        anchor = f"errors{part['key']}"
+        answers.append(Answer("What does it get wrong?", short, text, anchor, part["name"]))
+        why = _why(part["evidence"], heat=not part["no_heat"])
+        if why:
+            text = f"{part['name']}: {why.text}"
+            answers.append(Answer(why.question, why.short, text, anchor, part["name"]))
     return [answer for answer in answers if answer] + [_pushed(evidence)]
 
 

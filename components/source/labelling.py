@@ -9,65 +9,21 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tfxray.components.common import privacy
-from tfxray.components.common.contract import METADATA, SPLITS
+from tfxray.components.common.contract import METADATA, SPLITS, Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
-from tfxray.components.source import file_list, left_out, manifest, splits
-from tfxray.components.source.manifest import MANIFEST, WITHHELD, Manifest
+from tfxray.components.source import (
+    file_list,
+    findings,
+    label_checks,
+    left_out,
+    manifest,
+    splits,
+)
+from tfxray.components.source.manifest import MANIFEST, Manifest
+from tfxray.components.source.rows import Row, Rules
 
 _SHOWN = 5  # names in a line for the user
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One image file and what is known of it.
-
-    Attributes:
-        path: Below the source folder, with `/`.
-        label: The class's name, as found; None where nothing tells.
-        split: `train`, `eval`, `test`, or None where no split is given.
-        metadata: `patient`, `age`, `sex`, `view`, `site`, as found; absent where unknown.
-        eval_share: Where `eval` is drawn by patient, its share; see `splits.draw_split`. The split
-            is drawn already if the patient is known; a DICOM file's is known when it is read.
-    """
-
-    path: str
-    label: str | None
-    split: str | None
-    metadata: Mapping[str, str]
-    eval_share: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Rules:
-    """How labels and metadata are found; see the config's `ingest` and `split`.
-
-    Attributes:
-        eval_share: Of the patients in `train`, for `eval`, where only `train` and `test` are given.
-        tolerated: Up to this share of images may have a label that is none of the classes: they
-            are set aside. More of them are taken for a mistake in the config.
-        limits: What one file may take.
-        near_distance: Images whose perceptual hashes differ in at most so many bits go to one of
-            the splits that are drawn.
-    """
-
-    classes: tuple[str, ...] = ()
-    manifest: str | None = None
-    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    root: str = ""
-    extension: str = ""
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    follow_links: bool = False
-    pattern: str | None = None
-    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    ignore_given: bool = False
-    eval_from_train: float | None = None
-    eval_share: float = 0.15
-    tolerated: float = 0.0
-    limits: Limits = DEFAULT_LIMITS
-    near_distance: int = 16
 
 
 class LabelledImages(NamedTuple):
@@ -75,12 +31,12 @@ class LabelledImages(NamedTuple):
 
     Attributes:
         rows: The images, sorted by path; those that only the manifest names come last.
-        classes: The rules', or, where they name none, the labels found.
+        task: The rules'; or, where they name neither classes nor findings, the labels found.
         listing: What the folder holds besides, and what the user should know of it.
     """
 
     rows: list[Row]
-    classes: tuple[str, ...]
+    task: Task
     listing: file_list.Listing
 
 
@@ -93,20 +49,26 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
 
     Raises:
         UserError: No folder, no image, a manifest that cannot be used, a label not among the
-            classes, fewer than two classes, or given splits that lack one.
+            classes or findings, fewer than two classes, a finding that no image has, or given
+            splits that lack one.
     """
     source = os.fspath(source)
     try:
         pattern = re.compile(rules.pattern) if rules.pattern else None
     except re.error as error:
         raise UserError(f"pattern {rules.pattern!r}: is no regular expression: {error}") from None
-    class_names = {_normal(name) for name in (*rules.classes, *rules.labels)}
+    class_names = {_normal(n) for n in (*rules.classes, *rules.findings, *rules.labels)}
     choice = left_out.Choice(
         rules.include, rules.exclude, rules.follow_links, tuple(sorted(class_names))
     )
     listing = file_list.list_images(source, choice)
     layout = manifest.Layout(
-        rules.manifest, rules.columns, rules.root, rules.extension, not rules.ignore_given
+        rules.manifest,
+        rules.columns,
+        rules.root,
+        rules.extension,
+        not rules.ignore_given,
+        rules.findings,
     )
     table = manifest.read_manifest(source, layout, listing)
     paths = listing.files if table is None else _listed(table, listing, rules)
@@ -122,13 +84,14 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
             f"{source}: holds no images (PNG or JPEG, in class folders or with a CSV)"
             + listing.describe_rest()
         )
-    classes = _check(source, rows, rules, listing)
+    check = label_checks.check_findings if rules.findings else label_checks.check_classes
+    task = check(source, rows, rules, listing)
     _check_splits(source, rows, rules)
     listing.notes.append(_describe_splits(rows, rules, table, folders, withheld))
     share = _eval_share(rows, rules)
     if share is not None:
         rows = [_draw(row, share) for row in rows]
-    return LabelledImages(rows, classes, listing)
+    return LabelledImages(rows, task, listing)
 
 
 def _eval_share(rows: Sequence[Row], rules: Rules) -> float | None:
@@ -194,6 +157,7 @@ class _Finder:
         # In the config's own spelling.
         self._spelling = {_normal(name): name for name in rules.classes}
         self._meaning = {_normal(name): label for name, label in rules.labels.items()}
+        self._findings = rules.findings
 
     def row(self, path: str) -> Row:
         """An image, and what is known of it.
@@ -213,10 +177,24 @@ class _Finder:
         if groups.get("kind") and metadata["patient"] == groups.get("patient"):
             metadata["patient"] = f"{groups['kind']}-{metadata['patient']}"
         metadata = {key: value for key, value in metadata.items() if value}
+        if self._findings:
+            return self._with_findings(Row(path, label, split, metadata), table_row)
         if label:
             label = _normal(label)
             label = self._meaning.get(label) or self._spelling.get(label, label)
         return Row(path, label, split, metadata)
+
+    def _with_findings(self, row: Row, table_row: Mapping[str, str]) -> Row:
+        if self._table and self._table.tells_findings:
+            cells = {n: findings.read_cell(table_row[n]) for n in self._findings if n in table_row}
+            values = {name: value for name, value in cells.items() if value is not None}
+            return dataclasses.replace(row, label=None, findings=values or None)
+        if not row.label:
+            return row
+        values, unknown = findings.read_text(_normal(row.label), self._findings, self._meaning)
+        if unknown:
+            return dataclasses.replace(row, label=findings.SEPARATOR.join(unknown))
+        return dataclasses.replace(row, label=None, findings=values)
 
     def _split(self, path: str, table_row: Mapping[str, str]) -> str | None:
         if self._folders:
@@ -247,38 +225,6 @@ def _match_groups(pattern: re.Pattern[str] | None, path: str) -> dict[str, str]:
         if value:
             groups.setdefault(re.sub(r"\d+$", "", name), value)
     return groups
-
-
-def _check(
-    source: str, rows: list[Row], rules: Rules, listing: file_list.Listing
-) -> tuple[str, ...]:
-    paths = [row.path for row in rows]
-    if not rules.classes and privacy.holds_dicom(source, paths):
-        raise UserError(
-            f"{source}: there is DICOM among the images: name the classes (--classes). Folders "
-            "would become classes, which records name, and they may be named after patients"
-        )
-    labels = Counter(row.label for row in rows if row.label)
-    classes = rules.classes or tuple(sorted(labels))
-    unknown = [label for label in labels if label not in classes]
-    if sum(labels[label] for label in unknown) > rules.tolerated * len(rows):
-        raise UserError(_unknown(source, rows, classes, {name: labels[name] for name in unknown}))
-    if not labels:
-        raise UserError(
-            f"{source}: nothing tells the class of an image: no class folders "
-            f"[{', '.join(classes)}], no `label` column in a {MANIFEST}, no group `label` in "
-            "ingest.pattern"
-        )
-    missing = [name for name in classes if not labels[name]]
-    if missing or len(classes) < 2:
-        class_names = classes if privacy.names_withheld(source, paths) else sorted(labels)
-        raise UserError(
-            f"{source}: a classifier needs images of two classes or more; found "
-            + ", ".join(f"{name}: {labels[name]}" for name in class_names if labels[name])
-            + (f"; none of {', '.join(missing)}" if missing else "")
-            + listing.describe_rest()
-        )
-    return classes
 
 
 def _check_splits(source: str, rows: list[Row], rules: Rules) -> None:
@@ -318,28 +264,3 @@ def _describe_splits(
         return f"splits: {told} images, given by {place}"
     told = f"splits: {told} images, given by {place}"
     return f"{told}; {splits.describe_draw(drawn, counts)}"
-
-
-def _unknown(
-    source: str, rows: list[Row], classes: Sequence[str], labels: Mapping[str, int]
-) -> str:
-    first = {label: _first(rows, label) for label in list(labels)[:5]}
-    start = f"{source}: labels that are not among the classes [{', '.join(classes)}]: "
-    if not privacy.names_withheld(source, [*first.values(), *(row.path for row in rows)]):
-        examples = "; ".join(
-            f"{label!r} ({labels[label]} images, first {path})" for label, path in first.items()
-        )
-        return (
-            f"{start}{examples}. Add them to `classes`, or say in `ingest.labels` which class each "
-            "means"
-        )
-    return (
-        f"{start}{len(labels)} labels of {sum(labels.values())} images, {WITHHELD}. An image's "
-        "label is the folder on its path that is named like a class, from the top; where there is "
-        f"none, the folder that it lies in. A column `label` in a {MANIFEST} or a group `label` in "
-        "`ingest.pattern` counts before folders. Or say in `ingest.labels` which class each means"
-    )
-
-
-def _first(rows: list[Row], label: str) -> str:
-    return next(row.path for row in rows if row.label == label)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tfxray.components.common import filesystem, privacy
 from tfxray.components.common.contract import METADATA
 from tfxray.components.common.errors import UserError
-from tfxray.components.source import table
+from tfxray.components.source import findings, table
 from tfxray.components.source.file_list import Listing
 from tfxray.components.source.lookup import Lookup
 from tfxray.components.source.splits import SPLIT_FOLDERS, WORDS
@@ -29,6 +29,7 @@ class Layout:
         root: A folder that is put before its paths, or taken off them.
         extension: Of the files, where its paths lack it.
         with_splits: Whether its column `split` counts.
+        findings: Whether an image has them, a column of each may tell.
     """
 
     name: str | None = None
@@ -36,6 +37,7 @@ class Layout:
     root: str = ""
     extension: str = ""
     with_splits: bool = True
+    findings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Manifest:
             empty; by the image's path below the folder.
         tells_labels: Whether any row has a label. Then a row without one has none.
         tells_splits: Whether all rows have a split.
+        tells_findings: Whether it has a column of each finding.
         notes: What the user should know, a line each.
     """
 
@@ -55,6 +58,7 @@ class Manifest:
     rows: dict[str, dict[str, str]]
     tells_labels: bool
     tells_splits: bool
+    tells_findings: bool
     notes: tuple[str, ...]
 
 
@@ -113,7 +117,7 @@ class _Reading:
         # Without a line of headings, the first image's stand in their place.
         shown = WITHHELD if self.withheld else ", ".join(found) or "nothing"
         places: dict[str, int] = {}
-        for name in COLUMNS:
+        for name in (*COLUMNS, *self.layout.findings):
             if name == "split" and not self.layout.with_splits:
                 continue  # rows may then name several splits of one image
             own = self._places(found, name)
@@ -177,6 +181,7 @@ class _Reading:
             self.notes.append(f"{len(gone)} rows name files that are not there: {_list(gone)}")
         rows = {path: values for path, values in rows.items() if path not in self.lookup.unwanted}
         tells_splits = self._check_splits({lines[path][0]: rows[path] for path in rows})
+        tells_findings = self._check_findings({lines[path][0]: rows[path] for path in rows})
         self._note_unread()
         name = os.path.basename(self.path)
         return Manifest(
@@ -184,6 +189,7 @@ class _Reading:
             rows,
             any("label" in values for values in rows.values()),
             tells_splits,
+            tells_findings,
             tuple(f"{name}: {note}" for note in self.notes),
         )
 
@@ -267,6 +273,30 @@ class _Reading:
                 "Name it, take the rows out, or set split.ignore_given to split all of it anew by "
                 "patient"
             )
+        return True
+
+    def _check_findings(self, rows: Mapping[int, Mapping[str, str]]) -> bool:
+        names = self.layout.findings
+        lacking = [name for name in names if name not in self.places]
+        if not names or len(lacking) == len(names):
+            return False
+        if lacking:
+            shown = "" if self.withheld else f"; has: {', '.join(self.table.columns)}"
+            raise UserError(
+                f"{self.path}: has columns of some findings, and none of {', '.join(lacking)}"
+                f"{shown}. Name theirs in ingest.columns, or take them out of `findings`"
+            )
+        for name in names:
+            wrong = [
+                line
+                for line, values in rows.items()
+                if name in values and findings.read_cell(values[name]) is None
+            ]
+            if wrong:
+                raise UserError(
+                    f"{self.path}: the column of {name} has values that are none of "
+                    f"{findings.ALLOWED}: {_list(wrong)}"
+                )
         return True
 
     def _note_unread(self) -> None:

@@ -22,13 +22,13 @@ class Order:
     Attributes:
         batch: Examples per step, over all replicas.
         seed: The seed of order and distortions.
-        weights: One per class.
+        weights: One per label, see `weigh_labels`; [n, outputs], or [n, 1] for all of a row.
         distortions: Of images; embeddings come distorted from Transform.
     """
 
     batch: int
     seed: int
-    weights: Sequence[float]
+    weights: np.ndarray
     distortions: Distortions = dataclasses.field(default_factory=Distortions)
 
 
@@ -74,16 +74,19 @@ class Examples:
 
     Attributes:
         kind: Of the inputs: `pixels` or `embedding`.
-        columns: Transform's `target`, `key` and, where there are such, `hospital` and `owner`, [n].
+        columns: Transform's `key` and, where there are such, `hospital` and `owner`, [n].
+        labels: int8 [n, outputs], 1 or 0, or -1 where the label is not known. Of two classes, a
+            column tells the positive one; of more, each class has one; and so has each finding.
     """
 
-    def __init__(self, files: Sequence[str], spec: Mapping[str, Any], size: int):
+    def __init__(self, files: Sequence[str], spec: Mapping[str, Any], size: int, classes: int = 2):
         """Reads them once.
 
         Args:
             files: Patterns of TFRecords.
             spec: Transform's feature spec.
             size: Pixels on each side, where the examples are images.
+            classes: How many there are, where the target is a class's number.
         """
         self.kind = contract.PIXELS if contract.PIXELS in spec else contract.EMBEDDING
         self._spec, self._size, self._store = dict(spec), size, _Store()
@@ -95,10 +98,14 @@ class Examples:
                 columns[name].append(column)
         self._store.seal()
         self.columns = {name: np.concatenate(arrays) for name, arrays in columns.items()}
-        self.targets, self.keys = self.columns[contract.TARGET], self.columns[contract.KEY]
+        self.keys = self.columns[contract.KEY]
+        targets = self.columns.pop(contract.TARGET).reshape(-1, spec[contract.TARGET].shape[0])
+        self.labels = targets.astype(np.int8)
+        if classes > 2:
+            self.labels = np.eye(classes, dtype=np.int8)[targets[:, 0]]
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.keys)
 
     @property
     def width(self) -> int:
@@ -114,7 +121,7 @@ class Examples:
     def plain(
         self, batch: int, chosen: np.ndarray | None = None, share: Share | None = None
     ) -> tf.data.Dataset:
-        """Examples once, in the files' order, undistorted: inputs [n, …], targets [n, 1].
+        """Examples once, in the files' order, undistorted: inputs [n, …], labels [n, outputs].
 
         Args:
             batch: Examples at a time.
@@ -122,7 +129,7 @@ class Examples:
             share: Of one host of several; a part of a batch may then be empty.
         """
         share = share or Share()
-        targets = tf.constant(self.targets, tf.float32)
+        labels = tf.constant(self.labels, tf.float32)
 
         @_as_written
         def load(places: tf.Tensor, part: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -131,7 +138,7 @@ class Examples:
             inputs = self._read(places)
             if self.kind == contract.EMBEDDING:
                 inputs = inputs[:, 0]
-            return inputs, tf.gather(targets, places)[:, tf.newaxis]
+            return inputs, tf.gather(labels, places)
 
         every = np.arange(len(self)) if chosen is None else chosen
         places = tf.data.Dataset.from_tensor_slices(every).batch(batch).flat_map(share.parts)
@@ -149,15 +156,15 @@ class Examples:
             share: Of one host of several.
 
         Returns:
-            Batches of inputs, targets [n, 1] and weights [n, 1]. The weights of a batch sum to
-            what they would as a mean over the batch, so that the loss is their sum: right however
-            many examples a replica gets. No part of a batch is empty, since TensorFlow has no
-            gradient of an empty one: where there are fewer examples than replicas, an example
-            without weight fills the part.
+            Batches of inputs, labels [n, outputs] and weights, as wide as the order's. The weights
+            of a batch sum to what they would as a mean over the batch, so that the loss is their
+            sum: right however many examples a replica gets. No part of a batch is empty, since
+            TensorFlow has no gradient of an empty one: where there are fewer examples than
+            replicas, an example without weight fills the part.
         """
         share = share or Share()
         steps = self.steps(order.batch)
-        targets = tf.constant(self.targets, tf.int64)
+        labels = tf.constant(self.labels, tf.float32)
         weights = tf.constant(order.weights, tf.float32)
 
         @_as_written
@@ -172,9 +179,7 @@ class Examples:
             mine = places[start:end]
             seeds = [order.seed + number, index]
             inputs = self._distort(self._read(mine), order, seeds, count, start)
-            target = tf.gather(targets, mine)
-            weight = tf.gather(weights, target) * counts
-            return inputs, tf.cast(target, tf.float32)[:, tf.newaxis], weight[:, tf.newaxis]
+            return inputs, tf.gather(labels, mine), tf.gather(weights, mine) * counts
 
         @_as_written
         def one_pass(number: tf.Tensor) -> tf.data.Dataset:
@@ -259,12 +264,33 @@ class Examples:
         return distort(inputs, draws, order.distortions, noise)
 
 
-def class_weights(targets: np.ndarray, classes: int, balanced: bool) -> list[float]:
-    """One weight per class; balanced, as scikit-learn has it: n / (classes * n of the class)."""
-    counts = np.bincount(targets, minlength=classes)
-    if not balanced:
-        return [1.0] * classes
-    return [float(weight) for weight in counts.sum() / (classes * counts)]
+def weigh_labels(labels: np.ndarray, softmax: bool, balanced: bool) -> np.ndarray:
+    """What each label counts in the loss.
+
+    Args:
+        labels: See `Examples.labels`.
+        softmax: Whether a row tells one class of several.
+        balanced: As scikit-learn has it: n / (classes * n of the class). A finding has two, present
+            and absent, and n counts its known labels.
+
+    Returns:
+        float32 [n, outputs], 0 where a label is not known; the loss is the mean over the outputs.
+        Of a softmax, [n, 1].
+    """
+    if softmax:
+        numbers = labels.argmax(1)
+        counts = np.bincount(numbers, minlength=labels.shape[1])
+        weights = len(labels) / (labels.shape[1] * counts) if balanced else np.ones(len(counts))
+        return np.asarray(weights[numbers, np.newaxis], np.float32)
+    known = labels >= 0
+    weights = known.astype(float)
+    if balanced:
+        for value in (0, 1):
+            count = np.maximum((labels == value).sum(0), 1)
+            weights[labels == value] = np.broadcast_to(known.sum(0) / (2 * count), labels.shape)[
+                labels == value
+            ]
+    return np.asarray(weights / labels.shape[1], np.float32)
 
 
 def _ready(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -10,7 +10,8 @@ from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 from tfx.utils import io_utils
 
 from tfxray.components.common import contract, filenames
-from tfxray.components.trainer.operating_point import EPSILON, OperatingPoint
+from tfxray.components.common.contract import Task
+from tfxray.components.trainer.operating_point import EPSILON, OperatingPoints
 from tfxray.components.trainer.unlikeness import TINY, Unlikeness
 
 
@@ -22,8 +23,8 @@ class ServedModule(tf.Module):
         graph: SavedModelLoader,
         model: keras.Model,
         size: int,
-        classes: list[str],
-        operating_point: OperatingPoint,
+        task: Task,
+        operating_points: OperatingPoints,
         unlikeness: Unlikeness,
     ):
         super().__init__()
@@ -32,8 +33,11 @@ class ServedModule(tf.Module):
         self._model = model
         self._variables = model.variables  # nor into a Keras 3 model
         self._size = size
-        self._classes = tf.constant(classes)
-        self._operating_point = operating_point
+        self._task = task
+        self._names = tf.constant(task.names)
+        self._thresholds = tf.constant(operating_points.thresholds, tf.float32)
+        self._temperatures = tf.constant(operating_points.temperatures, tf.float32)
+        self._calibrates = bool((operating_points.temperatures != 1).any())
         self._limit = unlikeness.limit
         # Variables: a constant would be written into the graph of each signature.
         self._mean = tf.Variable(unlikeness.mean, trainable=False)
@@ -47,30 +51,52 @@ class ServedModule(tf.Module):
         else:
             inputs = self._pixels(tf.reshape(features[contract.PIXELS], [-1]))
         raw, embedding = self._model(inputs, training=False)
-        score = self._calibrate(raw[:, 0])
+        scores = self._calibrate(raw)
         length = tf.maximum(tf.norm(embedding, axis=1, keepdims=True), TINY)
         white = tf.matmul(embedding / length - self._mean, self._whitening)
         distance = tf.sqrt(tf.reduce_mean(white**2, axis=1))
-        threshold = tf.fill(tf.shape(score), self._operating_point.threshold)
         return {
-            contract.SCORES: tf.stack([1 - score, score], axis=1),
-            contract.SCORE: score,
-            contract.CLASSES: tf.repeat(self._classes[tf.newaxis], tf.shape(score)[0], axis=0),
-            contract.THRESHOLD: threshold,
-            contract.POSITIVE: tf.cast(score >= threshold, tf.float32),
+            **self._call(scores),
+            contract.CLASSES: tf.repeat(self._names[tf.newaxis], tf.shape(scores)[0], axis=0),
             contract.DISTANCE: distance,
             contract.UNLIKE: tf.cast(distance > self._limit, tf.float32),
         }
 
-    def _calibrate(self, score: tf.Tensor) -> tf.Tensor:
-        score = self._clip(score)
-        if self._operating_point.temperature == 1:
-            return score
-        logit = tf.math.log(score) - tf.math.log1p(-score)
-        return self._clip(tf.sigmoid(logit / self._operating_point.temperature))
+    def _call(self, scores: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What is called positive; of two classes, one score tells both."""
+        thresholds = tf.repeat(self._thresholds[tf.newaxis], tf.shape(scores)[0], axis=0)
+        positive = tf.cast(scores >= thresholds, tf.float32)
+        if self._task.binary:
+            score = scores[:, 0]
+            return {
+                contract.SCORES: tf.stack([1 - score, score], axis=1),
+                contract.SCORE: score,
+                contract.THRESHOLD: thresholds[:, 0],
+                contract.POSITIVE: positive[:, 0],
+            }
+        if self._task.softmax:
+            positive = tf.one_hot(tf.argmax(scores, axis=1), len(self._task.names))
+            score = 1 - scores[:, 0]
+        else:
+            score = tf.reduce_max(scores, axis=1)
+        return {
+            contract.SCORES: scores,
+            contract.SCORE: score,
+            contract.THRESHOLD: thresholds,
+            contract.POSITIVE: positive,
+        }
 
-    def _clip(self, score: tf.Tensor) -> tf.Tensor:
-        return tf.clip_by_value(score, EPSILON, 1 - EPSILON)
+    def _calibrate(self, scores: tf.Tensor) -> tf.Tensor:
+        scores = self._clip(scores)
+        if not self._calibrates:
+            return scores
+        if self._task.softmax:
+            return self._clip(tf.nn.softmax(tf.math.log(scores) / self._temperatures))
+        logits = tf.math.log(scores) - tf.math.log1p(-scores)
+        return self._clip(tf.sigmoid(logits / self._temperatures))
+
+    def _clip(self, scores: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(scores, EPSILON, 1 - EPSILON)
 
     def _pixels(self, shrunk: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
@@ -101,33 +127,43 @@ def export_model(
     model: keras.Model,
     transform_output: tft.TFTransformOutput,
     size: int,
-    classes: list[str],
-    operating_point: OperatingPoint,
+    task: Task,
+    operating_points: OperatingPoints,
     unlikeness: Unlikeness,
     folder: str,
 ) -> None:
     """Writes a SavedModel that TensorFlow alone can load.
 
     Its signatures `serving_default` (serialized tf.Examples) and `serving_bytes` (encoded images)
-    give `scores` [n, 2], which sum to one, `classes`, their names, and `score` [n], that of
-    the last class; `threshold` [n] and `positive` [n], 1 where the score reaches it, else 0;
-    `distance` [n] to the training images and `unlike` [n], 1 where that is further than almost
-    all of validation, else 0. `filenames.CLASSES` beside it names the classes, too.
+    give, for k classes or findings, `scores` [n, k] and `classes` [n, k], their names; `distance`
+    [n] to the training images and `unlike` [n], 1 where that is further than almost all of
+    validation, else 0. `filenames.CLASSES` beside it names them, too: a list of classes, or
+    `findings`. Besides:
+
+    Of two classes, `score` [n], that of the last class; `threshold` [n] and `positive` [n], 1 where
+    the score reaches it, else 0. The scores sum to one.
+
+    Of more classes, `threshold` [n, k], of one class against the others, and `positive` [n, k], 1
+    for the most probable class, else 0; `score` [n], that of all classes but the first, which is
+    the negative one. The scores sum to one.
+
+    Of findings, `threshold` [n, k] and `positive` [n, k], 1 where the score reaches it, else 0;
+    `score` [n], the highest.
 
     Args:
-        model: From embeddings or pixels to the score, uncalibrated, [n, 1], and to an embedding,
-            [n, d]; see `head.with_embedding`.
+        model: From embeddings or pixels to the scores, uncalibrated, [n, outputs], and to an
+            embedding, [n, d]; see `head.with_embedding`.
         transform_output: Transform's output.
         size: Pixels on each side of its images.
-        classes: In the order of their labels.
-        operating_point: Temperature and threshold.
+        task: What is asked.
+        operating_points: Temperature and threshold of each output.
         unlikeness: The distance to the training images.
         folder: Where to.
     """
     # `transform_features_layer` wraps this graph in a Keras 2 model. Keras would trace that model
     # for itself, which takes half of the time of an export.
     graph = SavedModelLoader(transform_output.transform_savedmodel_dir)
-    module = ServedModule(graph, model, size, classes, operating_point, unlikeness)
+    module = ServedModule(graph, model, size, task, operating_points, unlikeness)
     tf.saved_model.save(
         module,
         folder,
@@ -136,4 +172,7 @@ def export_model(
             contract.SIGNATURE_BYTES: module.score_images,
         },
     )
-    io_utils.write_string_file(os.path.join(folder, filenames.CLASSES), json.dumps(classes))
+    io_utils.write_string_file(
+        os.path.join(folder, filenames.CLASSES),
+        json.dumps(task.names if task.exclusive else {"findings": task.names}),
+    )

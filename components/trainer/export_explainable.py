@@ -2,11 +2,14 @@
 
 import logging
 import os
+from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from tfxray.components.common import artifacts, filenames, progress
 from tfxray.components.networks import backbone
+from tfxray.components.trainer.operating_point import OperatingPoints
 
 # Of feature maps, on each side. A network for 224 pixels has 3 x 3 cells left of an image of 96:
 # their heat lies on opacities no better than by chance (benchmarks/HEAT_MAPS.md).
@@ -16,21 +19,24 @@ log = logging.getLogger(__name__)
 
 
 def build_explainable(
-    model: keras.Model, spec: backbone.BackboneSpec, temperature: float = 1.0, cells: int = CELLS
+    model: keras.Model,
+    spec: backbone.BackboneSpec,
+    temperatures: Sequence[float] | np.ndarray = (1.0,),
+    cells: int = CELLS,
 ) -> keras.Model:
-    """Lays the served network's last feature maps and its logit open.
+    """Lays the served network's last feature maps and its logits open.
 
     Args:
         model: The trained model, whose weights the result shares: a `head.build_classifier`,
             or the `head.build_head` of a frozen backbone.
         spec: The backbone.
-        temperature: The divisor of the logit; see `operating_point.OperatingPoint`.
+        temperatures: The divisors of the logits; see `operating_point.OperatingPoint`.
         cells: Fewest rows and columns of the feature maps.
 
     Returns:
         A model of Keras's own layers from grey pixels, float32 in 0..255 of shape
         [n, image_size, image_size, 1], to the backbone's last feature maps of so many cells or
-        more, [n, rows, columns, channels], and the positive class's logit, [n, 1].
+        more, [n, rows, columns, channels], and the logits, [n, outputs].
 
     Raises:
         UserError: The backbone's weights cannot be downloaded any more, or are not the served ones.
@@ -50,9 +56,10 @@ def build_explainable(
     maps, embedding = both(backbone.scale_pixels(spec, inputs))
     if spec.pooling == "flatten":
         embedding = keras.layers.Flatten()(embedding)
-    return keras.Model(
-        pixels, [maps, _logit(head_model, temperature)(embedding)], name="explainable"
-    )
+    logits = _logits(head_model, np.asarray(temperatures))
+    # Who opens the file learns by the name how logits become scores.
+    activation = head_model.get_layer("score").activation.__name__
+    return keras.Model(pixels, [maps, logits(embedding)], name=f"explainable_{activation}")
 
 
 def _last_maps(network: keras.Model, cells: int) -> keras.KerasTensor:
@@ -82,24 +89,24 @@ def _last_maps(network: keras.Model, cells: int) -> keras.KerasTensor:
     return next((x for x in reversed(maps) if min(x.shape[1:3]) >= cells), maps[-1])
 
 
-def _logit(head: keras.Model, temperature: float) -> keras.Model:
+def _logits(head: keras.Model, temperatures: np.ndarray) -> keras.Model:
     """The head without its sigmoid: where a score is nearly 1, its gradient is nearly 0."""
     score = head.get_layer("score")
-    logit = keras.layers.Dense(1, dtype="float32", name="logit")
-    linear = keras.Model(head.inputs, logit(score.input), name="head")
-    logit.set_weights([weights / temperature for weights in score.get_weights()])
+    logits = keras.layers.Dense(score.units, dtype="float32", name="logit")
+    linear = keras.Model(head.inputs, logits(score.input), name="head")
+    logits.set_weights([weights / temperatures for weights in score.get_weights()])
     return linear
 
 
 def write_explainable(
-    model: keras.Model, spec: backbone.BackboneSpec, temperature: float, folder: str
+    model: keras.Model, spec: backbone.BackboneSpec, points: OperatingPoints, folder: str
 ) -> None:
     """Writes it into the folder of a served model, or says in the log why there is none.
 
     Args:
         model: See `build_explainable`.
         spec: The backbone.
-        temperature: See `build_explainable`.
+        points: Of the outputs.
         folder: Of the served model.
     """
     if spec.weights == "none" and len(model.input_shape) == 2:
@@ -111,7 +118,7 @@ def write_explainable(
         return
     try:
         with artifacts.local_target(os.path.join(folder, filenames.EXPLAIN)) as path:
-            build_explainable(model, spec, temperature).save(path)
+            build_explainable(model, spec, points.temperatures).save(path)
     except Exception as error:
         # What took hours to train is not to be lost for a picture: without network, say, the
         # weights that Transform downloaded cannot be had again.

@@ -355,7 +355,8 @@ def _build(model: keras.Model) -> None:
     """
     vars(model).pop("_maybe_symbolic_build", None)
     model.test_on_batch(
-        np.zeros((1, *model.input_shape[1:]), np.float32), np.zeros((1, 1), np.float32)
+        np.zeros((1, *model.input_shape[1:]), np.float32),
+        np.zeros((1, *model.output_shape[1:]), np.float32),
     )
     model.reset_metrics()
     vars(model)["_maybe_symbolic_build"] = lambda **_: None

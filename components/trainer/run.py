@@ -13,6 +13,7 @@ from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from tfxray.components.common import artifacts, filenames
+from tfxray.components.common.contract import Task
 from tfxray.components.metrics.split_metrics import measure_split
 from tfxray.components.networks import backbone
 from tfxray.components.trainer import (
@@ -38,10 +39,10 @@ def run_fn(fn_args: "FnArgs") -> None:
     """Trains and writes the model to serve, its history and its figures per split.
 
     Args:
-        fn_args: TFX's. `custom_config` holds the settings of a `Training`; `classes`; `serving`,
-            the config's; `transfer`, the least number of patients of each class with which a
-            site is compared with other sites, or None; and `state`, the folder that stores the
-            state of the training, or None.
+        fn_args: TFX's. `custom_config` holds the settings of a `Training`; `classes` or `findings`;
+            `serving`, the config's; `transfer`, the least number of patients of each class with
+            which a site is compared with other sites, or None; and `state`, the folder that stores
+            the state of the training, or None.
 
     Raises:
         UserError: A class without a training example, or the loss is no number.
@@ -59,28 +60,30 @@ def run_fn(fn_args: "FnArgs") -> None:
     fileio.makedirs(logs)
     model, history = training.fit(model, state, logs)
     result = training.conclude(model, settings["serving"])
-    operating_point, unlikeness = result.operating_point, result.unlikeness
+    operating_points, unlikeness = result.operating_points, result.unlikeness
+    task = Task.of(settings)
     size = settings["backbone"]["image_size"]
     export.export_model(
-        result.scorer, transform_output, size, settings["classes"], operating_point, unlikeness,
+        result.scorer, transform_output, size, task, operating_points, unlikeness,
         fn_args.serving_model_dir,
     )  # fmt: skip
     backbone_spec = backbone.BackboneSpec(**settings["backbone"])
     export_explainable.write_explainable(
-        model, backbone_spec, operating_point.temperature, fn_args.serving_model_dir
+        model, backbone_spec, operating_points, fn_args.serving_model_dir
     )
     split_figures = {
-        "train": measure_split(result.training, splits.training.targets, operating_point.threshold),
-        "eval": measure_split(
-            result.validation, splits.validation.targets, operating_point.threshold
-        ),
+        split: measure_split(scores, examples.labels, operating_points.thresholds, task)
+        for split, scores, examples in (
+            ("train", result.training, splits.training),
+            ("eval", result.validation, splits.validation),
+        )
     }
     unlike = {"limit": unlikeness.limit, "share": settings["serving"]["unlike_share"]}
     files: dict[str, object] = {
         filenames.HISTORY: history,
         filenames.METRICS: split_figures,
         filenames.NETWORK: dataclasses.asdict(training.describe(model)),
-        filenames.OPERATING_POINT: {**dataclasses.asdict(operating_point), "unlike": unlike},
+        filenames.OPERATING_POINT: {**operating_points.describe(task.judged), "unlike": unlike},
     }
     if settings["transfer"]:
         seed = settings["train"]["seed"]

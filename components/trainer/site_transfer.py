@@ -78,7 +78,7 @@ def measure_transfer(training: Examples, validation: Examples, least: int, seed:
     """Trains a linear head on each site's embeddings, and scores every site's with it.
 
     Args:
-        training: Embeddings.
+        training: Embeddings of two classes.
         validation: Likewise. The test split judges the pushed model and nothing else.
         least: A site with fewer patients of a class neither trains nor is judged.
         seed: Of the draw, where a split is too large for the memory.
@@ -118,7 +118,7 @@ class _Split:
         count = min(len(examples), max(1, _VALUES // examples.width))
         places = np.sort(np.random.default_rng(seed).choice(len(examples), count, replace=False))
         self._examples, self._places = examples, places
-        self.labels = examples.targets[places]
+        self.labels = examples.labels[places, 0]
         self.owners = examples.columns[contract.OWNER][places]
         # Ids are text of whoever made the data; what is no UTF-8 is shown as such.
         texts = examples.columns[contract.HOSPITAL][places]

@@ -11,15 +11,16 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from tfxray.components.common import contract
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.networks import backbone, head, summary
 from tfxray.components.networks.distortion_ranges import Distortions
-from tfxray.components.trainer import loop
+from tfxray.components.trainer import loop, objective
 from tfxray.components.trainer.distributed import in_step
-from tfxray.components.trainer.examples import Examples, Order, class_weights
+from tfxray.components.trainer.examples import Examples, Order, weigh_labels
 from tfxray.components.trainer.loop import Phase
-from tfxray.components.trainer.operating_point import OperatingPoint, fit_operating_point
+from tfxray.components.trainer.operating_point import OperatingPoints, fit_operating_points
 from tfxray.components.trainer.unlikeness import Unlikeness, draw_examples, fit_unlikeness
 
 
@@ -48,11 +49,13 @@ class Training:
         self._settings, self._splits, self._strategy = settings, splits, strategy
         self._train = train = settings["train"]
         self._backbone = backbone.BackboneSpec(**settings["backbone"])
-        targets = splits.training.targets
+        self._head = head.HeadSpec(**settings["head"])
         self._order = Order(
             batch=train["batch_size"],
             seed=train["seed"],
-            weights=class_weights(targets, 2, train["class_weights"]),
+            weights=weigh_labels(
+                splits.training.labels, self._head.softmax, train["class_weights"]
+            ),
             distortions=Distortions(**train["distortions"]),
         )
         self._phases = plan_phases(train, splits.training.steps(self._order.batch))
@@ -107,7 +110,7 @@ class Training:
         return model, history
 
     def conclude(self, model: keras.Model, serving_settings: Mapping[str, Any]) -> "TrainedModel":
-        """Scores both splits, undistorted, and fits the operating point and the unlikeness.
+        """Scores both splits, undistorted, and fits the operating points and the unlikeness.
 
         Args:
             model: As `fit` gave it.
@@ -129,17 +132,17 @@ class Training:
         unlikeness = fit_unlikeness(
             training_embeddings, validation_embeddings, serving_settings["unlike_share"]
         )
-        operating_point = fit_operating_point(
-            validation_scores[:, 0], splits.validation.targets, serving_settings
+        operating_points = fit_operating_points(
+            validation_scores, splits.validation.labels, serving_settings, self._head.softmax
         )
         whole = len(chosen) == len(splits.training)
-        scores = drawn_scores[:, 0] if whole else self.scores(model, splits.training)
+        scores = drawn_scores if whole else self.scores(model, splits.training)
         return TrainedModel(
             scorer,
-            operating_point,
+            operating_points,
             unlikeness,
-            operating_point.calibrate(scores),
-            operating_point.calibrate(validation_scores[:, 0]),
+            operating_points.calibrate(scores),
+            operating_points.calibrate(validation_scores),
         )
 
     def describe(self, model: keras.Model) -> summary.Network:
@@ -152,15 +155,14 @@ class Training:
         return summary.describe_network(backbone_model, head_model, self._backbone.name)
 
     def scores(self, model: keras.Model, examples: Examples) -> np.ndarray:
-        """A whole split's scores, undistorted and uncalibrated, [n]."""
+        """A whole split's scores, undistorted and uncalibrated, [n, outputs]."""
         scores = model.predict(examples.plain(self._order.batch), verbose=0)
-        return np.asarray(scores[:, 0], np.float64)
+        return np.asarray(scores, np.float64)
 
     def _network(self) -> keras.Model:
-        head_spec = head.HeadSpec(**self._settings["head"])
         if self._of_pixels:
-            return head.build_classifier(self._backbone, head_spec)
-        return head.build_head(head_spec, self._splits.training.width)
+            return head.build_classifier(self._backbone, self._head)
+        return head.build_head(self._head, self._splits.training.width)
 
     def _at_once(self, steps: int) -> int:
         """Steps that Keras hands over together: one of a head takes less time than Python's part.
@@ -183,14 +185,8 @@ class Training:
                 self._unfreeze(model, phase)
             model.compile(
                 loop.make_optimizer(train, phase),
-                keras.losses.BinaryCrossentropy(
-                    label_smoothing=train["label_smoothing"], reduction="sum"
-                ),
-                metrics=[
-                    keras.metrics.BinaryAccuracy(name="accuracy"),
-                    keras.metrics.AUC(1000, name="auc"),
-                    keras.metrics.BinaryCrossentropy(name="cross_entropy"),
-                ],
+                objective.make_loss(self._head.softmax, train["label_smoothing"]),
+                metrics=objective.make_metrics(self._head.softmax, self._head.outputs),
                 jit_compile=train["xla"],
                 steps_per_execution=self._at_once(phase.steps),
             )
@@ -198,18 +194,18 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """A trained model, with its operating point and its unlikeness.
+    """A trained model, with its operating points and its unlikeness.
 
     Attributes:
         scorer: See `head.with_embedding`.
-        operating_point: Temperature and threshold.
+        operating_points: Temperature and threshold of each output.
         unlikeness: The distance to the training images.
-        training: The training split's scores, calibrated, [n].
+        training: The training split's scores, calibrated, [n, outputs].
         validation: The validation split's.
     """
 
     scorer: keras.Model
-    operating_point: OperatingPoint
+    operating_points: OperatingPoints
     unlikeness: Unlikeness
     training: np.ndarray
     validation: np.ndarray
@@ -250,18 +246,21 @@ def find_examples(
     """Finds the examples.
 
     Args:
-        settings: As of a `Training`, and `classes`.
+        settings: As of a `Training`, and `classes` or `findings`.
         transform_output: Transform's graph.
         train_files: Patterns of TFRecords.
         eval_files: The same, of the validation split.
 
     Raises:
-        UserError: A class without a training example.
+        UserError: A class without a training example, or a finding without a positive or without a
+            negative one.
     """
     spec, size = transform_output.transformed_feature_spec(), settings["backbone"]["image_size"]
-    training = Examples(train_files, spec, size)
-    _require_classes(training.targets, settings["classes"])
-    return Splits(training, Examples(eval_files, spec, size))
+    task = Task.of(settings)
+    classes = len(task.names) if task.exclusive else 2
+    training = Examples(train_files, spec, size, classes)
+    _require_labels(training.labels, task)
+    return Splits(training, Examples(eval_files, spec, size, classes))
 
 
 def plan_phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
@@ -302,8 +301,17 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _require_classes(targets: np.ndarray, classes: Sequence[str]) -> None:
-    counts = np.bincount(targets, minlength=len(classes))
-    if counts.min() == 0:
-        empty = ", ".join(name for name, count in zip(classes, counts, strict=True) if not count)
-        raise UserError(f"the training split holds no example of {empty}: too few patients")
+def _require_labels(labels: np.ndarray, task: Task) -> None:
+    positive, negative = (labels == 1).any(0), (labels == 0).any(0)
+    if task.exclusive:
+        both = np.r_[negative, positive] if task.binary else positive
+        if lacking := [name for name, there in zip(task.names, both, strict=True) if not there]:
+            names = ", ".join(lacking)
+            raise UserError(f"the training split holds no example of {names}: too few patients")
+        return
+    for what, there in (("present", positive), ("absent", negative)):
+        if lacking := [name for name, seen in zip(task.names, there, strict=True) if not seen]:
+            raise UserError(
+                f"the training split holds no image in which {', '.join(lacking)} is known to be "
+                f"{what}: too few patients. Add some, or take the finding out of `findings`"
+            )

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ import tensorflow_transform as tft
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfxray.components.common import contract, decoder
+from tfxray.components.common.contract import UNKNOWN
 from tfxray.components.networks import backbone
 from tfxray.components.networks.distortion_ranges import Distortions
 from tfxray.components.networks.distortions import DRAWS, distort
@@ -21,6 +22,8 @@ from tfxray.components.networks.distortions import DRAWS, distort
 # less time than 64 one after the other (benchmarks/NOTES.md).
 CHUNK = 16
 _CHUNKS_AT_ONCE = 2
+_POLICIES = {"ignore": UNKNOWN, "positive": 1, "negative": 0}
+_MISSING = -2
 # A graph holds 2 GiB at most, and TFT's holds the backbone more than once.
 _MAX_CONSTANTS = 70_000_000
 
@@ -29,23 +32,29 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     """Embeds images with the frozen backbone, or resizes them for a backbone that learns.
 
     Args:
-        inputs: `image/encoded` and `image/class/label`, of shape [n, 1]; where the schema has them
-            (`tensor_representation_group`), `study/site` and `patient/id`, sparse.
+        inputs: `image/encoded` and `image/class/label`, of shape [n, 1], or the findings, sparse;
+            where the schema has them (`tensor_representation_group`), `study/site` and
+            `patient/id`, sparse.
         custom_config: `mode`, the config's `train.mode`; `backbone`, the fields of a
             `backbone.BackboneSpec`; `copies`, `distortions` (the fields of a
-            `distortion_ranges.Distortions`) and `seed`, of the distorted embeddings.
+            `distortion_ranges.Distortions`) and `seed`, of the distorted embeddings; `findings`, of
+            each its name and the policy for what is uncertain, where findings are asked for.
 
     Returns:
-        `target`, int64 [n, 1]; `key`, int64 [n, 1], to find an image again; and in mode
-        `frozen` `embedding`, float32 [n, d], `hospital`, strings [n, 1], and `owner`, int64 [n, 1],
-        where the schema has them, and, where copies are asked for, `distorted`, float32
-        [n, copies, d]; in mode `fine_tune` `pixels`, strings of shape [n]: PNGs, grey, of the
-        backbone's size. Trainer reads `distorted` of the training split alone; what nobody asks
+        `target`, int64 [n, 1], or of findings [n, k]; `key`, int64 [n, 1], to find an image again;
+        and in mode `frozen` `embedding`, float32 [n, d], `hospital`, strings [n, 1], and `owner`,
+        int64 [n, 1], where the schema has them, and, where copies are asked for, `distorted`,
+        float32 [n, copies, d]; in mode `fine_tune` `pixels`, strings of shape [n]: PNGs, grey, of
+        the backbone's size. Trainer reads `distorted` of the training split alone; what nobody asks
         the served graph for, it does not compute.
     """
     encoded = tf.reshape(inputs[contract.IMAGE], [-1])
     key = tf.strings.to_hash_bucket_fast(encoded, 2**62)
-    outputs = {contract.TARGET: inputs[contract.LABEL], contract.KEY: key[:, tf.newaxis]}
+    if policies := custom_config.get("findings"):
+        target = stack_findings(inputs, policies, tf.size(encoded))
+    else:
+        target = inputs[contract.LABEL]
+    outputs = {contract.TARGET: target, contract.KEY: key[:, tf.newaxis]}
     if custom_config["mode"] == "fine_tune":
         outputs[contract.PIXELS] = shrink_pixels(encoded, custom_config["backbone"]["image_size"])
         return outputs
@@ -65,6 +74,31 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             encoded, distortions, custom_config["copies"], custom_config["seed"]
         )
     return outputs
+
+
+def stack_findings(
+    inputs: Mapping[str, tf.SparseTensor], policies: Iterable[Sequence[str]], count: tf.Tensor
+) -> tf.Tensor:
+    """The labels of all findings, int64 [n, k]: 1, 0, or -1 where nobody knows.
+
+    Args:
+        inputs: By feature; 1, 0, -1 where nobody is sure, and nothing where nobody said.
+        policies: Of each finding its name and what stands for uncertain: `ignore`, `positive` or
+            `negative`.
+        count: Images.
+    """
+    columns = []
+    for name, policy in policies:
+        sparse = inputs[contract.finding(name)]
+        at_first = tf.sparse.retain(sparse, sparse.indices[:, 1] == 0)
+        # What is missing is told from what is uncertain.
+        values = tf.sparse.to_dense(
+            tf.SparseTensor(at_first.indices[:, :1], at_first.values, [tf.cast(count, tf.int64)]),
+            _MISSING,
+        )
+        values = tf.where(values == UNKNOWN, tf.constant(_POLICIES[policy], tf.int64), values)
+        columns.append(tf.where(values == _MISSING, tf.constant(UNKNOWN, tf.int64), values))
+    return tf.stack(columns, 1)
 
 
 def first_values(values: tf.SparseTensor, count: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ import keras
 import keras_tuner
 from keras_tuner import errors, oracles
 
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.metrics.split_metrics import measure_split
 from tfxray.components.trainer import loop, training
@@ -57,11 +58,13 @@ class Bench:
         resolve: Gives Trainer's settings for settings by key; raises UserError for settings
             that do not go together.
         splits: The examples.
+        task: What is asked of them.
         tell: Called with every trial when it ends.
     """
 
     resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     splits: training.Splits
+    task: Task
     tell: Callable[[Trial], None]
 
 
@@ -105,10 +108,10 @@ def rank_trials(trials: Sequence[Trial], monitor: str) -> list[Trial]:
 
 
 def _require_ranking(splits: training.Splits, monitor: str) -> None:
-    targets = splits.validation.targets
-    if not len(targets):
+    labels = splits.validation.labels
+    if not len(labels):
         raise UserError("the validation split holds no example: nothing can rank a trial")
-    if monitor == "auc" and len(set(targets.tolist())) < 2:
+    if monitor == "auc" and not ((labels == 1).any(0) & (labels == 0).any(0)).any():
         raise UserError(
             "the validation split holds one class alone, which has no AUC: set tune.monitor to "
             "accuracy or cross_entropy"
@@ -187,9 +190,8 @@ class _Heads(keras_tuner.HyperModel):
         head_training = self._training(hp)
         trained_model, _ = head_training.fit(model, None, logs)
         validation = self._bench.splits.validation
-        figures = measure_split(
-            head_training.scores(trained_model, validation), validation.targets, 0.5
-        )
+        scores, labels = head_training.scores(trained_model, validation), validation.labels
+        figures = measure_split(scores, labels, [0.5] * labels.shape[1], self._bench.task)
         return {self._monitor: figures[self._monitor]}
 
     def _training(self, hp: keras_tuner.HyperParameters) -> training.Training:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,10 +13,16 @@ from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
 from tfxray.components.common import artifacts, contract
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.components.pixels import near
 from tfxray.components.validation import leakage
-from tfxray.components.validation.drift import find_drifted, of_other_bins, read_measurements
+from tfxray.components.validation.drift import (
+    find_drifted,
+    limit,
+    of_other_bins,
+    read_measurements,
+)
 from tfxray.components.validation.statistics import SplitCounts, count_splits, read_anomalies
 
 VERDICT = "verdict.json"
@@ -68,8 +74,9 @@ def DataGate(
         statistics: StatisticsGen's.
         anomalies: ExampleValidator's.
         verdict: The data issues.
-        settings: JSON: the config's `validation`; `drawn`, whether ExampleGen drew the splits; and
-            `ingest`, the content of `ingest.json`, where there was an ingest.
+        settings: JSON: the config's `validation`, and its `classes` or `findings`; `drawn`, whether
+            ExampleGen drew the splits; and `ingest`, the content of `ingest.json`, where there was
+            an ingest.
         drift: DistributionValidator's, where the engine has one.
         baseline: The statistics of the latest blessed run.
 
@@ -77,8 +84,8 @@ def DataGate(
         UserError: A split that lacks a class: there is too little data.
         DataRejected: A data issue whose action is `fail`.
     """
-    _require_classes(count_splits(statistics.uri))
     config = json.loads(settings)
+    _require_labels(count_splits(statistics.uri, Task.of(config)), Task.of(config))
     gate = config["gate"]
     # Most telling first.
     issues = [
@@ -99,14 +106,21 @@ def DataGate(
         raise DataRejected("; ".join(failures), text)
 
 
-def _require_classes(counts: Mapping[str, SplitCounts]) -> None:
+def _require_labels(counts: Mapping[str, SplitCounts], task: Task) -> None:
     for split in contract.SPLITS:
-        size = counts.get(split, SplitCounts(0, 0, 0))
-        if not 0 < size.positives < size.images:
+        size = counts.get(split, SplitCounts(0, None, {}))
+        labels = [size.labels.get(name, (0, 0)) for name in task.judged]
+        if task.binary and not all(labels[0]):
+            positives, negatives = labels[0]
             raise UserError(
-                f"the {split} split holds {size.images - size.positives} images of the first and "
-                f"{size.positives} of the second class; it needs both. More patients are needed, "
-                "or other shares in `split`"
+                f"the {split} split holds {negatives} images of the first and {positives} of the "
+                "second class; it needs both. More patients are needed, or other shares in `split`"
+            )
+        lacking = [name for name, pair in zip(task.judged, labels, strict=True) if not all(pair)]
+        if lacking and (split == "train" or len(lacking) == len(labels)):
+            raise UserError(
+                f"the {split} split holds no image of, or none without, {', '.join(lacking)}. More "
+                "patients are needed, or other shares in `split`"
             )
 
 
@@ -217,10 +231,33 @@ def _drift(
         yield DataIssue("drift", "warn", message, incomparable, len(incomparable))
         thresholds = {name: value for name, value in thresholds.items() if name not in incomparable}
     features = find_drifted(read_measurements(folder), thresholds, *patients)
-    if features:
-        texts = [str(feature) for feature in features]
+    texts = [str(feature) for feature in features]
+    if (share := config["drift"].get(contract.TEXT)) is not None:
+        texts += _drifted_findings((statistics, baseline), Task.of(config), share, patients)
+    if texts:
         message = f"drift against the latest blessed run: {'; '.join(texts)}"
-        yield DataIssue("drift", config["gate"]["drift"], message, texts, len(features))
+        yield DataIssue("drift", config["gate"]["drift"], message, texts, len(texts))
+
+
+def _drifted_findings(
+    statistics: Sequence[str], task: Task, threshold: float, patients: Sequence[int]
+) -> list[str]:
+    """The findings whose share among the known labels lies further off than it may."""
+    if task.exclusive:  # TFDV has measured `image/class/text`
+        return []
+    counts, texts = [count_splits(uri, task)["train"].labels for uri in statistics], []
+    most = limit(contract.TEXT, threshold, *patients)
+    for name in task.names:
+        pairs = [labels[name] for labels in counts]
+        if not all(map(sum, pairs)):
+            continue
+        now, before = (positives / (positives + negatives) for positives, negatives in pairs)
+        if abs(now - before) > most:
+            texts.append(
+                f"{contract.finding(name)} ({now:.1%} have it, {before:.1%} had; at most "
+                f"{100 * most:.1f} points of difference)"
+            )
+    return texts
 
 
 def _group(group: "tuple[leakage.Example, ...] | list[leakage.Example]", patient: bool) -> str:

@@ -13,6 +13,7 @@ from tfx.dsl.io import fileio
 
 import tfxray.schema
 from tfxray.components.common import contract
+from tfxray.components.common.contract import UNKNOWN, Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 
@@ -64,8 +65,8 @@ def parse_schema(text: str, path: StrPath) -> schema_pb2.Schema:
         raise UserError(f"{path}: is no schema in protobuf's text format: {error}") from None
 
 
-def resolve_schema(schema: schema_pb2.Schema, classes: Sequence[str]) -> schema_pb2.Schema:
-    """The schema of a run: a curated one with the config's classes.
+def resolve_schema(schema: schema_pb2.Schema, task: Task) -> schema_pb2.Schema:
+    """The schema of a run: a curated one with the config's classes or findings.
 
     The comparators stay as they are, though the config may say otherwise: they are TFDV's for
     those who compare by the schema. Were they the config's, a new threshold of drift would make a
@@ -73,20 +74,42 @@ def resolve_schema(schema: schema_pb2.Schema, classes: Sequence[str]) -> schema_
 
     Args:
         schema: The curated one; it is left as it is.
-        classes: The classes' names, in the order of their labels.
+        task: What is asked.
 
     Returns:
         A copy.
     """
     result = schema_pb2.Schema()
     result.CopyFrom(schema)
+    if not task.exclusive:
+        for feature in [f for f in result.feature if f.name in (contract.LABEL, contract.TEXT)]:
+            result.feature.remove(feature)
+        known = {feature.name for feature in result.feature}
+        tensors = result.tensor_representation_group[""].tensor_representation
+        if contract.LABEL in tensors:
+            del tensors[contract.LABEL]
+        for feature in map(contract.finding, task.names):
+            if feature not in known:
+                result.feature.add().CopyFrom(_finding(feature))
+            tensors[feature].varlen_sparse_tensor.column_name = feature
+        return result
     for feature in result.feature:
         if feature.name == contract.LABEL:
-            feature.int_domain.min, feature.int_domain.max = 0, len(classes) - 1
+            feature.int_domain.min, feature.int_domain.max = 0, len(task.names) - 1
         if feature.name == contract.TEXT:
             values = feature.string_domain.value
-            values.extend(name for name in classes if name not in set(values))
+            values.extend(name for name in task.names if name not in set(values))
     return result
+
+
+def _finding(name: str) -> schema_pb2.Feature:
+    """1 present, 0 absent, -1 uncertain; missing where nobody said."""
+    feature = schema_pb2.Feature(name=name, type=schema_pb2.INT)
+    feature.presence.min_count = 1
+    feature.value_count.min = feature.value_count.max = 1
+    feature.int_domain.min, feature.int_domain.max = UNKNOWN, 1
+    feature.not_in_environment.append("SERVING")
+    return feature
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,13 +51,13 @@ def _read_scored_run(run: Path) -> ScoredRun:
     from tfxray.components.common import artifacts
 
     out = run.parent.parent
-    _, uris = latest_run.read_artifacts(out, run)
+    config, uris = latest_run.read_artifacts(out, run)
     if "Evaluator.evaluation" not in uris:
         summary = json.loads((run / run_summary.SUMMARY).read_text(encoding="utf-8"))
         raise UserError(f"run {run.name}: {summary['status']}, no model was judged")
     # A run of a version without operating points has no scores either; `read_run` refuses it.
-    threshold = artifacts.read_threshold(uris)
-    return comparison.read_run(run.name, uris["Evaluator.evaluation"], threshold)
+    thresholds = artifacts.read_thresholds(uris, config.task)
+    return comparison.read_run(run.name, uris["Evaluator.evaluation"], config.task, thresholds)
 
 
 def format_comparison(result: Comparison) -> list[str]:

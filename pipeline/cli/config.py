@@ -4,7 +4,9 @@ from typing import Any
 
 import click
 
+from tfxray.components.common.contract import Task
 from tfxray.pipeline.cli.options import config_options
+from tfxray.pipeline.terminal.lines import echo
 
 
 @click.command("config")
@@ -21,4 +23,16 @@ def config_command(config: Any, reference: bool) -> None:
 
         click.echo(render_reference(), nl=False)
     else:
+        echo(describe_task(config.task), err=True)
         click.echo(config.to_yaml(), nl=False)
+
+
+def describe_task(task: Task) -> str:
+    """What a model is asked, in a sentence."""
+    names = ", ".join(task.names)
+    if task.binary:
+        negative, positive = task.names
+        return f"task: is an X-ray {positive} (positive) or {negative} (negative)?"
+    if task.exclusive:
+        return f"task: which one of {len(task.names)} classes is an X-ray? {names}"
+    return f"task: which of {len(task.names)} findings, none to all, has an X-ray? {names}"

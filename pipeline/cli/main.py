@@ -45,13 +45,15 @@ def main() -> None:
     "--size", default=160, show_default=True, type=click.IntRange(64, 1024), help="Pixels."
 )
 @click.option("--seed", default=0, show_default=True)
-def sample(out: Path, images: int, size: int, seed: int) -> None:
+@click.option("--findings", is_flag=True, help="Several findings in each, a column of each.")
+def sample(out: Path, images: int, size: int, seed: int, findings: bool) -> None:
     """Draw a labelled set of chest X-rays, with patients, ages, views and sites."""
-    from tfxray.components.sample.draw import write_sample
+    from tfxray.components.sample import draw, several
 
     try:
         with explain_refusals(out):
-            patients = write_sample(out, images, size, seed)
+            write = several.write_findings if findings else draw.write_sample
+            patients = write(out, images, size, seed)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror} (--out)") from None
     echo(f"{images} X-rays of {patients} patients in {out}")
@@ -80,11 +82,12 @@ def ingest(
     from tfxray.components.guard import rejects
     from tfxray.components.ingest import output
     from tfxray.components.metadata import known
-    from tfxray.components.source import file_list, labelling, tfrecords
+    from tfxray.components.source import file_list, tfrecords
+    from tfxray.components.source.rows import Rules
     from tfxray.pipeline import inputs
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
-    rules = inputs.label_rules(config) if config else labelling.Rules()
+    rules = inputs.label_rules(config) if config else Rules()
     options = {"manifest": manifest, "pattern": pattern}
     if classes:
         options["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]

@@ -72,7 +72,7 @@ def predict_command(
         else:
             scores = "  ".join(f"{name} {score:.4f}" for name, score in result.scores.items())
             doubt = f"  ({result.note})" if result.note else ""
-            echo(f"{result.path}: {result.label}  {scores}{doubt}")
+            echo(f"{result.path}: {result.label or 'none'}  {scores}{doubt}")
     sys.exit(2 if any(result.error for result in results) else 0)
 
 
@@ -91,6 +91,10 @@ def predict_command(
 @click.option(
     "--background", type=PATH, help="X-rays for shap to compare with; default: the run's own."
 )
+@click.option(
+    "--finding",
+    help="Of several classes or findings: which one; default: the highest above its threshold.",
+)
 @click.option("--force", is_flag=True, help="Give the score of an image unlike the training data.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def explain(
@@ -99,6 +103,7 @@ def explain(
     out: Path,
     method: str,
     background: Path | None,
+    finding: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -112,7 +117,7 @@ def explain(
 
     # A codec tells of damage by lines of its own.
     with progress_on(Screen()), output_to(Path(os.devnull)):
-        explanation = one_image.explain_image(image, model, out, method, background, force)
+        explanation = one_image.explain_image(image, model, out, method, background, force, finding)
     if as_json:
         content = dataclasses.asdict(explanation)
         echo_json({"class" if k == "class_name" else k: v for k, v in content.items()})

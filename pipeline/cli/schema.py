@@ -89,7 +89,7 @@ class LatestRun:
     def differences(self) -> list[schema.Difference]:
         """How SchemaGen's inferred schema differs from the curated one."""
         return schema.find_differences(
-            schema.resolve_schema(self.curated, self.config.classes),
+            schema.resolve_schema(self.curated, self.config.task),
             schema.read_schema(self._inferred),
         )
 
@@ -101,7 +101,7 @@ class LatestRun:
         text, comments_lost = self._text, False
         if relaxed_schema != self.curated:
             text, comments_lost = schema_text.rewrite_schema(text, relaxed_schema)
-        resolved_schema = schema.resolve_schema(relaxed_schema, config.classes)
+        resolved_schema = schema.resolve_schema(relaxed_schema, config.task)
         return Proposal(
             self.file,
             _diff(self._text, text, str(self.file), f"{self.file} (proposed)"),

@@ -198,7 +198,7 @@ def _search(config: Config, keys: list[Space], run: local.Run, screen: Screen) -
         new_config = with_values(config, values, "these settings do not go together")
         sections = {
             "train": new_config.train.model_dump(),
-            "head": new_config.model.head.model_dump(),
+            "head": node_settings.head_settings(new_config),
         }
         return settings | sections
 
@@ -224,7 +224,7 @@ def _search(config: Config, keys: list[Space], run: local.Run, screen: Screen) -
     trials = search.search_settings(
         keys,
         search.Plan(plan.trials, plan.method, plan.monitor, plan.seed),
-        search.Bench(resolve, splits, tell),
+        search.Bench(resolve, splits, config.task, tell),
         folder,
     )
     best = search.rank_trials(trials, plan.monitor)

@@ -5,17 +5,17 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from tfxray.components.common.contract import (
-    FEATURES,
-)
+from tfxray.components.common.contract import FEATURES, Task
 from tfxray.pipeline.config.base import Feature, Section, Share
-from tfxray.pipeline.config.data import Ingest, Split, Validation
+from tfxray.pipeline.config.data import COLUMNS, Ingest, Split, Validation
 from tfxray.pipeline.config.kubeflow import Kubeflow
 from tfxray.pipeline.config.train import Train
 from tfxray.pipeline.config.tune import Tune
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+# A finding becomes a feature of the records, a column of tables and an output of TFMA.
+FindingName = Annotated[str, StringConstraints(pattern=r"^[\w][\w .()&+'-]*$", max_length=100)]
 
 
 class Head(Section):
@@ -85,7 +85,11 @@ class AucGate(Section):
     """The rules for the AUC of the whole split `test`."""
 
     threshold: Share = 0.9
-    """The least AUC."""
+    """The least AUC; of more than two classes, and of findings, the least mean of their AUCs."""
+    each: Share | dict[str, Share] | None = None
+    """The least AUC of every class or finding, or of those that are named, such as
+    `{Effusion: 0.85}`. It is for more than two classes and for findings.
+    """
     bound: Literal["value", "lower"] = "value"
     """What must reach the threshold: the AUC itself (`value`) or the lower end of its 95 % interval
     (`lower`).
@@ -96,7 +100,8 @@ class AucGate(Section):
     """What must lie beyond `max_drop` to refuse the model: the difference itself (`value`), the
     upper or the lower end of its 95 % interval, or the difference with an interval that lies below
     0 as a whole (`significant`), so that chance is no reason. `lower` is the strictest, `upper` the
-    mildest.
+    mildest. One class or finding of several is always judged by `significant`, with an interval
+    that allows for so many comparisons.
     """
 
 
@@ -123,8 +128,9 @@ class Gate(Section):
     them otherwise. Else a model of other classes is refused: clients would read its scores wrongly.
     """
     slice_auc: Share | None = 0.7
-    """The least AUC of every slice with `evaluate.min_patients` patients of each class. `null`
-    switches the rule off.
+    """The least AUC of every slice with `evaluate.min_patients` patients of each class. Of several
+    classes or findings, it is the least mean AUC; one of them is refused only if the upper end of
+    its interval lies below. `null` switches the rule off.
     """
     calibration_error: Share | None = 0.1
     """The greatest expected calibration error of the whole split `test`, beyond what as many images
@@ -143,6 +149,11 @@ class Gate(Section):
     min_negatives: int = Field(10, ge=1)
     """The fewest patients with a negative image in the split `test`. With fewer, the model is not
     blessed.
+    """
+    unjudged: Literal["refuse", "name"] = "refuse"
+    """What becomes of a model with a finding that fewer patients of the split `test` have, or lack,
+    than `min_positives` and `min_negatives` say: it is refused (`refuse`), or the page names the
+    finding as not judged (`name`).
     """
     servable: bool = True
     """Check the exported model: TensorFlow alone, in a process of its own, must give the scores of
@@ -199,8 +210,12 @@ class Config(Section):
     """The name of the pipeline. It is also the name of the model, unless `serving.model_name` gives
     another.
     """
-    classes: list[ClassName]
-    """The two classes in the order of their labels: first the negative one, then the positive one.
+    classes: list[ClassName] = []
+    """The classes in the order of their labels, the negative one first. An image has exactly one of
+    them. Two classes have one score, that of the second one; more have a score each.
+    """
+    findings: list[FindingName] = []
+    """In the place of `classes`: the findings that an image may have, none, one or several of them.
     """
     ingest: Ingest = Ingest()
     split: Split = Split()
@@ -214,20 +229,43 @@ class Config(Section):
     beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()
 
-    @field_validator("classes")
+    @field_validator("classes", "findings")
     @classmethod
-    def _classes(cls, value: list[str]) -> list[str]:
-        if len(set(value)) != len(value):
-            raise ValueError("a class is named twice")
-        if len(value) != 2:
-            raise ValueError("two classes are needed, the second one the positive")
+    def _names(cls, value: list[str]) -> list[str]:
+        if twice := sorted({name for name in value if value.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)}: named twice")
+        if like := sorted({name for name in value if name.casefold() in COLUMNS}):
+            raise ValueError(f"{', '.join(like)}: is what a column of the metadata is called")
         return value
+
+    @model_validator(mode="after")
+    def _one_task(self) -> "Config":
+        if bool(self.classes) == bool(self.findings):
+            raise ValueError(
+                "give either `classes`, of which an image has exactly one, or `findings`, of which "
+                "it has none, one or several"
+            )
+        if len(self.classes) == 1:
+            raise ValueError("classes: two or more are needed, the negative one first")
+        self.ingest.check_names(self.findings)
+        if isinstance(self.gate.auc.each, dict):
+            names = self.findings or self.classes
+            if unknown := sorted(set(self.gate.auc.each) - set(names)):
+                raise ValueError(
+                    f"gate.auc.each: {unknown} are none of them; allowed: {', '.join(names)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _workers(self) -> "Config":
         if self.kubeflow.workers and self.train.distribution != "multi_worker":
             raise ValueError("kubeflow.workers need train.distribution multi_worker")
         return self
+
+    @property
+    def task(self) -> Task:
+        """What is asked of an image."""
+        return Task.of({"classes": self.classes, "findings": self.findings})
 
     @property
     def model_name(self) -> str:

@@ -1,10 +1,12 @@
 """The config's sections of the data: where they come from, how they are split and checked."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tfxray.components.common import contract
 from tfxray.components.common.contract import (
     AGE,
     FEATURES,
@@ -18,7 +20,7 @@ from tfxray.components.common.contract import (
     VIEW,
 )
 from tfxray.components.source import left_out
-from tfxray.pipeline.config.base import Feature, Section, Share, describe_choices
+from tfxray.pipeline.config.base import Feature, Section, Share
 
 
 class Sample(Section):
@@ -33,9 +35,15 @@ class Sample(Section):
     """The width and the height of each X-ray in pixels."""
     seed: int = 0
     """The seed of the drawing. The same seed gives the same X-rays."""
+    findings: bool = False
+    """Draw several findings in each X-ray, in the place of healthy and pneumonia: Effusion,
+    Cardiomegaly, Nodule, Pneumothorax, and lobar, patchy and interstitial opacity. Some labels are
+    uncertain, and some are missing.
+    """
 
 
-Column = Annotated[str, describe_choices(["path", "label", "split", *METADATA])]
+COLUMNS = ("path", "label", "split", *METADATA)
+Uncertain = Literal["ignore", "positive", "negative"]
 Glob = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -50,13 +58,15 @@ class Ingest(Section):
     """Write `sample: {}` to have a set drawn with the defaults below."""
     manifest: str | None = None
     """A CSV file; its path is relative to the data folder. It needs the column `path`. It may have
-    the columns `label`, `split`, `patient`, `age`, `sex`, `view` and `site`. Only the images in its
-    list are used. The default is `manifest.csv`, if the data folder has one.
+    the columns `label`, `split`, `patient`, `age`, `sex`, `view` and `site`. Findings have a column
+    each, with 1, 0, -1 (uncertain) or nothing (nobody said); or `label` names those that are
+    present, with `|` between them. Only the images in its list are used. The default is
+    `manifest.csv`, if the data folder has one.
     """
-    columns: dict[Column, str] = {}
+    columns: dict[str, str] = {}
     """The headings of the manifest's columns, if they differ from ours. Write our name first:
-    `{path: Image Index, label: Finding Labels}`. Capitals, blanks and `_` in a heading do not
-    matter.
+    `{path: Image Index, label: Finding Labels}`. Ours are those of `manifest`, and the findings,
+    such as `{Effusion: Pleural Effusion}`. Capitals, blanks and `_` in a heading do not matter.
     """
     root: str = ""
     """The folder, below the data folder, where the manifest's paths begin. It is put before each
@@ -83,12 +93,21 @@ class Ingest(Section):
     patients.
     """
     labels: dict[str, str] = {}
-    """The names that folders, the manifest or the pattern use for the classes. Write the class
-    second: `{normal: NORMAL}`.
+    """The names that folders, the manifest or the pattern use for the classes or findings. Write
+    ours second: `{normal: NORMAL}`. A word that means none of the findings has an empty text:
+    `{Hernia: ""}`. `No Finding` and `normal` mean so by themselves.
     """
-    features: dict[Feature, str] = {}
+    uncertain: Uncertain | dict[str, Uncertain] = "ignore"
+    """What Trainer makes of a finding that is uncertain (-1): nothing, as if nobody had said
+    (`ignore`), present (`positive`) or absent (`negative`). These are U-Ignore, U-Ones and U-Zeros
+    of Irvin et al. (CheXpert, 2019). A mapping names findings; those that it leaves out are
+    ignored. Evaluator counts no uncertain label.
+    """
+    features: dict[str, str] = {}
     """The names of the features in your own TFRecords, if they differ from the data contract. Write
-    the contract's name first: `{image/encoded: image}`.
+    the contract's name first: `{image/encoded: image}`. For findings, `{image/class/label: x}`
+    names a vector of them, in the config's order, `{image/class/text: x}` a text, and
+    `{finding/Effusion: x}` one of them.
     """
     shards: int = Field(0, ge=0)
     """How many TFRecord files are written for each split. With 0, Beam chooses the number and needs
@@ -135,21 +154,25 @@ class Ingest(Section):
             left_out.match_glob(glob)
         return value
 
-    @field_validator("columns")
-    @classmethod
-    def _columns(cls, value: dict[str, str]) -> dict[str, str]:
-        allowed = ("path", "label", "split", *METADATA)
-        if unknown := sorted(set(value) - set(allowed)):
-            raise ValueError(f"no such column: {unknown}; allowed: {', '.join(allowed)}")
-        return value
+    def check_names(self, findings: Sequence[str]) -> None:
+        """Sees that the names in it are known.
 
-    @field_validator("features")
-    @classmethod
-    def _features(cls, value: dict[str, str]) -> dict[str, str]:
-        unknown = sorted(set(value) - set(FEATURES))
-        if unknown:
-            raise ValueError(f"no such feature: {unknown}; allowed: {', '.join(FEATURES)}")
-        return value
+        Args:
+            findings: The config's.
+
+        Raises:
+            ValueError: One is not.
+        """
+        own = {contract.finding(name) for name in findings}
+        for key, what, names, allowed in (
+            ("columns", "column", self.columns, [*COLUMNS, *findings]),
+            ("features", "feature", self.features, [*FEATURES, *sorted(own)]),
+            ("uncertain", "finding", self.uncertain, findings),
+        ):
+            unknown = sorted(set(names) - set(allowed)) if isinstance(names, dict) else []
+            if unknown:
+                raise ValueError(f"ingest.{key}: no such {what}: {unknown}; allowed: "
+                                 f"{', '.join(allowed)}")  # fmt: skip
 
 
 class Split(Section):
@@ -222,9 +245,10 @@ class Validation(Section):
     """
     drift: dict[Feature, Annotated[float, Field(ge=0)] | None] = Field(DRIFT, validate_default=True)
     """The greatest drift of each feature; `null` switches its check off. Features that you leave
-    out keep their defaults. Drift is the Jensen-Shannon divergence for numbers and the L-infinity
-    distance for categories. The limits hold for very large samples. A smaller sample varies more by
-    chance, so it gets a higher limit; `benchmarks/DRIFT.md` has the false alarms.
+    out keep their defaults. Of findings, `image/class/text` stands for each one's share. Drift is
+    the Jensen-Shannon divergence for numbers and the L-infinity distance for categories. The limits
+    hold for very large samples. A smaller sample varies more by chance, so it gets a higher limit;
+    `benchmarks/DRIFT.md` has the false alarms.
     """
     gate: DataGate = DataGate()
 

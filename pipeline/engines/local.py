@@ -230,7 +230,9 @@ class Run:
         from tfxray.pipeline.runs import lineage
 
         node_runs = lineage.node_runs(connection, self.config.name, self.id)
-        uris = self.uris = run_summary.conclude_run(self.summary, node_runs, str(self.folder))
+        uris = self.uris = run_summary.conclude_run(
+            self.summary, node_runs, str(self.folder), self.config.task
+        )
         if self.summary.status == "prepared":
             self.summary.reason = f"only a part was to be run: {self.part}"
         for issue in self.summary.data_issues:

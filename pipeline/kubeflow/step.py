@@ -177,7 +177,7 @@ class Step:
                 summary.status, summary.reason = "data_rejected", failure["reason"]
             elif failure:
                 summary.reason = f"{name}: {failure['reason']}"
-        uris = run_summary.conclude_run(summary, node_runs, self.folder)
+        uris = run_summary.conclude_run(summary, node_runs, self.folder, config.task)
         if summary.status == "failed" and not summary.reason:
             unfinished = next((n for n, node in node_runs.items() if not node.complete), "a node")
             summary.reason = f"{unfinished} was ended from outside"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AliasChoices, Field, TypeAdapter
 
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.text import escape
 from tfxray.pipeline.config.config import Config
@@ -61,7 +62,7 @@ class Summary:
     examples: dict[str, int] = dataclasses.field(default_factory=dict)
     patients: dict[str, int] = dataclasses.field(default_factory=dict)
     rules: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    metrics: dict[str, dict[str, float | None]] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     data_issues: Annotated[
         list[dict[str, Any]], Field(validation_alias=AliasChoices("data_issues", _FORMER_ISSUES))
     ] = dataclasses.field(default_factory=list)
@@ -87,13 +88,16 @@ def read_summary(folder: Path) -> Summary | None:
         return None
 
 
-def conclude_run(summary: Summary, node_runs: "dict[str, NodeRun]", folder: str) -> dict[str, str]:
+def conclude_run(
+    summary: Summary, node_runs: "dict[str, NodeRun]", folder: str, task: Task
+) -> dict[str, str]:
     """Draws the verdict from the outputs of the nodes.
 
     Args:
         summary: Filled in. Without an evaluation, its status stays as it is.
         node_runs: What each node did; see `lineage.node_runs`.
         folder: The run's; gets DataGate's verdict.
+        task: What is asked.
 
     Returns:
         The folders of the nodes' outputs, as `StatisticsGen.statistics`.
@@ -114,7 +118,7 @@ def conclude_run(summary: Summary, node_runs: "dict[str, NodeRun]", folder: str)
     summary.metrics = artifacts.read_training_file(uris, filenames.METRICS)
     results_of_test = None
     if "Evaluator.evaluation" in uris:
-        results_of_test = results.read_results(uris["Evaluator.evaluation"])
+        results_of_test = results.read_results(uris["Evaluator.evaluation"], task)
         summary.rules = results_of_test.rules
         if results_of_test.of_test:
             summary.metrics["test"] = {**results_of_test.of_test}

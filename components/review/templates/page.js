@@ -17,21 +17,45 @@ document.querySelectorAll("table.sortable").forEach((table) => {
   }));
 });
 
-// Drawn once the page is laid out, when the width of each plot is known.
-document.querySelectorAll("figure.plot").forEach((figure) => {
+// Drawn once the page is laid out, when the width of each plot is known; what is hidden has none.
+const drawPlots = () => document.querySelectorAll("figure.plot").forEach((figure) => {
+  const place = figure.querySelector("[role=img]");
+  if (place.classList.contains("js-plotly-plot") || figure.closest("[hidden]")) return;
   const { data, layout, config } = JSON.parse(figure.querySelector("script").textContent);
-  Plotly.newPlot(figure.querySelector("[role=img]"), data, layout, config);
+  Plotly.newPlot(place, data, layout, config);
 });
 
-// On paper, what is folded away cannot be opened, and plots must fit the sheet.
-let folded = [];
+// Of several findings, one is shown at a time; without JavaScript, all of them are.
+const findings = document.querySelectorAll(".finding");
+const choice = document.getElementById("finding");
+function showFinding(name) {
+  findings.forEach((part) => { part.hidden = part.dataset.name !== name; });
+  if (choice) choice.value = name;
+  drawPlots();
+}
+if (choice) {
+  choice.addEventListener("change", () => showFinding(choice.value));
+  document.querySelectorAll("a[data-finding]").forEach((link) => {
+    link.addEventListener("click", () => showFinding(link.dataset.finding));
+  });
+  showFinding(choice.options[0].value);
+} else {
+  drawPlots();
+}
+
+// On paper, what is folded away or not chosen cannot be had, and plots must fit the sheet.
+let folded = [], unchosen = [];
 const plots = () => document.querySelectorAll(".js-plotly-plot");
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")];
   folded.forEach((item) => { item.open = true; });
+  unchosen = [...findings].filter((part) => part.hidden);
+  unchosen.forEach((part) => { part.hidden = false; });
+  drawPlots();
   plots().forEach((plot) => Plotly.relayout(plot, { width: plot.closest(".pair") ? 330 : 660 }));
 });
 addEventListener("afterprint", () => {
   folded.forEach((item) => { item.open = false; });
+  unchosen.forEach((part) => { part.hidden = true; });
   plots().forEach((plot) => Plotly.relayout(plot, { width: null, autosize: true }));
 });

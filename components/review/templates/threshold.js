@@ -1,9 +1,9 @@
-// The slider: counts anew, slice by slice, what the chosen threshold would have meant.
-(() => {
-  const data = JSON.parse(document.getElementById("scores").textContent);
-  const slider = document.getElementById("slider");
-  const chosen = document.getElementById("chosen");
-  const rows = document.querySelectorAll("#moved tbody tr");
+// The sliders: each counts anew, slice by slice, what the chosen threshold would have meant.
+document.querySelectorAll("section.threshold").forEach((section) => {
+  const data = JSON.parse(section.querySelector("script").textContent);
+  const slider = section.querySelector("input[type=range]");
+  const chosen = section.querySelector("output");
+  const rows = section.querySelectorAll("table.moved tbody tr");
   const home = data.steps.indexOf(data.threshold);
 
   function count(members, called) {  // scores are sorted: the first `called` reach the threshold
@@ -41,7 +41,7 @@
       const counts = count(slice.members, called);
       if (!slice.members && index === 0) {
         Object.entries(counts).forEach(([name, number]) => {
-          document.querySelector(`#confusion [data-count=${name}] b`).textContent = number;
+          section.querySelector(`table.confusion [data-count=${name}] b`).textContent = number;
         });
       }
       const values = figures(counts);
@@ -55,7 +55,7 @@
   }
 
   slider.addEventListener("input", show);
-  document.getElementById("reset").addEventListener("click", () => { slider.value = home; show(); });
+  section.querySelector("button").addEventListener("click", () => { slider.value = home; show(); });
   slider.value = home;  // a reloaded page may remember another
   show();
-})();
+});

@@ -135,7 +135,7 @@ def fit_for_several(model: keras.Model) -> None:
 
     def metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         if sample_weight is not None:
-            counts = sample_weight[:, 0] > 0
+            counts = tf.reduce_max(sample_weight, axis=1) > 0
             y, y_pred, sample_weight = y[counts], y_pred[counts], sample_weight[counts]
         return compute(x, y, y_pred, sample_weight)
 

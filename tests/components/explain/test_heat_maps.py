@@ -13,7 +13,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.networks import backbone, head
 from tfxray.components.sample import draw
-from tfxray.components.trainer import export_explainable
+from tfxray.components.trainer import export_explainable, operating_point
 
 SIZE = 96
 BUNDLED = backbone.BackboneSpec("MobileNetV2", SIZE, "bundled", {"alpha": 0.35})
@@ -54,6 +54,11 @@ def ill():
 @pytest.fixture(scope="module")
 def background():
     return drawn(8, seed=3)[0]
+
+
+POINTS = operating_point.OperatingPoints(
+    (operating_point.OperatingPoint("", 0.5, 1.0, {}),), softmax=False
+)
 
 
 def inside(heat, places):
@@ -141,12 +146,12 @@ def test_any_classifier_is_loaded_in_safe_mode_and_scores_the_same(
     spec = backbone.BackboneSpec(name, size, "none", arguments, pooling)
     classifier = head.build_classifier(spec, head.HeadSpec([8], batch_norm=False))
     pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size)).astype(np.float32)
-    export_explainable.write_explainable(classifier, spec, 1.0, str(tmp_path))
+    export_explainable.write_explainable(classifier, spec, POINTS, str(tmp_path))
     explainer = heat_maps.load_explainer(tmp_path)
     served_scores = classifier(np.round(pixels)[..., np.newaxis], training=False)[:, 0]
     assert explainer.cells == cells
     assert explainer.size == size
-    assert explainer.score(pixels) == pytest.approx(np.asarray(served_scores), abs=1e-5)
+    assert explainer.score(pixels)[:, 0] == pytest.approx(np.asarray(served_scores), abs=1e-5)
 
 
 def test_keras_alone_loads_it(tmp_path, model):
@@ -190,7 +195,7 @@ def test_weights_that_nobody_kept_cost_the_heat_maps_and_not_the_model(tmp_path)
     top = head.build_head(head.HeadSpec(), 1280)
     for weights in ("none", "/gone/since.h5"):
         spec = backbone.BackboneSpec("MobileNetV2", 96, weights, {"alpha": 0.35})
-        export_explainable.write_explainable(top, spec, 1.0, str(tmp_path))
+        export_explainable.write_explainable(top, spec, POINTS, str(tmp_path))
         assert not list(tmp_path.rglob("*.keras"))
 
 
@@ -206,3 +211,22 @@ def test_the_xray_is_left_alone_where_there_is_no_heat():
         overlay.draw_figure(pixels, heat, "a\nb").size
         == overlay.draw_figure(pixels.T, heat, "a\nb").size
     )
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_each_score_has_a_map_of_its_own_that_is_complete(ill, softmax):
+    keras.utils.set_random_seed(4)
+    spec = head.HeadSpec(batch_norm=False, outputs=3, softmax=softmax)
+    explainable = export_explainable.build_explainable(
+        head.build_head(spec, 1280), BUNDLED, [1.0, 2.0, 0.5] if not softmax else [2.0] * 3
+    )
+    explainer = heat_maps.Explainer(explainable)
+    pixels = ill[0][:2]
+    black = explainer.baseline(pixels)
+    scores, dark = explainer.score(pixels), explainer.score(black)
+    if softmax:
+        assert scores.sum(1) == pytest.approx(1, abs=1e-5)
+    for output in range(3):
+        shares = explainer.attributions(pixels, "integrated-gradients", output=output).sum((1, 2))
+        above, below = (np.log(s[:, output] / (1 - s[:, output])) for s in (scores, dark))
+        assert shares == pytest.approx(above - below, rel=0.06, abs=0.01)

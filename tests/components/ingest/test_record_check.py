@@ -10,9 +10,10 @@ from PIL import Image
 
 from tests.dicoms import dicom
 from tfxray.components.common import contract
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard.rejects import Limits, Rejected
-from tfxray.components.ingest import record_check
+from tfxray.components.ingest import record_check, record_labels
 from tfxray.components.ingest.record_check import ContractBroken
 from tfxray.components.pixels import image
 from tfxray.components.source import tfrecords
@@ -78,7 +79,7 @@ def check(folder, *records, **options):
     with tf.io.TFRecordWriter(str(folder / "a.tfrecord")) as writer:
         for one in records:
             writer.write(one)
-    return record_check.check_records(tfrecords.find_layout(folder), CLASSES, **options)
+    return record_check.check_records(tfrecords.find_layout(folder), Task(CLASSES), **options)
 
 
 def test_records_that_keep_the_contract_pass(tmp_path):
@@ -252,25 +253,25 @@ def test_a_class_is_told_by_text_or_number_that_agree(text, number, expected):
     values = {name: value for name, value in given.items() if value is not None}
     if expected is None:
         with pytest.raises(Rejected, match=r"no_label|unknown_label"):
-            record_check.class_of(values, CLASSES)
+            record_labels.class_of(values, CLASSES)
     else:
-        assert record_check.class_of(values, CLASSES) == expected
+        assert record_labels.class_of(values, CLASSES) == expected
 
 
 def test_of_number_and_text_the_one_that_is_mapped_counts_alone():
     features = example(label=1, why=b"NORMAL").features.feature
     values = record_check.read_values(features, {contract.TEXT: "why"})
-    assert record_check.class_of(values, CLASSES) == "NORMAL"
+    assert record_labels.class_of(values, CLASSES) == "NORMAL"
     both = {contract.TEXT: "why", contract.LABEL: contract.LABEL}
     with pytest.raises(Rejected, match=r"name different classes.*ingest\.features"):
-        record_check.class_of(record_check.read_values(features, both), CLASSES)
+        record_labels.class_of(record_check.read_values(features, both), CLASSES)
 
 
 @pytest.mark.parametrize("number", ["0", "1"])
 def test_a_number_that_is_written_as_a_text_is_told_so(number):
     """Not: `image/class/label is 1; allowed: 0 to 1`."""
     with pytest.raises(Rejected, match="is the text"):
-        record_check.class_of({contract.LABEL: number}, CLASSES)
+        record_labels.class_of({contract.LABEL: number}, CLASSES)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,62 @@ def test_copies_of_a_patients_image_are_no_evidence():
     assert apart.high - apart.low < 0.7 * (once.high - once.low)
 
 
+def several(rng, patients=80, gap=1.8, shared=1.0):
+    """Labels and scores of three findings, whose scores hang together within a patient."""
+    images = rng.integers(1, 4, patients)
+    owners = np.repeat(np.arange(patients), images)
+    labels = np.repeat(rng.random((patients, 3)) < 0.4, images, axis=0).astype(int)
+    common = np.repeat(rng.normal(size=(patients, 1)), images, axis=0)
+    own = np.repeat(rng.normal(size=(patients, 3)), images, axis=0)
+    noise = 0.5 * rng.normal(size=labels.shape)
+    scores = labels * gap + np.sqrt(shared) * common + np.sqrt(1 - shared) * own + noise
+    unknown = rng.random(labels.shape) < 0.2
+    return np.where(unknown, -1, labels), scores, owners
+
+
+@pytest.mark.parametrize("shared", [0.0, 1.0])
+def test_the_interval_of_a_mean_covers_what_it_should(shared):
+    rng = np.random.default_rng(5)
+    true = stats.norm.cdf(1.8 / np.sqrt(2 * 1.25))
+    estimates = [intervals.mean_auc(*several(rng, shared=shared)) for _ in range(300)]
+    coverage = np.mean([e.low <= true <= e.high for e in estimates])
+    assert 0.92 <= coverage <= 0.98
+
+
+def test_a_mean_of_findings_that_are_apart_is_surer_than_one_of_them():
+    labels, scores, owners = several(np.random.default_rng(6), shared=0.0)
+    mean = intervals.mean_auc(labels, scores, owners)
+    known = labels[:, 0] >= 0
+    one = intervals.auc(labels[known, 0] == 1, scores[known, 0], owners[known])
+    assert mean.high - mean.low < 0.8 * (one.high - one.low)
+    # Three copies of one finding tell no more than it does.
+    copies = intervals.mean_auc(np.tile(labels[:, :1], 3), np.tile(scores[:, :1], 3), owners)
+    assert copies.high - copies.low == pytest.approx(one.high - one.low, rel=0.01)
+
+
+def test_what_cannot_be_judged_is_left_out_of_the_mean():
+    labels, scores, owners = several(np.random.default_rng(7))
+    labels[:, 2] = np.minimum(labels[:, 2], 0)
+    assert intervals.can_judge(labels).tolist() == [True, True, False]
+    assert intervals.mean_auc(labels, scores, owners) == intervals.mean_auc(
+        labels[:, :2], scores[:, :2], owners
+    )
+    assert intervals.mean_auc(labels[:, 2:], scores[:, 2:], owners) is None
+
+
+def test_more_comparisons_widen_the_interval_of_each():
+    labels, scores, owners = several(np.random.default_rng(8))
+    noisy = scores + 0.1 * np.random.default_rng(9).normal(size=scores.shape)
+    one, many = (
+        intervals.mean_auc_difference(labels, scores, noisy, owners, comparisons)
+        for comparisons in (1, 14)
+    )
+    assert one.value == many.value
+    assert (many.high - many.low) / (one.high - one.low) == pytest.approx(
+        stats.norm.ppf(1 - 0.025 / 14) / stats.norm.ppf(0.975)
+    )
+
+
 def test_all_in_order_is_not_certain():
     estimate = intervals.auc(np.array([0] * 9 + [1] * 9), np.arange(18), np.arange(18))
     assert estimate.value == estimate.high == 1

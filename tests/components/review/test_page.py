@@ -297,7 +297,12 @@ def own(tmp_path):
 def test_images_that_are_gone_are_said_to_be(tmp_path, own, run_evidence):
     evaluation = own["Evaluator.evaluation"]
     pictures.draw_pictures(
-        run_evidence.heldout_scores, pages.THRESHOLD, [], own["Trainer.model"], evaluation
+        run_evidence.heldout_scores,
+        run_evidence.task,
+        pages.THRESHOLDS,
+        [],
+        own["Trainer.model"],
+        evaluation,
     )
     page = write(tmp_path, own)
     assert "no picture" in page
@@ -310,7 +315,8 @@ def test_a_run_without_pictures_has_a_page(tmp_path, own):
 
 
 def test_heat_maps_lie_beside_their_image(own, monkeypatch):
-    def heat(pixels, method, steps):
+    def heat(pixels, method, steps, output):
+        assert output == 0
         assert pixels.shape[1:] == (16, 16)
         return pixels / 255
 
@@ -338,7 +344,12 @@ def redraw(uris):
     records = [str(p) for p in Path(uris["ExampleGen.examples"]).glob("Split-test/*.gz")]
     evaluation = uris["Evaluator.evaluation"]
     pictures.draw_pictures(
-        run_evidence.heldout_scores, pages.THRESHOLD, records, uris["Trainer.model"], evaluation
+        run_evidence.heldout_scores,
+        run_evidence.task,
+        pages.THRESHOLDS,
+        records,
+        uris["Trainer.model"],
+        evaluation,
     )
     return error_lists.list_errors(run_evidence)
 

@@ -17,14 +17,14 @@ def touch(folder, *names):
 def test_class_folders_give_labels_and_stray_files_are_left_aside(tmp_path):
     touch(tmp_path, "NORMAL/a.png", "PNEUMONIA/b.jpeg", "PNEUMONIA/x/c", "notes.txt",
           "NORMAL/.DS_Store", "__MACOSX/NORMAL/a.png")  # fmt: skip
-    rows, classes, _ = labelling.label_images(tmp_path, labelling.Rules(CLASSES))
+    rows, task, _ = labelling.label_images(tmp_path, labelling.Rules(CLASSES))
     assert [(r.path, r.label) for r in rows] == [
         ("NORMAL/a.png", "NORMAL"),
         ("PNEUMONIA/b.jpeg", "PNEUMONIA"),
         ("PNEUMONIA/x/c", "PNEUMONIA"),
     ]
-    assert classes == CLASSES
-    assert labelling.label_images(tmp_path, labelling.Rules()).classes == CLASSES
+    assert task.names == CLASSES
+    assert labelling.label_images(tmp_path, labelling.Rules()).task.names == CLASSES
 
 
 def test_a_manifest_counts_before_the_pattern_and_the_pattern_before_the_folder(tmp_path):

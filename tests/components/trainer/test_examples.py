@@ -44,6 +44,10 @@ def images(tmp_path):
     return examples.Examples([str(tmp_path / "*.gz")], spec, SIZE)
 
 
+def ones(count):
+    return np.ones((count, 1), np.float32)
+
+
 def steps(split, order, first, count):
     return list(split.passes(order, first).take(count).as_numpy_iterator())
 
@@ -53,7 +57,7 @@ def levels(batches):
 
 
 def test_each_pass_holds_every_example_once_in_an_order_of_its_own(images):
-    order = examples.Order(batch=6, seed=1, weights=[1, 1])
+    order = examples.Order(batch=6, seed=1, weights=ones(20))
     assert images.steps(6) == 4
     batches = steps(images, order, 0, 8)
     assert [len(inputs) for inputs, *_ in batches] == [6, 6, 6, 2] * 2
@@ -62,7 +66,7 @@ def test_each_pass_holds_every_example_once_in_an_order_of_its_own(images):
     first, second = levels(batches[:4]), levels(batches[4:])
     assert sorted(first) == sorted(second) == list(range(20))
     assert first != second
-    other = levels(steps(images, examples.Order(batch=6, seed=2, weights=[1, 1]), 0, 4))
+    other = levels(steps(images, examples.Order(batch=6, seed=2, weights=ones(20)), 0, 4))
     assert other != first
 
 
@@ -85,7 +89,7 @@ def test_examples_that_come_sorted_by_class_leave_mixed(tmp_path):
         contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
     }
     sorted_ones = examples.Examples([str(tmp_path / "*.gz")], spec, 2)
-    order = examples.Order(batch=100, seed=1, weights=[1, 1])
+    order = examples.Order(batch=100, seed=1, weights=ones(2000))
     shares = [goals.mean() for _, goals, _ in steps(sorted_ones, order, 0, 20)]
     assert min(shares) > 0.3
     assert max(shares) < 0.7
@@ -94,7 +98,7 @@ def test_examples_that_come_sorted_by_class_leave_mixed(tmp_path):
 @pytest.mark.parametrize("first", [1, 3, 4, 6, 9])
 def test_training_may_begin_at_any_step(images, first):
     how = Distortions(rotation=20, width_shift=0.3, noise=4, brightness=0.2)
-    order = examples.Order(batch=6, seed=3, weights=[1, 2], distortions=how)
+    order = examples.Order(batch=6, seed=3, weights=ones(20), distortions=how)
     whole, rest = steps(images, order, 0, 12), steps(images, order, first, 12 - first)
     for one, other in zip(whole[first:], rest, strict=True):
         for a, b in zip(one, other, strict=True):
@@ -102,9 +106,8 @@ def test_training_may_begin_at_any_step(images, first):
 
 
 def test_weights_sum_to_the_mean_over_the_batch(images):
-    weights = examples.class_weights(images.targets, 2, True)
-    assert weights == pytest.approx([20 / (2 * 15), 20 / (2 * 5)])
-    order = examples.Order(batch=6, seed=1, weights=weights)
+    weights = [20 / (2 * 15), 20 / (2 * 5)]
+    order = examples.Order(6, 1, examples.weigh_labels(images.labels, False, True))
     for inputs, goals, batch_weights in steps(images, order, 0, 4):
         positive = goals[:, 0] == 1
         assert np.allclose(batch_weights[:, 0] * len(inputs), np.where(positive, *weights[::-1]))
@@ -133,7 +136,7 @@ def test_of_a_plain_and_its_distorted_embeddings_one_is_drawn(tmp_path):
     embeddings = examples.Examples([str(tmp_path / "*.gz")], spec, SIZE)
     plain = np.concatenate([x for x, _ in embeddings.plain(8).as_numpy_iterator()])
     assert np.array_equal(plain, [[i, 0] for i in range(30)])
-    order = examples.Order(batch=8, seed=1, weights=[1, 1])
+    order = examples.Order(batch=8, seed=1, weights=ones(30))
     epoch = np.concatenate([x for x, *_ in steps(embeddings, order, 0, 12)])
     assert set(epoch[:, 1]) == {0, 1, 2}
     assert sorted(epoch[:30, 0]) == list(range(30))
@@ -141,7 +144,7 @@ def test_of_a_plain_and_its_distorted_embeddings_one_is_drawn(tmp_path):
 
 def test_the_shares_of_all_hosts_make_the_batches_of_one(images):
     order = examples.Order(
-        batch=6, seed=1, weights=[1, 3], distortions=Distortions(rotation=20, noise=5)
+        6, 1, np.array([[1.0], [3.0]])[images.labels[:, 0]], Distortions(rotation=20, noise=5)
     )
     whole = steps(images, order, 2, 3)
     # Two hosts of two replicas each; the last batch of a pass has two images for the four.

@@ -48,7 +48,7 @@ spec = {contract.PIXELS: tf.io.FixedLenFeature([], tf.string),
         contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
         contract.KEY: tf.io.FixedLenFeature([1], tf.int64)}
 images = examples.Examples([str(folder / "*.gz")], spec, 16)
-order = examples.Order(7, 5, options.get("weights", [1.0, 1.0]),
+order = examples.Order(7, 5, np.array(options.get("weights", [1.0, 1.0]))[images.labels],
                       distortions=Distortions(rotation=20, width_shift=0.1, noise=5))
 keras.utils.set_random_seed(5)
 mirrored = tf.distribute.MirroredStrategy(

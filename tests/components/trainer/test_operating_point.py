@@ -22,9 +22,22 @@ def draw(n=4000, sharpness=3.0, seed=0):
 
 def fit(scores, labels, calibrate=True, **threshold):
     rules = {**SERVING["threshold"], **threshold}
-    return operating_point.fit_operating_point(
-        scores, labels, {"calibrate": calibrate, "threshold": rules}
+    points = operating_point.fit_operating_points(
+        scores[:, np.newaxis],
+        labels[:, np.newaxis],
+        {"calibrate": calibrate, "threshold": rules},
+        softmax=False,
     )
+    (point,) = points.points
+    return Fitted(point, lambda scores: points.calibrate(scores[:, np.newaxis])[:, 0])
+
+
+class Fitted:
+    """An operating point of the only output."""
+
+    def __init__(self, point, calibrate):
+        self.__dict__ |= vars(point)
+        self.calibrate = calibrate
 
 
 def test_the_temperature_undoes_what_is_too_sure():

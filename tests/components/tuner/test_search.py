@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfxray.components.common import contract
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.trainer import examples, training
 from tfxray.components.tuner import search
@@ -61,7 +62,7 @@ def run_search(splits, tmp_path):
 
     def call(spaces, trials=3, method="random", monitor="auc", splits=splits):
         reports = []
-        bench = search.Bench(resolve, splits, reports.append)
+        bench = search.Bench(resolve, splits, Task(("no", "yes")), reports.append)
         return search.search_settings(
             spaces, Plan(trials, method, monitor, 0), bench, tmp_path
         ), reports
@@ -110,7 +111,7 @@ def test_settings_that_lead_nowhere_are_a_trial_that_failed(run_search):
 
 def test_a_validation_split_that_cannot_judge_is_refused(run_search, splits):
     class OneClass:
-        targets = np.zeros(3, np.int64)
+        labels = np.zeros((3, 1), np.int8)
 
     with pytest.raises(UserError, match="one class alone"):
         run_search([RATE], splits=dataclasses.replace(splits, validation=OneClass()))

@@ -7,6 +7,7 @@ from google.protobuf import text_format
 from tensorflow_data_validation.statistics import stats_impl
 
 from tfxray.components.common import contract
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.review.page import write_page
 from tfxray.components.validation import schema
@@ -46,7 +47,7 @@ def comparator(message):
 
 
 def test_labels_are_demanded_for_training_and_not_for_serving(curated):
-    run = schema.resolve_schema(curated, CLASSES)
+    run = schema.resolve_schema(curated, Task(CLASSES))
     unlabelled_stats = stats(image__class__label=None, image__class__text=None)
     assert broken(run, unlabelled_stats, environment="SERVING") == set()
     assert broken(run, unlabelled_stats, environment="TRAINING") == {contract.LABEL}
@@ -67,7 +68,7 @@ def test_the_comparators_of_the_file_are_the_defaults_of_the_config(curated):
 def test_differences_are_told_aspect_by_aspect(curated):
     statistics = stats(study__view=[b"PA", b"\x1b[2J"], image__height=[b"tall"], new=[1.0])
     differences = schema.find_differences(
-        schema.resolve_schema(curated, CLASSES), tfdv.infer_schema(statistics, False)
+        schema.resolve_schema(curated, Task(CLASSES)), tfdv.infer_schema(statistics, False)
     )
     by_aspect = {(d.feature, d.aspect): (d.curated, d.inferred) for d in differences}
     assert by_aspect["study/view", "values"] == ("also AP, LL", "also \\x1b[2J")
@@ -84,8 +85,8 @@ def test_differences_are_told_aspect_by_aspect(curated):
 def test_a_relaxed_schema_accepts_the_data_and_keeps_the_rest(curated):
     splits = [stats(study__view=[b"XX"]), stats(image__mean=[300.0], study__view=[b"YY"])]
     relaxed_schema = schema.relax_schema(curated, splits)
-    run = schema.resolve_schema(relaxed_schema, CLASSES)
-    assert schema.find_anomalies(schema.resolve_schema(curated, CLASSES), splits) != {}
+    run = schema.resolve_schema(relaxed_schema, Task(CLASSES))
+    assert schema.find_anomalies(schema.resolve_schema(curated, Task(CLASSES)), splits) != {}
     assert schema.find_anomalies(run, splits) == {}
     assert set(tfdv.get_domain(relaxed_schema, contract.VIEW).value) == {
         "PA",
@@ -122,7 +123,7 @@ def test_classes_are_not_learnt_from_the_data(curated, had):
         text.domain = "classes"
     statistics = [stats(image__class__text=[b"NORMAL", b"strange"])]
     assert schema.relax_schema(curated, statistics) == curated
-    anomalies = schema.find_anomalies(schema.resolve_schema(curated, CLASSES), statistics)
+    anomalies = schema.find_anomalies(schema.resolve_schema(curated, Task(CLASSES)), statistics)
     assert list(anomalies) == [contract.TEXT]
     del curated.feature[:]
     assert "NORMAL" not in text_format.MessageToString(schema.relax_schema(curated, [stats()]))

@@ -1,0 +1,127 @@
+"""Sees that a folder's labels are those that are asked for, before any image is read."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from tfxray.components.common import privacy
+from tfxray.components.common.contract import Task
+from tfxray.components.common.errors import UserError
+from tfxray.components.source import file_list, findings
+from tfxray.components.source.manifest import MANIFEST, WITHHELD
+from tfxray.components.source.rows import Row, Rules
+
+_SHOWN = 5  # names in a line for the user
+
+
+def check_findings(
+    source: str, rows: Sequence[Row], rules: Rules, listing: file_list.Listing
+) -> Task:
+    """Sees that images have the findings that are asked for, and no others.
+
+    Args:
+        source: The folder, for the error.
+        rows: Its images.
+        rules: With findings.
+        listing: What else the folder holds.
+
+    Raises:
+        UserError: A word that is none of the findings, or a finding that no image has.
+    """
+    unknown = Counter(row.label for row in rows if row.label)
+    if unknown.total() > rules.tolerated * len(rows):
+        words = "not shown, since there is DICOM among the images and names may be patients'"
+        if not privacy.names_withheld(source, [row.path for row in rows]):
+            words = ", ".join(f"{word} ({count})" for word, count in unknown.most_common(_SHOWN))
+        raise UserError(
+            f"{source}: words that are none of the findings: {words}; allowed: "
+            f"{', '.join(rules.findings)}, with {findings.SEPARATOR!r} between them, and No "
+            "Finding. Say what other words mean in ingest.labels: {WORD: FINDING}, or "
+            '{WORD: ""} where it means none of them'
+        )
+    if not any(row.findings for row in rows):
+        raise UserError(
+            f"{source}: nothing tells the findings of an image: the manifest has neither a column "
+            "for each of them nor a column `label` that names them; ingest.columns names columns "
+            "that are called otherwise" + listing.describe_rest()
+        )
+    present = Counter(name for row in rows for name, v in (row.findings or {}).items() if v == 1)
+    if lacking := [name for name in rules.findings if not present[name]]:
+        raise UserError(
+            f"{source}: no image has {', '.join(lacking)}. Add such images, name the column "
+            "(ingest.columns), say what the words mean (ingest.labels), or take the finding out of "
+            "`findings`"
+        )
+    return Task(rules.findings, False)
+
+
+def check_classes(
+    source: str, rows: Sequence[Row], rules: Rules, listing: file_list.Listing
+) -> Task:
+    """Sees that images have the classes that are asked for, and no others.
+
+    Args:
+        source: The folder, for the error.
+        rows: Its images.
+        rules: With classes, or without: the labels are then the classes.
+        listing: What else the folder holds.
+
+    Raises:
+        UserError: A label that is none of the classes, or a class that no image has.
+    """
+    paths = [row.path for row in rows]
+    if not rules.classes and privacy.holds_dicom(source, paths):
+        raise UserError(
+            f"{source}: there is DICOM among the images: name the classes (--classes). Folders "
+            "would become classes, which records name, and they may be named after patients"
+        )
+    labels = Counter(row.label for row in rows if row.label)
+    classes = rules.classes or tuple(sorted(labels))
+    unknown = [label for label in labels if label not in classes]
+    if sum(labels[label] for label in unknown) > rules.tolerated * len(rows):
+        raise UserError(_unknown(source, rows, classes, {name: labels[name] for name in unknown}))
+    if not labels:
+        raise UserError(
+            f"{source}: nothing tells the class of an image: no class folders "
+            f"[{', '.join(classes)}], no `label` column in a {MANIFEST}, no group `label` in "
+            "ingest.pattern"
+        )
+    missing = [name for name in classes if not labels[name]]
+    if missing or len(classes) < 2:
+        class_names = classes if privacy.names_withheld(source, paths) else sorted(labels)
+        raise UserError(
+            f"{source}: a classifier needs images of two classes or more; found "
+            + ", ".join(f"{name}: {labels[name]}" for name in class_names if labels[name])
+            + (f"; none of {', '.join(missing)}" if missing else "")
+            + listing.describe_rest()
+        )
+    return Task(classes)
+
+
+def _unknown(
+    source: str, rows: Sequence[Row], classes: Sequence[str], labels: Mapping[str, int]
+) -> str:
+    first = {label: _first(rows, label) for label in list(labels)[:5]}
+    start = f"{source}: labels that are not among the classes [{', '.join(classes)}]: "
+    if not privacy.names_withheld(source, [*first.values(), *(row.path for row in rows)]):
+        examples = "; ".join(
+            f"{label!r} ({labels[label]} images, first {path})" for label, path in first.items()
+        )
+        if any(set(label.split(findings.SEPARATOR)) <= set(classes) for label in first):
+            return (
+                f"{start}{examples}. An image has one of the `classes`. If images have several, "
+                "name them in `findings` instead"
+            )
+        return (
+            f"{start}{examples}. Add them to `classes`, or say in `ingest.labels` which class each "
+            "means"
+        )
+    return (
+        f"{start}{len(labels)} labels of {sum(labels.values())} images, {WITHHELD}. An image's "
+        "label is the folder on its path that is named like a class, from the top; where there is "
+        f"none, the folder that it lies in. A column `label` in a {MANIFEST} or a group `label` in "
+        "`ingest.pattern` counts before folders. Or say in `ingest.labels` which class each means"
+    )
+
+
+def _first(rows: Sequence[Row], label: str) -> str:
+    return next(row.path for row in rows if row.label == label)

@@ -1,0 +1,67 @@
+"""What is known of an image file before it is read, and the rules by which it is found out."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One image file and what is known of it.
+
+    Attributes:
+        path: Below the source folder, with `/`.
+        label: The class's name, as found; None where nothing tells.
+        split: `train`, `eval`, `test`, or None where no split is given.
+        metadata: `patient`, `age`, `sex`, `view`, `site`, as found; absent where unknown.
+        eval_share: Where `eval` is drawn by patient, its share; see `splits.draw_split`. The split
+            is drawn already if the patient is known; a DICOM file's is known when it is read.
+        findings: In the place of a label: 1, 0 or -1 (uncertain) of those findings of which
+            something is known. None where findings are not asked for, or nothing is known of them;
+            `label` then holds the words that mean none of them, if there are such.
+    """
+
+    path: str
+    label: str | None
+    split: str | None
+    metadata: Mapping[str, str]
+    eval_share: float | None = None
+    findings: Mapping[str, int] | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether anything is said of what the image shows."""
+        return bool(self.label or self.findings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """How labels and metadata are found; see the config's `ingest` and `split`.
+
+    Attributes:
+        eval_share: Of the patients in `train`, for `eval`, where only `train` and `test` are given.
+        tolerated: Up to this share of images may have a label that is none of the classes: they
+            are set aside. More of them are taken for a mistake in the config.
+        limits: What one file may take.
+        near_distance: Images whose perceptual hashes differ in at most so many bits go to one of
+            the splits that are drawn.
+    """
+
+    classes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    manifest: str | None = None
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    root: str = ""
+    extension: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    follow_links: bool = False
+    pattern: str | None = None
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    ignore_given: bool = False
+    eval_from_train: float | None = None
+    eval_share: float = 0.15
+    tolerated: float = 0.0
+    limits: Limits = DEFAULT_LIMITS
+    near_distance: int = 16

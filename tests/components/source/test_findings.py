@@ -1,0 +1,45 @@
+"""What cells and texts say of findings."""
+
+import pytest
+
+from tfxray.components.source import findings
+
+NAMES = ("Effusion", "Pleural_Thickening", "Mass")
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("1", 1), ("1.0", 1), ("0", 0), ("0.0", 0), ("-1", -1), ("-1.0", -1), (" Yes ", 1),
+        ("absent", 0), ("uncertain", -1), ("2", None), ("0.5", None), ("maybe", None),
+    ],
+)  # fmt: skip
+def test_cells(cell: str, value: int | None) -> None:
+    assert findings.read_cell(cell) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "present", "unknown"),
+    [
+        ("Effusion|Mass", {"Effusion", "Mass"}, []),
+        ("pleural thickening", {"Pleural_Thickening"}, []),
+        ("No Finding", set(), []),
+        ("Hernia|Mass", {"Mass"}, []),
+        ("Fluid", {"Effusion"}, []),
+        ("Mass|Edema", {"Mass"}, ["Edema"]),
+    ],
+)
+def test_texts_name_what_is_present_and_all_else_is_absent(
+    text: str, present: set[str], unknown: list[str]
+) -> None:
+    meaning = {"Hernia": "", "fluid": "Effusion"}
+    values, words = findings.read_text(text, NAMES, meaning)
+    assert values == {name: int(name in present) for name in NAMES}
+    assert words == unknown
+
+
+def test_no_finding_may_be_a_finding_of_its_own() -> None:
+    assert findings.read_text("No Finding", ("No Finding", "Mass"), {}) == (
+        {"No Finding": 1, "Mass": 0},
+        [],
+    )
