@@ -45,7 +45,10 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
         "train": config.train.model_dump(),
         "head": head_settings(config),
         "backbone": backbone_settings(config),
-        "serving": config.serving.model_dump(exclude={"model_name"}),
+        "serving": {
+            **config.serving.model_dump(exclude={"model_name"}),
+            "calibrate": config.calibration,
+        },
         # A backbone that learns has seen every site. None there, so that a slice's least size is no
         # reason to train for hours again.
         "transfer": config.evaluate.min_patients

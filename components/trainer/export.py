@@ -11,7 +11,8 @@ from tfx.utils import io_utils
 
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.contract import Task
-from tfxray.components.trainer.operating_point import EPSILON, OperatingPoints
+from tfxray.components.trainer.operating_point import OperatingPoints
+from tfxray.components.trainer.scaling import EPSILON
 from tfxray.components.trainer.unlikeness import TINY, Unlikeness
 
 
@@ -36,8 +37,10 @@ class ServedModule(tf.Module):
         self._task = task
         self._names = tf.constant(task.names)
         self._thresholds = tf.constant(operating_points.thresholds, tf.float32)
-        self._temperatures = tf.constant(operating_points.temperatures, tf.float32)
-        self._calibrates = bool((operating_points.temperatures != 1).any())
+        scaling = operating_points.scaling
+        self._temperatures = tf.constant(scaling.temperatures, tf.float32)
+        self._biases = tf.constant(scaling.biases, tf.float32)
+        self._scales = scaling.changes
         self._limit = unlikeness.limit
         # Variables: a constant would be written into the graph of each signature.
         self._mean = tf.Variable(unlikeness.mean, trainable=False)
@@ -51,7 +54,7 @@ class ServedModule(tf.Module):
         else:
             inputs = self._pixels(tf.reshape(features[contract.PIXELS], [-1]))
         raw, embedding = self._model(inputs, training=False)
-        scores = self._calibrate(raw)
+        scores = self._scale(raw)
         length = tf.maximum(tf.norm(embedding, axis=1, keepdims=True), TINY)
         white = tf.matmul(embedding / length - self._mean, self._whitening)
         distance = tf.sqrt(tf.reduce_mean(white**2, axis=1))
@@ -86,14 +89,15 @@ class ServedModule(tf.Module):
             contract.POSITIVE: positive,
         }
 
-    def _calibrate(self, scores: tf.Tensor) -> tf.Tensor:
+    def _scale(self, scores: tf.Tensor) -> tf.Tensor:
         scores = self._clip(scores)
-        if not self._calibrates:
+        if not self._scales:
             return scores
         if self._task.softmax:
-            return self._clip(tf.nn.softmax(tf.math.log(scores) / self._temperatures))
+            scaled = tf.math.log(scores) / self._temperatures + self._biases
+            return self._clip(tf.nn.softmax(scaled))
         logits = tf.math.log(scores) - tf.math.log1p(-scores)
-        return self._clip(tf.sigmoid(logits / self._temperatures))
+        return self._clip(tf.sigmoid(logits / self._temperatures + self._biases))
 
     def _clip(self, scores: tf.Tensor) -> tf.Tensor:
         return tf.clip_by_value(scores, EPSILON, 1 - EPSILON)
@@ -156,7 +160,7 @@ def export_model(
         transform_output: Transform's output.
         size: Pixels on each side of its images.
         task: What is asked.
-        operating_points: Temperature and threshold of each output.
+        operating_points: Scaling and threshold of each output.
         unlikeness: The distance to the training images.
         folder: Where to.
     """

@@ -2,14 +2,12 @@
 
 import logging
 import os
-from collections.abc import Sequence
 
 import keras
-import numpy as np
 
 from tfxray.components.common import artifacts, filenames, progress
 from tfxray.components.networks import backbone
-from tfxray.components.trainer.operating_point import OperatingPoints
+from tfxray.components.trainer.scaling import Scaling
 
 # Of feature maps, on each side. A network for 224 pixels has 3 x 3 cells left of an image of 96:
 # their heat lies on opacities no better than by chance (benchmarks/HEAT_MAPS.md).
@@ -21,7 +19,7 @@ log = logging.getLogger(__name__)
 def build_explainable(
     model: keras.Model,
     spec: backbone.BackboneSpec,
-    temperatures: Sequence[float] | np.ndarray = (1.0,),
+    scaling: Scaling | None = None,
     cells: int = CELLS,
 ) -> keras.Model:
     """Lays the served network's last feature maps and its logits open.
@@ -30,7 +28,7 @@ def build_explainable(
         model: The trained model, whose weights the result shares: a `head.build_classifier`,
             or the `head.build_head` of a frozen backbone.
         spec: The backbone.
-        temperatures: The divisors of the logits; see `operating_point.OperatingPoint`.
+        scaling: Of the logits; None leaves them as they are.
         cells: Fewest rows and columns of the feature maps.
 
     Returns:
@@ -56,7 +54,7 @@ def build_explainable(
     maps, embedding = both(backbone.scale_pixels(spec, inputs))
     if spec.pooling == "flatten":
         embedding = keras.layers.Flatten()(embedding)
-    logits = _logits(head_model, np.asarray(temperatures))
+    logits = _logits(head_model, scaling)
     # Who opens the file learns by the name how logits become scores.
     activation = head_model.get_layer("score").activation.__name__
     return keras.Model(pixels, [maps, logits(embedding)], name=f"explainable_{activation}")
@@ -89,24 +87,28 @@ def _last_maps(network: keras.Model, cells: int) -> keras.KerasTensor:
     return next((x for x in reversed(maps) if min(x.shape[1:3]) >= cells), maps[-1])
 
 
-def _logits(head: keras.Model, temperatures: np.ndarray) -> keras.Model:
+def _logits(head: keras.Model, scaling: Scaling | None) -> keras.Model:
     """The head without its sigmoid: where a score is nearly 1, its gradient is nearly 0."""
     score = head.get_layer("score")
     logits = keras.layers.Dense(score.units, dtype="float32", name="logit")
     linear = keras.Model(head.inputs, logits(score.input), name="head")
-    logits.set_weights([weights / temperatures for weights in score.get_weights()])
+    kernel, bias = score.get_weights()
+    if scaling:
+        kernel, bias = (weights / scaling.temperatures for weights in (kernel, bias))
+        bias = bias + scaling.biases
+    logits.set_weights([kernel, bias])
     return linear
 
 
 def write_explainable(
-    model: keras.Model, spec: backbone.BackboneSpec, points: OperatingPoints, folder: str
+    model: keras.Model, spec: backbone.BackboneSpec, scaling: Scaling, folder: str
 ) -> None:
     """Writes it into the folder of a served model, or says in the log why there is none.
 
     Args:
         model: See `build_explainable`.
         spec: The backbone.
-        points: Of the outputs.
+        scaling: Of the logits.
         folder: Of the served model.
     """
     if spec.weights == "none" and len(model.input_shape) == 2:
@@ -118,7 +120,7 @@ def write_explainable(
         return
     try:
         with artifacts.local_target(os.path.join(folder, filenames.EXPLAIN)) as path:
-            build_explainable(model, spec, points.temperatures).save(path)
+            build_explainable(model, spec, scaling).save(path)
     except Exception as error:
         # What took hours to train is not to be lost for a picture: without network, say, the
         # weights that Transform downloaded cannot be had again.

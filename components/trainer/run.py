@@ -69,7 +69,7 @@ def run_fn(fn_args: "FnArgs") -> None:
     )  # fmt: skip
     backbone_spec = backbone.BackboneSpec(**settings["backbone"])
     export_explainable.write_explainable(
-        model, backbone_spec, operating_points, fn_args.serving_model_dir
+        model, backbone_spec, operating_points.scaling, fn_args.serving_model_dir
     )
     split_figures = {
         split: measure_split(scores, examples.labels, operating_points.thresholds, task)

@@ -141,8 +141,8 @@ class Training:
             scorer,
             operating_points,
             unlikeness,
-            operating_points.calibrate(scores),
-            operating_points.calibrate(validation_scores),
+            operating_points.scaling.apply(scores),
+            operating_points.scaling.apply(validation_scores),
         )
 
     def describe(self, model: keras.Model) -> summary.Network:
@@ -198,7 +198,7 @@ class TrainedModel:
 
     Attributes:
         scorer: See `head.with_embedding`.
-        operating_points: Temperature and threshold of each output.
+        operating_points: Scaling and threshold of each output.
         unlikeness: The distance to the training images.
         training: The training split's scores, calibrated, [n, outputs].
         validation: The validation split's.

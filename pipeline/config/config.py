@@ -186,8 +186,13 @@ class Serving(Section):
     model_name: Name | None = None
     """The name of the model. The default is `name`."""
     threshold: Threshold = Threshold()
-    calibrate: bool = True
-    """Divide the logit by a temperature. The temperature is fitted on the split `eval`."""
+    calibrate: bool | Literal["temperature", "platt"] = True
+    """How scores become probabilities, by what is fitted on the split `eval`. `temperature` divides
+    the logits by a number. `platt` adds a number besides, if the split shows that scores are all
+    too low or too high, such as after class weights or strong distortions. `true` stands for
+    `temperature` with two classes, and for `platt` with more and with findings; `false` leaves the
+    scores as they are.
+    """
     unlike_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     """An image is flagged as unlike the training data if it lies further from them than all but
     this share of the split `eval`.
@@ -229,6 +234,13 @@ class Config(Section):
     beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()
 
+    @field_validator("classes")
+    @classmethod
+    def _several(cls, value: list[str]) -> list[str]:
+        if len(value) == 1:
+            raise ValueError("at least two classes are needed, the negative one first")
+        return value
+
     @field_validator("classes", "findings")
     @classmethod
     def _names(cls, value: list[str]) -> list[str]:
@@ -245,9 +257,11 @@ class Config(Section):
                 "give either `classes`, of which an image has exactly one, or `findings`, of which "
                 "it has none, one or several"
             )
-        if len(self.classes) == 1:
-            raise ValueError("classes: two or more are needed, the negative one first")
         self.ingest.check_names(self.findings)
+        if self.gate.auc.each is not None and self.task.binary:
+            raise ValueError(
+                "gate.auc.each: two classes have one AUC, and gate.auc.threshold is its limit"
+            )
         if isinstance(self.gate.auc.each, dict):
             names = self.findings or self.classes
             if unknown := sorted(set(self.gate.auc.each) - set(names)):
@@ -268,10 +282,19 @@ class Config(Section):
         return Task.of({"classes": self.classes, "findings": self.findings})
 
     @property
+    def calibration(self) -> str:
+        """How scores become probabilities: `temperature`, `platt` or `none`."""
+        if self.serving.calibrate is True:
+            return "temperature" if self.task.binary else "platt"
+        return self.serving.calibrate or "none"
+
+    @property
     def model_name(self) -> str:
         """The name under which the model is pushed."""
         return self.serving.model_name or self.name
 
     def to_yaml(self) -> str:
         """The configuration with all defaults, in YAML."""
-        return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False)
+        unused = "findings" if self.classes else "classes"
+        content = self.model_dump(mode="json", by_alias=True, exclude={unused})
+        return yaml.safe_dump(content, sort_keys=False)

@@ -133,7 +133,7 @@ def _explain(item: Any) -> str:
     """One pydantic error as `key = value: what is wrong; what is allowed`."""
     # pydantic's own mark of a wrong key
     location = [str(part) for part in item["loc"] if part != "[key]"]
-    key = ".".join(location) or "(the whole)"
+    key = ".".join(location)
     if item["type"] == "extra_forbidden":
         keys = ", ".join(_fields(location[:-1]))
         return f"{_short(key)}: no such key; allowed here: {keys}"
@@ -142,6 +142,8 @@ def _explain(item: Any) -> str:
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "string_type" and isinstance(item["input"], bool | int | float | date):
         message = f"YAML reads it as {_YAML_KINDS[type(item['input'])]}. Put it into quotes"
+    if not key:  # of several keys together, which the message names
+        return _short(message)
     return f"{key} = {_short(repr(item['input']))}: {_short(message)}"
 
 

@@ -7,7 +7,7 @@ from tfxray.components.metrics import calibration
 from tfxray.components.trainer import operating_point
 
 SERVING = {
-    "calibrate": True,
+    "calibrate": "temperature",
     "threshold": {"rule": "youden", "sensitivity": 0.95, "cost_of_miss": 5.0, "value": 0.3},
 }
 
@@ -20,7 +20,7 @@ def draw(n=4000, sharpness=3.0, seed=0):
     return 1 / (1 + np.exp(-sharpness * logits)), labels
 
 
-def fit(scores, labels, calibrate=True, **threshold):
+def fit(scores, labels, calibrate="temperature", **threshold):
     rules = {**SERVING["threshold"], **threshold}
     points = operating_point.fit_operating_points(
         scores[:, np.newaxis],
@@ -29,7 +29,7 @@ def fit(scores, labels, calibrate=True, **threshold):
         softmax=False,
     )
     (point,) = points.points
-    return Fitted(point, lambda scores: points.calibrate(scores[:, np.newaxis])[:, 0])
+    return Fitted(point, lambda scores: points.scaling.apply(scores[:, np.newaxis])[:, 0])
 
 
 class Fitted:
@@ -47,7 +47,7 @@ def test_the_temperature_undoes_what_is_too_sure():
     before = calibration.expected_error(labels, scores)
     after = calibration.expected_error(labels, point.calibrate(scores))
     assert before > 0.1 > 0.03 > after
-    assert fit(scores, labels, calibrate=False).temperature == 1
+    assert fit(scores, labels, calibrate="none").temperature == 1
 
 
 def test_calibration_keeps_the_order_and_no_score_is_certain():
