@@ -99,6 +99,7 @@ def label_rules(config: Config) -> Rules:
         pattern=config.ingest.pattern,
         labels=config.ingest.labels,
         ignore_given=config.split.ignore_given,
+        split_lists=config.split.lists,
         eval_from_train=config.split.eval_from_train,
         eval_share=config.split.eval,
         tolerated=config.validation.max_rejected,

@@ -82,7 +82,13 @@ def leave_several(folder: Path, task: Task) -> dict[str, str]:
     """Writes the artifacts of a run of several classes or findings; see `leave`."""
     frame = table_of_several(task)
     uris = leave(folder, frame, task)
-    point = {"rule": "Youden's", "threshold": 0.4, "temperature": 1.3, "bias": 0.4, "validation": {}}
+    point = {
+        "rule": "Youden's",
+        "threshold": 0.4,
+        "temperature": 1.3,
+        "bias": 0.4,
+        "validation": {},
+    }
     points = {"findings": dict.fromkeys(task.judged, point)}
     (folder / "model_run" / "operating_point.json").write_text(json.dumps(points))
     rules = [{**_rule("auc", "all", 0.9, True, "mean AUC 0.9"), "finding": ""}]

@@ -7,10 +7,12 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
+import yaml
 
 from tests.conftest import ROOT
-from tfxray.components.sample import draw
+from tfxray.components.sample import draw, several
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,34 @@ def kermany(xrays, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def nih(tmp_path_factory):
+    """Packed and split as the NIH do it; findings that are not drawn are told by chance."""
+    random, folder = np.random.default_rng(3), tmp_path_factory.mktemp("nih")
+    several.write_findings(folder / "drawn", images=80, size=64, seed=3)
+    names = [*yaml.safe_load((ROOT / "configs" / "chexnet.yaml").read_text())["findings"]]
+    rows, lists = [], {"train_val": [], "test": []}
+    with (folder / "drawn" / "manifest.csv").open() as manifest:
+        for number, row in enumerate(csv.DictReader(manifest)):
+            name = f"{int(row['patient'][1:]):08d}_{number:03d}.png"
+            place = folder / f"images_{1 + number % 2:03d}" / "images"
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / "drawn" / row["path"], place / name)
+            found = [n for n in names if row.get(n) == "1" or random.random() < 0.2]
+            rows.append([name, "|".join(found) or "No Finding", number, int(row["patient"][1:]),
+                         row["age"], row["sex"], row["view"], 64, 64, 0.1, 0.1])  # fmt: skip
+            lists["test" if int(row["patient"][1:]) % 4 == 0 else "train_val"].append(name)
+    shutil.rmtree(folder / "drawn")
+    heading = ("Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,"
+               "View Position,OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]")  # fmt: skip
+    with (folder / "Data_Entry_2017_v2020.csv").open("w", newline="") as table:
+        table.write(f"{heading}\n")
+        csv.writer(table).writerows(rows)
+    for split, images in lists.items():
+        (folder / f"{split}_list.txt").write_text("\n".join(images))
+    return folder, lists
+
+
 def trained(tfxray, out, recipe, data, *overrides):
     """Runs a recipe up to Trainer; its summary and what it told."""
     settings = ["model.weights=none", *overrides]
@@ -75,3 +105,25 @@ def test_a_recipe_of_pixels_trains_from_scratch(tfxray, tmp_path, kermany, recip
     assert 0 < summary["metrics"]["eval"]["cross_entropy"] < 100
     if recipe == "cnn_150":  # Kaggle's test folder stays what it is
         assert summary["examples"]["test"] == 20
+
+
+def test_chexnet_trains_on_the_official_split(tfxray, tmp_path, nih):
+    folder, lists = nih
+    summary, told = trained(tfxray, tmp_path, "chexnet", folder, "model.image_size=32",
+                            "train.epochs=1", "validation.gate.near_identical=warn")  # fmt: skip
+    assert "given by the lists train_val_list.txt, test_list.txt" in told
+    assert summary["examples"]["test"] == len(lists["test"])
+    assert summary["examples"]["train"] + summary["examples"]["eval"] == len(lists["train_val"])
+    of_each = summary["metrics"]["train"]["findings"]
+    assert len(of_each) == 14
+    areas = [figures["auc"] for figures in of_each.values()]
+    assert summary["metrics"]["train"]["auc"] == pytest.approx(np.mean(areas))
+
+
+def test_kermanys_file_names_tell_three_classes(tfxray, tmp_path, kermany):
+    for number, path in enumerate(sorted(kermany.rglob("*virus*"))):
+        if number % 2:
+            path.rename(path.with_name(path.name.replace("virus", "bacteria")))
+    summary, _ = trained(tfxray, tmp_path, "kermany_three_classes", kermany, "model.image_size=32",
+                         "train.epochs=1")  # fmt: skip
+    assert {"NORMAL", "BACTERIAL", "VIRAL"} == set(summary["metrics"]["eval"]["findings"])

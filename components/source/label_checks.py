@@ -27,8 +27,9 @@ def check_findings(
     Raises:
         UserError: A word that is none of the findings, or a finding that no image has.
     """
-    unknown = Counter(row.label for row in rows if row.label)
-    if unknown.total() > rules.tolerated * len(rows):
+    unlike = [row.label for row in rows if row.label]
+    if len(unlike) > rules.tolerated * len(rows):
+        unknown = Counter(word for label in unlike for word in label.split(findings.SEPARATOR))
         words = "not shown, since there is DICOM among the images and names may be patients'"
         if not privacy.names_withheld(source, [row.path for row in rows]):
             words = ", ".join(f"{word} ({count})" for word, count in unknown.most_common(_SHOWN))

@@ -24,6 +24,7 @@ from tfxray.components.source.manifest import MANIFEST, Manifest
 from tfxray.components.source.rows import Row, Rules
 
 _SHOWN = 5  # names in a line for the user
+Given = splits.FolderSplits | splits.ListedSplits
 
 
 class LabelledImages(NamedTuple):
@@ -74,10 +75,8 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
     paths = listing.files if table is None else _listed(table, listing, rules)
     withheld = privacy.names_withheld(source, paths)
     _note_listing(listing, table, withheld)
-    folders = None
-    if not rules.ignore_given and not (table and table.tells_splits):
-        folders = splits.find_folders(source, paths, class_names, withheld)
-    finder = _Finder(table, folders, pattern, class_names, rules, paths)
+    given = _find_given(source, rules, table, paths, class_names, withheld)
+    finder = _Finder(table, given, pattern, class_names, rules, paths)
     rows = [finder.row(path) for path in paths]
     if not rows:
         raise UserError(
@@ -87,11 +86,29 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
     check = label_checks.check_findings if rules.findings else label_checks.check_classes
     task = check(source, rows, rules, listing)
     _check_splits(source, rows, rules)
-    listing.notes.append(_describe_splits(rows, rules, table, folders, withheld))
+    listing.notes.append(_describe_splits(rows, rules, table, given, withheld))
     share = _eval_share(rows, rules)
     if share is not None:
         rows = [_draw(row, share) for row in rows]
     return LabelledImages(rows, task, listing)
+
+
+def _find_given(
+    source: str,
+    rules: Rules,
+    table: Manifest | None,
+    paths: Sequence[str],
+    class_names: set[str],
+    withheld: bool,
+) -> Given | None:
+    """What tells the splits; None where they are drawn, or the table's column tells them."""
+    if rules.ignore_given:
+        return None
+    if rules.split_lists:
+        return splits.read_lists(source, rules.split_lists)
+    if table and table.tells_splits:
+        return None
+    return splits.find_folders(source, paths, class_names, withheld)
 
 
 def _eval_share(rows: Sequence[Row], rules: Rules) -> float | None:
@@ -143,7 +160,7 @@ class _Finder:
     def __init__(
         self,
         table: Manifest | None,
-        folders: splits.FolderSplits | None,
+        given: Given | None,
         pattern: re.Pattern[str] | None,
         class_names: set[str],
         rules: Rules,
@@ -152,7 +169,7 @@ class _Finder:
         parents = {path.rpartition("/")[0] for path in paths}
         shared = os.path.commonpath(parents) if parents and "" not in parents else ""
         self._shared = len(shared.split("/")) if shared else 0
-        self._table, self._folders, self._pattern = table, folders, pattern
+        self._table, self._given, self._pattern = table, given, pattern
         self._class_names = class_names
         # In the config's own spelling.
         self._spelling = {_normal(name): name for name in rules.classes}
@@ -171,7 +188,7 @@ class _Finder:
         # A table that tells labels leaves none to the folders: a blank is unknown.
         folder = None if self._table and self._table.tells_labels else self._class_folder(path)
         label = table_row.get("label") or groups.get("label") or folder
-        if self._folders and not split:  # it lies beside the split folders, and is in none
+        if self._given and not split:  # it lies beside the split folders, or no list has it
             label = None
         metadata = {key: table_row.get(key) or groups.get(key, "") for key in METADATA}
         if groups.get("kind") and metadata["patient"] == groups.get("patient"):
@@ -197,8 +214,8 @@ class _Finder:
         return dataclasses.replace(row, label=None, findings=values)
 
     def _split(self, path: str, table_row: Mapping[str, str]) -> str | None:
-        if self._folders:
-            return self._folders.split_of(path)
+        if self._given:
+            return self._given.split_of(path)
         if self._table and self._table.tells_splits:
             return splits.SPLIT_FOLDERS[table_row["split"].lower()]
         return None
@@ -209,8 +226,9 @@ class _Finder:
         Where none does, the nearest, for the error's sake; where no classes are known, the topmost.
         """
         folders = path.split("/")[:-1]
-        if self._folders and len(folders) > self._folders.depth:
-            del folders[self._folders.depth]
+        given = self._given
+        if isinstance(given, splits.FolderSplits) and len(folders) > given.depth:
+            del folders[given.depth]
         # What holds all images is an archive's own folder, though it be named like a class.
         folders = folders[self._shared :] or folders
         nearest = folders[-1 if self._class_names else 0] if folders else None
@@ -244,7 +262,7 @@ def _describe_splits(
     rows: list[Row],
     rules: Rules,
     table: Manifest | None,
-    folders: splits.FolderSplits | None,
+    given: Given | None,
     withheld: bool,
 ) -> str:
     """Which splits are taken, and where they come from."""
@@ -253,10 +271,8 @@ def _describe_splits(
         why = "split.ignore_given is set" if rules.ignore_given else "none are given"
         return f"splits: drawn by patient ({why})"
     told = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
-    if folders:
-        place = f"folders at depth {folders.depth + 1}"
-        if not withheld and len(folders.places) <= 2 * len(SPLITS):
-            place = f"the folders {', '.join(folders.places)}"
+    if given:
+        place = given.describe(withheld)
     else:
         place = f"the column split of {os.path.basename(table.path) if table else MANIFEST}"
     drawn = _eval_share(rows, rules)

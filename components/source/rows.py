@@ -61,6 +61,7 @@ class Rules:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     ignore_given: bool = False
     eval_from_train: float | None = None
+    split_lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
     eval_share: float = 0.15
     tolerated: float = 0.0
     limits: Limits = DEFAULT_LIMITS

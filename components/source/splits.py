@@ -1,10 +1,14 @@
 """Splits that a folder gives, and those that are drawn by patient."""
 
 import hashlib
+import os
+import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from tfxray.components.common import filesystem
+from tfxray.components.common.contract import SPLITS
 from tfxray.components.common.errors import UserError
 from tfxray.components.source import left_out
 
@@ -40,6 +44,62 @@ class FolderSplits(NamedTuple):
         """The split of an image; None where it lies beside these folders, or above them."""
         folders = path.split("/")[:-1]
         return self.by_folder[folders[self.depth]] if len(folders) > self.depth else None
+
+    def describe(self, withheld: bool) -> str:
+        """Where the splits come from, in a few words."""
+        if withheld or len(self.places) > 2 * len(SPLITS):
+            return f"folders at depth {self.depth + 1}"
+        return f"the folders {', '.join(self.places)}"
+
+
+class ListedSplits(NamedTuple):
+    """Splits that files tell, each of which lists the images of one.
+
+    Attributes:
+        by_image: The split of each image, by its path below the source or by its file's name.
+        files: Those that list them, in the order of the splits.
+    """
+
+    by_image: Mapping[str, str]
+    files: tuple[str, ...]
+
+    def split_of(self, path: str) -> str | None:
+        """The split of an image; None where no file lists it."""
+        return self.by_image.get(path) or self.by_image.get(posixpath.basename(path))
+
+    def describe(self, withheld: bool) -> str:
+        """Where the splits come from, in a few words."""
+        del withheld
+        return f"the lists {', '.join(self.files)}"
+
+
+def read_lists(source: str, lists: Mapping[str, str]) -> ListedSplits:
+    """Reads files that list the images of a split, a name or a path on each line.
+
+    Args:
+        source: The folder; the files' paths are relative to it.
+        lists: A file by each split: the config's `split.lists`.
+
+    Raises:
+        UserError: There is no such file, it cannot be read, or two of them list one image.
+    """
+    by_image: dict[str, str] = {}
+    for split, name in lists.items():
+        path = os.path.join(source, name)
+        try:
+            with filesystem.open_file(path) as file:
+                lines = file.read().decode("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read (split.lists.{split}): {error}") from None
+        for line, cell in enumerate(lines, 1):
+            image = cell.strip().replace("\\", "/")
+            other = by_image.setdefault(image, split) if image else split
+            if other != split:
+                raise UserError(
+                    f"{path}: line {line} lists an image of {lists[other]}, too: one image, two "
+                    "splits. Take it out of one of them"
+                )
+    return ListedSplits(by_image, tuple(lists.values()))
 
 
 def find_folders(

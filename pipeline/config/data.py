@@ -193,6 +193,12 @@ class Split(Section):
     """For data with given splits. This share of the patients in `train` and `val` becomes the
     split `eval`; all others become `train`.
     """
+    lists: dict[Literal["train", "eval", "test"], str] = {}
+    """Files that list the images of a split, a name or a path on each line:
+    `{train: train_val_list.txt, test: test_list.txt}`. Their paths are relative to the data folder.
+    They count more than a column `split` and than split folders. An image that no list has is
+    rejected.
+    """
     ignore_given: bool = False
     """Treat the split folders as one set and split it anew by patient."""
 

@@ -18,8 +18,8 @@ def captions(monkeypatch):
     explainer = SimpleNamespace(
         size=8,
         cells=(2, 2),
-        score=lambda pixels: pixels.mean((1, 2)) / 255,
-        heat=lambda pixels, method, background: pixels / 255,
+        score=lambda pixels: pixels.mean((1, 2))[:, np.newaxis] / 255,
+        heat=lambda pixels, method, background, output: pixels / 255,
     )
     monkeypatch.setattr(heat_maps, "load_explainer", lambda folder: explainer)
     written = []
@@ -76,7 +76,7 @@ def test_an_older_model_is_said_not_to_check(tfxray, tmp_path, captions):
 def test_another_models_map_is_refused_without_a_score(tfxray, tmp_path, captions, monkeypatch):
     monkeypatch.setattr(
         one_image.heat_maps, "load_explainer",
-        lambda folder: SimpleNamespace(size=8, score=lambda pixels: np.array([np.nan])),
+        lambda folder: SimpleNamespace(size=8, score=lambda pixels: np.array([[np.nan]])),
     )  # fmt: skip
     Image.new("L", (8, 8), 255).save(tmp_path / "image.png")
     model = export(tmp_path / "model")

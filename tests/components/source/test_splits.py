@@ -1,5 +1,7 @@
 """The splits that people were given are the splits that are judged."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,7 @@ def test_split_folders_are_found_at_any_one_depth(tmp_path, form):
 def test_an_archives_own_folder_is_no_class(tmp_path, wrapper, classes):
     touch(tmp_path, *(f"{wrapper}{split}/{c}/a.png" for split in GIVEN for c in CLASSES))
     images = labelling.label_images(tmp_path, labelling.Rules(classes))
-    assert images.classes == CLASSES
+    assert images.task.names == CLASSES
     assert all(f"/{row.label}/a.png" in row.path for row in images.rows)
 
 
@@ -159,3 +161,40 @@ def test_patients_that_dicom_alone_tells_go_to_one_split(tmp_path):
     assert report.written["eval"] > 0
     assert report.written["eval"] % 2 == 0
     assert report.patients_known
+
+
+def listed(tmp_path, **lists):
+    """Six images in folders of an archive, and lists of some by their names."""
+    touch(tmp_path, *(f"images_{n % 2}/images/{n}_0.png" for n in range(6)))
+    rows = "".join(f"{n}_0.png,{CLASSES[n % 2]},p{n}\n" for n in range(6))
+    (tmp_path / "manifest.csv").write_text("path,label,patient\n" + rows)
+    for split, names in lists.items():
+        (tmp_path / f"{split}_list.txt").write_text("".join(f"{name}\n" for name in names))
+    return labelling.Rules(CLASSES, split_lists={split: f"{split}_list.txt" for split in lists})
+
+
+def test_files_may_list_the_images_of_each_split(tmp_path):
+    rules = listed(
+        tmp_path, train=["0_0.png", "1_0.png", "", "2_0.png"], test=["images_1/images/3_0.png"]
+    )
+    images = labelling.label_images(tmp_path, rules)
+    found = {row.path.rpartition("/")[2]: row.split for row in images.rows}
+    assert {found[f"{n}_0.png"] for n in range(3)} <= {"train", "eval"}
+    assert found["3_0.png"] == "test"
+    unlisted = [row for row in images.rows if row.split is None]
+    assert [row.path.rpartition("/")[2] for row in unlisted] == ["4_0.png", "5_0.png"]
+    assert not any(row.labelled for row in unlisted)  # so they are rejected, aloud
+    assert "given by the lists train_list.txt, test_list.txt" in images.listing.notes[-1]
+
+
+def test_an_image_that_two_lists_have_is_told_with_its_line(tmp_path):
+    rules = listed(tmp_path, train=["0_0.png", "1_0.png"], test=["2_0.png", "1_0.png"])
+    with pytest.raises(UserError, match=r"test_list.txt: line 2 .* train_list.txt, too"):
+        labelling.label_images(tmp_path, rules)
+
+
+def test_a_list_that_is_not_there_is_told_with_its_key(tmp_path):
+    rules = listed(tmp_path, train=["0_0.png"])
+    rules = dataclasses.replace(rules, split_lists={**rules.split_lists, "test": "tests.txt"})
+    with pytest.raises(UserError, match=r"tests.txt: cannot be read \(split.lists.test\)"):
+        labelling.label_images(tmp_path, rules)

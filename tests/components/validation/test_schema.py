@@ -161,6 +161,6 @@ def _made(folder):
 
 def test_records_of_others_need_what_the_data_contract_says(curated):
     """An image and its label alone: docs/reference/data_contract.md."""
-    run = schema.resolve_schema(curated, CLASSES)
+    run = schema.resolve_schema(curated, Task(CLASSES))
     nothing_else = stats(image__format=None, image__filename=None, study__view=None)
     assert broken(run, nothing_else, environment="TRAINING") == set()

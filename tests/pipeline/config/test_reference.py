@@ -60,7 +60,9 @@ def test_every_key_of_the_models_appears_once_and_no_other():
 
 
 def test_the_sections_stand_in_the_order_of_the_config():
-    assert re.findall(r"^## `(\w+)`$", PAGE, re.M) == [*RESOLVED][:2] + ["findings"] + [*RESOLVED][2:]
+    assert (
+        re.findall(r"^## `(\w+)`$", PAGE, re.M) == [*RESOLVED][:2] + ["findings"] + [*RESOLVED][2:]
+    )
 
 
 def shown_default(key):
