@@ -65,8 +65,10 @@ def nih(tmp_path_factory):
                          row["age"], row["sex"], row["view"], 64, 64, 0.1, 0.1])  # fmt: skip
             lists["test" if int(row["patient"][1:]) % 4 == 0 else "train_val"].append(name)
     shutil.rmtree(folder / "drawn")
-    heading = ("Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,"
-               "View Position,OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]")  # fmt: skip
+    heading = (
+        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,"
+        "View Position,OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+    )
     with (folder / "Data_Entry_2017_v2020.csv").open("w", newline="") as table:
         table.write(f"{heading}\n")
         csv.writer(table).writerows(rows)

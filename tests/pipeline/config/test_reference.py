@@ -60,9 +60,9 @@ def test_every_key_of_the_models_appears_once_and_no_other():
 
 
 def test_the_sections_stand_in_the_order_of_the_config():
-    assert (
-        re.findall(r"^## `(\w+)`$", PAGE, re.M) == [*RESOLVED][:2] + ["findings"] + [*RESOLVED][2:]
-    )
+    sections = re.findall(r"^## `(\w+)`$", PAGE, re.M)
+    assert sections[2] == "findings"  # which stands in the place of classes
+    assert sections[:2] + sections[3:] == list(RESOLVED)
 
 
 def shown_default(key):
