@@ -1,8 +1,8 @@
 """What does a bias beside the temperature gain, and what does it cost where none is needed?
 
-Draws logits of two classes, normal in each, so that the true chances are known; makes them too sure
-(a temperature of 1.7) and too low by a shift; fits on a validation split of n images; and measures on
-50,000 fresh ones.
+Draws logits of two classes, normal in each, so that the true chances are known; makes them too
+sure (a temperature of 1.7) and too low by a shift; fits on a validation split of n images; and
+measures on 50,000 fresh ones.
 
     python benchmarks/calibration.py
 
