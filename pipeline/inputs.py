@@ -99,7 +99,7 @@ def label_rules(config: Config) -> Rules:
         pattern=config.ingest.pattern,
         labels=config.ingest.labels,
         ignore_given=config.split.ignore_given,
-        split_lists=config.split.lists,
+        split_lists={str(split): file for split, file in config.split.lists.items()},
         eval_from_train=config.split.eval_from_train,
         eval_share=config.split.eval,
         tolerated=config.validation.max_rejected,

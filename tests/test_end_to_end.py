@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.conftest import last_line
 from tests.dicoms import dicom
+from tfxray.components.common.contract import Task
 from tfxray.components.common.filenames import VERSION_RECORD
 from tfxray.components.evaluator import results, serving_check
 from tfxray.components.evaluator.heldout_scores import read_scores
@@ -195,7 +196,7 @@ def test_tensorflow_alone_scores_as_tfma_judged(pushed, out):
     exact = roc_auc_score(labels, scores[:, 1])
     assert exact == pytest.approx(pushed["auc"], abs=1e-6)
     evaluation = min(out.glob("artifacts/Evaluator/evaluation/*"), key=lambda path: int(path.name))
-    tfmas = results.read_results(str(evaluation)).slices[0].figures["auc"].value
+    tfmas = results.read_results(str(evaluation), Task(("NORMAL", "PNEUMONIA"))).slices[0].figures["auc"].value
     assert exact == pytest.approx(tfmas, abs=1e-3)
     table = read_scores(evaluation)
     assert sorted(table["score"]) == pytest.approx(sorted(scores[:, 1]), abs=1e-4)

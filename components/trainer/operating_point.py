@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import special
 from sklearn import metrics
 
 from tfxray.components.metrics.split_metrics import FINDINGS
@@ -60,7 +61,11 @@ class OperatingPoints:
 
 
 def fit_operating_points(
-    scores: np.ndarray, labels: np.ndarray, serving: Mapping[str, Any], softmax: bool
+    scores: np.ndarray,
+    labels: np.ndarray,
+    serving: Mapping[str, Any],
+    softmax: bool,
+    prior: np.ndarray | float = 0.0,
 ) -> OperatingPoints:
     """Fits scaling and thresholds.
 
@@ -69,34 +74,37 @@ def fit_operating_points(
         labels: See `examples.Examples.labels`, [n, outputs].
         serving: `calibrate`, see `scaling.fit_scaling`, and the config's `serving.threshold`.
         softmax: Whether the scores sum to 1.
+        prior: See `scaling.fit_scaling`.
 
     Returns:
         The operating points. Where validation holds fewer than 5 positive or negative labels of an
-        output, nothing is fitted: its threshold is 0.5, and `rule` says so.
+        output, nothing is fitted: its threshold is 0.5 of the raw score, and `rule` says so.
     """
     scores, labels = np.asarray(scores, float), np.asarray(labels, int)
     few = np.array([min((own == 0).sum(), (own == 1).sum()) < _LEAST for own in labels.T])
-    scaling = fit_scaling(scores, labels, ~few, softmax, serving["calibrate"])
+    scaling = fit_scaling(scores, labels, ~few, softmax, serving["calibrate"], prior)
     scaled_scores = scaling.apply(scores)
     points = []
     for place, few_of_one in enumerate(few):
         known = labels[:, place] >= 0
         own, truth = scaled_scores[known, place], labels[known, place]
-        rule, threshold = _threshold(own, truth, serving["threshold"], few_of_one)
-        figures = _figures(own >= threshold, truth == 1)
         temperature, bias = float(scaling.temperatures[place]), float(scaling.biases[place])
+        if few_of_one and serving["threshold"]["rule"] != "fixed":
+            rule = f"0.5, since validation holds fewer than {_LEAST} images of a class"
+            threshold = float(special.expit(bias))
+        else:
+            rule, threshold = _threshold(own, truth, serving["threshold"])
+        figures = _figures(own >= threshold, truth == 1)
         points.append(OperatingPoint(rule, threshold, temperature, bias, figures))
     return OperatingPoints(tuple(points), scaling)
 
 
 def _threshold(
-    scores: np.ndarray, labels: np.ndarray, settings: Mapping[str, Any], few: bool
+    scores: np.ndarray, labels: np.ndarray, settings: Mapping[str, Any]
 ) -> tuple[str, float]:
     rule = settings["rule"]
     if rule == "fixed":
         return f"fixed at {settings['value']:g}", float(settings["value"])
-    if few:
-        return f"0.5, since validation holds fewer than {_LEAST} images of a class", 0.5
     false, true, at = metrics.roc_curve(labels, scores, drop_intermediate=False)
     if rule == "youden":
         best, words = int(np.argmax(true - false)), "Youden's: most sensitivity + specificity"

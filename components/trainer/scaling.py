@@ -42,7 +42,12 @@ class Scaling:
 
 
 def fit_scaling(
-    scores: np.ndarray, labels: np.ndarray, fitted: np.ndarray, softmax: bool, calibrate: str
+    scores: np.ndarray,
+    labels: np.ndarray,
+    fitted: np.ndarray,
+    softmax: bool,
+    calibrate: str,
+    prior: np.ndarray | float = 0.0,
 ) -> Scaling:
     """Fits temperatures (Guo et al., 2017) and, where they are asked for and needed, biases.
 
@@ -50,7 +55,8 @@ def fit_scaling(
     scores are all too low or too high, as after class weights or distortions that are harder than
     the images to come. Temperature and bias are Platt's scaling (1999), and of a softmax Alexandari
     et al.'s (2020). A bias is fitted only if the validation split would hardly look like this
-    without one, by the likelihood ratio's test: where it is not needed, it only adds noise.
+    without one, by the likelihood ratio's test: where it is not needed, it only adds noise. An
+    output that cannot be fitted gets the bias that undoes its class weights.
 
     Args:
         scores: Of the validation split, 0..1, [n, outputs].
@@ -58,9 +64,11 @@ def fit_scaling(
         fitted: Of which outputs, bool [outputs]. A softmax is fitted if all are.
         softmax: Whether the scores of an image sum to 1.
         calibrate: `temperature`, `platt` (biases as well) or `none`.
+        prior: The biases that undo the class weights, [outputs]; see `undo_weights`.
     """
     outputs, biased = len(fitted), calibrate == "platt"
-    temperatures, biases = np.ones(outputs), np.zeros(outputs)
+    temperatures = np.ones(outputs)
+    biases = np.zeros(outputs) + (prior if biased else 0.0)
     if calibrate == "none":
         fitted = np.zeros_like(fitted)
     if softmax and fitted.all():
@@ -71,6 +79,23 @@ def fit_scaling(
             own = _Sigmoid(scores[known, place], labels[known, place])
             temperatures[place], (biases[place],) = _fit(own, 1, biased)
     return Scaling(temperatures, biases, softmax)
+
+
+def undo_weights(labels: np.ndarray, softmax: bool) -> np.ndarray:
+    """The biases after which scores of a training with class weights are as without, [outputs].
+
+    The weights of `examples.weigh_labels` make all classes as frequent; so the odds are off by how
+    frequent they are.
+
+    Args:
+        labels: Of the training split, see `fit_scaling`.
+        softmax: See there.
+    """
+    positives, negatives = (labels == 1).sum(0), (labels == 0).sum(0)
+    if softmax:
+        logarithms = np.log(np.maximum(positives, 1))
+        return np.asarray(logarithms - logarithms.mean())
+    return np.asarray(np.log(np.maximum(positives, 1)) - np.log(np.maximum(negatives, 1)))
 
 
 class _Sigmoid:

@@ -21,6 +21,7 @@ from tfxray.components.trainer.distributed import in_step
 from tfxray.components.trainer.examples import Examples, Order, weigh_labels
 from tfxray.components.trainer.loop import Phase
 from tfxray.components.trainer.operating_point import OperatingPoints, fit_operating_points
+from tfxray.components.trainer.scaling import undo_weights
 from tfxray.components.trainer.unlikeness import Unlikeness, draw_examples, fit_unlikeness
 
 
@@ -132,8 +133,11 @@ class Training:
         unlikeness = fit_unlikeness(
             training_embeddings, validation_embeddings, serving_settings["unlike_share"]
         )
+        prior: np.ndarray | float = 0.0
+        if self._train["class_weights"]:
+            prior = undo_weights(splits.training.labels, self._head.softmax)
         operating_points = fit_operating_points(
-            validation_scores, splits.validation.labels, serving_settings, self._head.softmax
+            validation_scores, splits.validation.labels, serving_settings, self._head.softmax, prior
         )
         whole = len(chosen) == len(splits.training)
         scores = drawn_scores if whole else self.scores(model, splits.training)

@@ -6,7 +6,7 @@ from scipy import special
 from sklearn import linear_model
 
 from tfxray.components.metrics import calibration
-from tfxray.components.trainer.scaling import fit_scaling
+from tfxray.components.trainer.scaling import fit_scaling, undo_weights
 
 
 def draw(n=4000, temperature=1.0, bias=0.0, seed=0):
@@ -86,3 +86,31 @@ def test_an_unknown_label_is_no_label():
     expected, scaling = fit(scores[known], labels[known]), fit(scores, poisoned)
     assert scaling.temperatures == expected.temperatures
     assert scaling.biases == expected.biases
+
+
+def test_class_weights_are_undone_where_nothing_can_be_fitted():
+    """A regression with balanced weights, undone, tells the chances of the one without."""
+    rng = np.random.default_rng(2)
+    labels = (rng.random((20_000, 1)) < 0.1).astype(int)
+    values = rng.normal(size=labels.shape) + 1.5 * labels
+    weighted, plain = (
+        linear_model.LogisticRegression(C=np.inf, class_weight=weights)
+        .fit(values, labels[:, 0])
+        .predict_proba(values)[:, 1:]
+        for weights in ("balanced", None)
+    )
+    none = np.zeros(1, bool)
+    scaling = fit_scaling(weighted, labels, none, False, "platt", undo_weights(labels, False))
+    assert np.abs(weighted - plain).max() > 0.3
+    assert scaling.apply(weighted) == pytest.approx(plain, abs=0.02)
+    for way in ("temperature", "none"):
+        assert not fit_scaling(weighted, labels, none, False, way, -2.0).changes
+
+
+def test_the_weights_of_classes_are_undone_likewise():
+    labels = np.eye(3, dtype=int)[np.repeat([0, 1, 2], [700, 200, 100])]
+    scores = np.full((1000, 3), 1 / 3)  # as a network says that knows nothing
+    scaling = fit_scaling(
+        scores, labels, np.zeros(3, bool), True, "platt", undo_weights(labels, True)
+    )
+    assert scaling.apply(scores)[0] == pytest.approx([0.7, 0.2, 0.1])

@@ -41,14 +41,17 @@ def xrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sigint() -> Iterator[None]:
-    """Undoes what a shell without job control does to all it starts by `&`: it ignores SIGINT."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def heard() -> Iterator[None]:
+    """Undoes what ignores signals for all that it starts: nohup, and `&` without job control."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("sigint")
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(
     ("number", "group"),
     [
