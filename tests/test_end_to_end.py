@@ -196,8 +196,8 @@ def test_tensorflow_alone_scores_as_tfma_judged(pushed, out):
     exact = roc_auc_score(labels, scores[:, 1])
     assert exact == pytest.approx(pushed["auc"], abs=1e-6)
     evaluation = min(out.glob("artifacts/Evaluator/evaluation/*"), key=lambda path: int(path.name))
-    tfmas = results.read_results(str(evaluation), Task(("NORMAL", "PNEUMONIA"))).slices[0].figures["auc"].value
-    assert exact == pytest.approx(tfmas, abs=1e-3)
+    read = results.read_results(str(evaluation), Task(("NORMAL", "PNEUMONIA")))
+    assert exact == pytest.approx(read.slices[0].figures["auc"].value, abs=1e-3)
     table = read_scores(evaluation)
     assert sorted(table["score"]) == pytest.approx(sorted(scores[:, 1]), abs=1e-4)
     assert set(table["image/filename"]) == {
