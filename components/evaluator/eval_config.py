@@ -34,20 +34,24 @@ def make_eval_config(
         intervals: Whether to compute jackknife confidence intervals.
 
     Returns:
-        The configuration. Of the served score: `auc`, `prauc`, `cross_entropy`, `example_count`,
-        `mean_label` and `mean_prediction`. At the model's own operating point:
-        `accuracy`, `sensitivity`, `specificity`, `precision`, `npv`, `true_positives` and the
-        other three counts. Of two classes, the last one is the positive one; of more, and of
-        findings, each is an output, and `mean_auc` is TFMA's macro average.
+        The configuration. Of the served score: `auc`, `prauc` and, of two classes,
+        `example_count`, `cross_entropy`, `mean_label` and `mean_prediction`. At the model's own
+        operating point: `accuracy`, `sensitivity`, `specificity`, `precision`, `npv`,
+        `true_positives` and the other three counts. Of two classes, the last one is the positive
+        one; of more, and of findings, each is an output, `example_count` is that of the first, and
+        `mean_auc` is TFMA's macro average.
     """
     score_metrics = [
-        tfma.metrics.ExampleCount(name=_COUNT),
         tfma.metrics.AUC(name=AUC, num_thresholds=AUC_THRESHOLDS),
         tfma.metrics.AUC(name="prauc", curve="PR", num_thresholds=AUC_THRESHOLDS),
-        tfma.metrics.BinaryCrossEntropy(name="cross_entropy"),
-        tfma.metrics.MeanLabel(name="mean_label"),
-        tfma.metrics.MeanPrediction(name="mean_prediction"),
     ]
+    if task.binary:  # they ask for one image at a time, and `extractors` gives many at once
+        score_metrics += [
+            tfma.metrics.ExampleCount(name=_COUNT),
+            tfma.metrics.BinaryCrossEntropy(name="cross_entropy"),
+            tfma.metrics.MeanLabel(name="mean_label"),
+            tfma.metrics.MeanPrediction(name="mean_prediction"),
+        ]
     # The model says itself who is positive, by the threshold chosen on validation.
     operating_point_metrics = [
         tfma.metrics.BinaryAccuracy(name="accuracy"),
@@ -67,6 +71,9 @@ def make_eval_config(
         *tfma.metrics.specs_from_metrics(operating_point_metrics, output_names=calls),
     ]
     if not task.binary:
+        specs += tfma.metrics.specs_from_metrics(
+            [tfma.metrics.ExampleCount(name=_COUNT)], output_names=outputs[:1]
+        )
         specs += tfma.metrics.specs_from_metrics(
             [tfma.metrics.AUC(name=MEAN_AUC, num_thresholds=AUC_THRESHOLDS)],
             output_names=outputs,

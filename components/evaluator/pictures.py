@@ -30,7 +30,7 @@ from tfxray.components.transform import preprocessing
 
 FILE = "pictures.json"
 MISSED, ALARMS, DOUBTFUL, AGAINST = "missed", "alarms", "doubtful", "against"
-_LISTED, _LEAST = 12, 3  # of each kind; of several findings, fewer of each
+_LISTED, _LEAST = 12, 2  # of each kind; of several findings, fewer of each
 _SIDE = 256  # of a thumbnail, pixels
 _QUALITY = 80
 _BATCH = 32  # images at a time

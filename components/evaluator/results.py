@@ -5,8 +5,11 @@ import math
 from collections.abc import Collection
 from typing import Any
 
+import pandas as pd
 import tensorflow_model_analysis as tfma
+from sklearn.metrics import log_loss
 
+from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import gate, heldout_scores
 from tfxray.components.evaluator.eval_config import AUC
@@ -114,6 +117,7 @@ def read_results(evaluation: str, task: Task) -> Results:
         task: What is asked.
     """
     metrics = list(tfma.load_metrics(evaluation))
+    scores = heldout_scores.read_scores(evaluation)
     by_finding: dict[str, list[Slice]] = {}
     for name in task.judged:
         outputs = {
@@ -121,6 +125,8 @@ def read_results(evaluation: str, task: Task) -> Results:
         }  # fmt: skip
         slices = [_slice(of_slice, outputs) for of_slice in metrics]
         by_finding[name] = sorted(slices, key=lambda s: (s.name != OVERALL, s.name))
+        if scores is not None and not task.binary:
+            by_finding[name][0].figures["cross_entropy"] = _cross_entropy(scores, task, name)
     result = tfma.load_validation_result(evaluation)
     verdicts = gate.read_verdicts(evaluation)
     reasons = [rule["text"] for rule in verdicts.get("rules", []) if rule["passed"] is False]
@@ -154,12 +160,21 @@ def _slice(
             interval.lower_bound.double_value.value if has_interval else None,
             interval.upper_bound.double_value.value if has_interval else None,
         )
-    images = round(raw["example_count"].value)
-    positives = round(images * raw["mean_label"].value) if "mean_label" in raw else 0
+    counts = {name: raw[name].value if name in raw else 0.0 for name in _COUNTS[1:]}
+    positives = round(counts["true_positives"] + counts["false_negatives"])
+    images = positives + round(counts["false_positives"] + counts["true_negatives"])
     figures: dict[str, Figure | None] = {
         name: _defined(name, figure, images, positives) for name, figure in raw.items()
     }
     return Slice(" & ".join(parts) or OVERALL, figures, images, positives)
+
+
+def _cross_entropy(scores: pd.DataFrame, task: Task, name: str) -> Figure | None:
+    view = heldout_scores.view(scores, task, name)
+    if view.empty:
+        return None
+    value = log_loss(view[contract.LABEL], view[contract.SCORE], labels=[0, 1])
+    return Figure(float(value))
 
 
 def _value(key: tfma.proto.metrics_for_slice_pb2.SingleSliceKey) -> str:

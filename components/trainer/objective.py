@@ -72,33 +72,25 @@ def _is_right(labels: Any, scores: Any) -> Any:
     return keras.ops.cast((scores > 0.5) == (labels > 0.5), "float32")
 
 
-class MeanAuc(keras.metrics.Metric):
+class MeanAuc(keras.metrics.AUC):
     """The mean AUC of the outputs of which both a positive and a negative label are known."""
 
     def __init__(self, outputs: int):
-        super().__init__(name="auc")
-        self._areas = [keras.metrics.AUC(_THRESHOLDS) for _ in range(outputs)]
+        super().__init__(_THRESHOLDS, name="auc", multi_label=True, num_labels=outputs)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """See `keras.metrics.Metric`."""
         del sample_weight
         labels = keras.ops.convert_to_tensor(y_true)
-        for place, area in enumerate(self._areas):
-            own = labels[:, place]
-            area.update_state(keras.ops.maximum(own, 0), y_pred[:, place], _known(own))
+        super().update_state(keras.ops.maximum(labels, 0), y_pred, _known(labels))
 
     def result(self) -> Any:
         """The mean; 0 where no output can be judged."""
+        divide = keras.ops.divide_no_nan
+        found = divide(self.true_positives, self.true_positives + self.false_negatives)
+        alarms = divide(self.false_positives, self.false_positives + self.true_negatives)
+        areas = keras.ops.sum((alarms[:-1] - alarms[1:]) * (found[:-1] + found[1:]) / 2, axis=0)
         # At the lowest threshold, all are called positive.
-        judged = [
-            keras.ops.cast((area.true_positives[0] > 0) & (area.false_positives[0] > 0), "float32")
-            for area in self._areas
-        ]
-        areas = [area.result() for area in self._areas]
-        total = sum(area * weight for area, weight in zip(areas, judged, strict=True))
-        return keras.ops.divide_no_nan(total, sum(judged))
-
-    def reset_state(self) -> None:
-        """See `keras.metrics.Metric`."""
-        for area in self._areas:
-            area.reset_state()
+        judged = (self.true_positives[0] > 0) & (self.false_positives[0] > 0)
+        judged = keras.ops.cast(judged, "float32")
+        return divide(keras.ops.sum(areas * judged), keras.ops.sum(judged))
