@@ -62,7 +62,7 @@ def mean_auc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> Es
     judged = can_judge(labels)
     if not judged.any():
         return None
-    value, influence = _mean_auc(labels[:, judged], np.asarray(scores, float)[:, judged])
+    value, influence = _mean_auc(labels[:, judged], np.asarray(scores, float)[:, judged], patients)
     deviation = _deviation(influence, patients)
     if deviation and 0 < value < 1:
         middle, width = math.log(value / (1 - value)), _Z * deviation / (value * (1 - value))
@@ -126,9 +126,9 @@ def mean_auc_difference(
     judged = can_judge(labels)
     if not judged.any():
         return None
-    value, influence = _mean_auc(labels[:, judged], np.asarray(scores, float)[:, judged])
+    value, influence = _mean_auc(labels[:, judged], np.asarray(scores, float)[:, judged], patients)
     baseline_value, baseline_influence = _mean_auc(
-        labels[:, judged], np.asarray(baseline_scores, float)[:, judged]
+        labels[:, judged], np.asarray(baseline_scores, float)[:, judged], patients
     )
     z = float(stats.norm.ppf(1 - 0.025 / comparisons))
     width = z * _deviation(influence - baseline_influence, patients)
@@ -193,13 +193,22 @@ def mean(values: np.ndarray, patients: np.ndarray) -> Estimate | None:
     return Estimate(value, value - width, value + width)
 
 
-def _mean_auc(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
+def _mean_auc(
+    labels: np.ndarray, scores: np.ndarray, patients: np.ndarray
+) -> tuple[float, np.ndarray]:
     """The mean of the areas, and how much each image moves it."""
     values, influence = [], np.zeros(labels.shape)
+    several, patients = labels.shape[1] > 1, np.asarray(patients)
     for place, own in enumerate(labels.T):
         known = own >= 0
         value, influence[known, place] = _auc(own[known] == 1, scores[known, place])
         values.append(value)
+        # Of many findings, some are rare, and the spread of a few patients is more than it seems: as
+        # in any variance, by n / (n - 1), of the patients that have the class.
+        for label in (0, 1) if several else ():
+            of_class = own == label
+            few = max(2, len(np.unique(patients[of_class])))
+            influence[of_class, place] *= math.sqrt(few / (few - 1))
     return float(np.mean(values)), influence.mean(1)
 
 

@@ -24,6 +24,7 @@ import click
 
 from tfxray.components.common import filesystem, progress
 from tfxray.components.common.errors import DataRejected, UserError
+from tfxray.components.metrics.split_metrics import FINDINGS
 from tfxray.components.text import escape
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.config import Config
@@ -258,6 +259,8 @@ def publish_outputs(
         "auc_threshold": summary.threshold,
         "pushed": float(summary.status == "pushed"),
     }
+    of_each = summary.metrics.get("test", {}).get(FINDINGS, {})
+    figures |= {f"auc_{finding}": own.get("auc") for finding, own in of_each.items()}
     name = outputs["artifacts"]["metrics"]["artifacts"][0]["name"]
     metadata = {key: value for key, value in figures.items() if value is not None}
     output = {"artifacts": {"metrics": {"artifacts": [{"name": name, "metadata": metadata}]}}}

@@ -70,9 +70,9 @@ def test_a_mean_of_findings_that_are_apart_is_surer_than_one_of_them():
     known = labels[:, 0] >= 0
     one = intervals.auc(labels[known, 0] == 1, scores[known, 0], owners[known])
     assert mean.high - mean.low < 0.8 * (one.high - one.low)
-    # Three copies of one finding tell no more than it does.
+    # Three copies of one finding tell no more than it does; a mean is a little more careful.
     copies = intervals.mean_auc(np.tile(labels[:, :1], 3), np.tile(scores[:, :1], 3), owners)
-    assert copies.high - copies.low == pytest.approx(one.high - one.low, rel=0.01)
+    assert 1 <= (copies.high - copies.low) / (one.high - one.low) <= 1.03
 
 
 def test_what_cannot_be_judged_is_left_out_of_the_mean():

@@ -6,7 +6,14 @@ import signal
 import pytest
 from click.testing import CliRunner
 
-from tfxray.pipeline.kubeflow.step import Terminated, _mount_path, _terminate, main
+from tfxray.pipeline.kubeflow.step import (
+    Terminated,
+    _mount_path,
+    _terminate,
+    main,
+    publish_outputs,
+)
+from tfxray.pipeline.runs import run_summary
 
 
 @pytest.fixture
@@ -91,3 +98,28 @@ def test_who_is_asked_to_end_publishes_that_and_fails():
 )
 def test_artifacts_lie_where_kfps_launcher_looks(uri, path):
     assert _mount_path(uri) == path
+
+
+def test_metrics_hold_the_auc_of_each_finding(tmp_path):
+    uri, output = str(tmp_path / "page.html"), tmp_path / "output.json"
+    executor_input = {
+        "outputs": {
+            "artifacts": {
+                "page": {"artifacts": [{"uri": uri}]}, "metrics": {"artifacts": [{"name": "m"}]}
+            },
+            "parameters": {"status": {"outputFile": str(tmp_path / "status")}},
+            "outputFile": str(output),
+        }
+    }  # fmt: skip
+    of_each = {"Effusion": {"auc": 0.9}, "Edema": {"accuracy": 1.0}}
+    summary = run_summary.Summary(
+        run_id="r", status="pushed", auc=0.8, auc_interval=[0.7, 0.9], threshold=0.75,
+        metrics={"test": {"auc": 0.8, "findings": of_each}},
+    )  # fmt: skip
+    publish_outputs(executor_input, summary, b"page")
+    metadata = json.loads(output.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]
+    assert metadata == {
+        "auc": 0.8, "auc_low": 0.7, "auc_high": 0.9, "auc_threshold": 0.75, "pushed": 1.0,
+        "auc_Effusion": 0.9,
+    }  # fmt: skip
+    assert (tmp_path / "status").read_text() == "pushed"
