@@ -1,8 +1,8 @@
 """Does the interval of a mean AUC hold what it should, and is it as narrow as it may be?
 
-Draws test splits of 14 findings: one to three images per patient, scores that share a part between an
-image's findings and another between a patient's images, one label of ten unknown. The true AUC of
-each finding is known.
+Draws test splits of 14 findings: one to three images per patient, scores that share a part between
+an image's findings and another between a patient's images, one label of ten unknown. The true AUC
+of each finding is known.
 
     python benchmarks/mean_auc.py
 

@@ -203,8 +203,8 @@ def _mean_auc(
         known = own >= 0
         value, influence[known, place] = _auc(own[known] == 1, scores[known, place])
         values.append(value)
-        # Of many findings, some are rare, and the spread of a few patients is more than it seems: as
-        # in any variance, by n / (n - 1), of the patients that have the class.
+        # Of many findings, some are rare, and the spread of a few patients is more than it seems:
+        # as in any variance, by n / (n - 1), of the patients that have the class.
         for label in (0, 1) if several else ():
             of_class = own == label
             few = max(2, len(np.unique(patients[of_class])))
