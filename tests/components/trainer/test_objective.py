@@ -87,6 +87,26 @@ def test_unknown_labels_teach_nothing(drawn, balanced):
     assert not np.allclose(kernel[:, 0], untrained[:, 0])
 
 
+def test_poison_where_a_label_is_unknown_changes_no_weight(drawn):
+    """Images whose label of one finding is unknown may look like anything: it learns the same."""
+    labels, _ = drawn
+    labels = np.where(labels < 0, 0, labels)
+    labels[200:, 0] = -1
+    clean, poisoned = (np.random.default_rng(2).normal(size=(300, 5)) for _ in range(2))
+    poisoned[200:] = 1e3 * (1 - 2 * labels[200:, [1]])
+    kernels = []
+    for inputs in (clean, poisoned):
+        keras.utils.set_random_seed(3)
+        spec = head.HeadSpec(dropout=0, batch_norm=False, outputs=3)
+        model = head.build_head(spec, 5)
+        model.compile("sgd", objective.make_loss(softmax=False, smoothing=0.0))
+        model.fit(inputs, labels.astype(np.float32), verbose=0, batch_size=300, shuffle=False,
+                  sample_weight=examples.weigh_labels(labels, False, True) / 300)  # fmt: skip
+        kernels.append(model.get_weights()[0])
+    assert np.array_equal(kernels[0][:, 0], kernels[1][:, 0])
+    assert not np.allclose(kernels[0][:, 1], kernels[1][:, 1])
+
+
 def test_balanced_weights_are_scikit_learns_of_each_finding(drawn):
     labels, _ = drawn
     weights = examples.weigh_labels(labels, softmax=False, balanced=True)
