@@ -64,6 +64,13 @@ def test_a_model_of_findings_is_pushed_with_figures_of_each(pushed, out):
     low, high = pushed["auc_interval"]
     assert low < pushed["auc"] <= high
     assert pushed["metrics"]["test"]["auc"] == pytest.approx(pushed["auc"])
+    assert list(pushed["findings"]) == NAMES
+    for told, area, own in zip(pushed["findings"].values(), areas, labels.T, strict=True):
+        assert told["auc"] == pytest.approx(area, abs=1e-9)
+        assert told["auc_interval"][0] < area <= told["auc_interval"][1]
+        counts = [int((own == value).sum()) for value in (1, 0, -1)]
+        assert [told["positives"], told["negatives"], told["unknown"]] == counts
+        assert 0 < told["operating_point"] < 1
     of_each = pushed["metrics"]["test"]["findings"]
     read = results.read_results(folder, TASK)
     for name, area in zip(NAMES, areas, strict=True):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,7 @@ from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import gate, heldout_scores
 from tfxray.components.evaluator.eval_config import AUC
+from tfxray.components.metrics import intervals
 from tfxray.components.metrics.split_metrics import FINDINGS
 
 OVERALL = "all"
@@ -140,6 +141,39 @@ def read_results(evaluation: str, task: Task) -> Results:
         compared=verdicts.get("baseline", {}).get("state") == "compared",
         rules=verdicts.get("rules", []),
     )
+
+
+def tell_findings(
+    evaluation: str, task: Task, thresholds: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
+    """What the held-out images say of each of several classes or findings.
+
+    Args:
+        evaluation: See `read_results`.
+        task: What is asked.
+        thresholds: The operating point of each.
+
+    Returns:
+        By name: `auc` and `auc_interval` (None where a class is missing), `positives`, `negatives`,
+        `unknown` (images) and `operating_point`. Empty where nothing was scored.
+    """
+    scores = heldout_scores.read_scores(evaluation)
+    if scores is None:
+        return {}
+    told: dict[str, dict[str, Any]] = {}
+    for name in task.judged:
+        view = heldout_scores.view(scores, task, name)
+        labels = view[contract.LABEL].to_numpy()
+        auc = intervals.auc(labels, view[contract.SCORE].to_numpy(), view[contract.PATIENT])
+        told[name] = {
+            "auc": auc.value if auc else None,
+            "auc_interval": [auc.low, auc.high] if auc else None,
+            "positives": int((labels == 1).sum()),
+            "negatives": int((labels == 0).sum()),
+            "unknown": len(scores) - len(view),
+            "operating_point": thresholds[name],
+        }
+    return told
 
 
 def _slice(

@@ -24,7 +24,6 @@ import click
 
 from tfxray.components.common import filesystem, progress
 from tfxray.components.common.errors import DataRejected, UserError
-from tfxray.components.metrics.split_metrics import FINDINGS
 from tfxray.components.text import escape
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.config import Config
@@ -259,8 +258,7 @@ def publish_outputs(
         "auc_threshold": summary.threshold,
         "pushed": float(summary.status == "pushed"),
     }
-    of_each = summary.metrics.get("test", {}).get(FINDINGS, {})
-    figures |= {f"auc_{finding}": own.get("auc") for finding, own in of_each.items()}
+    figures |= {f"auc_{name}": own["auc"] for name, own in summary.findings.items()}
     name = outputs["artifacts"]["metrics"]["artifacts"][0]["name"]
     metadata = {key: value for key, value in figures.items() if value is not None}
     output = {"artifacts": {"metrics": {"artifacts": [{"name": name, "metadata": metadata}]}}}

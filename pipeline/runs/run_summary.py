@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AliasChoices, Field, TypeAdapter
+from pydantic import AliasChoices, BeforeValidator, Field, TypeAdapter
 
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
@@ -29,6 +29,10 @@ _FORMER_ISSUES = "findings"  # what tfxray 0.1.0 called `data_issues`; its runs 
 EXIT_CODES = {"pushed": 0, "prepared": 0, "failed": 1, "not_blessed": 3, "data_rejected": 4}
 
 
+def _not_issues(value: Any) -> Any:
+    return {} if isinstance(value, list) else value
+
+
 @dataclasses.dataclass
 class Summary:
     """What a run came to; written to `summary.json`.
@@ -39,8 +43,9 @@ class Summary:
         status: `pushed`, `not_blessed`, `data_rejected` or `failed`; of a run of a part, which
             came to its end and to no push, `prepared`.
         reason: Why it was not pushed.
-        auc: On the held-out test split.
+        auc: On the held-out test split; of several classes or findings, the mean of theirs.
         auc_interval: Its 95 % interval, by patient.
+        findings: Of several classes or findings, those of each; see `results.tell_findings`.
         examples: Per split, and `rejected`.
         patients: Per split.
         rules: The gate's, each with figure, limit and verdict; see `gate.Rule`.
@@ -59,6 +64,9 @@ class Summary:
     reason: str | None = None
     auc: float | None = None
     auc_interval: list[float] | None = None
+    findings: Annotated[dict[str, dict[str, Any]], BeforeValidator(_not_issues)] = (
+        dataclasses.field(default_factory=dict)
+    )
     examples: dict[str, int] = dataclasses.field(default_factory=dict)
     patients: dict[str, int] = dataclasses.field(default_factory=dict)
     rules: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -73,7 +81,10 @@ class Summary:
 
     def to_json(self) -> str:
         """As in `summary.json`."""
-        return escape.to_json(dataclasses.asdict(self), indent=1)
+        content = dataclasses.asdict(self)
+        if not self.findings:  # two classes have none
+            del content["findings"]
+        return escape.to_json(content, indent=1)
 
 
 def read_summary(folder: Path) -> Summary | None:
@@ -126,6 +137,9 @@ def conclude_run(
             summary.auc = results_of_test.auc.value
             if results_of_test.auc.low is not None and results_of_test.auc.high is not None:
                 summary.auc_interval = [results_of_test.auc.low, results_of_test.auc.high]
+        if not task.binary:
+            thresholds = artifacts.read_thresholds(uris, task)
+            summary.findings = results.tell_findings(uris["Evaluator.evaluation"], task, thresholds)
     push = node_runs["Pusher"].outputs.get("pushed_model") if "Pusher" in node_runs else None
     if push and push.properties.get("pushed") == 1:
         summary.status = "pushed"
@@ -154,8 +168,9 @@ def tell_verdict(summary: Summary, say: Callable[..., None]) -> None:
         low_high = summary.auc_interval
         interval = f" [{low_high[0]:.4f}, {low_high[1]:.4f}]" if low_high else ""
         patients = summary.patients.get("test")
+        name = "mean AUC" if summary.findings else "AUC"
         say(
-            f"AUC {summary.auc:.4f}{interval} on {summary.examples.get('test', 0)} held-out "
+            f"{name} {summary.auc:.4f}{interval} on {summary.examples.get('test', 0)} held-out "
             f"images{f' of {patients} patients' if patients else ''}; threshold "
             f"{summary.threshold}",
             style="bold",

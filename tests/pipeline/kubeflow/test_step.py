@@ -111,10 +111,9 @@ def test_metrics_hold_the_auc_of_each_finding(tmp_path):
             "outputFile": str(output),
         }
     }  # fmt: skip
-    of_each = {"Effusion": {"auc": 0.9}, "Edema": {"accuracy": 1.0}}
     summary = run_summary.Summary(
         run_id="r", status="pushed", auc=0.8, auc_interval=[0.7, 0.9], threshold=0.75,
-        metrics={"test": {"auc": 0.8, "findings": of_each}},
+        findings={"Effusion": {"auc": 0.9}, "Edema": {"auc": None}},
     )  # fmt: skip
     publish_outputs(executor_input, summary, b"page")
     metadata = json.loads(output.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]
