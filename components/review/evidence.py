@@ -79,7 +79,8 @@ class Evidence:
     def classes(self) -> tuple[str, str]:
         """The negative and the positive class; of one finding, its absence and its presence."""
         if self.finding:
-            return f"no {self.finding}", self.finding
+            without = "not" if self.task.exclusive else "no"
+            return f"{without} {self.finding}", self.finding
         return self.task.names[0], self.task.names[-1]
 
     @property
