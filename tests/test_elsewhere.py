@@ -11,6 +11,7 @@ from tfx.dsl.io import fileio
 from tests import ramfs
 from tests.scorer import export
 from tfxray.components.common import artifacts, filenames, filesystem
+from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job, record_check
 from tfxray.components.predict import batch_job, pushed_model
@@ -76,7 +77,7 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     told = job.ingest(source, f"{elsewhere}/records", inputs.label_rules(config))
     assert told.reasons == {"outside": 1, "unreadable": 1, "duplicate": 2}
     layout = tfrecords.find_layout(f"{elsewhere}/records")
-    assert record_check.check_records(layout, CLASSES).examples == 299
+    assert record_check.check_records(layout, Task(CLASSES)).examples == 299
     connection = pipeline_metadata(tmp_path)
     places = Places(
         root=f"{elsewhere}/artifacts",

@@ -109,6 +109,8 @@ def compare_runs(first: ScoredRun, second: ScoredRun) -> Comparison:
     if len(names) == 1:
         _require_enough(first, second, pairs[names[0]])
         lines = _lines(pairs[names[0]], _thresholds(first, second, names[0]))
+        if not (first.task.binary and second.task.binary):
+            lines = _name_lines(names[0], lines)
     else:
         pairs = {name: pair for name, pair in pairs.items() if len(pair) >= _FEW}
         lines = _lines_of_several(first, second, pairs)
@@ -183,9 +185,12 @@ def _lines_of_several(
               intervals.mean_auc_difference(labels, values[1], values[0], patients))
     ]  # fmt: skip
     for name, pair in judged.items():
-        of_one = _lines(pair, _thresholds(first, second, name))[:3]
-        lines += [dataclasses.replace(line, figure=f"{name}: {line.figure}") for line in of_one]
+        lines += _name_lines(name, _lines(pair, _thresholds(first, second, name))[:3])
     return lines
+
+
+def _name_lines(name: str, lines: list[Line]) -> list[Line]:
+    return [dataclasses.replace(line, figure=f"{name}: {line.figure}") for line in lines]
 
 
 def _lines(pair: pd.DataFrame, thresholds: tuple[float, float]) -> list[Line]:

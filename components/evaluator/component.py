@@ -96,7 +96,7 @@ class Executor(executor.Executor):  # type: ignore[misc]
         pictures.draw_pictures(frame, task, thresholds, records, model_folder, folder)
         served = pushed_model.read_served(exec_properties[SERVING])
         rules = gate.apply_rules(frame, settings, reference, served, check)
-        gate.write_verdicts(rules, reference, folder)
+        gate.write_verdicts(rules, reference.in_order_of(task), folder)
         record = versions.Record(files, _figures(rules, frame))
         versions.write_record(
             os.path.join(output_dict["blessing"][0].uri, filenames.EVALUATED), record

@@ -118,7 +118,7 @@ def _of_text(
     values, unknown = findings.read_text(text, task.names, meaning)
     if unknown:
         raise Rejected("unknown_label", f"{theirs} has {shown(', '.join(unknown))}")
-    return values if text.strip() else {}
+    return values if text.strip(f" {findings.SEPARATOR}") else {}
 
 
 def _numbers(features: Features, name: str) -> list[int]:

@@ -76,6 +76,17 @@ class Overview:
     patients: int
     matrix: Matrix
 
+    def count_confusion(self, name: str) -> dict[str, int]:
+        """Of exclusive classes: `tp`, `fn` and `fp` of one, by the most probable class."""
+        counts = np.array([row for _, row in self.matrix.rows])
+        place = [row.name for row in self.rows].index(name)
+        found = int(counts[place, place])
+        return {
+            "tp": found,
+            "fn": int(counts[place].sum()) - found,
+            "fp": int(counts[:, place].sum()) - found,
+        }
+
 
 def make_overview(evidence: Evidence, parts: Sequence[dict[str, Any]]) -> Overview | None:
     """Puts the table together.

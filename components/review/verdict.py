@@ -150,12 +150,16 @@ def answer_for_all(
         answers.append(Answer("How sure?", short, text, "findings"))
     wrong = [(part, count_confusion(part["evidence"])) for part in parts]
     counted = [(part, counts) for part, counts in wrong if counts]
+    if evidence.task.exclusive:  # called by the most probable one
+        counted = [(part, overview.count_confusion(part["name"])) for part in parts]
     if counted:
         part, counts = max(counted, key=lambda pair: pair[1]["fn"])
         missed, alarms = (sum(c[key] for _, c in counted) for key in ("fn", "fp"))
         text = f"Most often missed is {part['name']}: {counts['fn']} of "
         text += f"{counts['fn'] + counts['tp']}, with {counts['fp']} false alarms."
         short = f"{missed} missed, {alarms} false alarms"
+        if evidence.task.exclusive:
+            short = f"{missed} of {overview.images} images"
         anchor = f"errors{part['key']}"
         answers.append(Answer("What does it get wrong?", short, text, anchor, part["name"]))
         why = _why(part["evidence"], heat=not part["no_heat"])

@@ -15,7 +15,7 @@ _VALUES = {
     **dict.fromkeys(_ABSENT, 0),
     **dict.fromkeys(_UNCERTAIN, UNKNOWN),
 }
-ALLOWED = "1, 0 and -1 (uncertain), or nothing"
+ALLOWED = "1, 0 and -1 (uncertain), or yes, no and uncertain, or nothing"
 # A text that says so has none of them.
 NONE = ""
 _NOTHING = ("nofinding", "nofindings", "normal", "none", "noneofthese")
@@ -38,16 +38,23 @@ def read_text(
             `ingest.labels`.
 
     Returns:
-        1 for each that is named, 0 for all others; and the words that mean nothing.
+        1 for each that is named, 0 for all others; and the words that mean nothing, or that
+        contradict the rest, as `No Finding` does beside a finding. No word at all tells nothing.
     """
-    by_word = {_key(name): name for name in names} | {_key(w): m for w, m in meaning.items()}
-    values, unknown = dict.fromkeys(names, 0), []
+    by_word = {word_key(name): name for name in names} | {
+        word_key(w): m for w, m in meaning.items()
+    }
+    values, unknown, none = dict.fromkeys(names, 0), [], []
     for word in filter(None, (part.strip() for part in text.split(SEPARATOR))):
-        name = by_word.get(_key(word))
+        name = by_word.get(word_key(word))
         if name in values:
             values[name] = 1
-        elif name != NONE and _key(word) not in _NOTHING:
+        elif name is None and word_key(word) in _NOTHING:
+            none.append(word)
+        elif name != NONE:
             unknown.append(word)
+    if none and (unknown or any(values.values())):
+        unknown += none
     return values, unknown
 
 
@@ -58,6 +65,6 @@ def describe(values: Mapping[str, int]) -> str:
     return SEPARATOR.join([*present, *uncertain]) or "none"
 
 
-def _key(word: str) -> str:
-    """`Pleural Thickening` and `Pleural_Thickening` are one."""
+def word_key(word: str) -> str:
+    """What two ways of writing a finding share: `Pleural Thickening` and `Pleural_Thickening`."""
     return re.sub(r"[\W_]+", "", word.casefold())

@@ -76,8 +76,12 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
     withheld = privacy.names_withheld(source, paths)
     _note_listing(listing, table, withheld)
     given = _find_given(source, rules, table, paths, class_names, withheld)
+    if isinstance(given, splits.ListedSplits) and given.note:
+        listing.notes.append(given.note)
     finder = _Finder(table, given, pattern, class_names, rules, paths)
     rows = [finder.row(path) for path in paths]
+    if isinstance(given, splits.ListedSplits) and (unlisted := sum(not r.split for r in rows)):
+        listing.notes.append(f"{unlisted} images are in none of the lists in split.lists: rejected")
     if not rows:
         raise UserError(
             f"{source}: holds no images (PNG or JPEG, in class folders or with a CSV)"
@@ -105,7 +109,7 @@ def _find_given(
     if rules.ignore_given:
         return None
     if rules.split_lists:
-        return splits.read_lists(source, rules.split_lists)
+        return splits.read_lists(source, rules.split_lists, paths)
     if table and table.tells_splits:
         return None
     return splits.find_folders(source, paths, class_names, withheld)
@@ -194,7 +198,7 @@ class _Finder:
         if groups.get("kind") and metadata["patient"] == groups.get("patient"):
             metadata["patient"] = f"{groups['kind']}-{metadata['patient']}"
         metadata = {key: value for key, value in metadata.items() if value}
-        if self._findings:
+        if self._findings and not (self._given and not split):
             return self._with_findings(Row(path, label, split, metadata), table_row)
         if label:
             label = _normal(label)
@@ -206,8 +210,8 @@ class _Finder:
             cells = {n: findings.read_cell(table_row[n]) for n in self._findings if n in table_row}
             values = {name: value for name, value in cells.items() if value is not None}
             return dataclasses.replace(row, label=None, findings=values or None)
-        if not row.label:
-            return row
+        if not row.label or not row.label.strip(f" {findings.SEPARATOR}"):
+            return dataclasses.replace(row, label=None)
         values, unknown = findings.read_text(_normal(row.label), self._findings, self._meaning)
         if unknown:
             return dataclasses.replace(row, label=findings.SEPARATOR.join(unknown))

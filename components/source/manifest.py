@@ -293,10 +293,14 @@ class _Reading:
                 if name in values and findings.read_cell(values[name]) is None
             ]
             if wrong:
+                shown = "" if self.withheld else f" (first {rows[wrong[0]][name]!r})"
                 raise UserError(
-                    f"{self.path}: the column of {name} has values that are none of "
-                    f"{findings.ALLOWED}: {_list(wrong)}"
+                    f"{self.path}: the column of {name} has values{shown} that are none of "
+                    f"{findings.ALLOWED}: {_list(wrong)}. Write one of these, or leave the cell "
+                    "empty"
                 )
+        if any("label" in values for values in rows.values()):
+            self.notes.append("column label is not read: each finding has a column of its own")
         return True
 
     def _note_unread(self) -> None:

@@ -1,10 +1,11 @@
 """Splits that a folder gives, and those that are drawn by patient."""
 
+import codecs
 import hashlib
 import os
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tfxray.components.common import filesystem
@@ -56,16 +57,18 @@ class ListedSplits(NamedTuple):
     """Splits that files tell, each of which lists the images of one.
 
     Attributes:
-        by_image: The split of each image, by its path below the source or by its file's name.
+        by_path: The split of each image that a file lists, by its path below the source.
         files: Those that list them, in the order of the splits.
+        note: How many of the listed images are not there; empty where all are.
     """
 
-    by_image: Mapping[str, str]
+    by_path: Mapping[str, str]
     files: tuple[str, ...]
+    note: str
 
     def split_of(self, path: str) -> str | None:
         """The split of an image; None where no file lists it."""
-        return self.by_image.get(path) or self.by_image.get(posixpath.basename(path))
+        return self.by_path.get(path)
 
     def describe(self, withheld: bool) -> str:
         """Where the splits come from, in a few words."""
@@ -73,33 +76,65 @@ class ListedSplits(NamedTuple):
         return f"the lists {', '.join(self.files)}"
 
 
-def read_lists(source: str, lists: Mapping[str, str]) -> ListedSplits:
+def read_lists(source: str, lists: Mapping[str, str], paths: Sequence[str]) -> ListedSplits:
     """Reads files that list the images of a split, a name or a path on each line.
 
     Args:
         source: The folder; the files' paths are relative to it.
         lists: A file by each split: the config's `split.lists`.
+        paths: Of the folder's images.
 
     Raises:
-        UserError: There is no such file, it cannot be read, or two of them list one image.
+        UserError: There is no such file, it cannot be read, it lists no image that is there, a name
+            in it means several, or two files list one image.
     """
-    by_image: dict[str, str] = {}
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        by_name[posixpath.basename(path)].append(path)
+    every, found, gone = set(paths), dict[str, str](), 0
     for split, name in lists.items():
-        path = os.path.join(source, name)
-        try:
-            with filesystem.open_file(path) as file:
-                lines = file.read().decode("utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read (split.lists.{split}): {error}") from None
-        for line, cell in enumerate(lines, 1):
-            image = cell.strip().replace("\\", "/")
-            other = by_image.setdefault(image, split) if image else split
-            if other != split:
+        key, file = f"split.lists.{split}", os.path.join(source, name)
+        before = len(found)
+        for line, cell in _read_list(file, key, source):
+            images = [cell] if cell in every else by_name.get(cell, [])
+            if len(images) > 1:
                 raise UserError(
-                    f"{path}: line {line} lists an image of {lists[other]}, too: one image, two "
-                    "splits. Take it out of one of them"
+                    f"{file}: line {line} names {len(images)} images ({key}): write the path below "
+                    f"{source}"
                 )
-    return ListedSplits(by_image, tuple(lists.values()))
+            for image in images:
+                other = found.setdefault(image, split)
+                if other != split:
+                    raise UserError(
+                        f"{file}: line {line} lists an image of {lists[other]}, too: one image, "
+                        f"two splits ({key}). Take it out of one of them"
+                    )
+            gone += not images
+        if len(found) == before:
+            raise UserError(
+                f"{file}: lists no image below {source} ({key}). A line is a file's name, or its "
+                "path below that folder"
+            )
+    note = f"{gone} images of the lists in split.lists are not there" if gone else ""
+    return ListedSplits(found, tuple(lists.values()), note)
+
+
+def _read_list(file: str, key: str, source: str) -> Iterator[tuple[int, str]]:
+    """The lines that are not empty, as paths below the source or as names."""
+    try:
+        with filesystem.open_file(file) as stream:
+            content = stream.read()
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UserError(f"{file}: cannot be read ({key}): {reason}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: is no text in UTF-8 or UTF-16 ({key})") from None
+    root = f"{source.rstrip('/')}/"
+    for line, cell in enumerate(text.splitlines(), 1):
+        if path := cell.strip().replace("\\", "/"):
+            yield line, posixpath.normpath(path.removeprefix(root))
 
 
 def find_folders(

@@ -90,7 +90,8 @@ def fit_operating_points(
         own, truth = scaled_scores[known, place], labels[known, place]
         temperature, bias = float(scaling.temperatures[place]), float(scaling.biases[place])
         if few_of_one and serving["threshold"]["rule"] != "fixed":
-            rule = f"0.5, since validation holds fewer than {_LEAST} images of a class"
+            undone = " before class weights are undone" if bias else ""
+            rule = f"0.5{undone}, since validation holds fewer than {_LEAST} images of a class"
             threshold = float(special.expit(bias))
         else:
             rule, threshold = _threshold(own, truth, serving["threshold"])

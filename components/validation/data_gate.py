@@ -118,9 +118,14 @@ def _require_labels(counts: Mapping[str, SplitCounts], task: Task) -> None:
             )
         lacking = [name for name, pair in zip(task.judged, labels, strict=True) if not all(pair)]
         if lacking and (split == "train" or len(lacking) == len(labels)):
+            told = [
+                f"{what} {', '.join(names)}"
+                for place, what in enumerate(("no image without", "no image with"))
+                if (names := [n for n in lacking if not labels[task.index(n)][1 - place]])
+            ]
             raise UserError(
-                f"the {split} split holds no image of, or none without, {', '.join(lacking)}. More "
-                "patients are needed, or other shares in `split`"
+                f"the {split} split holds {' and '.join(told)}. More patients are needed, or other "
+                "shares in `split`; or take the finding out of the config"
             )
 
 

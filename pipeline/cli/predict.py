@@ -107,7 +107,7 @@ def explain(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Draw where an image raises the positive class's score: a heat map over the X-ray."""
+    """Draw where an image raises the score of a class or finding: a heat map over the X-ray."""
     if background and method != "shap":
         raise click.UsageError("--background goes with --method shap")
     with silence_stderr():

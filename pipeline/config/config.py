@@ -6,6 +6,7 @@ import yaml
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from tfxray.components.common.contract import FEATURES, Task
+from tfxray.components.source.findings import word_key
 from tfxray.pipeline.config.base import Feature, Section, Share
 from tfxray.pipeline.config.data import COLUMNS, Ingest, Split, Validation
 from tfxray.pipeline.config.kubeflow import Kubeflow
@@ -257,6 +258,14 @@ class Config(Section):
                 "give either `classes`, of which an image has exactly one, or `findings`, of which "
                 "it has none, one or several"
             )
+        alike: dict[str, str] = {}
+        for name in self.findings:
+            other = alike.setdefault(word_key(name), name)
+            if other != name:
+                raise ValueError(
+                    f"findings: {other!r} and {name!r} differ in capitals, blanks and signs alone, "
+                    "so that no table or text tells them apart. Rename one"
+                )
         self.ingest.check_names(self.findings)
         if self.gate.auc.each is not None and self.task.binary:
             raise ValueError(

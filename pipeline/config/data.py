@@ -173,6 +173,20 @@ class Ingest(Section):
             if unknown:
                 raise ValueError(f"ingest.{key}: no such {what}: {unknown}; allowed: "
                                  f"{', '.join(allowed)}")  # fmt: skip
+        for key, what, names in (
+            ("columns", "heading", self.columns),
+            ("features", "feature", self.features),
+        ):
+            sources = [names[name] for name in names if name in (*findings, *own)]
+            if twice := sorted({source for source in sources if sources.count(source) > 1}):
+                raise ValueError(f"ingest.{key}: one {what} for two findings: {', '.join(twice)}")
+        if findings and (
+            wrong := sorted({name for name in self.labels.values() if name} - set(findings))
+        ):
+            raise ValueError(
+                f"ingest.labels: {wrong} are none of the findings; allowed: {', '.join(findings)}, "
+                "or an empty text for none of them"
+            )
 
 
 class Split(Section):

@@ -27,6 +27,7 @@ def test_cells(cell: str, value: int | None) -> None:
         ("Hernia|Mass", {"Mass"}, []),
         ("Fluid", {"Effusion"}, []),
         ("Mass|Edema", {"Mass"}, ["Edema"]),
+        ("Mass|No Finding", {"Mass"}, ["No Finding"]),
     ],
 )
 def test_texts_name_what_is_present_and_all_else_is_absent(

@@ -193,6 +193,44 @@ def test_an_image_that_two_lists_have_is_told_with_its_line(tmp_path):
         labelling.label_images(tmp_path, rules)
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (["images_0/images/0_0.png"], ["0_0.png"], "test_list.txt: line 1 .* train_list.txt, too"),
+        (["a.png"], ["0_0.png"], r"train_list.txt: lists no image below .*split.lists.train"),
+        (["0_0.png"], [], r"test_list.txt: lists no image below .*split.lists.test"),
+    ],
+)
+def test_a_list_that_cannot_be_meant_is_refused(tmp_path, train, test, message):
+    with pytest.raises(UserError, match=message):
+        labelling.label_images(tmp_path, listed(tmp_path, train=train, test=test))
+
+
+def test_lists_may_have_whole_paths_and_images_that_are_not_there(tmp_path):
+    rules = listed(
+        tmp_path,
+        train=[f"{tmp_path}/images_0/images/0_0.png", "./images_1/images/1_0.png", "99_0.png"],
+        test=["images_0\\images\\2_0.png", "3_0.png"],
+    )
+    images = labelling.label_images(tmp_path, rules)
+    splits = {row.path.rpartition("/")[2]: row.split for row in images.rows}
+    assert splits["2_0.png"] == splits["3_0.png"] == "test"
+    assert {splits["0_0.png"], splits["1_0.png"]} <= {"train", "eval"}
+    assert "1 images of the lists in split.lists are not there" in images.listing.notes
+    assert "2 images are in none of the lists in split.lists: rejected" in images.listing.notes
+
+
+def test_findings_of_an_image_that_no_list_has_are_not_used(tmp_path):
+    rules = listed(tmp_path, train=["0_0.png", "1_0.png"], test=["2_0.png", "3_0.png"])
+    rows = "".join(f"{n}_0.png,{n % 2},p{n}\n" for n in range(6))
+    (tmp_path / "manifest.csv").write_text("path,Edema,patient\n" + rows)
+    rules = dataclasses.replace(rules, classes=(), findings=("Edema",))
+    images = labelling.label_images(tmp_path, rules)
+    assert [row.path.rpartition("/")[2] for row in images.rows if not row.labelled] == [
+        "4_0.png", "5_0.png"
+    ]  # fmt: skip
+
+
 def test_a_list_that_is_not_there_is_told_with_its_key(tmp_path):
     rules = listed(tmp_path, train=["0_0.png"])
     rules = dataclasses.replace(rules, split_lists={**rules.split_lists, "test": "tests.txt"})

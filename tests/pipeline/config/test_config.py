@@ -66,3 +66,31 @@ def test_a_file_that_is_no_config_is_refused(text, tmp_path):
     path.write_text(text)
     with pytest.raises(UserError, match=r"c\.yaml"):
         loader.load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("findings=[X, x]", "'X' and 'x' differ in capitals"),
+        ("findings=[T+, T-]", "no table or text tells them apart"),
+        ("ingest.columns={Mass: a, Edema: a}", "one heading for two findings: a"),
+        ("ingest.features={finding/Mass: a, finding/Edema: a}", "one feature for two findings"),
+        ("ingest.labels={Hernia: Zzz}", "['Zzz'] are none of the findings"),
+        ("findings=[]", "give either `classes`"),
+        ("classes=[A, B]", "give either `classes`"),
+        ("findings=[Mass, Mass]", "named twice"),
+        ("findings=[Mass, Age]", "what a column of the metadata is called"),
+        ("gate.auc.each={Hernia: 0.5}", "['Hernia'] are none of them"),
+    ],
+)
+def test_findings_that_cannot_be_told_apart_are_refused(tmp_path, override, message):
+    path = tmp_path / "findings.yaml"
+    path.write_text("name: f\nfindings: [Mass, Edema]\n")
+    with pytest.raises(UserError) as caught:
+        loader.load_config(path, (override,))
+    assert message in str(caught.value)
+
+
+def test_two_classes_have_no_auc_of_each():
+    with pytest.raises(UserError, match="two classes have one AUC"):
+        loader.load_config(ROOT / "configs" / "demo.yaml", ("gate.auc.each=0.5",))
