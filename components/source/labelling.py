@@ -191,6 +191,8 @@ class _Finder:
         split = self._split(path, table_row)
         # A table that tells labels leaves none to the folders: a blank is unknown.
         folder = None if self._table and self._table.tells_labels else self._class_folder(path)
+        if folder and self._findings and self._read(folder)[1]:
+            folder = None  # not every folder tells findings
         label = table_row.get("label") or groups.get("label") or folder
         if self._given and not split:  # it lies beside the split folders, or no list has it
             label = None
@@ -212,10 +214,13 @@ class _Finder:
             return dataclasses.replace(row, label=None, findings=values or None)
         if not row.label or not row.label.strip(f" {findings.SEPARATOR}"):
             return dataclasses.replace(row, label=None)
-        values, unknown = findings.read_text(_normal(row.label), self._findings, self._meaning)
+        values, unknown = self._read(row.label)
         if unknown:
             return dataclasses.replace(row, label=findings.SEPARATOR.join(unknown))
         return dataclasses.replace(row, label=None, findings=values)
+
+    def _read(self, text: str) -> tuple[dict[str, int], list[str]]:
+        return findings.read_text(_normal(text), self._findings, self._meaning)
 
     def _split(self, path: str, table_row: Mapping[str, str]) -> str | None:
         if self._given:

@@ -258,6 +258,11 @@ class Config(Section):
                 "give either `classes`, of which an image has exactly one, or `findings`, of which "
                 "it has none, one or several"
             )
+        sample = self.ingest.sample
+        if sample and sample.findings != bool(self.findings):
+            raise ValueError(
+                "ingest.sample.findings: write true with `findings`, and false with `classes`"
+            )
         alike: dict[str, str] = {}
         for name in self.findings:
             other = alike.setdefault(word_key(name), name)

@@ -1,8 +1,12 @@
 """What cells and texts say of findings."""
 
+from pathlib import Path
+
 import pytest
 
-from tfxray.components.source import findings
+from tests.components.source.test_labelling import touch
+from tfxray.components.common.errors import UserError
+from tfxray.components.source import findings, labelling
 
 NAMES = ("Effusion", "Pleural_Thickening", "Mass")
 
@@ -44,3 +48,17 @@ def test_no_finding_may_be_a_finding_of_its_own() -> None:
         {"No Finding": 1, "Mass": 0},
         [],
     )
+
+
+def test_a_folder_that_names_no_finding_tells_none(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.png", "images/b.png")
+    with pytest.raises(UserError, match="nothing tells the findings of an image"):
+        labelling.label_images(tmp_path, labelling.Rules(findings=NAMES))
+
+
+def test_folders_may_be_called_like_findings(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{name}/{number}.png" for name in (*NAMES, "normal") for number in "ab"))
+    images = labelling.label_images(tmp_path, labelling.Rules(findings=NAMES))
+    for row in images.rows:
+        name = row.path.partition("/")[0]
+        assert row.findings == {finding: int(finding == name) for finding in NAMES}

@@ -76,6 +76,7 @@ def test_a_file_that_is_no_config_is_refused(text, tmp_path):
         ("ingest.columns={Mass: a, Edema: a}", "one heading for two findings: a"),
         ("ingest.features={finding/Mass: a, finding/Edema: a}", "one feature for two findings"),
         ("ingest.labels={Hernia: Zzz}", "['Zzz'] are none of the findings"),
+        ("ingest.sample={}", "ingest.sample.findings: write true"),
         ("findings=[]", "give either `classes`"),
         ("classes=[A, B]", "give either `classes`"),
         ("findings=[Mass, Mass]", "named twice"),
