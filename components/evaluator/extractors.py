@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.constants import SLICE_KEY_TYPES_KEY  # `tfma` of 0.52 lacks it
 from tensorflow_model_analysis.proto import config_pb2
 
 from tfxray.components.common import contract
@@ -68,7 +69,7 @@ def _keep_figures(extracts: dict[str, Any], task: Task) -> dict[str, Any]:
     figures = (np.array(labels), scores, scores >= thresholds)
     return {
         _FIGURES: tuple(np.asarray(row, np.float32)[np.newaxis] for row in figures),
-        tfma.SLICE_KEY_TYPES_KEY: extracts[tfma.SLICE_KEY_TYPES_KEY],
+        SLICE_KEY_TYPES_KEY: extracts[SLICE_KEY_TYPES_KEY],
     }
 
 
@@ -86,7 +87,7 @@ class _Findings(beam.PTransform):  # type: ignore[misc]
             # same slices are one element here, which makes that ten times faster.
             figures = (
                 figures
-                | beam.Map(lambda extract: (repr(extract[tfma.SLICE_KEY_TYPES_KEY]), extract))
+                | beam.Map(lambda extract: (repr(extract[SLICE_KEY_TYPES_KEY]), extract))
                 | beam.GroupByKey()
                 | beam.Map(lambda item: _join(list(item[1])))
             )
@@ -112,7 +113,7 @@ def _take_apart(extracts: dict[str, Any], task: Task) -> dict[str, Any]:
             by_output["predictions"][output] = values
             by_output["labels"][output] = np.maximum(labels, 0)
             by_output[_WEIGHTS][output] = known.astype(np.float32)
-    return {tfma.SLICE_KEY_TYPES_KEY: extracts[tfma.SLICE_KEY_TYPES_KEY], **by_output}
+    return {SLICE_KEY_TYPES_KEY: extracts[SLICE_KEY_TYPES_KEY], **by_output}
 
 
 def _band_age(extracts: dict[str, Any]) -> dict[str, Any]:
