@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.constants import SLICE_KEY_TYPES_KEY  # `tfma` of 0.52 lacks it
+from tensorflow_model_analysis.constants import SLICE_KEY_TYPES_KEY
 from tensorflow_model_analysis.proto import config_pb2
 
 from tfxray.components.common import contract
