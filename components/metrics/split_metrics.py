@@ -23,15 +23,15 @@ def measure_split(
         task: What is asked.
 
     Returns:
-        The figures. Of several outputs, `findings` has those of each by its name; beside it stand
-        the means of `auc`, `accuracy` and `cross_entropy` over those that have them. A softmax's
-        accuracy and cross entropy are those of its classes.
+        The figures. Of more than two classes, and of findings, `findings` has those of each by its
+        name; beside it stand the means of `auc`, `accuracy` and `cross_entropy` over those that
+        have them. A softmax's accuracy and cross entropy are those of its classes.
     """
     figures = []
     for own_labels, own_scores, threshold in zip(labels.T, scores.T, thresholds, strict=True):
         known = own_labels >= 0
         figures.append(_measure(own_scores[known], own_labels[known], threshold))
-    if len(figures) == 1:
+    if task.binary:
         return figures[0]
     by_name = dict(zip(task.judged, figures, strict=True))
     summary: dict[str, Any] = {}

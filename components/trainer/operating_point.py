@@ -4,13 +4,14 @@ The test split chooses nothing.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy import special
 from sklearn import metrics
 
+from tfxray.components.common.contract import Task
 from tfxray.components.metrics.split_metrics import FINDINGS
 from tfxray.components.trainer.scaling import Scaling, fit_scaling
 
@@ -54,10 +55,10 @@ class OperatingPoints:
         """Of the calibrated scores, [outputs]."""
         return np.array([point.threshold for point in self.points])
 
-    def describe(self, names: Sequence[str]) -> dict[str, Any]:
-        """The fields of the only point; of several, `findings` has those of each by its name."""
-        by_name = dict(zip(names, map(dataclasses.asdict, self.points), strict=True))
-        return next(iter(by_name.values())) if len(by_name) == 1 else {FINDINGS: by_name}
+    def describe(self, task: Task) -> dict[str, Any]:
+        """Of two classes, the point's fields; else `findings` has those of each by its name."""
+        by_name = dict(zip(task.judged, map(dataclasses.asdict, self.points), strict=True))
+        return by_name[task.judged[0]] if task.binary else {FINDINGS: by_name}
 
 
 def fit_operating_points(

@@ -83,7 +83,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         filenames.HISTORY: history,
         filenames.METRICS: split_figures,
         filenames.NETWORK: dataclasses.asdict(training.describe(model)),
-        filenames.OPERATING_POINT: {**operating_points.describe(task.judged), "unlike": unlike},
+        filenames.OPERATING_POINT: {**operating_points.describe(task), "unlike": unlike},
     }
     if settings["transfer"]:
         seed = settings["train"]["seed"]

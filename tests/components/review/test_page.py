@@ -296,14 +296,7 @@ def own(tmp_path):
 
 def test_images_that_are_gone_are_said_to_be(tmp_path, own, run_evidence):
     evaluation = own["Evaluator.evaluation"]
-    pictures.draw_pictures(
-        run_evidence.heldout_scores,
-        run_evidence.task,
-        pages.THRESHOLDS,
-        [],
-        own["Trainer.model"],
-        evaluation,
-    )
+    draw(run_evidence, [], own["Trainer.model"], evaluation)
     page = write(tmp_path, own)
     assert "no picture" in page
     assert "No heat maps: The images are missing." in page
@@ -339,18 +332,15 @@ def test_heat_maps_lie_beside_their_image(own, monkeypatch):
     assert all(image.xray for error_list in lists for image in error_list.images)
 
 
+def draw(evidence, *places):
+    pictures.draw_pictures(evidence.heldout_scores, evidence.task, pages.THRESHOLDS, *places)
+
+
 def redraw(uris):
     run_evidence = evidence.read_evidence(pages.run_summary(), pages.config(), uris)
     records = [str(p) for p in Path(uris["ExampleGen.examples"]).glob("Split-test/*.gz")]
     evaluation = uris["Evaluator.evaluation"]
-    pictures.draw_pictures(
-        run_evidence.heldout_scores,
-        run_evidence.task,
-        pages.THRESHOLDS,
-        records,
-        uris["Trainer.model"],
-        evaluation,
-    )
+    draw(run_evidence, records, uris["Trainer.model"], evaluation)
     return error_lists.list_errors(run_evidence)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tfxray.components.common.contract import Task
 from tfxray.components.metrics import calibration
 from tfxray.components.trainer import operating_point
 
@@ -96,3 +97,10 @@ def test_too_few_to_fit():
     assert (point.temperature, point.threshold) == (1.0, 0.5)
     assert "fewer than 5" in point.rule
     assert fit(scores[:0], scores[:0]).validation["positives"] == 0
+
+
+def test_a_single_finding_is_described_as_several_are():
+    scores, labels = (column[:, np.newaxis] for column in draw())
+    points = operating_point.fit_operating_points(scores, labels, SERVING, softmax=False)
+    alone = points.describe(Task(("Edema",), exclusive=False))["findings"]["Edema"]
+    assert alone == points.describe(Task(("NORMAL", "ILL")))
