@@ -81,10 +81,7 @@ class Summary:
 
     def to_json(self) -> str:
         """As in `summary.json`."""
-        content = dataclasses.asdict(self)
-        if not self.findings:  # two classes have none
-            del content["findings"]
-        return escape.to_json(content, indent=1)
+        return escape.to_json(dataclasses.asdict(self), indent=1)
 
 
 def read_summary(folder: Path) -> Summary | None:

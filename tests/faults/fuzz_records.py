@@ -35,7 +35,7 @@ from tfxray.components.pixels import image
 from tfxray.components.sample import draw
 from tfxray.components.source import tfrecords
 
-CLASSES = ("NORMAL", "PNEUMONIA")
+TASK = contract.Task(("NORMAL", "PNEUMONIA"))
 OTHER_NAMES = {
     contract.IMAGE: "x", contract.LABEL: "y", contract.TEXT: "word", contract.PATIENT: "who",
     contract.AGE: "old", contract.SITE: "where", contract.FILENAME: "file",
@@ -54,7 +54,7 @@ def good_records(folder: Path, images: int) -> list[tf.train.Example]:
             buffer = io.BytesIO()
             Image.open(folder / row["path"]).save(buffer, kind, **options)
             xray = image.read_image(buffer.getvalue())
-            example = worker.make_example(xray, row["path"], row["label"], CLASSES, read_known(row))
+            example = worker.make_example(xray, row["path"], row["label"], TASK, read_known(row))
             examples.append(example)
     return examples
 
@@ -152,7 +152,7 @@ def keeping_contract(records: list[bytes]) -> Iterator[bytes]:
     kinds: dict[str, type] = {}
     for record in records:
         try:
-            look = record_check.look_at(record, CLASSES, DEFAULT_LIMITS)
+            look = record_check.look_at(record, TASK, DEFAULT_LIMITS)
         except Exception:
             continue
         agree = all(kinds.get(name, kind) is kind for name, kind in look.kinds.items())
@@ -173,7 +173,7 @@ def _call(out: Path, *arguments: object) -> tuple[int, str, str]:
 
 def _run(root: Path, name: str, features: dict[str, str], count: int) -> Path:
     config = {
-        "name": name, "classes": list(CLASSES),
+        "name": name, "classes": list(TASK.names),
         "ingest": {"features": features},
         "model": {"arguments": {"alpha": 0.35}, "weights": "bundled", "image_size": 96},
         "train": {"epochs": 2},

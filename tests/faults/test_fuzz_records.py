@@ -29,7 +29,7 @@ def test_damaged_records_are_used_or_set_aside_and_none_is_lost(tmp_path):
     whole = [example.SerializeToString() for example in good]
     fuzz_records.write(tmp_path / "in" / "a.tfrecord", [*whole, *damaged])
     report = job.ingest(
-        tmp_path / "in", tmp_path / "out", labelling.Rules(fuzz_records.CLASSES), {}
+        tmp_path / "in", tmp_path / "out", labelling.Rules(fuzz_records.TASK.names), {}
     )
     files = [str(path) for path in (tmp_path / "out").rglob("*.tfrecord")]
     written = list(tf.data.TFRecordDataset(files).as_numpy_iterator())
