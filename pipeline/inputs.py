@@ -13,7 +13,8 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard.rejects import Limits
 from tfxray.components.ingest import output
-from tfxray.components.source import file_list, labelling, tfrecords
+from tfxray.components.listing import file_list
+from tfxray.components.source import labelling, tfrecords
 from tfxray.components.source.rows import Rules
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.terminal import supervisor

@@ -11,8 +11,9 @@ from tfxray.components.common import code_digest, contract, filenames, filesyste
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import output
+from tfxray.components.listing import file_list
 from tfxray.components.metadata import known
-from tfxray.components.source import file_list, splits, tfrecords
+from tfxray.components.source import splits, tfrecords
 from tfxray.pipeline import inputs
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.records import Records

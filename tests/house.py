@@ -16,6 +16,8 @@ ROOMS = (
     "components.sample",
     "components.guard",
     "components.metadata",
+    "components.listing",
+    "components.manifest",
     "components.pixels",
     "components.source",
     "components.ingest",

@@ -17,10 +17,10 @@ from tfxray.components.disk import durable
 from tfxray.components.explain import heat_maps, overlay
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import record_check
+from tfxray.components.listing import file_list
 from tfxray.components.pixels import loader
 from tfxray.components.pixels.image import decode_grey
 from tfxray.components.predict import likeness, pushed_model
-from tfxray.components.source import file_list
 from tfxray.components.text import escape
 from tfxray.components.transform import preprocessing
 

@@ -16,8 +16,10 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import duplicates, output, pseudonym, reading, worker
+from tfxray.components.listing import file_list
+from tfxray.components.manifest import findings
 from tfxray.components.metadata import sexes
-from tfxray.components.source import file_list, findings, labelling, splits, tfrecords
+from tfxray.components.source import labelling, splits, tfrecords
 from tfxray.components.source.rows import Rules
 from tfxray.components.text import tables
 

@@ -13,7 +13,8 @@ from tfxray.components.common import beam_options, filesystem, isolation
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import duplicates, worker
-from tfxray.components.source import file_list, tfrecords
+from tfxray.components.listing import file_list
+from tfxray.components.source import tfrecords
 from tfxray.components.source.rows import Row
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our

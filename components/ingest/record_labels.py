@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfxray.components.common import contract
 from tfxray.components.common.contract import UNKNOWN, Task
 from tfxray.components.guard.rejects import Rejected
-from tfxray.components.source import findings
+from tfxray.components.manifest import findings
 
 Features = Mapping[str, tf.train.Feature]
 Label = str | Mapping[str, int]  # a class; or 1, 0 or -1 of findings

@@ -17,9 +17,10 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import duplicates, pseudonym, record_check, record_labels
 from tfxray.components.ingest.record_labels import Label
+from tfxray.components.manifest import findings
 from tfxray.components.metadata.known import Known, join_sources, read_known
 from tfxray.components.pixels import image, loader
-from tfxray.components.source import findings, splits, tfrecords
+from tfxray.components.source import splits, tfrecords
 from tfxray.components.source.rows import Row
 
 UNSPLIT = "all"

@@ -18,8 +18,9 @@ from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard import rejects
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 from tfxray.components.ingest import record_check
+from tfxray.components.listing import file_list
 from tfxray.components.pixels import loader
-from tfxray.components.source import file_list, tfrecords
+from tfxray.components.source import tfrecords
 
 SIZE = 1000  # images: seconds of work, which is what a kill costs
 BATCH = 64  # what the served graph computes at once

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from tfxray.components.common import privacy
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
-from tfxray.components.source import file_list, findings
-from tfxray.components.source.manifest import MANIFEST, WITHHELD
+from tfxray.components.listing import file_list
+from tfxray.components.manifest import findings
+from tfxray.components.manifest.manifest import MANIFEST, WITHHELD
 from tfxray.components.source.rows import Row, Rules
 
 _SHOWN = 5  # names in a line for the user

@@ -12,15 +12,11 @@ from tfxray.components.common import privacy
 from tfxray.components.common.contract import METADATA, SPLITS, Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.source import (
-    file_list,
-    findings,
-    label_checks,
-    left_out,
-    manifest,
-    splits,
-)
-from tfxray.components.source.manifest import MANIFEST, Manifest
+from tfxray.components.listing import file_list, left_out
+from tfxray.components.manifest import findings, manifest
+from tfxray.components.manifest.manifest import MANIFEST, Manifest
+from tfxray.components.metadata.split_names import SPLIT_NAMES
+from tfxray.components.source import label_checks, splits
 from tfxray.components.source.rows import Row, Rules
 
 _SHOWN = 5  # names in a line for the user
@@ -226,7 +222,7 @@ class _Finder:
         if self._given:
             return self._given.split_of(path)
         if self._table and self._table.tells_splits:
-            return splits.SPLIT_FOLDERS[table_row["split"].lower()]
+            return SPLIT_NAMES[table_row["split"].lower()]
         return None
 
     def _class_folder(self, path: str) -> str | None:

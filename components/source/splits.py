@@ -11,15 +11,9 @@ from typing import NamedTuple
 from tfxray.components.common import filesystem
 from tfxray.components.common.contract import SPLITS
 from tfxray.components.common.errors import UserError
-from tfxray.components.source import left_out
+from tfxray.components.listing import left_out
+from tfxray.components.metadata.split_names import SPLIT_NAMES, WORDS
 
-SPLIT_FOLDERS = {
-    "train": "train", "training": "train",
-    "val": "eval", "valid": "eval", "validate": "eval", "validation": "eval", "eval": "eval",
-    "dev": "eval",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-WORDS = f"[{', '.join(SPLIT_FOLDERS)}]"
 _STRAY = 0.2  # up to this share of the images may lie beside the split folders: they are rejected
 _SHOWN = 12  # folders that an error names
 _REMEDY = (
@@ -161,8 +155,8 @@ def find_folders(
         for depth, folder in enumerate(path.split("/")[:-1]):
             levels[depth][folder] += 1
     exact = {
-        depth: {name: SPLIT_FOLDERS[name.lower()] for name in names
-                if name.lower() in SPLIT_FOLDERS and name not in class_names}
+        depth: {name: SPLIT_NAMES[name.lower()] for name in names
+                if name.lower() in SPLIT_NAMES and name not in class_names}
         for depth, names in levels.items()
     }  # fmt: skip
     named = {depth: words for depth, words in exact.items() if words}
@@ -194,9 +188,9 @@ def _read_names(names: Collection[str], class_names: Collection[str]) -> dict[st
     every: dict[str, str] = {}
     by_rest: dict[str, dict[str, str]] = defaultdict(dict)
     for name in names:
-        words = [word for word in left_out.WORD.findall(name) if word.lower() in SPLIT_FOLDERS]
+        words = [word for word in left_out.WORD.findall(name) if word.lower() in SPLIT_NAMES]
         if len(words) == 1 and name not in class_names:
-            every[name] = SPLIT_FOLDERS[words[0].lower()]
+            every[name] = SPLIT_NAMES[words[0].lower()]
             by_rest[name.replace(words[0], "", 1).lower()][name] = every[name]
     return every if len(every) == len(names) else max(by_rest.values(), key=len, default={})
 

@@ -21,7 +21,7 @@ from tfxray.components.common import contract, filesystem, privacy
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard.rejects import Rejected
-from tfxray.components.source.splits import SPLIT_FOLDERS
+from tfxray.components.metadata.split_names import SPLIT_NAMES
 
 _RECORD_FILE = re.compile(r"(?i:\.tfrecords?)(\.gz)?$|-\d{5}-of-\d{5}(?i:\.tfrecords?)?(\.gz)?$")
 _SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})(\..*)?$")
@@ -219,8 +219,8 @@ def find_layout(folder: StrPath, ignore_given: bool = False) -> Layout:
 def _split_of(file: str) -> str | None:
     folder, name = os.path.split(file.lower())
     for word in (folder, *_SPLIT_WORD.split(name)):
-        if word in SPLIT_FOLDERS:
-            return SPLIT_FOLDERS[word]
+        if word in SPLIT_NAMES:
+            return SPLIT_NAMES[word]
     return None
 
 

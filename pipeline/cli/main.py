@@ -81,8 +81,9 @@ def ingest(
     """Write images, or TFRecords of others, as TFRecords by the data contract."""
     from tfxray.components.guard import rejects
     from tfxray.components.ingest import output
+    from tfxray.components.listing import file_list
     from tfxray.components.metadata import known
-    from tfxray.components.source import file_list, tfrecords
+    from tfxray.components.source import tfrecords
     from tfxray.components.source.rows import Rules
     from tfxray.pipeline import inputs
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on

@@ -6,7 +6,7 @@ import yaml
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from tfxray.components.common.contract import FEATURES, Task
-from tfxray.components.source.findings import word_key
+from tfxray.components.manifest.findings import word_key
 from tfxray.pipeline.config.base import Feature, Section, Share
 from tfxray.pipeline.config.data import COLUMNS, Ingest, Split, Validation
 from tfxray.pipeline.config.kubeflow import Kubeflow

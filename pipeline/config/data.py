@@ -19,7 +19,7 @@ from tfxray.components.common.contract import (
     TEXT,
     VIEW,
 )
-from tfxray.components.source import left_out
+from tfxray.components.listing import left_out
 from tfxray.pipeline.config.base import Feature, Section, Share
 
 

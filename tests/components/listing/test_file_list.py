@@ -11,8 +11,9 @@ import pytest
 from tests.scorer import export
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job
+from tfxray.components.listing import file_list
 from tfxray.components.predict import batch_job
-from tfxray.components.source import file_list, labelling, tfrecords
+from tfxray.components.source import labelling, tfrecords
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from tfxray.components.common import filesystem, privacy
 from tfxray.components.common.contract import METADATA
 from tfxray.components.common.errors import UserError
-from tfxray.components.source import findings, table
-from tfxray.components.source.file_list import Listing
-from tfxray.components.source.lookup import Lookup
-from tfxray.components.source.splits import SPLIT_FOLDERS, WORDS
+from tfxray.components.listing.file_list import Listing
+from tfxray.components.manifest import findings, table
+from tfxray.components.manifest.lookup import Lookup
+from tfxray.components.metadata.split_names import SPLIT_NAMES, WORDS
 
 MANIFEST = "manifest.csv"
 WITHHELD = "not shown, since there is DICOM among the images and names may be patients'"
@@ -314,7 +314,7 @@ class _Reading:
 
 
 def _is_split(word: str) -> bool:
-    return word.lower() in SPLIT_FOLDERS
+    return word.lower() in SPLIT_NAMES
 
 
 def _list(lines: Sequence[int]) -> str:

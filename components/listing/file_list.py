@@ -13,7 +13,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard import file_kinds
-from tfxray.components.source import copies, left_out
+from tfxray.components.listing import copies, left_out
 
 _WEB = ("http://", "https://", "ftp://")
 DEFAULT_CHOICE = left_out.Choice()

@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from tfxray.components.common import filesystem
-from tfxray.components.source import left_out
-from tfxray.components.source.file_list import Listing
+from tfxray.components.listing import left_out
+from tfxray.components.listing.file_list import Listing
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//")
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".dic", ".tif", ".tiff", ".bmp", ".webp")

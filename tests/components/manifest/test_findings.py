@@ -6,7 +6,8 @@ import pytest
 
 from tests.components.source.test_labelling import touch
 from tfxray.components.common.errors import UserError
-from tfxray.components.source import findings, labelling
+from tfxray.components.manifest import findings
+from tfxray.components.source import labelling
 
 NAMES = ("Effusion", "Pleural_Thickening", "Mass")
 

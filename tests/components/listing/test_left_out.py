@@ -6,7 +6,8 @@ import pytest
 
 from tests.components.source.test_labelling import touch
 from tfxray.components.common.errors import UserError
-from tfxray.components.source import file_list, labelling, left_out
+from tfxray.components.listing import file_list, left_out
+from tfxray.components.source import labelling
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
