@@ -11,11 +11,12 @@ from typing import Any
 from tfxray.components.common import code_digest, filesystem, isolation, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.guard.rejects import Limits
+from tfxray.components.datasets import public
 from tfxray.components.ingest import output
 from tfxray.components.listing import file_list
-from tfxray.components.source import labelling, tfrecords
-from tfxray.components.source.rows import Rules
+from tfxray.components.source import tfrecords
+from tfxray.components.source.dataset import Dataset
+from tfxray.pipeline import layouts
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.terminal import supervisor
 from tfxray.pipeline.terminal.screen import PROGRESS_INDENT
@@ -33,10 +34,12 @@ class Source:
     Attributes:
         folder: Where it lies, on any of Beam's file systems.
         kind: `images`, `records` (by the contract) or `foreign` (records under other names).
+        dataset: Of images: the public data set that they are; None for any other.
     """
 
     folder: str
     kind: str
+    dataset: Dataset | None = None
 
 
 def find_data(config: Config, data: str | None, out: StrPath, say: Callable[[str], None]) -> Source:
@@ -53,7 +56,8 @@ def find_data(config: Config, data: str | None, out: StrPath, say: Callable[[str
         raise UserError("no data: give --data DIR (a folder of images or TFRecords)")
     file_list.require_folder(data, "--data")
     if not tfrecords.holds_records(data):
-        return Source(data, "images")
+        folder = layouts.find_folder(data, config, say)
+        return Source(folder.path, "images", folder.dataset)
     return Source(data, "foreign" if config.ingest.features else "records")
 
 
@@ -79,40 +83,13 @@ def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:
     return str(folder)
 
 
-def file_limits(config: Config) -> Limits:
-    """What one image file may take."""
-    ingest = config.ingest
-    return Limits(ingest.max_pixels, ingest.max_bytes, ingest.max_seconds)
-
-
-def label_rules(config: Config) -> Rules:
-    """How labels and metadata are found."""
-    return Rules(
-        classes=tuple(config.classes),
-        findings=tuple(config.findings),
-        manifest=config.ingest.manifest,
-        columns=config.ingest.columns,
-        root=config.ingest.root,
-        extension=config.ingest.extension,
-        include=tuple(config.ingest.include),
-        exclude=tuple(config.ingest.exclude),
-        follow_links=config.ingest.follow_links,
-        pattern=config.ingest.pattern,
-        labels=config.ingest.labels,
-        ignore_given=config.split.ignore_given,
-        split_lists={str(split): file for split, file in config.split.lists.items()},
-        eval_from_train=config.split.eval_from_train,
-        eval_share=config.split.eval,
-        tolerated=config.validation.max_rejected,
-        limits=file_limits(config),
-        near_distance=config.validation.near_distance,
-    )
-
-
 class Ingest:
     """An ingest in a process of its own, beside the imports of the run that waits for it."""
 
-    def __init__(self, source: Source, config: Config, config_file: Path, out: StrPath, log: Path):
+    def __init__(
+        self, source: Source, config: Config, config_file: Path, out: StrPath, log: Path,
+        say: Callable[[str], None] | None = None,
+    ):  # fmt: skip
         """Starts it, unless the same data was ingested by the same rules before.
 
         Args:
@@ -121,6 +98,7 @@ class Ingest:
             config_file: The same, resolved, as a file.
             out: The run's `--out`; records go to `data/` below it.
             log: Where the libraries' output goes.
+            say: Takes a line on what the data lack.
 
         Raises:
             UserError: See `labelling.label_images`.
@@ -129,11 +107,12 @@ class Ingest:
             include={"classes", "findings", "ingest", "split"},
             exclude={"ingest": {"uncertain"}},  # Transform's
         )
-        rules = label_rules(config)
+        rules = layouts.label_rules(config, layouts.Folder(source.folder, source.dataset), say)
         settings += repr(rules)
         code = code_digest.digest(_JOB)
         data = file_list.fingerprint(source.folder, rules.follow_links)
-        data += file_list.fingerprint_file(os.path.join(source.folder, rules.manifest or ""))
+        for _, name in rules.layout.names():  # it may lie elsewhere
+            data += file_list.fingerprint_file(os.path.join(source.folder, name))
         key = hashlib.sha256((data + settings + code).encode())
         self.folder = os.path.join(out, "data", f"records-{key.hexdigest()[:16]}")
         self.cached = output.read_report(self.folder) is not None
@@ -145,11 +124,11 @@ class Ingest:
                 filesystem.remove_folder(self.folder)
             if source.kind == "images":
                 # What is wrong with the source is known at once.
-                labelling.label_images(source.folder, rules)
+                public.label_images(source.folder, rules)
             self._process = isolation.start_python(
                 _COMMAND,
                 ["ingest", "--out", self.folder, "--config", str(config_file), "--log", str(log),
-                 "--", source.folder],
+                 "--dataset", rules.dataset or layouts.NO_DATASET, "--", source.folder],
                 answers=False,
             )  # fmt: skip
 

@@ -198,7 +198,7 @@ def _check_once(layout: tfrecords.Layout, config: Config, out: str | None) -> "S
     from tfxray.components.common import artifacts
     from tfxray.components.ingest import record_check
 
-    limits = inputs.file_limits(config)
+    limits = config.ingest.limits
     parts = (file_list.fingerprint(layout.base), layout, config.task, limits)
     key = hashlib.sha256(f"{parts}{code_digest.digest(_CHECK)}".encode()).hexdigest()[:16]
     note = os.path.join(out, "data", filenames.CHECKED.format(key)) if out else None

@@ -96,5 +96,6 @@ REASONS = {
     "of them, or one that is not finite or not UTF-8",
     "undecodable": "TensorFlow's decoder, by which the model sees, refuses the image",
     "multi_frame": "a file of several frames or pages",
+    "other_view": "a view that ingest.views leaves out; it is counted with what is left out",
     "no_pixels": "a DICOM file without an image",
 }

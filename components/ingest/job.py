@@ -15,11 +15,12 @@ from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.datasets import public
 from tfxray.components.ingest import duplicates, output, pseudonym, reading, worker
 from tfxray.components.listing import file_list
 from tfxray.components.manifest import findings
 from tfxray.components.metadata import sexes
-from tfxray.components.source import labelling, splits, tfrecords
+from tfxray.components.source import splits, tfrecords
 from tfxray.components.source.rows import Rules
 from tfxray.components.text import tables
 
@@ -48,6 +49,8 @@ class Report:
             `XRay.notes`, the `count` of the images, and the `names` of the first as the records
             have them. Copies that were set aside afterwards count, too.
         files: The sizes of the files of records, in bytes, by their names.
+        dataset: Of a public data set, its name, terms and what its reader leaves out; see
+            `dataset.Dataset.describe`.
     """
 
     classes: tuple[str, ...]
@@ -64,6 +67,7 @@ class Report:
     not_understood: dict[str, int]
     image_notes: dict[str, dict[str, Any]]
     files: dict[str, int]
+    dataset: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def ingest(
@@ -129,7 +133,9 @@ def _run(
     processes: int,
 ) -> Report:
     data = _find_images(source, rules) if features is None else _find_records(source, rules)
-    reader = worker.Reader(data.task, rules.limits, secret, rules.follow_links, rules.labels)
+    reader = worker.Reader(
+        data.task, rules.limits, secret, rules.follow_links, rules.words, rules.views
+    )
     reading.write_examples(data, out, features or {}, reader, shards, options, processes)
     results = reading.read_results(out)
     _require_features(source, features or {}, results.notes)
@@ -137,11 +143,15 @@ def _run(
     # Rejects are listed under the names of the files in the source.
     paths = {pseudonym.file_name(secret, row.path): row.path for row in data.rows}
     index, copies = _settle_copies(out, results.index, paths, data.drawn, rules.near_distance)
+    views = [name for name, code, _ in results.rejects if code == worker.OTHER_VIEW]
+    if views:  # told by the file itself, as DICOM does
+        data.listing.left_out.setdefault(worker.OTHER_VIEW, []).extend(views)
+        results.rejects[:] = [r for r in results.rejects if r[1] != worker.OTHER_VIEW]
     rejects = sorted([*data.listing.unread, *results.rejects, *copies])
     with tables.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as write_row:
         for reject in rejects:
             write_row(reject)
-    report = _make_report(out, data, results, index, rejects)
+    report = _make_report(out, data, results, index, rejects, len(views))
     _check(source, report, rejects, [row.path for row in data.rows])
     content = json.dumps(dataclasses.asdict(report), indent=1)
     filesystem.write_file(os.path.join(out, filenames.INGEST_REPORT), content.encode())
@@ -149,12 +159,12 @@ def _run(
 
 
 def _find_images(source: str, rules: Rules) -> reading.Input:
-    rows, task, listing = labelling.label_images(source, rules)
+    rows, task, listing = public.label_images(source, rules)
     sexes.require_clear(source, {row.metadata.get("sex", "") for row in rows})
     drawn = () if rows[0].eval_share is None else ("train", "eval")
     # Of a split that is drawn, there may be no image: that is known when all are read.
     outputs = sorted({row.split or worker.UNSPLIT for row in rows if row.labelled} | {*drawn})
-    return reading.Input(source, task, outputs, rows, listing, drawn)
+    return reading.Input(source, task, outputs, rows, listing, drawn, dataset=rules.dataset)
 
 
 def _find_records(source: str, rules: Rules) -> reading.Input:
@@ -210,6 +220,7 @@ def _make_report(
     results: reading.Results,
     index: list[duplicates.Entry],
     rejects: list[tuple[str, str, str]],
+    views: int,
 ) -> Report:
     patients = Counter(entry.patient for entry in index if entry.patient)
     split_counts = Counter(e.split for e in index)
@@ -218,8 +229,9 @@ def _make_report(
         for e in index
         for name in ([e.label] if data.task.exclusive else e.label.split(findings.SEPARATOR))
     )
-    images = sum(results.records) if data.layout else len(data.rows) + len(data.listing.unread)
     left_out = data.listing.count_left_out()
+    images = sum(results.records) if data.layout else len(data.rows) + len(data.listing.unread)
+    images -= views
     return Report(
         classes=data.task.names,
         found=images + sum(left_out.values()),
@@ -238,6 +250,7 @@ def _make_report(
             for note, names in sorted(results.image_notes.items())
         },
         files=output.measure_records(out),
+        dataset=public.describe(data.dataset),
     )
 
 

@@ -37,6 +37,7 @@ class Input:
         drawn: The splits that are drawn out of each other.
         layout: Of a folder of records: where they lie.
         eval_share: Of such: where `eval` is drawn by patient, its share.
+        dataset: The public data set that a folder of images is; empty of any other.
     """
 
     source: str
@@ -47,6 +48,7 @@ class Input:
     drawn: tuple[str, ...] = ()
     layout: tfrecords.Layout | None = None
     eval_share: float | None = None
+    dataset: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

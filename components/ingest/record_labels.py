@@ -58,7 +58,7 @@ def shown(label: object) -> str:
 
 
 def findings_of(
-    features: Features, mapping: Mapping[str, str], task: Task, meaning: Mapping[str, str]
+    features: Features, mapping: Mapping[str, str], task: Task, words: findings.Words
 ) -> dict[str, int]:
     """The findings of a record.
 
@@ -69,7 +69,7 @@ def findings_of(
         mapping: The name there of each feature of the contract that has another. If it names one of
             the three, that one counts alone.
         task: The findings.
-        meaning: See `findings.read_text`.
+        words: See `findings.read_text`.
 
     Returns:
         1, 0 or -1 of those of which something is known.
@@ -99,14 +99,14 @@ def findings_of(
                 )
             values = dict(zip(own, content, strict=True))
     if not values and contract.TEXT in kinds:
-        values = _of_text(features, mapping.get(contract.TEXT, contract.TEXT), task, meaning)
+        values = _of_text(features, mapping.get(contract.TEXT, contract.TEXT), task, words)
     if not values:
         raise Rejected("no_label")
     return values
 
 
 def _of_text(
-    features: Features, theirs: str, task: Task, meaning: Mapping[str, str]
+    features: Features, theirs: str, task: Task, words: findings.Words
 ) -> dict[str, int]:
     content = features[theirs].bytes_list.value if theirs in features else ()
     if not content:
@@ -115,7 +115,12 @@ def _of_text(
         text = findings.SEPARATOR.join(part.decode() for part in content)
     except UnicodeDecodeError:
         raise Rejected("malformed", f"{theirs} is not UTF-8") from None
-    values, unknown = findings.read_text(text, task.names, meaning)
+    try:
+        values, unknown = findings.read_text(text, task.names, words)
+    except findings.Dropped:
+        raise Rejected("unknown_label", f"{theirs} has a word that ingest.labels leaves out") from None
+    except ValueError as error:
+        raise Rejected("malformed", f"{theirs} {error}") from None
     if unknown:
         raise Rejected("unknown_label", f"{theirs} has {shown(', '.join(unknown))}")
     return values if text.strip(f" {findings.SEPARATOR}") else {}

@@ -18,12 +18,14 @@ from tfxray.components.guard import rejects
 from tfxray.components.ingest import duplicates, pseudonym, record_check, record_labels
 from tfxray.components.ingest.record_labels import Label
 from tfxray.components.manifest import findings
+from tfxray.components.metadata import views
 from tfxray.components.metadata.known import Known, join_sources, read_known
 from tfxray.components.pixels import image, loader
 from tfxray.components.source import splits, tfrecords
 from tfxray.components.source.rows import Row
 
 UNSPLIT = "all"
+OTHER_VIEW = left_out.OTHER_VIEW  # told as a reject is, and counted with what is left out
 # The output beside the splits: lines of JSON, each of which begins with its kind. One output, since
 # each more costs an ingest a part of a second, however small it is. There is a line for each reject
 # and each example; for each file of records, with their number, or why it cannot be read to its
@@ -49,14 +51,16 @@ class Reader:
         limits: What one file may take.
         secret: The pseudonyms' key.
         follow_links: Whether a file may lie outside of the folder, behind a link.
-        meaning: The finding that a word means; see `findings.read_text`.
+        words: How words for findings are read.
+        views: Those that are wanted; empty for all.
     """
 
     task: Task
     limits: rejects.Limits
     secret: bytes = dataclasses.field(repr=False)
     follow_links: bool = False
-    meaning: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    words: findings.Words = dataclasses.field(default_factory=findings.Words)
+    views: tuple[str, ...] = ()
 
     def check_label(self, row: Row) -> Label:
         """What an image shows: its class, or its findings.
@@ -89,6 +93,8 @@ class Reader:
         """
         (xray, tags), record_name = loaded_image, name
         known = read_known(join_sources(tags or {}, metadata))
+        if not views.is_wanted(known.view, "view" in known.not_understood, self.views):
+            raise rejects.Rejected(OTHER_VIEW)
         if eval_share is not None:
             # By the hospital's number: pseudonyms differ from one key to another.
             split = splits.draw_split(split, known.patient or name, eval_share) or split
@@ -210,7 +216,7 @@ class ConvertRecords(beam.DoFn):
         task = self._reader.task
         if task.exclusive:
             return record_labels.class_of(values, task.names)
-        return record_labels.findings_of(features, self._features, task, self._reader.meaning)
+        return record_labels.findings_of(features, self._features, task, self._reader.words)
 
     def _convert(
         self, message: tf.train.Example, place: str, split: str, notes: Counter[tuple[str, str]]

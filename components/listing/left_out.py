@@ -40,6 +40,7 @@ _AFTER_AN_IMAGE = (
 HIDDEN, OTHER_KIND, UNLISTED = "hidden", "other_kind", "not_in_manifest"
 MASK, THUMBNAIL, RECYCLED, COPY = "mask", "thumbnail", "recycle_bin", "copy"
 EXCLUDED, NOT_INCLUDED = "excluded", "not_included"
+NOT_KEPT, DROPPED, OTHER_VIEW = "not_kept", "dropped", "other_view"
 BY_CHOICE = (EXCLUDED, NOT_INCLUDED)
 
 

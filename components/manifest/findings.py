@@ -1,61 +1,166 @@
 """Reads what is said of the findings of an image: a column each, or one text that names some."""
 
+import ast
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
 from tfxray.components.common.contract import UNKNOWN
 
 SEPARATOR = "|"
+LIST = "list"  # in the place of a separator: a list as Python or JSON has it
 # What a cell of a finding's own column may hold; CheXpert and MIMIC-CXR write 1.0, 0.0 and -1.0.
 _PRESENT = ("1", "1.0", "true", "yes", "positive", "present")
 _ABSENT = ("0", "0.0", "false", "no", "negative", "absent")
 _UNCERTAIN = ("-1", "-1.0", "uncertain", "u")
-_VALUES = {
+_CELLS = {
     **dict.fromkeys(_PRESENT, 1),
     **dict.fromkeys(_ABSENT, 0),
     **dict.fromkeys(_UNCERTAIN, UNKNOWN),
 }
 ALLOWED = "1, 0 and -1 (uncertain), or yes, no and uncertain, or nothing"
+# What `ingest.values` may say that a word means.
+DROP = "drop"
+MEANINGS: Mapping[str, int | None] = {
+    "positive": 1, "negative": 0, "uncertain": UNKNOWN, "unknown": None, DROP: None,
+}  # fmt: skip
+OTHER = "*"  # any word that is not named
 # A text that says so has none of them.
 NONE = ""
 _NOTHING = ("nofinding", "nofindings", "normal", "none", "noneofthese")
 
 
-def read_cell(text: str) -> int | None:
-    """What a cell of a finding's own column says: 1, 0 or -1; None where it is none of these."""
-    return _VALUES.get(text.strip().casefold())
+class Dropped(Exception):
+    """What is said of an image means that it is left out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """How the words for classes and findings are read; see the config's `ingest`.
+
+    Attributes:
+        labels: The class or finding that a word means; empty for none of the findings, None for an
+            image that is left out. `*` stands for any other word.
+        separator: Between the words of a text, or `list`.
+        parts: Between the parts of a word, of which each counts: `/` for `Pneumonia/Viral`.
+        values: What a cell of a finding's own column means, one of `MEANINGS`; `*` stands for any
+            other text, and an empty one for an empty cell.
+        blank: What an empty cell means, likewise, if `values` do not say so.
+    """
+
+    labels: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    separator: str = SEPARATOR
+    parts: str = ""
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    blank: str = "unknown"
+
+
+def is_cell(text: str, values: Mapping[str, str]) -> bool:
+    """Whether a cell of a finding's own column says something that is understood."""
+    return _meaning(text, values) is not None or text.strip().casefold() in _CELLS
+
+
+def read_cell(text: str, words: Words | None = None) -> int | None:
+    """What a cell of a finding's own column says.
+
+    Args:
+        text: Its text.
+        words: What the config says of such texts.
+
+    Returns:
+        1, 0 or -1; None where it says nothing, or something else.
+
+    Raises:
+        Dropped: The image is left out.
+    """
+    words = words or Words()
+    meaning = _meaning(text, words.values)
+    if meaning is None and not text.strip():
+        meaning = words.blank
+    if meaning is None:
+        return _CELLS.get(text.strip().casefold())
+    if meaning == DROP:
+        raise Dropped
+    return MEANINGS[meaning]
+
+
+def _meaning(text: str, values: Mapping[str, str]) -> str | None:
+    if not values:
+        return None
+    key = text.strip().casefold()
+    for word, meaning in values.items():
+        if word.casefold() == key:
+            return meaning
+    return values.get(OTHER) if key and key not in _CELLS else None
+
+
+def split_text(text: str, separator: str) -> list[str]:
+    """The words of a text that names findings.
+
+    Args:
+        text: Such as `Effusion|Edema`, or `['edema', ' pleural effusion']`.
+        separator: Between them, or `list`.
+
+    Raises:
+        ValueError: It is to be a list, and is none.
+    """
+    if separator != LIST:
+        return [word for part in text.split(separator) if (word := part.strip())]
+    try:
+        words = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        words = None
+    if not isinstance(words, list | tuple | set) or not all(isinstance(w, str) for w in words):
+        raise ValueError("is no list of words such as ['edema', 'pleural effusion']")
+    return [word for part in words if (word := part.strip())]
 
 
 def read_text(
-    text: str, names: Sequence[str], meaning: Mapping[str, str]
+    text: str, names: Sequence[str], words: Words | None = None
 ) -> tuple[dict[str, int], list[str]]:
     """What a text that names an image's findings says.
 
     Args:
         text: Such as `Effusion|Edema`, or `No Finding`.
         names: Of the findings.
-        meaning: The finding that a word means, empty for none of them: the config's
-            `ingest.labels`.
+        words: What the config says of such texts.
 
     Returns:
         1 for each that is named, 0 for all others; and the words that mean nothing, or that
         contradict the rest, as `No Finding` does beside a finding. No word at all tells nothing.
+
+    Raises:
+        Dropped: The image is left out.
+        ValueError: See `split_text`.
     """
-    by_word = {word_key(name): name for name in names} | {
-        word_key(w): m for w, m in meaning.items()
-    }
+    words = words or Words()
+    by_word: dict[str, str | None] = {word_key(name): name for name in names}
+    by_word |= {word_key(w): m for w, m in words.labels.items()}
     values, unknown, none = dict.fromkeys(names, 0), [], []
-    for word in filter(None, (part.strip() for part in text.split(SEPARATOR))):
-        name = by_word.get(word_key(word))
-        if name in values:
-            values[name] = 1
-        elif name is None and word_key(word) in _NOTHING:
+    for word in split_text(text, words.separator):
+        told = _meanings(word, by_word, words.parts)
+        if not told and word_key(word) in _NOTHING:
             none.append(word)
-        elif name != NONE:
+        elif not told and OTHER not in words.labels:
             unknown.append(word)
+        for meaning in told or [words.labels[OTHER]] * (OTHER in words.labels):
+            if meaning is None:
+                raise Dropped
+            if meaning in values:
+                values[meaning] = 1
+            elif meaning != NONE:
+                unknown.append(word)
     if none and (unknown or any(values.values())):
         unknown += none
     return values, unknown
+
+
+def _meanings(word: str, by_word: Mapping[str, str | None], parts: str) -> list[str | None]:
+    """What a word means; where its parts count, what each of them means."""
+    for candidates in ([word], word.split(parts) if parts else []):
+        if told := [by_word[k] for part in candidates if (k := word_key(part)) in by_word]:
+            return told
+    return []
 
 
 def describe(values: Mapping[str, int]) -> str:

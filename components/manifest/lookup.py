@@ -5,11 +5,12 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from tfxray.components.common import filesystem
 from tfxray.components.listing import left_out
 from tfxray.components.listing.file_list import Listing
+from tfxray.components.listing.left_out import match_glob
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//")
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".dic", ".tif", ".tiff", ".bmp", ".webp")
@@ -29,7 +30,10 @@ class Lookup:
         ambiguous: Lines whose names are several files', with these.
     """
 
-    def __init__(self, source: str, listing: Listing, root: str = "", extension: str = ""):
+    def __init__(
+        self, source: str, listing: Listing, root: str = "", extension: str = "",
+        strip: Sequence[str] = (),
+    ):  # fmt: skip
         """Gets ready for many paths.
 
         Args:
@@ -37,6 +41,7 @@ class Lookup:
             listing: What it holds.
             root: Put before a path, or taken off one that begins with it.
             extension: Put behind a path that lacks it, or in the place of another kind's.
+            strip: Globs of the first folder of a path, which is taken off.
         """
         self.every = {*listing.files, *(p for paths in listing.left_out.values() for p in paths)}
         self.unwanted = {p for r in left_out.BY_CHOICE for p in listing.left_out.get(r, ())}
@@ -45,6 +50,7 @@ class Lookup:
         self._source = source
         self._files = listing.files
         self._root = posixpath.normpath(root.replace("\\", "/")) if root else ""
+        self._strip = [match_glob(f"/{glob}") for glob in strip]
         self._extension = f".{extension.lstrip('.')}" if extension else ""
         # A table may count from the folder that holds the data folder.
         self._own_name = os.path.basename(filesystem.full_path(source)) + "/"
@@ -62,6 +68,9 @@ class Lookup:
         if not self._root and cell in self.every:  # as most are
             return cell
         path = self._with_extension(posixpath.normpath(cell.replace("\\", "/")))
+        first, slash, rest = path.partition("/")
+        if slash and any(match(first) for match in self._strip):
+            path = rest
         candidates = []
         for candidate in self._with_root(path):
             below = self._below(candidate)

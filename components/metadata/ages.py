@@ -38,6 +38,10 @@ _YEARS = {word: years for years, words in _UNITS.items() for word in word_list(w
 # a decimal: it may be a date.
 _NUMBER = r"(?:(?:0|[1-9]\d*)(?:\.\d+|,\d{1,2})|\d+)"
 _PART = re.compile(rf"({_NUMBER})[\s-]*([^\W\d_]+)\.?[\s,]*")
+# As DICOM and ISO 8601 write it, and years as pandas writes numbers with gaps: `1931.0`.
+_DATE = re.compile(
+    r"(?P<year>(?:1[89]|20|21)\d\d)(?:-?(?P<month>[01]\d)-?(?P<day>[0-3]\d))?(?:\.0+|[ T].*)?"
+)
 _OLD = re.compile(
     r"[\s-]+(old|of age|alt|de edad|de idade|d'age|di eta|oud|gammal)$|(?<=y)\W?o\b\.?$"
 )
@@ -67,6 +71,26 @@ def read_age(text: str) -> float | None:
     if years is None or not 0 <= years <= OLDEST:
         raise NotUnderstood("no age")
     return years
+
+
+def age_between(birth: str, study: str) -> str:
+    """The age at a study, for `read_age`.
+
+    Args:
+        birth: A date, or a year alone; then the age counts years from New Year's Eve to New Year's
+            Eve, and may be one too many.
+        study: A date, such as `20150214` or `2015-02-14`, or a year.
+
+    Returns:
+        Whole years; an empty text where one of the two is unknown, or none of these.
+    """
+    born, seen = _DATE.fullmatch(birth.strip()), _DATE.fullmatch(study.strip())
+    if not born or not seen:
+        return ""
+    years = int(seen["year"]) - int(born["year"])
+    if born["month"] and seen["month"]:
+        years -= (seen["month"], seen["day"]) < (born["month"], born["day"])
+    return str(years)
 
 
 def _in_years(text: str) -> float | None:

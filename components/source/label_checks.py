@@ -47,7 +47,11 @@ def check_findings(
             "that are called otherwise" + listing.describe_rest()
         )
     present = Counter(name for row in rows for name, v in (row.findings or {}).items() if v == 1)
-    if lacking := [name for name in rules.findings if not present[name]]:
+    lacking = [name for name in rules.findings if not present[name]]
+    if lacking and not rules.whole and len(lacking) < len(rules.findings):
+        listing.notes.append(f"no image has {', '.join(lacking)}: left out of the findings")
+        return Task(tuple(name for name in rules.findings if present[name]), False)
+    if lacking:
         raise UserError(
             f"{source}: no image has {', '.join(lacking)}. Add such images, name the column "
             "(ingest.columns), say what the words mean (ingest.labels), or take the finding out of "
@@ -88,6 +92,9 @@ def check_classes(
             "ingest.pattern"
         )
     missing = [name for name in classes if not labels[name]]
+    if missing and not rules.whole and len(missing) + 2 <= len(classes):
+        listing.notes.append(f"no image is of {', '.join(missing)}: left out of the classes")
+        return Task(tuple(name for name in classes if labels[name]))
     if missing or len(classes) < 2:
         class_names = classes if privacy.names_withheld(source, paths) else sorted(labels)
         raise UserError(

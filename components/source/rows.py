@@ -1,9 +1,12 @@
 """What is known of an image file before it is read, and the rules by which it is found out."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
+from tfxray.components.manifest.findings import SEPARATOR, Words
+from tfxray.components.manifest.layout import Columns, Join, Layout
+from tfxray.components.source.several import REFUSE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,10 @@ class Rules:
     """How labels and metadata are found; see the config's `ingest` and `split`.
 
     Attributes:
+        dataset: The public data set that these are the rules of; empty of any other folder. Then an
+            image without a row is a reject.
+        whole: Whether an image must have each of the classes or findings; else those count that
+            images have.
         eval_share: Of the patients in `train`, for `eval`, where only `train` and `test` are given.
         tolerated: Up to this share of images may have a label that is none of the classes: they
             are set aside. More of them are taken for a mistake in the config.
@@ -50,15 +57,30 @@ class Rules:
 
     classes: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
-    manifest: str | None = None
-    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    manifest: str | Sequence[str] | Mapping[str, str] | None = None
+    separator: str | None = None
+    headings: tuple[str, ...] = ()
+    columns: Columns = dataclasses.field(default_factory=dict)
+    joins: tuple[Join, ...] = ()
+    keep: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     root: str = ""
+    strip: tuple[str, ...] = ()
     extension: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     follow_links: bool = False
     pattern: str | None = None
-    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    label_separator: str = SEPARATOR
+    label_parts: str = ""
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    blank: str = "unknown"
+    several: str = REFUSE
+    views: tuple[str, ...] = ()
+    unknown: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    dataset: str = ""
+    whole: bool = True
     ignore_given: bool = False
     eval_from_train: float | None = None
     split_lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -66,3 +88,17 @@ class Rules:
     tolerated: float = 0.0
     limits: Limits = DEFAULT_LIMITS
     near_distance: int = 16
+
+    @property
+    def layout(self) -> Layout:
+        """How a manifest is read."""
+        return Layout(
+            self.manifest, self.separator, self.headings, self.columns, self.joins, self.keep,
+            self.root, self.strip, self.extension, not self.ignore_given, self.findings,
+            self.values, self.several != REFUSE,
+        )  # fmt: skip
+
+    @property
+    def words(self) -> Words:
+        """How words for classes and findings are read."""
+        return Words(self.labels, self.label_separator, self.label_parts, self.values, self.blank)

@@ -70,13 +70,16 @@ class ListedSplits(NamedTuple):
         return f"the lists {', '.join(self.files)}"
 
 
-def read_lists(source: str, lists: Mapping[str, str], paths: Sequence[str]) -> ListedSplits:
+def read_lists(
+    source: str, lists: Mapping[str, str], paths: Sequence[str], root: str = ""
+) -> ListedSplits:
     """Reads files that list the images of a split, a name or a path on each line.
 
     Args:
         source: The folder; the files' paths are relative to it.
         lists: A file by each split: the config's `split.lists`.
         paths: Of the folder's images.
+        root: A folder below it where the listed paths may begin.
 
     Raises:
         UserError: There is no such file, it cannot be read, it lists no image that is there, a name
@@ -90,7 +93,8 @@ def read_lists(source: str, lists: Mapping[str, str], paths: Sequence[str]) -> L
         key, file = f"split.lists.{split}", os.path.join(source, name)
         before = len(found)
         for line, cell in _read_list(file, key, source):
-            images = [cell] if cell in every else by_name.get(cell, [])
+            whole = [path for path in (cell, posixpath.join(root, cell)) if path in every]
+            images = whole[:1] or by_name.get(cell, [])
             if len(images) > 1:
                 raise UserError(
                     f"{file}: line {line} names {len(images)} images ({key}): write the path below "

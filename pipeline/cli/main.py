@@ -67,11 +67,13 @@ def sample(out: Path, images: int, size: int, seed: int, findings: bool) -> None
 @click.option(
     "--pattern", help="Regular expression with groups label, patient, age, sex, view, site."
 )
+@click.option("--dataset", metavar="NAME", help="The public data set that SOURCE is, or none.")
 @config_options(required=False)
 @click.option("--log", type=PATH, hidden=True)
 def ingest(
     source: str,
     out: str,
+    dataset: str | None,
     classes: str | None,
     manifest: str | None,
     pattern: str | None,
@@ -84,11 +86,16 @@ def ingest(
     from tfxray.components.listing import file_list
     from tfxray.components.metadata import known
     from tfxray.components.source import tfrecords
-    from tfxray.components.source.rows import Rules
-    from tfxray.pipeline import inputs
+    from tfxray.pipeline import layouts
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
-    rules = inputs.label_rules(config) if config else Rules()
+    file_list.require_folder(source)
+    folder = layouts.Folder(source, None)
+    with_own = bool(manifest or pattern or (classes and not dataset))
+    if not tfrecords.holds_records(source) and not (with_own and not dataset):
+        folder = layouts.find_folder(source, config, lambda line: echo(line, err=True), dataset)
+    source = folder.path
+    rules = layouts.label_rules(config, folder, lambda line: echo(line, err=True))
     options = {"manifest": manifest, "pattern": pattern}
     if classes:
         options["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]
@@ -97,7 +104,6 @@ def ingest(
         with process.without_keras():
             from tfxray.components.ingest import job
 
-        file_list.require_folder(source)
         feature_names = None
         if tfrecords.holds_records(source):
             feature_names = dict(config.ingest.features) if config else {}

@@ -1,14 +1,17 @@
 """The configuration's sections and keys, with their defaults; `loader` reads them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from tfxray.components.common.contract import FEATURES, Task
+from tfxray.components.datasets import registry
+from tfxray.components.manifest.columns import COLUMNS
 from tfxray.components.manifest.findings import word_key
 from tfxray.pipeline.config.base import Feature, Section, Share
-from tfxray.pipeline.config.data import COLUMNS, Ingest, Split, Validation
+from tfxray.pipeline.config.data import Split, Validation
+from tfxray.pipeline.config.ingest import Ingest
 from tfxray.pipeline.config.kubeflow import Kubeflow
 from tfxray.pipeline.config.train import Train
 from tfxray.pipeline.config.tune import Tune
@@ -235,6 +238,17 @@ class Config(Section):
     beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_of_the_dataset(cls, raw: Any) -> Any:
+        """A public data set brings its classes or findings, if the config names none."""
+        ingest = raw.get("ingest") if isinstance(raw, dict) else None
+        name = ingest.get("dataset") if isinstance(ingest, dict) else None
+        if name not in registry.NAMES or raw.get("classes") or raw.get("findings"):
+            return raw
+        known = registry.by_name(name)
+        return {**raw, "classes": list(known.classes), "findings": list(known.findings)}
+
     @field_validator("classes")
     @classmethod
     def _several(cls, value: list[str]) -> list[str]:
@@ -272,6 +286,12 @@ class Config(Section):
                     "so that no table or text tells them apart. Rename one"
                 )
         self.ingest.check_names(self.findings)
+        known = self.ingest.dataset in registry.NAMES and registry.by_name(self.ingest.dataset)
+        if self.split.official and known and not known.official:
+            raise ValueError(
+                f"split.official: {known.title} has no official split. Take the key out, and the "
+                "patients are drawn"
+            )
         if self.gate.auc.each is not None and self.task.binary:
             raise ValueError(
                 "gate.auc.each: two classes have one AUC, and gate.auc.threshold is its limit"

@@ -1,17 +1,13 @@
-"""The config's sections of the data: where they come from, how they are split and checked."""
+"""The config's sections of the data: how they are split and checked."""
 
-import re
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tfxray.components.common import contract
 from tfxray.components.common.contract import (
     AGE,
     FEATURES,
     MEAN,
-    METADATA,
     SEX,
     SHARPNESS,
     SITE,
@@ -19,174 +15,7 @@ from tfxray.components.common.contract import (
     TEXT,
     VIEW,
 )
-from tfxray.components.listing import left_out
 from tfxray.pipeline.config.base import Feature, Section, Share
-
-
-class Sample(Section):
-    """A set of X-rays that tfxray draws itself.
-
-    A run draws it when neither `--data` nor `ingest.data` names data.
-    """
-
-    images: int = Field(1200, ge=20)
-    """How many X-rays are drawn."""
-    size: int = Field(160, ge=64, le=1024)
-    """The width and the height of each X-ray in pixels."""
-    seed: int = 0
-    """The seed of the drawing. The same seed gives the same X-rays."""
-    findings: bool = False
-    """Draw several findings in each X-ray, in the place of healthy and pneumonia: Effusion,
-    Cardiomegaly, Nodule, Pneumothorax, and lobar, patchy and interstitial opacity. Some labels are
-    uncertain, and some are missing.
-    """
-
-
-COLUMNS = ("path", "label", "split", *METADATA)
-Uncertain = Literal["ignore", "positive", "negative"]
-Glob = Annotated[str, Field(min_length=1, max_length=1000)]
-
-
-class Ingest(Section):
-    """Where the images come from and how they get their labels."""
-
-    data: str | None = None
-    """The folder of the images or TFRecords, on any file system that Beam knows. The option
-    `--data` overrides it.
-    """
-    sample: Sample | None = None
-    """Write `sample: {}` to have a set drawn with the defaults below."""
-    manifest: str | None = None
-    """A CSV file; its path is relative to the data folder. It needs the column `path`. It may have
-    the columns `label`, `split`, `patient`, `age`, `sex`, `view` and `site`. Findings have a column
-    each, with 1, 0, -1 (uncertain) or nothing (nobody said); or `label` names those that are
-    present, with `|` between them. Only the images in its list are used. The default is
-    `manifest.csv`, if the data folder has one.
-    """
-    columns: dict[str, str] = {}
-    """The headings of the manifest's columns, if they differ from ours. Write our name first:
-    `{path: Image Index, label: Finding Labels}`. Ours are those of `manifest`, and the findings,
-    such as `{Effusion: Pleural Effusion}`. Capitals, blanks and `_` in a heading do not matter.
-    """
-    root: str = ""
-    """The folder, below the data folder, where the manifest's paths begin. It is put before each
-    path, or taken off a path that begins with it.
-    """
-    extension: str = ""
-    """The extension of the image files, such as `.dcm`, if the manifest's paths lack it or have
-    another image's.
-    """
-    include: list[Glob] = []
-    """Globs of the only files to be used, as in a `.gitignore` file: `*` stays within a name, `**`
-    crosses folders, a glob without `/` matches at any depth, and a folder stands for all below it.
-    A folder that a glob names is used even if it is named like a mask's.
-    """
-    exclude: list[Glob] = []
-    """Globs of files that are left out, such as `[lateral, "**/*_old.png"]`."""
-    follow_links: bool = False
-    """Read files and folders behind links that lead out of the data folder."""
-    pattern: str | None = None
-    """A regular expression. It is searched in each path below the data folder. Its named groups
-    `label`, `patient`, `age`, `sex`, `view` and `site` fill what the manifest leaves empty. A group
-    may occur again with a number at its end, such as `patient2`; the first one that matches counts.
-    The group `kind` is put before the patient, so that equal numbers from two series stay two
-    patients.
-    """
-    labels: dict[str, str] = {}
-    """The names that folders, the manifest or the pattern use for the classes or findings. Write
-    ours second: `{normal: NORMAL}`. A word that means none of the findings has an empty text:
-    `{Hernia: ""}`. `No Finding` and `normal` mean so by themselves.
-    """
-    uncertain: Uncertain | dict[str, Uncertain] = "ignore"
-    """What Trainer makes of a finding that is uncertain (-1): nothing, as if nobody had said
-    (`ignore`), present (`positive`) or absent (`negative`). These are U-Ignore, U-Ones and U-Zeros
-    of Irvin et al. (CheXpert, 2019). A mapping names findings; those that it leaves out are
-    ignored. Evaluator counts no uncertain label.
-    """
-    features: dict[str, str] = {}
-    """The names of the features in your own TFRecords, if they differ from the data contract. Write
-    the contract's name first: `{image/encoded: image}`. For findings, `{image/class/label: x}`
-    names a vector of them, in the config's order, `{image/class/text: x}` a text, and
-    `{finding/Effusion: x}` one of them.
-    """
-    shards: int = Field(0, ge=0)
-    """How many TFRecord files are written for each split. With 0, Beam chooses the number and needs
-    less memory.
-    """
-    max_pixels: int = Field(40_000_000, ge=1024)
-    """An image with more pixels is rejected before it is decoded. A WebP may have a third as many.
-    """
-    max_bytes: int = Field(150_000_000, ge=1024)
-    """A larger file is rejected unread. A compressed DICOM file that is larger when it is inflated
-    is rejected, too.
-    """
-    max_seconds: int = Field(60, ge=1)
-    """A file that takes more seconds of processor time is rejected. JPEG and PNG files count by
-    what they hold.
-    """
-    pseudonym_key: str | None = None
-    """The file with the secret key that turns the patients of DICOM files into pseudonyms. By
-    default the key comes from the environment variable TFXRAY_PSEUDONYM_KEY. If that is not set
-    either, a new key is made and kept beside the records.
-    """
-
-    @field_validator("pattern")
-    @classmethod
-    def _pattern(cls, value: str | None) -> str | None:
-        if value is None:
-            return value
-        try:
-            groups = re.compile(value).groupindex
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
-        names = {"label", "kind", *METADATA}
-        unknown = sorted(g for g in groups if re.sub(r"\d+$", "", g) not in names)
-        if unknown or not groups:
-            raise ValueError(
-                f"named groups {unknown or 'are missing'}; allowed: {', '.join(sorted(names))}"
-            )
-        return value
-
-    @field_validator("include", "exclude")
-    @classmethod
-    def _globs(cls, value: list[str]) -> list[str]:
-        for glob in value:
-            left_out.match_glob(glob)
-        return value
-
-    def check_names(self, findings: Sequence[str]) -> None:
-        """Sees that the names in it are known.
-
-        Args:
-            findings: The config's.
-
-        Raises:
-            ValueError: One is not.
-        """
-        own = {contract.finding(name) for name in findings}
-        for key, what, names, allowed in (
-            ("columns", "column", self.columns, [*COLUMNS, *findings]),
-            ("features", "feature", self.features, [*FEATURES, *sorted(own)]),
-            ("uncertain", "finding", self.uncertain, findings),
-        ):
-            unknown = sorted(set(names) - set(allowed)) if isinstance(names, dict) else []
-            if unknown:
-                raise ValueError(f"ingest.{key}: no such {what}: {unknown}; allowed: "
-                                 f"{', '.join(allowed)}")  # fmt: skip
-        for key, what, names in (
-            ("columns", "heading", self.columns),
-            ("features", "feature", self.features),
-        ):
-            sources = [names[name] for name in names if name in (*findings, *own)]
-            if twice := sorted({source for source in sources if sources.count(source) > 1}):
-                raise ValueError(f"ingest.{key}: one {what} for two findings: {', '.join(twice)}")
-        if findings and (
-            wrong := sorted({name for name in self.labels.values() if name} - set(findings))
-        ):
-            raise ValueError(
-                f"ingest.labels: {wrong} are none of the findings; allowed: {', '.join(findings)}, "
-                "or an empty text for none of them"
-            )
 
 
 class Split(Section):
@@ -195,6 +24,7 @@ class Split(Section):
     All images of a patient go to one split. The three shares must sum to 1, and each must be at
     least 0.01. If the data come in split folders, those splits are kept and the shares have no
     effect; where only `train` and `test` are given, `eval` is drawn out of `train` by its share.
+    `split: official` is short for `split: {official: true}`.
     """
 
     train: Share = 0.70
@@ -213,8 +43,23 @@ class Split(Section):
     They count more than a column `split` and than split folders. An image that no list has is
     rejected.
     """
+    official: bool = False
+    """Insist on the official split of a public data set. Where there is one, it is taken anyhow,
+    unless `ignore_given` is set; this makes it an error if there is none.
+    """
     ignore_given: bool = False
     """Treat the split folders as one set and split it anew by patient."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, raw: Any) -> Any:
+        return {"official": True} if raw == "official" else raw
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Split":
+        if self.official and (self.ignore_given or self.lists):
+            raise ValueError("official contradicts ignore_given and lists: take one out")
+        return self
 
     @model_validator(mode="after")
     def _sum(self) -> "Split":

@@ -184,7 +184,7 @@ class Run:
 
     def _ingest(self, source: inputs.Source) -> inputs.Ingest:
         config_file, log = self.folder / run_summary.RESOLVED, self.folder / run_summary.LOG
-        ingest = inputs.Ingest(source, self.config, config_file, self.out, log)
+        ingest = inputs.Ingest(source, self.config, config_file, self.out, log, self.screen.say)
         if not ingest.cached and self.part.start not in (None, "ExampleGen"):
             ingest.stop()
             raise self.part.nothing_from("the ingest")

@@ -93,7 +93,7 @@ class Step:
             config_file.write_text(config.to_yaml(), encoding="utf-8")
 
             def start_ingest() -> inputs.Ingest:
-                return inputs.Ingest(source, config, config_file, self.root, Path(os.devnull))
+                return inputs.Ingest(source, config, config_file, self.root, Path(os.devnull), say)
 
             if source.kind == "records":
                 data_for_run = prepare.prepare_records(

@@ -1,0 +1,38 @@
+"""Labels a folder's images, whatever is known of it: any folder, or a public data set."""
+
+from typing import Any
+
+from tfxray.components.common.errors import UserError
+from tfxray.components.common.filesystem import StrPath
+from tfxray.components.datasets import recognise, registry
+from tfxray.components.source import labelling
+from tfxray.components.source.labelling import LabelledImages
+from tfxray.components.source.rows import Rules
+
+
+def label_images(source: StrPath, rules: Rules) -> LabelledImages:
+    """Lists a folder's images; see `labelling.label_images`.
+
+    Args:
+        source: The folder; of a public data set, its own.
+        rules: How labels and metadata are found.
+
+    Raises:
+        UserError: See there. Of a public data set, it says what its reader expects.
+    """
+    if not rules.dataset:
+        return labelling.label_images(source, rules)
+    dataset = registry.by_name(rules.dataset)
+    try:
+        return labelling.label_images(source, rules, dataset.read_beside)
+    except UserError as error:
+        raise UserError(f"{error}. {recognise.expected(dataset)}") from None
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What is to be said of a public data set; nothing of another folder.
+
+    Args:
+        name: Its own, or an empty text.
+    """
+    return registry.by_name(name).describe() if name else {}

@@ -1,0 +1,17 @@
+"""All public data sets whose layouts are known."""
+
+from tfxray.components.datasets import nih
+from tfxray.components.source.dataset import Dataset
+
+DATASETS: tuple[Dataset, ...] = (nih.NIH,)
+NAMES = tuple(dataset.name for dataset in DATASETS)
+_BY_NAME = {dataset.name: dataset for dataset in DATASETS}
+
+
+def by_name(name: str) -> Dataset:
+    """A data set by its name.
+
+    Args:
+        name: One of NAMES.
+    """
+    return _BY_NAME[name]

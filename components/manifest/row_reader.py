@@ -1,0 +1,207 @@
+"""Reads the rows of one file of a manifest, with what other tables tell of each."""
+
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from tfxray.components.common import filesystem
+from tfxray.components.common.contract import METADATA
+from tfxray.components.common.errors import UserError
+from tfxray.components.listing.file_list import Listing
+from tfxray.components.listing.left_out import match_glob
+from tfxray.components.manifest import columns, joins, table
+from tfxray.components.manifest.columns import COLUMNS, Column, Headings
+from tfxray.components.manifest.layout import Layout
+
+WITHHELD = "not shown, since there is DICOM among the images and names may be patients'"
+_SHOWN = 5  # lines of a table that an error names
+
+
+def find_table(source: str, name: str, listing: Listing, key: str) -> str:
+    """The path of a table.
+
+    Args:
+        source: The folder.
+        name: The table's, below the folder, or a glob that one file matches.
+        listing: What the folder holds.
+        key: The config's, for the error.
+
+    Raises:
+        UserError: There is none, or a glob matches several.
+    """
+    path = os.path.join(source, name)
+    if filesystem.is_file(path):
+        return path
+    if not re.search(r"[*?[]", name):
+        raise UserError(f"{path}: no such manifest ({key})")
+    match = match_glob(f"/{name}")
+    every = [*listing.files, *(p for paths in listing.left_out.values() for p in paths)]
+    found = sorted(path for path in every if match(path))
+    if len(found) == 1:
+        return os.path.join(source, found[0])
+    if not found:
+        raise UserError(f"{path}: no file matches ({key})")
+    raise UserError(
+        f"{path}: {len(found)} files match: {', '.join(found[:_SHOWN])}. Name the one that is "
+        f"meant ({key})"
+    )
+
+
+class RowReader:
+    """One file of a manifest.
+
+    Attributes:
+        path: Its own.
+        split: Of all its rows, or None.
+        headings: Of the file's own columns.
+        joined: The paths of the tables that are joined to it.
+        columns: Those that are read, by our names.
+        notes: What the user should know, complete when all rows are read.
+    """
+
+    def __init__(
+        self, source: str, path: str, split: str | None, layout: Layout, listing: Listing,
+        withheld: bool,
+    ):  # fmt: skip
+        """Opens it, and the tables that are joined to it.
+
+        Raises:
+            UserError: It cannot be read, or lacks a column.
+        """
+        self.path, self.split = path, split
+        self.notes: list[str] = []
+        self._layout, self._withheld = layout, withheld
+        names = [*COLUMNS, *layout.findings]
+        if not layout.with_splits:
+            names.remove("split")  # rows may then name several splits of one image
+
+        def has_path(found: Sequence[str]) -> bool:
+            return "path" in columns.find_columns(["path"], layout.columns, Headings([found]))[0]
+
+        self._table = table.read_table(path, has_path)
+        needed = [*_headings_of(layout, names), *layout.keep]
+        self.headings = self._table.columns
+        self.joined = [find_table(source, j.table, listing, "ingest.joins") for j in layout.joins]
+        self._joins = [
+            joins.JoinedTable(joined, join, needed, withheld)
+            for joined, join in zip(self.joined, layout.joins, strict=True)
+        ]
+        own = Headings([self._table.columns])
+        self._keys = [joins.find_keys(path, j.on, own, withheld) for j in layout.joins]
+        self._headings = Headings([self._table.columns, *(j.headings for j in self._joins)])
+        self.columns, lacking = columns.find_columns(names, layout.columns, self._headings)
+        self._refuse_columns(lacking)
+        self._keep = self._find_kept()
+
+    def rows(self, files: Collection[str]) -> Iterator[tuple[int, dict[str, str], bool]]:
+        """Each row's line; its cells by our names of the columns, without empty ones; if it is kept.
+
+        Args:
+            files: The folder's, by which a row is known that a quotation mark swallowed.
+
+        Raises:
+            UserError: A row is none.
+        """
+        width = len(self._table.columns)
+        own = [p for column in self.columns.values() for p in column.places if p < width]
+        needed = max(own, default=0) + 1
+        long, short = [], []
+        path = self.columns["path"]
+
+        def is_row(cells: list[str]) -> bool:
+            return path.read(cells) in files
+
+        for line, cells in self._table.rows:
+            swallowed = table.find_swallowed(line, cells, self._table.separator, is_row)
+            if swallowed:
+                raise UserError(
+                    f"{self.path}: line {line}: a quotation mark opens a cell that swallows line "
+                    f"{swallowed}, a row of its own. Close it on its line"
+                )
+            if any(c.strip() for c in cells[width:]):
+                long.append(line)
+            if len(cells) < needed:
+                short.append(line)
+            if self._joins:
+                cells = [*cells[:width], *[""] * (width - len(cells))]
+                for joined, places in zip(self._joins, self._keys, strict=True):
+                    key = tuple(cells[place].strip() for place in places)
+                    cells += joined.cells(key)
+            values = {n: text for n, column in self.columns.items() if (text := column.read(cells))}
+            if self.split:
+                values["split"] = self.split
+            yield line, values, self._is_kept(cells)
+        if long:
+            raise UserError(
+                f"{self.path}: {len(long)} rows have more cells than the {width} headings: "
+                f"{list_lines(long)}. Mend them"
+            )
+        if short:  # as some programs write them: what is lacking is unknown
+            self.notes.append(
+                f"{len(short)} rows end before the columns that are read: {list_lines(short)}"
+            )
+        self._note_rest()
+
+    def _note_rest(self) -> None:
+        for joined in self._joins:
+            self.notes += joined.note()
+        others = [*self._layout.keep, *(key for join in self._layout.joins for key in join.on)]
+        unread = columns.unread(self.columns, self._headings, others)
+        if self._table.encoding == "cp1252":
+            self.notes.append("is not UTF-8, and was read as cp1252 (Windows in Western Europe)")
+        if unread and not self._withheld:
+            more = f" and {len(unread) - 10} more" if len(unread) > 10 else ""
+            self.notes.append(f"columns that are not read: {', '.join(unread[:10])}{more}")
+
+    def _find_kept(self) -> list[tuple[Column, frozenset[str]]]:
+        kept = []
+        for heading, words in self._layout.keep.items():
+            column = Column([heading], self._headings)
+            if not column.found:
+                raise UserError(f"{self.path}: has no column {heading!r} (ingest.keep)"
+                                f"{self._shown('; has: ')}")  # fmt: skip
+            kept.append((column, frozenset(word.strip().casefold() for word in words)))
+        return kept
+
+    def _is_kept(self, cells: Sequence[str]) -> bool:
+        return all(column.read(cells).casefold() in words for column, words in self._keep)
+
+    def _shown(self, start: str) -> str:
+        # Without a line of headings, the first image's stand in their place.
+        return start + (WITHHELD if self._withheld else ", ".join(self._table.columns) or "nothing")
+
+    def _refuse_columns(self, lacking: Mapping[str, Column]) -> None:
+        for name, column in self.columns.items():
+            if column.doubled:
+                raise UserError(
+                    f"{self.path}: {len(self._headings.places(column.doubled))} columns are called "
+                    f"{name}. Keep one, or name it in ingest.columns{self._shown('; has: ')}"
+                )
+        for name, column in lacking.items():
+            wanted = " or ".join(map(repr, column.lacking))
+            raise UserError(
+                f"{self.path}: has no column {wanted} (ingest.columns.{name})"
+                f"{self._shown('; has: ')}"
+            )
+        if "path" not in self.columns:
+            raise UserError(
+                f"{self.path}: needs a column `path`{self._shown('; has: ')}. Further columns that "
+                f"are read: label, split, {', '.join(METADATA)} (or patient_id). Columns of other "
+                "names: ingest.columns, such as {path: Image Index, label: Finding}"
+            )
+
+
+def _headings_of(layout: Layout, names: Sequence[str]) -> list[str]:
+    """All headings that may be read, those within braces too."""
+    every: list[str] = []
+    for name in names:
+        wanted = layout.columns.get(name, name)
+        for text in [wanted] if isinstance(wanted, str) else wanted:
+            every += [text, *columns.fields(text)]
+    return every
+
+
+def list_lines(lines: Sequence[int]) -> str:
+    """Lines of a table, the first of them."""
+    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    return f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:_SHOWN]))}{more}"
