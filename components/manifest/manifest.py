@@ -99,6 +99,7 @@ class _Reading:
         self.files = listing.files
         self.withheld = privacy.names_withheld(source, listing.files)
         self.table = table.read_table(path, lambda found: bool(self._places(found, "path")))
+        self.rows = list(self.table.rows)
         self.places = self._find_columns()
         self.lookup = Lookup(source, listing, layout.root, layout.extension)
         self.notes: list[str] = []
@@ -147,7 +148,7 @@ class _Reading:
         self._check_cells()
         lines: dict[str, tuple[int, dict[str, str]]] = {}
         conflicts, repeated, pathless = [], 0, []
-        for line, cells in self.table.rows:
+        for line, cells in self.rows:
             values = {
                 name: text
                 for name, place in self.places.items()
@@ -195,18 +196,19 @@ class _Reading:
 
     def _check_cells(self) -> None:
         width, needed = len(self.table.columns), max(self.places.values()) + 1
-        rows = self.table.rows
+        rows = self.rows
         every, place = set(self.files), self.places["path"]
 
         def is_row(cells: list[str]) -> bool:
             return len(cells) > place and cells[place].strip() in every
 
-        swallowed = next(table.find_swallowed(self.table, is_row), None)
-        if swallowed:
-            raise UserError(
-                f"{self.path}: line {swallowed[0]}: a quotation mark opens a cell that swallows "
-                f"line {swallowed[1]}, a row of its own. Close it on its line"
-            )
+        for line, cells in rows:
+            swallowed = table.find_swallowed(line, cells, self.table.separator, is_row)
+            if swallowed:
+                raise UserError(
+                    f"{self.path}: line {line}: a quotation mark opens a cell that swallows "
+                    f"line {swallowed}, a row of its own. Close it on its line"
+                )
         long = [line for line, cells in rows if any(c.strip() for c in cells[width:])]
         self._refuse_rows(f"have more cells than the {width} headings", long)
         short = [line for line, cells in rows if len(cells) < needed]
