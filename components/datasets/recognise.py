@@ -86,7 +86,7 @@ def _describe_lacking(folder: str, dataset: Dataset) -> str:
         if not found:
             return f"lacks {mark.files}"
         if mark.headings and not any(_has_headings(path, mark) for path in found):
-            headings = _headings(found[0])
+            headings = table.read_headings(found[0])
             lacking = [h for h in mark.headings if not Headings([headings]).places(h)]
             return (
                 f"{os.path.basename(found[0])} lacks the columns {', '.join(lacking)}; it has: "
@@ -136,13 +136,5 @@ def _find(folder: str, pattern: str) -> list[str]:
 
 
 def _has_headings(path: str, mark: Mark) -> bool:
-    headings = Headings([_headings(path)])
+    headings = Headings([table.read_headings(path)])
     return all(headings.places(heading) for heading in mark.headings)
-
-
-def _headings(path: str) -> list[str]:
-    """The first line of a table; empty where it is none."""
-    try:
-        return table.read_headings(path)
-    except UserError:
-        return []

@@ -78,7 +78,7 @@ class RowReader:
         def has_path(found: Sequence[str]) -> bool:
             return "path" in columns.find_columns(["path"], layout.columns, Headings([found]))[0]
 
-        self._table = table.read_table(path, has_path)
+        self._table = table.read_table(path, has_path, layout.separator, layout.headings)
         needed = [*_headings_of(layout, names), *layout.keep]
         self.headings = self._table.columns
         self.joined = [find_table(source, j.table, listing, "ingest.joins") for j in layout.joins]

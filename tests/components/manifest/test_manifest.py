@@ -74,8 +74,8 @@ def test_a_table_is_read_whatever_wrote_it(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"PK\x03\x04 a workbook", "is an Excel workbook or a ZIP archive, not a table of text"),
-        (b"\xd0\xcf\x11\xe0 an old one", "is an Excel workbook"),
+        (b"PK\x03\x04 a workbook", "is a damaged Excel workbook or ZIP archive"),
+        (b"\xd0\xcf\x11\xe0 an old one", "is an old Excel workbook (.xls)"),
         (gzip.compress(TABLE.encode(), mtime=0)[:40], "is no whole gzip file"),
         (b"path,label\n\x81\x8d,NORMAL\n", "is neither UTF-8 nor UTF-16 nor cp1252"),
         (TABLE + 'NORMAL/a.png,"NORMAL,p1\n', "line 6: is no row of cells separated by comma"),
