@@ -1,4 +1,4 @@
-"""Which public data set a run's data are, if any, and the rules by which its images are labelled."""
+"""Which public data set a run's data are, if any, and the rules by which images are labelled."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.datasets import recognise, registry
-from tfxray.components.manifest.findings import OTHER, word_key
+from tfxray.components.manifest.findings import OTHER, SEPARATORS, word_key
 from tfxray.components.manifest.layout import Join
 from tfxray.components.manifest.manifest import MANIFEST
 from tfxray.components.source.dataset import Dataset
@@ -74,7 +74,9 @@ def _find(folder: str, config: Config | None, say: Say) -> recognise.Match | Non
     if not matches:
         return None
     titles = " and ".join(sorted({m.dataset.title for m in matches}))
-    own = own_manifest or (config is not None and (config.ingest.tells_labels or config.split.lists))
+    own = own_manifest or (
+        config is not None and (config.ingest.tells_labels or config.split.lists)
+    )
     if own:
         why = f"its own {MANIFEST}" if own_manifest else "what the config says"
         say(f"this looks like {titles}, but is read by {why}; ingest.dataset would name a reader")
@@ -158,7 +160,7 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
     return Rules(
         classes=classes,
         findings=findings,
-        manifest=ingest.manifest,
+        manifest=ingest.manifest,  # type: ignore[arg-type]  # its keys are splits
         separator=ingest.separator,
         headings=tuple(ingest.headings),
         columns=ingest.columns,
@@ -172,8 +174,8 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
         follow_links=ingest.follow_links,
         pattern=ingest.pattern,
         labels=ingest.labels,
-        label_separator=ingest.label_separator,
-        label_parts=ingest.label_parts,
+        label_separator=SEPARATORS[ingest.label_separator],
+        label_parts=SEPARATORS[ingest.label_parts] if ingest.label_parts else "",
         values={str(word): str(meaning) for word, meaning in ingest.values.items()},
         blank=ingest.blank,
         several=ingest.several,

@@ -20,6 +20,7 @@ ROOMS = (
     "components.manifest",
     "components.pixels",
     "components.source",
+    "components.datasets",
     "components.ingest",
     "components.example_gen",
     "components.networks",

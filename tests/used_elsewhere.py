@@ -10,6 +10,12 @@ _.preprocessing_fn
 _.run_fn
 _.FnArgs  # a type that is written as text, since to import it takes seconds
 
+# expat calls them.
+_.StartElementHandler
+_.EndElementHandler
+_.StartDoctypeDeclHandler
+_.buffer_text
+
 # `processes.train_together` finds it by its name.
 _.fit_with_others
 

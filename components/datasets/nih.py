@@ -1,8 +1,8 @@
 """NIH ChestX-ray14, and NIH-CXR-LT, which gives the same images further labels.
 
 Source of the facts: the tables themselves (`Data_Entry_2017_v2020.csv`: 112,120 rows, 30,805
-patients), the FAQ and README that lie beside them (nihcc.app.box.com/v/ChestXray-NIHCC), and the
-README of NIH-CXR-LT (Holste et al., MICCAI 2022). The header has unquoted commas in brackets, so that
+patients), the FAQ and README beside them (nihcc.app.box.com/v/ChestXray-NIHCC), and the README of
+NIH-CXR-LT (Holste et al., MICCAI 2022). The header has unquoted commas in brackets, so that
 four of its eleven columns are halves of others; none of these is read.
 """
 

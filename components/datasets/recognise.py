@@ -2,7 +2,6 @@
 
 import glob
 import os
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 

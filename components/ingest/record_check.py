@@ -21,6 +21,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected, as_reject
 from tfxray.components.ingest import record_labels
 from tfxray.components.ingest.record_labels import CLASS, Features, shown
+from tfxray.components.manifest.findings import Words
 from tfxray.components.metadata import ages
 from tfxray.components.pixels import loader
 from tfxray.components.source import tfrecords
@@ -285,7 +286,7 @@ def _labels(
     for name in own:
         if kinds.get(name, int) is not int:
             raise Rejected("malformed", f"{name} is {_KIND_NAMES[kinds[name]]}, not int64")
-    told = record_labels.findings_of(features, own, task, {})
+    told = record_labels.findings_of(features, own, task, Words())
     return tuple(name for name, value in told.items() if value == 1)
 
 

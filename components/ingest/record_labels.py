@@ -105,9 +105,7 @@ def findings_of(
     return values
 
 
-def _of_text(
-    features: Features, theirs: str, task: Task, words: findings.Words
-) -> dict[str, int]:
+def _of_text(features: Features, theirs: str, task: Task, words: findings.Words) -> dict[str, int]:
     content = features[theirs].bytes_list.value if theirs in features else ()
     if not content:
         return {}
@@ -118,7 +116,9 @@ def _of_text(
     try:
         values, unknown = findings.read_text(text, task.names, words)
     except findings.Dropped:
-        raise Rejected("unknown_label", f"{theirs} has a word that ingest.labels leaves out") from None
+        raise Rejected(
+            "unknown_label", f"{theirs} has a word that ingest.labels leaves out"
+        ) from None
     except ValueError as error:
         raise Rejected("malformed", f"{theirs} {error}") from None
     if unknown:

@@ -17,6 +17,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import duplicates, pseudonym, record_check, record_labels
 from tfxray.components.ingest.record_labels import Label
+from tfxray.components.listing import left_out
 from tfxray.components.manifest import findings
 from tfxray.components.metadata import views
 from tfxray.components.metadata.known import Known, join_sources, read_known

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from tfxray.components.common.contract import UNKNOWN
 
 SEPARATOR = "|"
-LIST = "list"  # in the place of a separator: a list as Python or JSON has it
+# By their names in `ingest.label_separator`; a list is one as Python or JSON write it.
+LIST = "list"
+SEPARATORS = {"pipe": "|", "comma": ",", "semicolon": ";", "slash": "/", LIST: LIST}
 # What a cell of a finding's own column may hold; CheXpert and MIMIC-CXR write 1.0, 0.0 and -1.0.
 _PRESENT = ("1", "1.0", "true", "yes", "positive", "present")
 _ABSENT = ("0", "0.0", "false", "no", "negative", "absent")
@@ -143,7 +145,8 @@ def read_text(
             none.append(word)
         elif not told and OTHER not in words.labels:
             unknown.append(word)
-        for meaning in told or [words.labels[OTHER]] * (OTHER in words.labels):
+        other = [words.labels[OTHER]] if OTHER in words.labels and not none else []
+        for meaning in told or other:
             if meaning is None:
                 raise Dropped
             if meaning in values:

@@ -94,7 +94,7 @@ class RowReader:
         self._keep = self._find_kept()
 
     def rows(self, files: Collection[str]) -> Iterator[tuple[int, dict[str, str], bool]]:
-        """Each row's line; its cells by our names of the columns, without empty ones; if it is kept.
+        """Each row's line, its cells by our names, without empty ones, and whether it is kept.
 
         Args:
             files: The folder's, by which a row is known that a quotation mark swallowed.

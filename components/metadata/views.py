@@ -24,8 +24,6 @@ _BESIDE = word_list("""
     chest, cxr, thorax, torax, xray, frontal, left, right, l, r, xtable, crosstable, cross, table
     supino, pie, debout, couche, liegend, stehend, sitzend
 """)
-# A frontal view, without the way of the rays.
-_FRONTAL = word_list("frontal, frontal view, frontal chest")
 # An axis is written as one word or as two: antero-posterior, p.a., latero_lateral.
 _AXES = re.compile(r"\b(p|a|postero|posterior|antero|anterior|latero)\W+(?=(?:a|p|anterior|"
                    r"posterior|lateral)\b)")  # fmt: skip
@@ -33,7 +31,6 @@ _AXES = re.compile(r"\b(p|a|postero|posterior|antero|anterior|latero)\W+(?=(?:a|
 
 ALL = "*"
 UNKNOWN = "unknown"
-CHOICES = (*_VIEWS, UNKNOWN, ALL)
 
 
 def is_wanted(view: str, not_understood: bool, wanted: Collection[str]) -> bool:
@@ -42,7 +39,7 @@ def is_wanted(view: str, not_understood: bool, wanted: Collection[str]) -> bool:
     Args:
         view: See `read_view`.
         not_understood: Whether it is another one than those, such as of the ribs.
-        wanted: Some of `CHOICES`; empty for all. `unknown` stands for those of which nobody said.
+        wanted: Some of `PA`, `AP`, `LL`, `unknown` and `*`; empty for all. `unknown` stands for those of which nobody said.
     """
     if not wanted or ALL in wanted:
         return True
@@ -56,13 +53,13 @@ def read_view(text: str) -> str:
         text: As found, such as `AP Supine`, `POSTERO_ANTERIOR` or `Lateral`.
 
     Returns:
-        `PA`, `AP` or `LL`; an empty text where nobody said, or said `frontal` alone.
+        `PA`, `AP` or `LL`; an empty text where nobody said.
 
     Raises:
         NotUnderstood: Anything else: no view, two of them, or more than is known.
     """
     plain = normal_form(text)
-    if says_nothing(plain) or plain in _FRONTAL:
+    if says_nothing(plain):
         return ""
     tokens = re.findall(r"\w+", _AXES.sub(r"\1", plain.replace("_", " ")))
     # Of `lateral left`, the L is a side.

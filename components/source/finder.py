@@ -78,13 +78,15 @@ class Finder:
         split = self._split(path, table_rows[0])
         metadata = self._metadata(path, table_rows[0], groups)
         if not self._is_wanted(metadata.get("view", "")):
-            return self._leave_out(path, left_out.OTHER_VIEW)
+            self._leave_out(path, left_out.OTHER_VIEW)
+            return None
         if self._given and not split:  # it lies beside the split folders, or no list has it
             return Row(path, None, None, metadata)
         try:
             rows = [self._one(path, row, groups, split, metadata) for row in table_rows]
         except findings.Dropped:
-            return self._leave_out(path, left_out.DROPPED)
+            self._leave_out(path, left_out.DROPPED)
+            return None
         return rows[0] if len(rows) == 1 else self._join(rows, table_rows)
 
     def _leave_out(self, path: str, rule: str) -> None:
@@ -167,9 +169,7 @@ class Finder:
 
     def _metadata(self, path: str, row: Values, groups: Values) -> dict[str, str]:
         beside = self._beside.get(path, {})
-        metadata = {
-            key: row.get(key) or groups.get(key) or beside.get(key, "") for key in METADATA
-        }
+        metadata = {key: row.get(key) or groups.get(key) or beside.get(key, "") for key in METADATA}
         if groups.get("kind") and metadata["patient"] == groups.get("patient"):
             metadata["patient"] = f"{groups['kind']}-{metadata['patient']}"
         if not metadata["age"] and "birth" in row:

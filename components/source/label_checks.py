@@ -8,7 +8,8 @@ from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.listing import file_list
 from tfxray.components.manifest import findings
-from tfxray.components.manifest.manifest import MANIFEST, WITHHELD
+from tfxray.components.manifest.manifest import MANIFEST
+from tfxray.components.manifest.row_reader import WITHHELD
 from tfxray.components.source.rows import Row, Rules
 
 _SHOWN = 5  # names in a line for the user

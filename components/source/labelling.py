@@ -150,7 +150,8 @@ def _listed(table: Manifest, listing: file_list.Listing, rules: Rules) -> list[s
     absent = [path for path in table.rows if path not in in_folder]
     if rules.dataset:
         told = f"{len(unlisted)} images have no row in the table, and {len(absent)} rows no image"
-        listing.notes += [f"{told}: rejected"] if unlisted or absent else []
+        if unlisted or absent:
+            listing.notes.append(f"{told}: rejected")
         return sorted([*paths, *unlisted]) + absent
     return [*paths, *absent]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tfxray.pipeline.config import durations
+from tfxray.pipeline.config import base
 
 
 class _Local(click.Path):
@@ -57,7 +57,7 @@ class Duration(click.ParamType):
     ) -> float:
         """See `click.ParamType`."""
         try:
-            return durations.parse_seconds(str(value).strip())
+            return base.parse_seconds(str(value).strip())
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

@@ -12,7 +12,6 @@ import click
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import explain_refusals
 from tfxray.components.guard import rejects
-from tfxray.pipeline import inputs
 from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
 from tfxray.pipeline.terminal.lines import echo, echo_json
 from tfxray.pipeline.terminal.process import silence_stderr, without_keras
@@ -166,7 +165,7 @@ def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -
     with progress_on(screen), output_to(Path(os.devnull)):
         with without_keras():
             from tfxray.components.predict import batch_job, likeness
-        settings = (inputs.file_limits(config), config.ingest.features) if config else ()
+        settings = (config.ingest.limits, config.ingest.features) if config else ()
         job = batch_job.Job(source, out, model, force, *settings)
         with explain_refusals(out, "--output"):
             report = job.earlier_report or job.run(config.beam.options if config else ())

@@ -126,13 +126,14 @@ class Ingest(Section):
     `{Hernia: ""}`. `No Finding` and `normal` mean so by themselves. Images with a word that has
     `null` are left out and counted. The word `"*"` stands for all words that are not named.
     """
-    label_separator: str = Field("|", min_length=1, max_length=4)
-    """What stands between the words of a text that names several findings; or `list`, if it is a
-    list as Python or JSON write it: `['edema', 'effusion']`.
+    label_separator: Literal["pipe", "comma", "semicolon", "slash", "list"] = "pipe"
+    """What stands between the words of a text that names several findings; or that it is a list as
+    Python or JSON write it: `['edema', 'effusion']`.
     """
-    label_parts: str = Field("", max_length=4)
+    label_parts: Literal["slash", "comma", "semicolon"] | None = None
     """What stands between the parts of a word, each of which may be a class or a finding: with
-    `/`, `Pneumonia/Viral/COVID-19` tells `Pneumonia` and `COVID-19`. Of classes the last one counts.
+    `slash`, `Pneumonia/Viral/COVID-19` tells `Pneumonia` and `COVID-19`. Of classes the last one
+    counts.
     """
     values: dict[str, Literal["positive", "negative", "uncertain", "unknown", "drop"]] = {}
     """What the cells of a finding's own column mean, if they are not those of `manifest`:
@@ -242,11 +243,11 @@ class Ingest(Section):
                 raise ValueError(f"ingest.{key}: no such {what}: {unknown}; allowed: "
                                  f"{', '.join(allowed)}")  # fmt: skip
         headings = {name: h if isinstance(h, str) else tuple(h) for name, h in self.columns.items()}
-        for key, what, names in (
-            ("columns", "heading", headings),
-            ("features", "feature", self.features),
+        sources: Sequence[str | tuple[str, ...]]
+        for key, what, sources in (
+            ("columns", "heading", [headings[n] for n in headings if n in findings]),
+            ("features", "feature", [self.features[n] for n in self.features if n in own]),
         ):
-            sources = [names[name] for name in names if name in (*findings, *own)]
             if twice := sorted({str(s) for s in sources if sources.count(s) > 1}):
                 raise ValueError(f"ingest.{key}: one {what} for two findings: {', '.join(twice)}")
         if findings and (

@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from tfxray.pipeline.config import durations, metadata_address
-from tfxray.pipeline.config.base import Section, describe_choices
+from tfxray.pipeline.config import metadata_address
+from tfxray.pipeline.config.base import DURATION, Section, describe_choices
 from tfxray.pipeline.config.nodes import NODES
 
 START, REVIEW = "Start", "Review"
 _NAMES = (START, *NODES, REVIEW)
 Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
-Duration = Annotated[str, StringConstraints(pattern=durations.PATTERN)]
+Duration = Annotated[str, StringConstraints(pattern=DURATION)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
 

@@ -17,7 +17,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfxray.components.common import contract
 from tfxray.components.disk import durable
 from tfxray.pipeline import pipeline
-from tfxray.pipeline.config import durations
+from tfxray.pipeline.config import base
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.kubeflow import REVIEW, START, Container, Toleration, resource_name
 from tfxray.pipeline.engines import launch
@@ -170,7 +170,7 @@ def _equip(task: Any, config: Config, node: str) -> None:
         kubernetes.add_node_selector(task, label, value)
     # kfp-kubernetes 1.0, which goes with KFP 2.5, has no calls for the rest of the platform's spec.
     rest = task.platform_config.setdefault("kubernetes", {})
-    rest["activeDeadlineSeconds"] = str(int(durations.parse_seconds(container.timeout)))
+    rest["activeDeadlineSeconds"] = str(int(base.parse_seconds(container.timeout)))
     if container.tolerations:
         rest["tolerations"] = [_toleration(toleration) for toleration in container.tolerations]
     if node == "Trainer" and config.train.distribution == "multi_worker":

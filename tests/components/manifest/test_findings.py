@@ -39,13 +39,13 @@ def test_texts_name_what_is_present_and_all_else_is_absent(
     text: str, present: set[str], unknown: list[str]
 ) -> None:
     meaning = {"Hernia": "", "fluid": "Effusion"}
-    values, words = findings.read_text(text, NAMES, meaning)
+    values, words = findings.read_text(text, NAMES, findings.Words(meaning))
     assert values == {name: int(name in present) for name in NAMES}
     assert words == unknown
 
 
 def test_no_finding_may_be_a_finding_of_its_own() -> None:
-    assert findings.read_text("No Finding", ("No Finding", "Mass"), {}) == (
+    assert findings.read_text("No Finding", ("No Finding", "Mass")) == (
         {"No Finding": 1, "Mass": 0},
         [],
     )
