@@ -36,14 +36,19 @@ class Headings:
         """
         self.tables = tables
 
-    def places(self, heading: str) -> list[int]:
-        """Where a column may be: in the first table that has one of this name."""
+    def places(self, heading: str, exact: bool = True) -> list[int]:
+        """Where a column may be: in the first table that has one of this name.
+
+        Args:
+            heading: The name.
+            exact: Whether, of several columns, those count that are written in just this way.
+        """
         start = 0
         for table in self.tables:
             key = heading_key(heading)
             if places := [p for p, name in enumerate(table) if key and heading_key(name) == key]:
-                exact = [place for place in places if table[place] == heading]
-                return [start + place for place in exact or places]
+                same = [place for place in places if exact and table[place] == heading]
+                return [start + place for place in same or places]
             start += len(table)
         return []
 
@@ -58,13 +63,14 @@ class Column:
         doubled: A heading that the table has more than once, or None.
     """
 
-    def __init__(self, wanted: Sequence[str], headings: Headings):
+    def __init__(self, wanted: Sequence[str], headings: Headings, exact: bool = True):
         """Finds its cells.
 
         Args:
             wanted: Headings, or texts with headings in braces; the first that holds something
                 counts.
             headings: Of the table.
+            exact: See `Headings.places`.
         """
         self.wanted = wanted
         self.places: list[int] = []
@@ -72,7 +78,7 @@ class Column:
         self.doubled: str | None = None
         self._getters: list[Getter] = []
         for text in wanted:
-            getter = self._find(text, headings)
+            getter = self._find(text, headings, exact)
             self._getters += [getter] if getter else []
 
     @property
@@ -87,8 +93,8 @@ class Column:
                 return text
         return ""
 
-    def _find(self, text: str, headings: Headings) -> Getter | None:
-        whole = headings.places(text)
+    def _find(self, text: str, headings: Headings, exact: bool) -> Getter | None:
+        whole = headings.places(text, exact)
         fields = [] if whole else list(_FIELD.finditer(text))
         if not fields:
             if not whole:
@@ -148,7 +154,7 @@ def find_columns(
     found: dict[str, Column] = {}
     lacking: dict[str, Column] = {}
     for name in names:
-        column = Column(_wanted(name, given, headings), headings)
+        column = Column(_wanted(name, given, headings), headings, name in given)
         if column.found:
             found[name] = column
         elif name in given:
