@@ -60,7 +60,7 @@ class Column:
         wanted: Its headings in the config.
         places: Of the cells that it is made of.
         lacking: Headings of the config that the table has not.
-        doubled: A heading that the table has more than once, or None.
+        doubled: How often the table has one of its headings, if more than once; else 0.
     """
 
     def __init__(self, wanted: Sequence[str], headings: Headings, exact: bool = True):
@@ -75,7 +75,7 @@ class Column:
         self.wanted = wanted
         self.places: list[int] = []
         self.lacking: list[str] = []
-        self.doubled: str | None = None
+        self.doubled = 0
         self._getters: list[Getter] = []
         for text in wanted:
             getter = self._find(text, headings, exact)
@@ -110,7 +110,7 @@ class Column:
             if not places:
                 self.lacking.append(field[1])
                 return None
-            self.doubled = field[1] if len(places) > 1 else self.doubled
+            self.doubled = len(places) if len(places) > 1 else self.doubled
             self.places.append(places[0])
             getters.append(_cell(places[0], int(field[2]) if field[2] else None))
         return _template(_FIELD.split(text)[:: _FIELD.groups + 1], getters)

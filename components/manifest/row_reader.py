@@ -174,7 +174,7 @@ class RowReader:
         for name, column in self.columns.items():
             if column.doubled:
                 raise UserError(
-                    f"{self.path}: {len(self._headings.places(column.doubled))} columns are called "
+                    f"{self.path}: {column.doubled} columns are called "
                     f"{name}. Keep one, or name it in ingest.columns{self._shown('; has: ')}"
                 )
         for name, column in lacking.items():

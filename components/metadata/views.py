@@ -39,7 +39,8 @@ def is_wanted(view: str, not_understood: bool, wanted: Collection[str]) -> bool:
     Args:
         view: See `read_view`.
         not_understood: Whether it is another one than those, such as of the ribs.
-        wanted: Some of `PA`, `AP`, `LL`, `unknown` and `*`; empty for all. `unknown` stands for those of which nobody said.
+        wanted: Some of `PA`, `AP`, `LL`, `unknown` and `*`; empty for all. `unknown` stands for
+            those of which nobody said.
     """
     if not wanted or ALL in wanted:
         return True

@@ -1,6 +1,7 @@
 """The config's section `ingest`: where the images come from, and what tells their labels."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -248,7 +249,7 @@ class Ingest(Section):
             ("columns", "heading", [headings[n] for n in headings if n in findings]),
             ("features", "feature", [self.features[n] for n in self.features if n in own]),
         ):
-            if twice := sorted({str(s) for s in sources if sources.count(s) > 1}):
+            if twice := sorted(str(s) for s, count in Counter(sources).items() if count > 1):
                 raise ValueError(f"ingest.{key}: one {what} for two findings: {', '.join(twice)}")
         if findings and (
             wrong := sorted({name for name in self.labels.values() if name} - set(findings))
