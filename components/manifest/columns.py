@@ -101,7 +101,7 @@ class Column:
                 self.lacking.append(text)
                 return None
             if len(whole) > 1:
-                self.doubled = text
+                self.doubled = len(whole)
             self.places.append(whole[0])
             return _cell(whole[0], None)
         getters = []

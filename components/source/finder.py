@@ -131,20 +131,18 @@ class Finder:
                 rest = [n for n in names if findings.word_key(n) not in _BESIDE_NONE]
                 values = {**dict.fromkeys(rest, 0), **values}
             return dataclasses.replace(row, label=None, findings=values or None)
-        if not row.label or not row.label.strip(f" {findings.SEPARATOR}"):
-            return dataclasses.replace(row, label=None)
-        values, unknown = self._read(row.label)
+        values, unknown = self._read(row.label) if row.label else ({}, [])
         if unknown:
             return dataclasses.replace(row, label=findings.SEPARATOR.join(unknown))
-        return dataclasses.replace(row, label=None, findings=values)
+        return dataclasses.replace(row, label=None, findings=values or None)
 
     def _read(self, text: str) -> tuple[dict[str, int], list[str]]:
-        """What a text says of findings; many images share one."""
+        """What a text says of findings, nothing where it has no word; many images share one."""
         if text not in self._texts:
             try:
-                self._texts[text] = findings.read_text(
-                    normal(text), self._rules.findings, self._words
-                )
+                some = findings.split_text(text, self._words.separator)
+                told = findings.read_text(normal(text), self._rules.findings, self._words)
+                self._texts[text] = told if some else ({}, [])
             except ValueError:
                 self._texts[text] = {}, [text]
         values, unknown = self._texts[text]

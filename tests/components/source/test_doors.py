@@ -1,0 +1,340 @@
+"""Tables of others are read by the config alone: what readers of public sets use is open to all."""
+
+import json
+
+import pytest
+
+from tests.components.source.test_labelling import touch
+from tfxray.components.common.errors import UserError
+from tfxray.components.manifest.layout import Join
+from tfxray.components.source import labelling
+from tfxray.components.source.rows import Rules
+
+FINDINGS = ("Edema", "Mass")
+
+
+def label(folder, tables, images, **rules):
+    """Labels images by tables, each a text by its name."""
+    touch(folder, *images)
+    for name, text in tables.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return labelling.label_images(folder, Rules(**rules))
+
+
+def refusal(*args, **rules):
+    with pytest.raises(UserError) as caught:
+        label(*args, **rules)
+    return str(caught.value)
+
+
+def told(labelled):
+    return {row.path: row.label or row.findings for row in labelled.rows}
+
+
+def test_several_tables_give_the_split_of_their_rows(tmp_path):
+    labelled = label(
+        tmp_path,
+        {"a.csv": "path,label\n1.png,N\n2.png,P\n", "b.csv": "path;label\n3.png;N\n4.png;P\n"},
+        ["1.png", "2.png", "3.png", "4.png"],
+        classes=("N", "P"),
+        manifest={"train": "a.csv", "test": "b.csv"},
+    )
+    assert [(r.path, r.label, r.split) for r in labelled.rows if r.split == "test"] == [
+        ("3.png", "N", "test"),
+        ("4.png", "P", "test"),
+    ]
+    assert {r.split for r in labelled.rows if r.path in ("1.png", "2.png")} <= {"train", "eval"}
+
+
+def test_one_image_in_two_tables_must_be_said_to_be_the_same(tmp_path):
+    tables = {"a.csv": "path,label\n1.png,N\n2.png,P\n", "b.csv": "path,label\n1.png,P\n"}
+    message = refusal(
+        tmp_path, tables, ["1.png", "2.png"], classes=("N", "P"), manifest=["a.csv", "b.csv"]
+    )
+    assert "line 2 of a.csv and line 2 of b.csv of 1.png" in message
+    assert "ingest.several" in message
+
+
+def test_a_table_without_headings_separated_by_blanks(tmp_path):
+    labelled = label(
+        tmp_path,
+        {"train.txt": "7 a.png N  cohen\n8\tb.png P rsna\n"},
+        ["a.png", "b.png"],
+        classes=("N", "P"),
+        manifest="*.txt",
+        separator="blanks",
+        headings=("patient", "path", "label", "site"),
+    )
+    assert [(r.path, r.label, r.metadata) for r in labelled.rows] == [
+        ("a.png", "N", {"patient": "7", "site": "cohen"}),
+        ("b.png", "P", {"patient": "8", "site": "rsna"}),
+    ]
+
+
+def test_a_glob_that_two_files_match_is_refused(tmp_path):
+    tables = {"train_A.txt": "path,label\na.png,N\n", "train_B.txt": "path,label\na.png,N\n"}
+    message = refusal(tmp_path, tables, ["a.png"], classes=("N", "P"), manifest="train_*.txt")
+    assert "2 files match: train_A.txt, train_B.txt" in message
+    assert "no file matches (ingest.manifest)" in refusal(
+        tmp_path, {}, ["a.png"], manifest="labels_*.csv"
+    )
+
+
+JOINED = {
+    "images.csv": "dicom,subject,study\nx1,10000032,7\nx2,10000032,8\nx3,11000001,9\n",
+    "studies.csv": "study,subject,Edema,Mass\n7,10000032,1.0,\n8,10000032,-1.0,1.0\n",
+    "views.csv": "dicom,view,code\nx1,PA,\nx2,,lateral\nx3,AP,\n",
+}
+PATHS = ["p10/p10000032/x1.jpg", "p10/p10000032/x2.jpg", "p11/p11000001/x3.jpg"]
+JOINS = (Join("studies.csv", ("subject", "study")), Join("views.csv", ("dicom",)))
+COLUMNS = {
+    "path": "p{subject:.2}/p{subject}/{dicom}.jpg", "patient": "subject", "view": ["view", "code"],
+}  # fmt: skip
+
+
+def test_tables_are_joined_and_paths_made_of_cells(tmp_path):
+    labelled = label(
+        tmp_path, JOINED, PATHS, findings=FINDINGS, manifest="images.csv", columns=COLUMNS,
+        joins=JOINS,
+    )  # fmt: skip
+    assert [(r.path, r.findings, r.metadata) for r in labelled.rows] == [
+        (PATHS[0], {"Edema": 1}, {"patient": "10000032", "view": "PA"}),
+        (PATHS[1], {"Edema": -1, "Mass": 1}, {"patient": "10000032", "view": "lateral"}),
+        (PATHS[2], None, {"patient": "11000001", "view": "AP"}),
+    ]
+    assert any("1 rows have no row of the same subject, study" in n for n in labelled.listing.notes)
+
+
+def test_a_join_that_does_not_fit_is_refused(tmp_path):
+    rules = {"findings": FINDINGS, "manifest": "images.csv", "columns": COLUMNS}
+    message = refusal(tmp_path, JOINED, PATHS, joins=(Join("views.csv", ("image",)),), **rules)
+    assert "views.csv: has no column 'image'" in message
+    assert "dicom, view, code" in message
+    twice = JOINED | {"views.csv": JOINED["views.csv"] + "x1,AP,\n"}
+    message = refusal(tmp_path, twice, PATHS, joins=JOINS, **rules)
+    assert "views.csv: lines 2 and 5 have the same dicom and tell different things" in message
+    message = refusal(tmp_path, JOINED, PATHS, joins=(Join("gone.csv", ("dicom",)),), **rules)
+    assert "gone.csv: no such manifest (ingest.joins)" in message
+
+
+def test_rows_of_other_words_are_left_out_with_their_images(tmp_path):
+    labelled = label(
+        tmp_path,
+        {"m.csv": "folder,file,finding,modality\nimages,a.png,N,X-ray\nimages,b.png,P,X-Ray\n"
+         "images,c.png,P,CT\nvolumes,d.nii.gz,P,CT\n"},
+        ["images/a.png", "images/b.png", "images/c.png"],
+        classes=("N", "P"), manifest="m.csv", keep={"modality": ("x-ray",)},
+        columns={"path": "{folder}/{file}", "label": "finding"},
+    )  # fmt: skip
+    assert told(labelled) == {"images/a.png": "N", "images/b.png": "P"}
+    assert labelled.listing.count_left_out()["not_kept"] == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "values"),
+    [
+        ("['edema', ' mass']", {"Edema": 1, "Mass": 1}),
+        ('["edema"]', {"Edema": 1, "Mass": 0}),
+        ("['normal']", {"Edema": 0, "Mass": 0}),
+        ("['unchanged']", {"Edema": 0, "Mass": 0}),
+        ("[]", None),
+        ("['']", None),
+        ("", None),
+    ],
+)
+def test_labels_may_be_a_list(tmp_path, cell, values):
+    labelled = label(
+        tmp_path,
+        {"m.csv": f'path,label\na.png,"{cell.replace(chr(34), chr(34) * 2)}"\n'
+         "b.png,\"['edema','mass']\"\nc.png,\"['edema', 'exclude']\"\n"},
+        ["a.png", "b.png", "c.png"],
+        findings=FINDINGS, manifest="m.csv", label_separator="list",
+        labels={"unchanged": "", "exclude": None},
+    )  # fmt: skip
+    assert told(labelled) == {"a.png": values, "b.png": {"Edema": 1, "Mass": 1}}
+    assert labelled.listing.count_left_out()["dropped"] == 1
+
+
+@pytest.mark.parametrize("cell", ["edema", "__import__('os').system('x')", "[1, 2]", "{'a': 1}"])
+def test_a_text_that_is_no_list_is_refused(tmp_path, cell):
+    table = f"path,label\na.png,\"{cell}\"\nb.png,\"['edema', 'mass']\"\n"
+    message = refusal(
+        tmp_path, {"m.csv": table}, ["a.png", "b.png"], findings=FINDINGS, manifest="m.csv",
+        label_separator="list",
+    )  # fmt: skip
+    assert "words that are none of the findings" in message
+
+
+TREE = {
+    "m.csv": "path,label\na.png,Pneumonia/Viral/COVID-19\nb.png,No Finding\nc.png,todo\n"
+    "d.png,Tuberculosis\ne.png,Pneumonia\n"
+}
+TREES = ["a.png", "b.png", "c.png", "d.png", "e.png"]
+
+
+def test_parts_of_a_word_tell_findings_and_classes(tmp_path):
+    labels = {"todo": None, "*": ""}
+    rules = {"manifest": "m.csv", "label_parts": "/"}
+    labelled = label(
+        tmp_path, TREE, TREES, findings=("Pneumonia", "COVID-19"), labels=labels, **rules
+    )
+    assert told(labelled) == {
+        "a.png": {"Pneumonia": 1, "COVID-19": 1},
+        "b.png": {"Pneumonia": 0, "COVID-19": 0},
+        "d.png": {"Pneumonia": 0, "COVID-19": 0},
+        "e.png": {"Pneumonia": 1, "COVID-19": 0},
+    }
+    classes = ("No Finding", "Pneumonia", "COVID-19")
+    labelled = label(tmp_path, TREE, TREES, classes=classes, labels={"*": None}, **rules)
+    assert told(labelled) == {"a.png": "COVID-19", "b.png": "No Finding", "e.png": "Pneumonia"}
+    assert labelled.listing.count_left_out()["dropped"] == 2
+
+
+def test_words_of_columns_and_empty_cells(tmp_path):
+    table = {
+        "m.csv": "path,Edema,Mass,none\na.png,YES,,\nb.png,NO,maybe,\nc.png,,,1\nd.png,x,NO,\n"
+    }
+    values = {"YES": "positive", "NO": "negative", "maybe": "uncertain", "x": "drop"}
+    paths = ["a.png", "b.png", "c.png", "d.png"]
+    rules = {"findings": ("Edema", "Mass"), "manifest": "m.csv", "columns": {"no_finding": "none"}}
+    labelled = label(tmp_path, table, paths, values=values, **rules)
+    assert told(labelled) == {
+        "a.png": {"Edema": 1},
+        "b.png": {"Edema": 0, "Mass": -1},
+        "c.png": {"Edema": 0, "Mass": 0},
+        "e.png": {"Edema": 0, "Mass": 1},
+    }
+    labelled = label(tmp_path, table, paths, values=values, blank="negative", **rules)
+    assert told(labelled)["a.png"] == {"Edema": 1, "Mass": 0}
+    message = refusal(tmp_path, table, paths, **rules)
+    assert "column of Mass has values (first 'maybe')" in message
+    assert "lines 3, 5" in message
+
+
+def test_devices_are_no_finding_that_no_finding_excludes(tmp_path):
+    # github.com/stanfordmlgroup/chexpert-labeler: No Finding may stand beside Support Devices.
+    table = "path,No Finding,Edema,Support Devices\na.png,1.0,,\nb.png,,1.0,1.0\nc.png,1.0,,1.0\n"
+    labelled = label(
+        tmp_path, {"m.csv": table}, ["a.png", "b.png", "c.png"],
+        findings=("Edema", "Support Devices"), manifest="m.csv",
+        columns={"no_finding": "No Finding"},
+    )  # fmt: skip
+    assert told(labelled) == {
+        "a.png": {"Edema": 0},
+        "b.png": {"Edema": 1, "Support Devices": 1},
+        "c.png": {"Edema": 0, "Support Devices": 1},
+    }
+
+
+READERS = """path,reader,label
+a.png,R1,Edema
+a.png,R1,Mass
+a.png,R2,Edema
+a.png,R3,No finding
+b.png,R1,No finding
+b.png,R2,Mass
+c.png,R1,Edema
+c.png,R2,Edema|Mass
+d.png,R1,Mass
+"""
+
+
+def test_several_readers_by_majority_or_by_any(tmp_path):
+    rules = {"findings": FINDINGS, "manifest": "m.csv"}
+    args = (tmp_path, {"m.csv": READERS}, ["a.png", "b.png", "c.png", "d.png"])
+    assert told(label(*args, several="majority", **rules)) == {
+        "a.png": {"Edema": 1, "Mass": 0},  # 2 of 3, 1 of 3
+        "b.png": {"Edema": 0, "Mass": -1},  # 1 of 2
+        "c.png": {"Edema": 1, "Mass": -1},
+        "d.png": {"Edema": 0, "Mass": 1},
+    }
+    assert told(label(*args, several="any", **rules)) == {
+        "a.png": {"Edema": 1, "Mass": 1},
+        "b.png": {"Edema": 0, "Mass": 1},
+        "c.png": {"Edema": 1, "Mass": 1},
+        "d.png": {"Edema": 0, "Mass": 1},
+    }
+    assert "for 3 images: lines 2 and 3 of a.png" in refusal(*args, **rules)
+
+
+def test_several_readers_of_classes(tmp_path):
+    table = "path,reader,label\n" + "".join(
+        f"{name}.png,R{number},{label}\n"
+        for name, labels in {"a": "NPP", "b": "NNP", "c": "NP", "d": "PP"}.items()
+        for number, label in enumerate(labels)
+    )
+    args = (tmp_path, {"m.csv": table}, ["a.png", "b.png", "c.png", "d.png"])
+    rules = {"classes": ("N", "P"), "manifest": "m.csv"}
+    labelled = label(*args, several="majority", **rules)
+    assert told(labelled) == {"a.png": "P", "b.png": "N", "c.png": None, "d.png": "P"}
+    assert any(note.startswith("1 images have rows without a majority") for note in
+               labelled.listing.notes)  # fmt: skip
+    (tmp_path / "m.csv").write_text(table + "e.png,,N\n")
+    touch(tmp_path, "e.png")
+    labelled = labelling.label_images(tmp_path, Rules(**rules, several="any"))
+    assert told(labelled) == dict.fromkeys(["a.png", "b.png", "c.png", "d.png"], "P") | {
+        "e.png": "N"
+    }
+
+
+def test_rows_of_one_image_must_agree_on_its_patient(tmp_path):
+    table = "path,patient,reader,label\na.png,1,R1,N\na.png,2,R2,P\nb.png,3,R1,P\n"
+    message = refusal(
+        tmp_path, {"m.csv": table}, ["a.png", "b.png"], classes=("N", "P"), manifest="m.csv",
+        several="any",
+    )  # fmt: skip
+    assert "lines 2 and 3 of a.png" in message
+    assert "a patient" in message
+
+
+def test_views_unknown_values_defaults_and_ages_by_dates(tmp_path):
+    table = """path,label,view,birth,seen,age
+a.png,N,PA,1931.0,20150101,
+b.png,P,L,1931,2015-01-01,
+c.png,P,COSTAL,,,40
+d.png,P,,19500702,20200701,0
+e.png,N,AP,,,0
+"""
+    rules = {
+        "classes": ("N", "P"), "manifest": "m.csv", "columns": {"study_date": "seen"},
+        "unknown": {"age": ("0",)}, "defaults": {"site": "North"},
+    }  # fmt: skip
+    args = (tmp_path, {"m.csv": table}, ["a.png", "b.png", "c.png", "d.png", "e.png"])
+    labelled = label(*args, views=("PA", "AP", "unknown"), **rules)
+    assert [(row.path, row.metadata) for row in labelled.rows] == [
+        ("a.png", {"age": "84", "view": "PA", "site": "North"}),
+        ("d.png", {"site": "North"}),
+        ("e.png", {"view": "AP", "site": "North"}),
+    ]
+    assert labelled.listing.count_left_out()["other_view"] == 2
+    everything = label(*args, **rules)
+    assert [row.metadata.get("age") for row in everything.rows] == ["84", "84", "40", None, None]
+
+
+def test_a_folder_that_the_disk_lacks_is_taken_off(tmp_path):
+    table = "path,label\nSet-v1.0-small/train/a.png,N\nSet-v1.0/train/b.png,P\n"
+    labelled = label(
+        tmp_path, {"m.csv": table}, ["train/a.png", "train/b.png"], classes=("N", "P"),
+        manifest="m.csv", strip=("Set-v1.0*",), ignore_given=True,
+    )  # fmt: skip
+    assert told(labelled) == {"train/a.png": "N", "train/b.png": "P"}
+
+
+def test_lines_of_json_are_a_table(tmp_path):
+    lines = [{"image": "a.png", "Edema": 1.0, "Mass": None}, {"image": "b.png", "Edema": None,
+                                                              "Mass": 1.0}]  # fmt: skip
+    labelled = label(
+        tmp_path, {"m.json": "\n".join(map(json.dumps, lines))}, ["a.png", "b.png"],
+        findings=FINDINGS, manifest="m.json", columns={"path": "image"},
+    )  # fmt: skip
+    assert told(labelled) == {"a.png": {"Edema": 1}, "b.png": {"Mass": 1}}
+
+
+def test_a_word_for_all_others(tmp_path):
+    table = "path,label\na.png,-1\nb.png,557374 2 1015\nc.png,\n"
+    labelled = label(
+        tmp_path, {"m.csv": table}, ["a.png", "b.png", "c.png"], classes=("none", "some"),
+        manifest="m.csv", labels={"-1": "none", "": "none", "*": "some"},
+    )  # fmt: skip
+    assert told(labelled) == {"a.png": "none", "b.png": "some", "c.png": "none"}
