@@ -124,7 +124,7 @@ def _read(path: str) -> bytes:
     return content
 
 
-def _read_most(file: IO[bytes]) -> bytes:
+def _read_most(file: IO[bytes] | gzip.GzipFile) -> bytes:
     """What a file holds, or more than a table may."""
     held = io.BytesIO()
     # In parts: to read up to a number of bytes claims memory for all of them.

@@ -152,7 +152,7 @@ def _check_archive(path: str, content: bytes) -> None:
             for member in members:
                 with archive.open(member) as file:
                     _Weigher(path, member.filename).weigh(file)
-    # Those in the second line: a way of compression that Python lacks, or headers that make no sense.
+    # In the second line: a compression that Python lacks, and headers that make no sense.
     except (
         zipfile.BadZipFile, zlib.error, EOFError, OSError,
         NotImplementedError, RuntimeError, ValueError, OverflowError,
