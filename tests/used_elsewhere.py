@@ -21,7 +21,7 @@ _.on_train_begin
 _.on_epoch_begin
 _.run_trial
 
-# Attributes that libraries read: pydicom, Pillow, tf.data, protobuf, kfp's client, pydantic.
+# Attributes that libraries read: pydicom, Pillow, tf.data, protobuf, kfp's client, pydantic, expat.
 _.reading_validation_mode
 _.MAX_IMAGE_PIXELS
 _.auto_shard_policy
@@ -32,6 +32,9 @@ _.column_name
 _.ssl_ca_cert
 _.refresh_api_key_hook
 _.model_config
+_.StartElementHandler
+_.EndElementHandler
+_.StartDoctypeDeclHandler
 
 # A tf.Module tracks what hangs on it.
 _._tracked
