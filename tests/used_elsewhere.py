@@ -27,7 +27,7 @@ _.on_train_begin
 _.on_epoch_begin
 _.run_trial
 
-# Attributes that libraries read: pydicom, Pillow, tf.data, protobuf, kfp's client, pydantic.
+# Attributes that libraries read: pydicom, Pillow, tf.data, protobuf, kfp's client, pydantic, expat.
 _.reading_validation_mode
 _.MAX_IMAGE_PIXELS
 _.auto_shard_policy
@@ -38,6 +38,9 @@ _.column_name
 _.ssl_ca_cert
 _.refresh_api_key_hook
 _.model_config
+_.StartElementHandler
+_.EndElementHandler
+_.StartDoctypeDeclHandler
 
 # A tf.Module tracks what hangs on it.
 _._tracked

@@ -80,7 +80,13 @@ def _objects(path: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             ) from None
         except RecursionError:
             raise UserError(_nested(path, line)) from None
-        yield line, {key: _cell(path, line, value) for key, value in values.items()}
+        yield (
+            line,
+            {
+                key: value if isinstance(value, str) else _cell(path, line, value)
+                for key, value in values.items()
+            },
+        )
         place = _after_blanks(text, place)
         if in_array and text.startswith(",", place):
             place = _after_blanks(text, place + 1)
@@ -115,8 +121,6 @@ def _nested(path: str, line: int) -> str:
 
 
 def _cell(path: str, line: int, value: Any) -> str:
-    if isinstance(value, str):
-        return value
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -152,10 +152,10 @@ def _check_archive(path: str, content: bytes) -> None:
             for member in members:
                 with archive.open(member) as file:
                     _Weigher(path, member.filename).weigh(file)
-    # The last three: a way of compression that Python lacks, or headers that make no sense.
+    # In the second line: a compression that Python lacks, and headers that make no sense.
     except (
-        zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
-        OSError,
+        zipfile.BadZipFile, zlib.error, EOFError, OSError,
+        NotImplementedError, RuntimeError, ValueError, OverflowError,
     ):  # fmt: skip
         raise UserError(f"{path}: {_DAMAGED}") from None
 
@@ -206,6 +206,12 @@ class _Weigher:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self.depth += 1
         self.held += 1
+        if self.depth <= 3:  # cells lie deeper, and there are millions of them
+            self._start_outer(name, attributes)
+        if self.held > _MOST_ELEMENTS:
+            self._refuse("holds far more XML than any workbook")
+
+    def _start_outer(self, name: str, attributes: dict[str, str]) -> None:
         if self.depth == 3 and name == f"{_NAMESPACE} row":
             self.held = 0  # openpyxl has let go of the row before
             number = int(float(attributes.get("r", self.row + 1)))
@@ -216,15 +222,15 @@ class _Weigher:
         elif self.depth == 2 and name == f"{_NAMESPACE} si":
             self.held = 0
             self.texts += 1
-        elif name == f"{_NAMESPACE} sheet":
+        elif self.depth == 3 and name == f"{_NAMESPACE} sheet":
             self.sheets += 1
         elif self.depth == 1 and name.startswith(_STRICT):
             raise UserError(
                 f"{self.path}: is a workbook of the kind Strict Open XML. Save it as the usual "
                 ".xlsx, or as CSV in UTF-8"
             )
-        if self.held > _MOST_ELEMENTS or self.texts > _MOST_TEXTS or self.sheets > _MOST_SHEETS:
-            self._refuse("holds far more XML than any workbook")
+        if self.texts > _MOST_TEXTS or self.sheets > _MOST_SHEETS:
+            self._refuse("holds far more texts or sheets than any workbook")
 
     def _end(self, _name: str) -> None:
         self.depth -= 1
