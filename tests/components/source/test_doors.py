@@ -192,12 +192,11 @@ def test_parts_of_a_word_tell_findings_and_classes(tmp_path):
 
 
 def test_words_of_columns_and_empty_cells(tmp_path):
-    table = {
-        "m.csv": "path,Edema,Mass,none\na.png,YES,,\nb.png,NO,maybe,\nc.png,,,1\nd.png,x,NO,\n"
-    }
-    values = {"YES": "positive", "NO": "negative", "maybe": "uncertain", "x": "drop"}
-    paths = ["a.png", "b.png", "c.png", "d.png"]
-    rules = {"findings": ("Edema", "Mass"), "manifest": "m.csv", "columns": {"no_finding": "none"}}
+    rows = ["a.png,YES,,", "b.png,NO,maybe,", "c.png,,,1", "d.png,NO,x,", "e.png,NO,YES,"]
+    table = {"m.csv": "path,Edema,Mass,none\n" + "\n".join(rows)}
+    values = {"maybe": "uncertain", "x": "drop"}
+    paths = [row.partition(",")[0] for row in rows]
+    rules = {"findings": FINDINGS, "manifest": "m.csv", "columns": {"no_finding": "none"}}
     labelled = label(tmp_path, table, paths, values=values, **rules)
     assert told(labelled) == {
         "a.png": {"Edema": 1},
