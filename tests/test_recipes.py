@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
+from tests import stand_ins
 from tests.conftest import ROOT
-from tfxray.components.sample import draw, several
+from tfxray.components.sample import draw
 
 
 @pytest.fixture(scope="module")
@@ -50,31 +51,9 @@ def kermany(xrays, tmp_path_factory):
 @pytest.fixture(scope="module")
 def nih(tmp_path_factory):
     """Packed and split as the NIH do it; findings that are not drawn are told by chance."""
-    random, folder = np.random.default_rng(3), tmp_path_factory.mktemp("nih")
-    several.write_findings(folder / "drawn", images=80, size=64, seed=3)
-    names = [*yaml.safe_load((ROOT / "configs" / "chexnet.yaml").read_text())["findings"]]
-    rows, lists = [], {"train_val": [], "test": []}
-    with (folder / "drawn" / "manifest.csv").open() as manifest:
-        for number, row in enumerate(csv.DictReader(manifest)):
-            name = f"{int(row['patient'][1:]):08d}_{number:03d}.png"
-            place = folder / f"images_{1 + number % 2:03d}" / "images"
-            place.mkdir(parents=True, exist_ok=True)
-            shutil.copy(folder / "drawn" / row["path"], place / name)
-            found = [n for n in names if row.get(n) == "1" or random.random() < 0.2]
-            rows.append([name, "|".join(found) or "No Finding", number, int(row["patient"][1:]),
-                         row["age"], row["sex"], row["view"], 64, 64, 0.1, 0.1])  # fmt: skip
-            lists["test" if int(row["patient"][1:]) % 4 == 0 else "train_val"].append(name)
-    shutil.rmtree(folder / "drawn")
-    heading = (
-        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,"
-        "View Position,OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
-    )
-    with (folder / "Data_Entry_2017_v2020.csv").open("w", newline="") as table:
-        table.write(f"{heading}\n")
-        csv.writer(table).writerows(rows)
-    for split, images in lists.items():
-        (folder / f"{split}_list.txt").write_text("\n".join(images))
-    return folder, lists
+    folder = tmp_path_factory.mktemp("nih")
+    names = yaml.safe_load((ROOT / "configs" / "chexnet.yaml").read_text())["findings"]
+    return folder, stand_ins.nih(folder, names)
 
 
 def trained(tfxray, out, recipe, data, *overrides):

@@ -1,0 +1,70 @@
+"""Whole runs on public data sets as they come: exclusive classes, findings, uncertain labels."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import stand_ins
+from tests.conftest import last_line
+
+SETS = {
+    "covid19_radiography": (
+        {"classes": ["Normal", "COVID", "Lung_Opacity", "Viral Pneumonia"]},
+        stand_ins.covid19_radiography,
+        "this is COVID-19 Radiography Database in COVID-19_Radiography_Dataset: 4 classes",
+    ),
+    "nih": (
+        {"findings": ["Effusion", "Cardiomegaly", "Pneumothorax"]},
+        lambda folder: stand_ins.nih(
+            folder, ["Effusion", "Cardiomegaly", "Pneumothorax", "Hernia"], images=300
+        ),
+        "this is NIH ChestX-ray14: 14 findings, official split",
+    ),
+    "chexpert": (
+        {"findings": ["Cardiomegaly", "Pleural Effusion", "Pneumothorax"]},
+        stand_ins.chexpert,
+        "this is CheXpert in CheXpert-v1.0-small: 14 findings, official split",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_run_goes_all_the_way(tfxray, tmp_path, small_config, name):
+    labels, make, said = SETS[name]
+    make(tmp_path / "data")
+    settings = yaml.safe_load(small_config.read_text()) | {"name": name} | labels
+    if "findings" in labels:
+        del settings["classes"]
+    settings["gate"] |= {
+        "auc": {"threshold": 0.01}, "unjudged": "name", "min_positives": 1, "min_negatives": 1,
+    }  # fmt: skip
+    settings["train"]["epochs"] = 2
+    settings["validation"] = {"gate": {"near_identical": "warn"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    done = tfxray(
+        "run", "--config", tmp_path / "config.yaml", "--data", tmp_path / "data",
+        "--out", tmp_path / "out", "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    summary = last_line(done)
+    assert summary["status"] == "pushed"
+    assert said in done.err
+    assert f"using ingest.dataset: {name}" in done.err
+    assert {*summary["findings"]} == {*(labels.get("classes") or labels["findings"])}
+    report = json.loads(next((tmp_path / "out" / "data").glob("records-*/ingest.json")).read_text())
+    assert report["dataset"]["name"] == name
+    assert sum(report["written"].values()) + report["rejected"] == report["images"]
+    if name == "covid19_radiography":
+        assert report["left_out"]["mask"] == report["images"]
+    if name == "chexpert":  # one in ten is a lateral
+        assert report["left_out"]["other_view"] == 30
+        tables = (tmp_path / "data" / "CheXpert-v1.0-small").glob("valid.csv")
+        with next(tables).open() as table:
+            frontal = [r for r in csv.DictReader(table) if r["Frontal/Lateral"] == "Frontal"]
+        assert summary["examples"]["test"] == len(frontal)
+    page = Path(summary["review"]).read_text()
+    assert report["dataset"]["licence"] in page
+    assert report["dataset"]["citation"].split(",")[0] in page
