@@ -50,7 +50,7 @@ def reference(encoded: bytes) -> np.ndarray:
 
 
 def _of_tiff(encoded: bytes) -> np.ndarray | None:
-    """Scaled to the range that docs/reference/images.md names, where it is not 8 bits; None for those."""
+    """Scaled to the range that images.md names, where it is not 8 bits; None for those."""
     try:
         import tifffile
     except ImportError:

@@ -72,6 +72,11 @@ def _find(folder: str, config: Config | None, say: Say) -> recognise.Match | Non
     own_manifest = filesystem.is_file(os.path.join(folder, MANIFEST))
     matches = recognise.find_datasets(folder)
     if not matches:
+        half = "" if config or own_manifest else recognise.describe_half(folder, by_names=False)
+        if half:
+            raise UserError(
+                f"{folder}: {half}. To read it as any other folder, say so (--dataset none)"
+            )
         return None
     titles = " and ".join(sorted({m.dataset.title for m in matches}))
     own = own_manifest or (

@@ -26,6 +26,7 @@ NIH = Dataset(
     # Kaggle's sample of 5,606 images has `sample_labels.csv`, and no lists.
     marks=(Mark("Data_Entry_2017*.csv*", ("Image Index", "Finding Labels")),),
     images=("images_*/images/*.png", "images/*.png"),
+    names=r"(?:^|/)\d{8}_\d{3}\.png$",
     findings=FINDINGS,
     ingest={
         "manifest": "Data_Entry_2017*.csv*",

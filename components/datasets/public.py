@@ -1,5 +1,6 @@
 """Labels a folder's images, whatever is known of it: any folder, or a public data set."""
 
+import os
 from typing import Any
 
 from tfxray.components.common.errors import UserError
@@ -21,7 +22,13 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
         UserError: See there. Of a public data set, it says what its reader expects.
     """
     if not rules.dataset:
-        return labelling.label_images(source, rules)
+        try:
+            return labelling.label_images(source, rules)
+        except UserError as error:
+            half = "" if rules.layout.is_given else recognise.describe_half(os.fspath(source))
+            if not half:
+                raise
+            raise UserError(f"{error}. {half}") from None
     dataset = registry.by_name(rules.dataset)
     try:
         return labelling.label_images(source, rules, dataset.read_beside)

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from tfxray.components.manifest.columns import Headings
 from tfxray.components.source.dataset import Dataset, Mark
 
 _DEEPEST = 2  # how far below a data folder a data set's own folder may lie, as archives pack them
+_LOOKED_AT = 500  # files
+_IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 _MOST_FOLDERS = 64  # of a level: folders of patients or studies are no archives
 
 
@@ -69,6 +72,62 @@ def find_dataset(folder: str, dataset: Dataset) -> Match:
     raise UserError(f"{folder}: holds no {dataset.title} (ingest.dataset). {expected(dataset)}")
 
 
+def describe_half(folder: str, by_names: bool = True) -> str:
+    """What a folder lacks that looks like a part of a known layout, for an error.
+
+    A table counts that has half of the headings, or more. So do images that lie where a data set
+    has them, under its names.
+
+    Args:
+        folder: One that is no known layout.
+        by_names: Whether the names alone count, wherever the images lie.
+
+    Returns:
+        A sentence; empty where it looks like nothing that is known.
+    """
+    for place in _places(folder):
+        for dataset in registry.DATASETS:
+            for mark in dataset.marks:
+                for path in _find(place, mark.files) if mark.headings else ():
+                    headings = Headings([table.read_headings(path)])
+                    share = sum(bool(headings.places(h)) for h in mark.headings)
+                    if 2 * share >= len(mark.headings):
+                        return _half(place, dataset)
+    paths = _some_files(folder)
+    for dataset in registry.DATASETS:
+        if not dataset.names:
+            continue
+        named = [path for path in paths if re.search(dataset.names, path)]
+        places = [match_glob(glob) for glob in dataset.images]
+        matches = [p for p in named if by_names or any(place(p) for place in places)]
+        if matches and 2 * len(matches) >= len(paths):
+            return _half(folder, dataset)
+    return ""
+
+
+def _half(folder: str, dataset: Dataset) -> str:
+    lacking = _describe_lacking(folder, dataset)
+    return f"It looks like a part of {dataset.title}: {lacking}. {expected(dataset)}"
+
+
+def _some_files(folder: str) -> list[str]:
+    """The first files of a folder that may be images."""
+    if not filesystem.is_local(folder):
+        return []
+    paths: list[str] = []
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        below = os.path.relpath(parent, folder).replace(os.sep, "/")
+        paths += [
+            os.path.normpath(f"{below}/{name}")
+            for name in sorted(names)
+            if name.lower().endswith(_IMAGES)
+        ]
+        if len(paths) >= _LOOKED_AT:
+            break
+    return paths[:_LOOKED_AT]
+
+
 def expected(dataset: Dataset) -> str:
     """What a reader expects, in a sentence."""
     marks = []
@@ -83,7 +142,7 @@ def _describe_lacking(folder: str, dataset: Dataset) -> str:
     for mark in dataset.marks:
         found = _find(folder, mark.files)
         if not found:
-            return f"lacks {mark.files}"
+            return f"it lacks {mark.files}"
         if mark.headings and not any(_has_headings(path, mark) for path in found):
             headings = table.read_headings(found[0])
             lacking = [h for h in mark.headings if not Headings([headings]).places(h)]
@@ -91,7 +150,7 @@ def _describe_lacking(folder: str, dataset: Dataset) -> str:
                 f"{os.path.basename(found[0])} lacks the columns {', '.join(lacking)}; it has: "
                 f"{', '.join(headings) or 'none'}"
             )
-    return "is not whole"
+    return "it is not whole"
 
 
 def _places(folder: str) -> Iterator[str]:

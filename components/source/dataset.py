@@ -36,6 +36,7 @@ class Dataset:
         address: Where it is to be had.
         marks: By which its layout is known; all of them must be there.
         images: Globs of its images below its own folder, for messages and to tell a half copy.
+        names: A regular expression of its images' paths, if they tell: for who has lost the table.
         classes: Of which an image has exactly one, the negative one first.
         findings: In the place of classes: those that an image may have.
         ingest: Keys of the config's section `ingest`; what a user writes there counts more.
@@ -55,6 +56,7 @@ class Dataset:
     address: str
     marks: tuple[Mark, ...]
     images: tuple[str, ...]
+    names: str = ""
     classes: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     ingest: Mapping[str, Any] = dataclasses.field(default_factory=dict)
