@@ -122,6 +122,8 @@ def _check_labels(folder: str, config: Config, dataset: Dataset) -> None:
         names = ", ".join(dataset.findings or dataset.classes)
         own = "classes" if config.classes else "findings"
         raise UserError(f"{start}whose images have {what} ({names}); the config has {own}{remedy}")
+    if config.ingest.manifest or "label" in config.ingest.columns:
+        return  # another table or column has words of its own
     asked = config.findings or config.classes
     merged = {**dataset.ingest.get("labels", {}), **config.ingest.labels}
     if OTHER in merged and dataset.findings:  # any word of the table may be one

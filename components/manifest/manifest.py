@@ -81,6 +81,8 @@ def read_manifest(source: str, layout: Layout, listing: Listing) -> Manifest | N
         )
         for split, name in names
     ]  # fmt: skip
+    for reader in readers:
+        reader.refuse_lacking({n for other in readers for n in other.columns})
     return _Reading(source, readers, layout, listing, withheld).finish()
 
 

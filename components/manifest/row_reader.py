@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from tfxray.components.common import filesystem
 from tfxray.components.common.contract import METADATA
@@ -56,6 +56,7 @@ class RowReader:
         headings: Of the file's own columns.
         joined: The paths of the tables that are joined to it.
         columns: Those that are read, by our names.
+        lacking: Those that the config names and the table has not.
         notes: What the user should know, complete when all rows are read.
     """
 
@@ -89,9 +90,25 @@ class RowReader:
         own = Headings([self._table.columns])
         self._keys = [joins.find_keys(path, j.on, own, withheld) for j in layout.joins]
         self._headings = Headings([self._table.columns, *(j.headings for j in self._joins)])
-        self.columns, lacking = columns.find_columns(names, layout.columns, self._headings)
-        self._refuse_columns(lacking)
+        self.columns, self.lacking = columns.find_columns(names, layout.columns, self._headings)
+        self._refuse_columns()
         self._keep = self._find_kept()
+
+    def refuse_lacking(self, others: Collection[str]) -> None:
+        """Sees that columns that the config names are there, in this table or in another one.
+
+        Args:
+            others: Those that other tables of the manifest have, by our names.
+
+        Raises:
+            UserError: No table has one.
+        """
+        for name, column in self.lacking.items():
+            wanted = " or ".join(map(repr, column.lacking))
+            where = f"has no column {wanted} (ingest.columns.{name})"
+            if name not in others:
+                raise UserError(f"{self.path}: {where}{self._shown('; has: ')}")
+            self.notes.append(f"{where}, which another table has")
 
     def rows(self, files: Collection[str]) -> Iterator[tuple[int, dict[str, str], bool]]:
         """Each row's line, its cells by our names, without empty ones, and whether it is kept.
@@ -170,19 +187,15 @@ class RowReader:
         # Without a line of headings, the first image's stand in their place.
         return start + (WITHHELD if self._withheld else ", ".join(self._table.columns) or "nothing")
 
-    def _refuse_columns(self, lacking: Mapping[str, Column]) -> None:
+    def _refuse_columns(self) -> None:
         for name, column in self.columns.items():
             if column.doubled:
                 raise UserError(
                     f"{self.path}: {column.doubled} columns are called "
                     f"{name}. Keep one, or name it in ingest.columns{self._shown('; has: ')}"
                 )
-        for name, column in lacking.items():
-            wanted = " or ".join(map(repr, column.lacking))
-            raise UserError(
-                f"{self.path}: has no column {wanted} (ingest.columns.{name})"
-                f"{self._shown('; has: ')}"
-            )
+        if "path" in self.lacking:  # each table needs it
+            self.refuse_lacking(())
         if "path" not in self.columns:
             raise UserError(
                 f"{self.path}: needs a column `path`{self._shown('; has: ')}. Further columns that "

@@ -50,7 +50,8 @@ class Finder:
             pattern: Searched in each path.
             rules: How labels and metadata are found.
             paths: Of all images.
-            beside: Metadata that other files tell of an image, by its path.
+            beside: Metadata, and perhaps the `label`, that other files tell of an image, by its
+                path.
         """
         parents = {path.rpartition("/")[0] for path in paths}
         shared = os.path.commonpath(parents) if parents and "" not in parents else ""
@@ -66,6 +67,10 @@ class Finder:
         self._unknown = {k: {w.casefold() for w in words} for k, words in rules.unknown.items()}
         self._texts: dict[str, tuple[dict[str, int], list[str]]] = {}
         self._views: dict[str, bool] = {}
+        # Where something else tells labels, none is left to the folders: a blank is unknown.
+        self._folders_tell = not (
+            (table and table.tells_labels) or any("label" in told for told in beside.values())
+        )
 
     def row(self, path: str) -> Row | None:
         """An image, and what is known of it; None where the rules leave it out.
@@ -96,11 +101,13 @@ class Finder:
         self, path: str, row: Values, groups: Values, split: str | None, metadata: Values
     ) -> Row:
         """What one row of the table tells of an image."""
-        # A table that tells labels leaves none to the folders: a blank is unknown.
-        folder = None if self._table and self._table.tells_labels else self._class_folder(path)
+        folder = self._class_folder(path) if self._folders_tell else None
         if folder and self._rules.findings and self._read(folder)[1]:
             folder = None  # not every folder tells findings
-        label = row.get("label") or groups.get("label") or folder
+        told = row.get("label") or groups.get("label")
+        label = told or self._beside.get(path, {}).get("label") or folder
+        if not label and self._table and path not in self._table.rows:
+            return Row(path, None, split, metadata)  # an empty cell may be a label; no row is none
         if self._rules.findings:
             return self._with_findings(Row(path, label, split, metadata), row)
         return Row(path, self._class_of(label or ""), split, metadata)

@@ -44,7 +44,7 @@ def label_images(
         source: The folder.
         rules: How labels and metadata are found.
         read_beside: Reads what other files tell of images, from the folder and the images' paths
-            to metadata by path.
+            to metadata by path; a `label` may be among it.
 
     Raises:
         UserError: No folder, no image, a manifest that cannot be used, a label not among the

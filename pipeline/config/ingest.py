@@ -85,7 +85,8 @@ class Ingest(Section):
     the age; `reader`, if an image has a row of each reader; and `no_finding`, a column that says 1
     where all findings but `Support Devices` are absent. A text may have headings in braces:
     `{path: "{folder}/{filename}"}`; `{study:.2}` takes two letters of a cell. Of a list, the first
-    heading with a text counts. Capitals, blanks and `_` in a heading do not matter.
+    heading with a text counts. Capitals, blanks and `_` in a heading do not matter. Of several
+    tables, some may lack a column that another one has: that is said, and their cells are empty.
     """
     joins: list[Join] = []
     """Further tables, whose columns are added to the manifest's by keys that both have."""
@@ -125,7 +126,8 @@ class Ingest(Section):
     """The names that folders, the manifest or the pattern use for the classes or findings. Write
     ours second: `{normal: NORMAL}`. A word that means none of the findings has an empty text:
     `{Hernia: ""}`. `No Finding` and `normal` mean so by themselves. Images with a word that has
-    `null` are left out and counted. The word `"*"` stands for all words that are not named.
+    `null` are left out and counted. The word `"*"` stands for all words that are not named. Of
+    classes, the word `""` stands for an empty cell.
     """
     label_separator: Literal["pipe", "comma", "semicolon", "slash", "list"] = "pipe"
     """What stands between the words of a text that names several findings; or that it is a list as
