@@ -145,7 +145,7 @@ class RowReader:
                     key = tuple(cells[place].strip() for place in places)
                     cells += joined.cells(key)
             values = {n: text for n, column in self.columns.items() if (text := column.read(cells))}
-            if self.split:
+            if self.split and self._layout.with_splits:
                 values["split"] = self.split
             yield line, values, self._is_kept(cells)
         if long:

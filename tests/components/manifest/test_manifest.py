@@ -258,3 +258,43 @@ def test_beside_dicom_a_refusal_quotes_no_name(tmp_path):
             labelling.label_images(tmp_path, labelling.Rules(CLASSES))
         assert message in str(caught.value)
         assert "doe" not in str(caught.value)
+
+
+def test_of_several_tables_some_may_lack_a_column(tmp_path):
+    (tmp_path / "more.csv").write_text("file,label\nPNEUMONIA/c.png,PNEUMONIA\n")
+    rules = {"manifest": ("manifest.csv", "more.csv"), "columns": {"path": "file", "age": "years"}}
+    table = "file,label,years\nNORMAL/a.png,NORMAL,62\n"
+    rows, _, listing = read(tmp_path, table, **rules)
+    assert {row.path: dict(row.metadata) for row in rows} == {
+        "NORMAL/a.png": {"age": "62"}, "PNEUMONIA/c.png": {},
+    }  # fmt: skip
+    assert any(
+        "more.csv: has no column 'years' (ingest.columns.age), which another table has" in note
+        for note in listing.notes
+    )
+    assert "has no column 'years' (ingest.columns.age); has: file, label" in refusal(
+        tmp_path, "file,label\nNORMAL/a.png,NORMAL\n", **rules
+    )
+    assert "more.csv: has no column 'name' (ingest.columns.path); has: file, label" in refusal(
+        tmp_path, "name,label\nNORMAL/a.png,NORMAL\n",
+        **{**rules, "columns": {"path": "name"}},
+    )  # fmt: skip
+
+
+def test_an_empty_cell_may_be_a_class_and_a_missing_row_is_none(tmp_path):
+    labels = {"": "NORMAL", "*": "PNEUMONIA"}
+    table = "path,label\nNORMAL/a.png,\nNORMAL/b.png,a box\nPNEUMONIA/c.png,two boxes\n"
+    rows, *_ = read(tmp_path, table, labels=labels, dataset="some")
+    assert {row.path: row.label for row in rows} == {
+        "NORMAL/a.png": "NORMAL", "NORMAL/b.png": "PNEUMONIA", "PNEUMONIA/c.png": "PNEUMONIA",
+        "PNEUMONIA/d.png": None,
+    }  # fmt: skip
+
+
+def test_splits_by_table_are_ignored_where_the_config_says_so(tmp_path):
+    (tmp_path / "test.csv").write_text("path,label\nPNEUMONIA/c.png,PNEUMONIA\n")
+    tables = {"train": "manifest.csv", "test": "test.csv"}
+    table = "path,label\nNORMAL/a.png,NORMAL\n"
+    for ignored, splits in ((False, ["train", "test"]), (True, [None, None])):
+        rows, *_ = read(tmp_path, table, manifest=tables, ignore_given=ignored)
+        assert [row.split for row in rows] == splits
