@@ -1,9 +1,12 @@
 """All public data sets whose layouts are known."""
 
-from tfxray.components.datasets import nih
+from tfxray.components.common.errors import UserError
+from tfxray.components.datasets import covid, kermany, nih, tuberculosis
 from tfxray.components.source.dataset import Dataset
 
-DATASETS: tuple[Dataset, ...] = (nih.NIH,)
+DATASETS: tuple[Dataset, ...] = (
+    nih.NIH, *covid.DATASETS, *tuberculosis.DATASETS, kermany.KERMANY,
+)  # fmt: skip
 NAMES = tuple(dataset.name for dataset in DATASETS)
 _BY_NAME = {dataset.name: dataset for dataset in DATASETS}
 
@@ -13,5 +16,13 @@ def by_name(name: str) -> Dataset:
 
     Args:
         name: One of NAMES.
+
+    Raises:
+        UserError: There is none of that name.
     """
+    if name not in _BY_NAME:
+        raise UserError(
+            f"{name!r} is no data set that tfxray knows (ingest.dataset); allowed: none, "
+            f"{', '.join(NAMES)}"
+        )
     return _BY_NAME[name]
