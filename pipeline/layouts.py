@@ -1,13 +1,13 @@
 """Which public data set a run's data are, if any, and the rules by which images are labelled."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.datasets import recognise, registry
-from tfxray.components.manifest.findings import OTHER, SEPARATORS, word_key
+from tfxray.components.manifest.findings import OTHER, SEPARATOR, SEPARATORS, named_in, word_key
 from tfxray.components.manifest.layout import Join
 from tfxray.components.manifest.manifest import MANIFEST
 from tfxray.components.source.dataset import Dataset
@@ -129,7 +129,7 @@ def _check_labels(folder: str, config: Config, dataset: Dataset) -> None:
     if OTHER in merged and dataset.findings:  # any word of the table may be one
         return
     known = {word_key(name) for name in (*dataset.findings, *dataset.classes)}
-    renamed = {*config.ingest.labels.values(), *config.ingest.columns}
+    renamed = {*named_in(config.ingest.labels), *config.ingest.columns}
     strange = [n for n in asked if word_key(n) not in known and n not in renamed]
     if strange:
         raise UserError(
@@ -160,7 +160,9 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
         if findings and OTHER not in words:
             # A word of the vocabulary that is not asked for means none of the findings.
             asked = {word_key(name) for name in findings}
-            words |= {name: "" for name in dataset.findings if word_key(name) not in asked}
+            others = {name for name in dataset.findings if word_key(name) not in asked}
+            words = {word: _without(meaning, others) for word, meaning in words.items()}
+            words |= dict.fromkeys(others, "")
         own["labels"] = words
         ingest = Ingest.model_validate(_merge(own, ingest.model_dump(exclude_defaults=True)))
         split = _official(split, folder, say)
@@ -188,6 +190,7 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
         several=ingest.several,
         views=tuple(ingest.views or ()),
         unknown={str(kind): words for kind, words in ingest.unknown.items()},
+        meanings={str(kind): texts for kind, texts in ingest.meanings.items()},
         defaults={str(kind): text for kind, text in ingest.defaults.items()},
         dataset=dataset.name if dataset else "",
         whole=config is not None,
@@ -199,6 +202,13 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
         limits=ingest.limits,
         near_distance=config.validation.near_distance if config else Rules.near_distance,
     )
+
+
+def _without(meaning: str | None, others: Collection[str]) -> str | None:
+    """What a word means, of the findings that are asked for."""
+    if meaning is None:
+        return None
+    return SEPARATOR.join(name for name in meaning.split(SEPARATOR) if name not in others)
 
 
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Finds which public data set a folder holds, by its files."""
 
 import glob
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tfxray.components.source.dataset import Dataset, Mark
 _DEEPEST = 2  # how far below a data folder a data set's own folder may lie, as archives pack them
 _LOOKED_AT = 500  # files
 _IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+_MOST_FOUND = 8  # of the files that match a mark
 _MOST_FOLDERS = 64  # of a level: folders of patients or studies are no archives
 
 
@@ -66,8 +68,7 @@ def find_dataset(folder: str, dataset: Dataset) -> Match:
         if _is_there(place, dataset):
             return Match(dataset, place)
     for place in _places(folder):  # which part of it is there?
-        there = [mark for mark in dataset.marks if _find(place, mark.files)]
-        if there:
+        if any(_find(place, mark) for mark in dataset.marks if not mark.absent):
             raise UserError(f"{place}: {_describe_lacking(place, dataset)}. {expected(dataset)}")
     raise UserError(f"{folder}: holds no {dataset.title} (ingest.dataset). {expected(dataset)}")
 
@@ -88,7 +89,7 @@ def describe_half(folder: str, by_names: bool = True) -> str:
     for place in _places(folder):
         for dataset in registry.DATASETS:
             for mark in dataset.marks:
-                for path in _find(place, mark.files) if mark.headings else ():
+                for path in _find(place, mark) if mark.headings else ():
                     headings = Headings([table.read_headings(path)])
                     share = sum(bool(headings.places(h)) for h in mark.headings)
                     if 2 * share >= len(mark.headings):
@@ -133,16 +134,24 @@ def expected(dataset: Dataset) -> str:
     marks = []
     for mark in dataset.marks:
         columns = f" with the columns {', '.join(mark.headings)}" if mark.headings else ""
-        marks.append(f"{mark.files}{columns}")
+        lines = f" with lines such as {mark.example}" if mark.line else ""
+        none = "no " if mark.absent else ""
+        marks.append(f"{none}{' or '.join(mark.globs)}{columns}{lines}")
     images = f", and images at {' or '.join(dataset.images)}" if dataset.images else ""
     return f"{dataset.title} (ingest.dataset: {dataset.name}) has {'; '.join(marks)}{images}"
 
 
 def _describe_lacking(folder: str, dataset: Dataset) -> str:
     for mark in dataset.marks:
-        found = _find(folder, mark.files)
+        found = _find(folder, mark)
+        if mark.absent and found:
+            return f"it has {os.path.relpath(found[0], folder)}, as another layout does"
+        if mark.absent:
+            continue
         if not found:
-            return f"it lacks {mark.files}"
+            return f"it lacks {' or '.join(mark.globs)}"
+        if mark.line and not any(_has_line(path, mark) for path in found):
+            return f"the first line of {os.path.basename(found[0])} is none of such a table"
         if mark.headings and not any(_has_headings(path, mark) for path in found):
             headings = table.read_headings(found[0])
             lacking = [h for h in mark.headings if not Headings([headings]).places(h)]
@@ -176,23 +185,34 @@ def _places(folder: str) -> Iterator[str]:
 
 
 def _is_there(folder: str, dataset: Dataset) -> bool:
-    for mark in dataset.marks:
-        found = _find(folder, mark.files)
-        if not found or (mark.headings and not any(_has_headings(p, mark) for p in found)):
-            return False
-    return True
+    return all(_holds(folder, mark) for mark in dataset.marks)
 
 
-def _find(folder: str, pattern: str) -> list[str]:
+def _holds(folder: str, mark: Mark) -> bool:
+    found = _find(folder, mark)
+    if mark.absent or not found:
+        return mark.absent and not found
+    if mark.headings and not any(_has_headings(path, mark) for path in found):
+        return False
+    return not mark.line or any(_has_line(path, mark) for path in found)
+
+
+def _find(folder: str, mark: Mark) -> list[str]:
     """The files that match a mark, the first few of them."""
     if filesystem.is_local(folder):
-        paths = glob.iglob(os.path.join(glob.escape(folder), pattern))
-        return [path for path, _ in zip(paths, range(8), strict=False)]
-    match = match_glob(f"/{pattern}")
+        places = (os.path.join(glob.escape(folder), pattern) for pattern in mark.globs)
+        paths = itertools.chain.from_iterable(map(glob.iglob, places))
+        return list(itertools.islice(paths, _MOST_FOUND))
+    matches = [match_glob(f"/{pattern}") for pattern in mark.globs]
     every = (file.name for file in filesystem.list_files(folder))
-    return [os.path.join(folder, name) for name in every if match(name)][:8]
+    found = (name for name in every if any(match(name) for match in matches))
+    return [os.path.join(folder, name) for name in itertools.islice(found, _MOST_FOUND)]
 
 
 def _has_headings(path: str, mark: Mark) -> bool:
     headings = Headings([table.read_headings(path)])
     return all(headings.places(heading) for heading in mark.headings)
+
+
+def _has_line(path: str, mark: Mark) -> bool:
+    return re.fullmatch(mark.line, " ".join(table.read_headings(path))) is not None

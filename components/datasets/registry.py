@@ -1,6 +1,16 @@
 """All public data sets whose layouts are known."""
 
-from tfxray.components.datasets import nih, object_cxr, openi, rsna, vindr
+from tfxray.components.common.errors import UserError
+from tfxray.components.datasets import (
+    covid,
+    kermany,
+    nih,
+    object_cxr,
+    openi,
+    rsna,
+    tuberculosis,
+    vindr,
+)
 from tfxray.components.source.dataset import Dataset
 
 DATASETS: tuple[Dataset, ...] = (
@@ -13,6 +23,9 @@ DATASETS: tuple[Dataset, ...] = (
     openi.OPENI,
     openi.OPENI_XML,
     object_cxr.OBJECT_CXR,
+    *covid.DATASETS,
+    *tuberculosis.DATASETS,
+    kermany.KERMANY,
 )
 NAMES = tuple(dataset.name for dataset in DATASETS)
 _BY_NAME = {dataset.name: dataset for dataset in DATASETS}
@@ -23,5 +36,13 @@ def by_name(name: str) -> Dataset:
 
     Args:
         name: One of NAMES.
+
+    Raises:
+        UserError: There is none of that name.
     """
+    if name not in _BY_NAME:
+        raise UserError(
+            f"{name!r} is no data set that tfxray knows (ingest.dataset); allowed: none, "
+            f"{', '.join(NAMES)}"
+        )
     return _BY_NAME[name]

@@ -41,8 +41,9 @@ class Words:
     """How the words for classes and findings are read; see the config's `ingest`.
 
     Attributes:
-        labels: The class or finding that a word means; empty for none of the findings, None for an
-            image that is left out. `*` stands for any other word.
+        labels: The class or finding that a word means, or several findings with `|` between them;
+            empty for none of the findings, None for an image that is left out. `*` stands for any
+            other word.
         separator: Between the words of a text, or `list`.
         parts: Between the parts of a word, of which each counts: `/` for `Pneumonia/Viral`.
         values: What a cell of a finding's own column means, one of `MEANINGS`; `*` stands for any
@@ -149,10 +150,11 @@ def read_text(
         for meaning in told or other:
             if meaning is None:
                 raise Dropped
-            if meaning in values:
-                values[meaning] = 1
-            elif meaning != NONE:
-                unknown.append(word)
+            for name in meaning.split(SEPARATOR):
+                if name in values:
+                    values[name] = 1
+                elif name != NONE:
+                    unknown.append(word)
     if none and (unknown or any(values.values())):
         unknown += none
     return values, unknown
@@ -164,6 +166,15 @@ def _meanings(word: str, by_word: Mapping[str, str | None], parts: str) -> list[
         if told := [by_word[k] for part in candidates if (k := word_key(part)) in by_word]:
             return told
     return []
+
+
+def named_in(labels: Mapping[str, str | None]) -> set[str]:
+    """The classes and findings that the words of a config mean.
+
+    Args:
+        labels: See `Words`.
+    """
+    return {name for text in labels.values() if text for name in text.split(SEPARATOR)}
 
 
 def describe(values: Mapping[str, int]) -> str:

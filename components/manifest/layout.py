@@ -40,6 +40,7 @@ class Layout:
         findings: Whether an image has them, a column of each may tell.
         values: What a cell of a finding's own column means, where it is a word of its own.
         several: Whether rows of one image may tell different labels.
+        root_of_lists: Whether `root` may be meant for the files that list a split's images.
     """
 
     name: str | Sequence[str] | Mapping[str, str] | None = None
@@ -55,11 +56,13 @@ class Layout:
     findings: tuple[str, ...] = ()
     values: Mapping[str, str] = dataclasses.field(default_factory=dict)
     several: bool = False
+    root_of_lists: bool = False
 
     @property
     def is_given(self) -> bool:
         """Whether the config says how a manifest is read."""
-        return bool(self.columns or self.root or self.extension or self.joins or self.headings)
+        root = self.root and not self.root_of_lists
+        return bool(self.columns or root or self.extension or self.joins or self.headings)
 
     def names(self) -> list[tuple[str | None, str]]:
         """The manifest's files, each with the split of its rows, or None."""

@@ -12,12 +12,24 @@ class Mark:
     """A file by which a layout is known.
 
     Attributes:
-        files: A glob below the data set's own folder; at least one file or folder matches.
+        files: A glob below the data set's own folder, or several; at least one file or folder
+            matches one of them.
         headings: What the first line of a table among them has.
+        line: In its place: a regular expression that the first line of such a file matches.
+        example: Of such a line, for messages.
+        absent: That no file or folder matches is what the layout is known by.
     """
 
-    files: str
+    files: str | tuple[str, ...]
     headings: tuple[str, ...] = ()
+    line: str = ""
+    example: str = ""
+    absent: bool = False
+
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """Those of its files."""
+        return (self.files,) if isinstance(self.files, str) else self.files
 
 
 @dataclasses.dataclass(frozen=True)

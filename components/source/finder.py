@@ -65,6 +65,10 @@ class Finder:
         self._spelling = {normal(name): name for name in rules.classes}
         self._meaning = {normal(name): label for name, label in rules.labels.items()}
         self._unknown = {k: {w.casefold() for w in words} for k, words in rules.unknown.items()}
+        self._meanings = {
+            kind: {text.casefold(): meaning for text, meaning in texts.items()}
+            for kind, texts in rules.meanings.items()
+        }
         self._texts: dict[str, tuple[dict[str, int], list[str]]] = {}
         self._views: dict[str, bool] = {}
         # Where something else tells labels, none is left to the folders: a blank is unknown.
@@ -182,6 +186,9 @@ class Finder:
         for key, words in self._unknown.items():
             if metadata.get(key, "").casefold() in words:
                 metadata[key] = ""
+        for key, texts in self._meanings.items():
+            if meaning := texts.get(metadata.get(key, "").casefold()):
+                metadata[key] = meaning
         for key, text in self._rules.defaults.items():
             metadata[key] = metadata[key] or text
         return {key: value for key, value in metadata.items() if value}

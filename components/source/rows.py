@@ -78,6 +78,7 @@ class Rules:
     several: str = REFUSE
     views: tuple[str, ...] = ()
     unknown: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    meanings: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     defaults: Mapping[str, str] = dataclasses.field(default_factory=dict)
     dataset: str = ""
     whole: bool = True
@@ -96,6 +97,7 @@ class Rules:
             self.manifest, self.separator, self.headings, self.columns, self.joins, self.keep,
             self.root, self.strip, self.extension, not self.ignore_given, self.findings,
             self.values, self.several != REFUSE,
+            bool(self.split_lists or self.dataset),
         )  # fmt: skip
 
     @property

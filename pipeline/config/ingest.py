@@ -13,6 +13,7 @@ from tfxray.components.datasets import registry
 from tfxray.components.guard.rejects import Limits
 from tfxray.components.listing import left_out
 from tfxray.components.manifest.columns import COLUMNS
+from tfxray.components.manifest.findings import named_in
 from tfxray.pipeline.config.base import Section, describe_choices
 
 
@@ -95,8 +96,8 @@ class Ingest(Section):
     other rows are left out and counted.
     """
     root: str = ""
-    """The folder, below the data folder, where the manifest's paths begin. It is put before each
-    path, or taken off a path that begins with it.
+    """The folder, below the data folder, where the paths of the manifest and of `split.lists`
+    begin. It is put before each path, or taken off a path that begins with it.
     """
     strip: list[Glob] = []
     """Globs of folders that begin the manifest's paths and are not on the disk, such as
@@ -124,10 +125,11 @@ class Ingest(Section):
     """
     labels: dict[str, str | None] = {}
     """The names that folders, the manifest or the pattern use for the classes or findings. Write
-    ours second: `{normal: NORMAL}`. A word that means none of the findings has an empty text:
-    `{Hernia: ""}`. `No Finding` and `normal` mean so by themselves. Images with a word that has
-    `null` are left out and counted. The word `"*"` stands for all words that are not named. Of
-    classes, the word `""` stands for an empty cell.
+    ours second: `{normal: NORMAL}`. A word may mean several findings:
+    `{Bronchopneumonia: Pneumonia|Consolidation}`. A word that means none of the findings has an
+    empty text: `{Hernia: ""}`. `No Finding` and `normal` mean so by themselves. Images with a word
+    that has `null` are left out and counted. The word `"*"` stands for all words that are not
+    named. Of classes, the word `""` stands for an empty cell.
     """
     label_separator: Literal["pipe", "comma", "semicolon", "slash", "list"] = "pipe"
     """What stands between the words of a text that names several findings; or that it is a list as
@@ -160,6 +162,8 @@ class Ingest(Section):
     """
     unknown: dict[Metadata, list[str]] = {}
     """Texts that stand for an unknown value: `{age: ["0"]}`."""
+    meanings: dict[Metadata, dict[str, str]] = {}
+    """What texts stand for that say another value: `{sex: {"0": F, "1": M}}`."""
     defaults: dict[Metadata, str] = {}
     """What holds for all images of which nothing tells it: `{site: North}`."""
     uncertain: Uncertain | dict[str, Uncertain] = "ignore"
@@ -253,9 +257,7 @@ class Ingest(Section):
         ):
             if twice := sorted(str(s) for s, count in Counter(sources).items() if count > 1):
                 raise ValueError(f"ingest.{key}: one {what} for two findings: {', '.join(twice)}")
-        if findings and (
-            wrong := sorted({name for name in self.labels.values() if name} - set(findings))
-        ):
+        if findings and (wrong := sorted(named_in(self.labels) - set(findings))):
             raise ValueError(
                 f"ingest.labels: {wrong} are none of the findings; allowed: {', '.join(findings)}, "
                 "an empty text for none of them, or null for images that are left out"

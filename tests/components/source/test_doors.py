@@ -9,6 +9,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.manifest.layout import Join
 from tfxray.components.source import labelling
 from tfxray.components.source.rows import Rules
+from tfxray.pipeline.config.config import Config
 
 FINDINGS = ("Edema", "Mass")
 
@@ -337,3 +338,49 @@ def test_a_word_for_all_others(tmp_path):
         manifest="m.csv", labels={"-1": "none", "": "none", "*": "some"},
     )  # fmt: skip
     assert told(labelled) == {"a.png": "none", "b.png": "some", "c.png": "none"}
+
+
+def test_a_word_may_mean_several_findings(tmp_path):
+    labelled = label(
+        tmp_path,
+        {"m.csv": "path,label\n1.png,Both\n2.png,Mass\n3.png,Edema/Both\n"},
+        ["1.png", "2.png", "3.png"],
+        findings=FINDINGS, manifest="m.csv", label_parts="/", labels={"Both": "Edema|Mass"},
+    )  # fmt: skip
+    both = {"Edema": 1, "Mass": 1}
+    assert told(labelled) == {"1.png": both, "2.png": {"Edema": 0, "Mass": 1}, "3.png": both}
+
+
+def test_a_config_may_name_several_findings_for_a_word_and_no_others():
+    def config(meaning):
+        return Config(name="x", findings=list(FINDINGS), ingest={"labels": {"Both": meaning}})
+
+    assert config("Edema|Mass").ingest.labels == {"Both": "Edema|Mass"}
+    with pytest.raises(ValueError, match=r"ingest.labels: \['Hernia'\] are none of the findings"):
+        config("Edema|Hernia")
+
+
+def test_texts_of_metadata_may_stand_for_others(tmp_path):
+    labelled = label(
+        tmp_path,
+        {"m.csv": "path,label,sex,site\n1.png,N,0,RNSA\n2.png,P,1,rsna\n3.png,P,M,\n"},
+        ["1.png", "2.png", "3.png"],
+        classes=("N", "P"), manifest="m.csv", defaults={"site": "here"},
+        meanings={"sex": {"0": "F", "1": "M"}, "site": {"rnsa": "rsna"}},
+    )  # fmt: skip
+    assert [(r.metadata["sex"], r.metadata["site"]) for r in labelled.rows] == [
+        ("F", "rsna"), ("M", "rsna"), ("M", "here"),
+    ]  # fmt: skip
+
+
+def test_lists_of_splits_may_begin_at_the_root_without_a_table(tmp_path):
+    parts = {"train": ["N/1.png", "P/2.png"], "eval": ["N/3.png"], "test": ["P/4.png"]}
+    labelled = label(
+        tmp_path,
+        {f"{split}.txt": "\n".join(names) for split, names in parts.items()},
+        [f"imgs/{name}" for names in parts.values() for name in names],
+        classes=("N", "P"), root="imgs", split_lists={split: f"{split}.txt" for split in parts},
+    )  # fmt: skip
+    assert {row.path: row.split for row in labelled.rows} == {
+        f"imgs/{name}": split for split, names in parts.items() for name in names
+    }
