@@ -1,9 +1,14 @@
 """All public data sets whose layouts are known."""
 
-from tfxray.components.datasets import nih
+from tfxray.components.datasets import chexpert, mimic, nih, padchest
 from tfxray.components.source.dataset import Dataset
 
-DATASETS: tuple[Dataset, ...] = (nih.NIH,)
+DATASETS: tuple[Dataset, ...] = (
+    nih.NIH, nih.NIH_SAMPLE, nih.NIH_CXR_LT,
+    chexpert.CHEXPERT, chexpert.CHEXPERT_BATCHES, chexpert.CHEXPERT_PLUS, chexpert.BRAX,
+    mimic.MIMIC_CXR_JPG,
+    padchest.PADCHEST,
+)  # fmt: skip
 NAMES = tuple(dataset.name for dataset in DATASETS)
 _BY_NAME = {dataset.name: dataset for dataset in DATASETS}
 
