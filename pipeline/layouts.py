@@ -1,7 +1,7 @@
 """Which public data set a run's data are, if any, and the rules by which images are labelled."""
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tfxray.components.common import filesystem
@@ -156,14 +156,7 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
     classes = tuple(config.classes) if config else (dataset.classes if dataset else ())
     if dataset:
         own: dict[str, Any] = {"views": _VIEWS, **dataset.ingest}
-        words = dict(own.get("labels", {}))
-        if findings and OTHER not in words:
-            # A word of the vocabulary that is not asked for means none of the findings.
-            asked = {word_key(name) for name in findings}
-            others = {name for name in dataset.findings if word_key(name) not in asked}
-            words = {word: _without(meaning, others) for word, meaning in words.items()}
-            words |= dict.fromkeys(others, "")
-        own["labels"] = words
+        own["labels"] = _words(dataset, findings, ingest.labels)
         ingest = Ingest.model_validate(_merge(own, ingest.model_dump(exclude_defaults=True)))
         split = _official(split, folder, say)
     return Rules(
@@ -173,7 +166,7 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
         separator=ingest.separator,
         headings=tuple(ingest.headings),
         columns=ingest.columns,
-        joins=tuple(Join(join.table, tuple(join.on)) for join in ingest.joins),
+        joins=tuple(Join(j.table, tuple(j.on)) for j in ingest.joins),
         keep=ingest.keep,
         root=ingest.root,
         strip=tuple(ingest.strip),
@@ -196,6 +189,7 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
         whole=config is not None,
         ignore_given=split.ignore_given,
         split_lists={str(name): file for name, file in split.lists.items()},
+        split_words={word.lower(): name for word, name in split.words.items()},
         eval_from_train=split.eval_from_train,
         eval_share=split.eval,
         tolerated=config.validation.max_rejected if config else 0.0,
@@ -204,11 +198,33 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
     )
 
 
-def _without(meaning: str | None, others: Collection[str]) -> str | None:
-    """What a word means, of the findings that are asked for."""
-    if meaning is None:
-        return None
-    return SEPARATOR.join(name for name in meaning.split(SEPARATOR) if name not in others)
+def _words(
+    dataset: Dataset, findings: Sequence[str], given: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """What a data set's words mean, if these findings are asked for.
+
+    Args:
+        dataset: Which.
+        findings: Those that are asked for; empty where classes are.
+        given: What the config says of words.
+    """
+    words = dict(dataset.ingest.get("labels", {}))
+    if not findings:
+        return words
+    asked = {word_key(name): name for name in findings}
+    if OTHER not in words:
+        # A word of the vocabulary that is not asked for means none of the findings.
+        words |= {name: "" for name in dataset.findings if word_key(name) not in asked}
+    renamed = {word_key(word): meaning for word, meaning in given.items()}
+    told: dict[str, str | None] = {}
+    for word, meaning in words.items():
+        if meaning:  # kinds of other findings, by those ones' names here
+            keys = map(word_key, meaning.split(SEPARATOR))
+            parts = [renamed[key] if key in renamed else asked.get(key, "") for key in keys]
+            meaning = None if None in parts else SEPARATOR.join(filter(None, parts))
+        if word_key(word) not in asked:  # who asks for a kind means it
+            told[word] = meaning
+    return told
 
 
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""NIH ChestX-ray14, and NIH-CXR-LT, which gives the same images further labels.
+"""NIH ChestX-ray14, Kaggle's sample of it, and NIH-CXR-LT, which gives its images further labels.
 
 Source of the facts: the tables themselves (`Data_Entry_2017_v2020.csv`: 112,120 rows, 30,805
 patients), the FAQ and README beside them (nihcc.app.box.com/v/ChestXray-NIHCC), and the README of
@@ -8,7 +8,7 @@ four of its eleven columns are halves of others; none of these is read.
 
 from tfxray.components.source.dataset import Dataset, Mark
 
-FINDINGS = (
+_FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia",
     "Pneumothorax", "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening",
     "Hernia",
@@ -27,7 +27,7 @@ NIH = Dataset(
     marks=(Mark("Data_Entry_2017*.csv*", ("Image Index", "Finding Labels")),),
     images=("images_*/images/*.png", "images/*.png"),
     names=r"(?:^|/)\d{8}_\d{3}\.png$",
-    findings=FINDINGS,
+    findings=_FINDINGS,
     ingest={
         "manifest": "Data_Entry_2017*.csv*",
         "columns": {
@@ -41,5 +41,54 @@ NIH = Dataset(
     left_out=(
         "The labels were mined from reports, and were revised between the releases of 2017 and "
         "2020.",
+    ),
+)  # fmt: skip
+
+NIH_SAMPLE = Dataset(
+    name="nih_sample",
+    title="NIH ChestX-ray14, Kaggle's sample",
+    size="5,606 images of 4,230 patients, 2 GB",
+    licence=_LICENCE,
+    citation=NIH.citation,
+    address="https://www.kaggle.com/datasets/nih-chest-xrays/sample",
+    marks=(Mark("sample_labels.csv", ("Image Index", "Finding Labels")),),
+    images=("images/*.png", "sample/images/*.png"),
+    findings=_FINDINGS,
+    ingest={**NIH.ingest, "manifest": "sample_labels.csv"},
+    left_out=("The labels were mined from reports, and are those of the release of 2017.",),
+)
+
+NIH_CXR_LT = Dataset(
+    name="nih_cxr_lt",
+    title="NIH-CXR-LT",
+    size="112,120 images of 30,805 patients, 42 GB; 19 findings, some of them rare",
+    licence=_LICENCE,
+    citation="Holste et al., Long-Tailed Classification of Thorax Diseases on Chest X-Ray, MICCAI "
+    "DALI 2022, arXiv:2208.13365; Holste et al., PruneCXR, MICCAI 2023",
+    address="https://nihcc.app.box.com/v/ChestXray-NIHCC/folder/223604149466",
+    marks=tuple(
+        Mark(f"miccai2023_nih-cxr-lt_labels_{part}.csv", ("id", "No Finding", "subj_id"))
+        for part in ("train", "val", "test")
+    ),
+    images=NIH.images,
+    findings=(
+        *_FINDINGS[:12], "Pleural Thickening", "Hernia", "Pneumoperitoneum", "Pneumomediastinum",
+        "Subcutaneous Emphysema", "Tortuous Aorta", "Calcification of the Aorta",
+    ),
+    ingest={
+        "manifest": {
+            "train": "miccai2023_nih-cxr-lt_labels_train.csv",
+            "eval": "miccai2023_nih-cxr-lt_labels_val.csv",
+            "test": "miccai2023_nih-cxr-lt_labels_test.csv",
+        },
+        "columns": {"path": "id", "patient": "subj_id", "no_finding": "No Finding"},
+        "defaults": _SITE,
+    },
+    official="a table of each split, by patient",
+    left_out=(
+        "The labels were mined from reports; five of them, those that ChestX-ray14 lacks, later.",
+        "Its tables tell no age, sex or view. Those of ChestX-ray14 do: ingest.joins.",
+        "The tables of 2022 (nih-cxr-lt_single-label_*.csv), in which an image has one label, are "
+        "not read.",
     ),
 )  # fmt: skip

@@ -2,11 +2,14 @@
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.datasets import (
+    chexpert,
     covid,
     kermany,
+    mimic,
     nih,
     object_cxr,
     openi,
+    padchest,
     rsna,
     tuberculosis,
     vindr,
@@ -15,6 +18,14 @@ from tfxray.components.source.dataset import Dataset
 
 DATASETS: tuple[Dataset, ...] = (
     nih.NIH,
+    nih.NIH_SAMPLE,
+    nih.NIH_CXR_LT,
+    chexpert.CHEXPERT,
+    chexpert.CHEXPERT_BATCHES,
+    chexpert.CHEXPERT_PLUS,
+    chexpert.BRAX,
+    mimic.MIMIC_CXR_JPG,
+    padchest.PADCHEST,
     vindr.VINDR_CXR,
     vindr.VINBIGDATA,
     vindr.VINDR_PCXR,

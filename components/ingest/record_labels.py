@@ -123,7 +123,7 @@ def _of_text(features: Features, theirs: str, task: Task, words: findings.Words)
         raise Rejected("malformed", f"{theirs} {error}") from None
     if unknown:
         raise Rejected("unknown_label", f"{theirs} has {shown(', '.join(unknown))}")
-    return values if text.strip(f" {findings.SEPARATOR}") else {}
+    return values
 
 
 def _numbers(features: Features, name: str) -> list[int]:

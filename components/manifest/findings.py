@@ -21,6 +21,8 @@ _CELLS = {
     **dict.fromkeys(_UNCERTAIN, UNKNOWN),
 }
 ALLOWED = "1, 0 and -1 (uncertain), or yes, no and uncertain, or nothing"
+# What programs write in the place of a list that is not there; PadChest has `nan`.
+_NO_LIST = ("", "nan", "none", "null")
 # What `ingest.values` may say that a word means.
 DROP = "drop"
 MEANINGS: Mapping[str, int | None] = {
@@ -109,6 +111,8 @@ def split_text(text: str, separator: str) -> list[str]:
     """
     if separator != LIST:
         return [word for part in text.split(separator) if (word := part.strip())]
+    if text.strip().casefold() in _NO_LIST:
+        return []
     try:
         words = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -130,7 +134,8 @@ def read_text(
 
     Returns:
         1 for each that is named, 0 for all others; and the words that mean nothing, or that
-        contradict the rest, as `No Finding` does beside a finding. No word at all tells nothing.
+        contradict the rest, as `No Finding` does beside a finding. No word at all tells nothing:
+        then there is neither.
 
     Raises:
         Dropped: The image is left out.
@@ -140,7 +145,8 @@ def read_text(
     by_word: dict[str, str | None] = {word_key(name): name for name in names}
     by_word |= {word_key(w): m for w, m in words.labels.items()}
     values, unknown, none = dict.fromkeys(names, 0), [], []
-    for word in split_text(text, words.separator):
+    every = split_text(text, words.separator)
+    for word in every:
         told = _meanings(word, by_word, words.parts)
         if not told and word_key(word) in _NOTHING:
             none.append(word)
@@ -157,7 +163,7 @@ def read_text(
                     unknown.append(word)
     if none and (unknown or any(values.values())):
         unknown += none
-    return values, unknown
+    return values if every else {}, unknown
 
 
 def _meanings(word: str, by_word: Mapping[str, str | None], parts: str) -> list[str | None]:

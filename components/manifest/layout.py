@@ -13,11 +13,12 @@ class Join:
     """A table that tells more of a manifest's rows.
 
     Attributes:
-        table: Its path below the folder, or a glob that one file matches.
+        table: Its path below the folder, or a glob that one file matches; or several of these, of
+            which the first counts that is there.
         on: The headings by which its rows belong to the manifest's; both have them.
     """
 
-    table: str
+    table: str | Sequence[str]
     on: tuple[str, ...]
 
 
@@ -34,13 +35,14 @@ class Layout:
         joins: Further tables.
         keep: The words that a column must have, by its heading; other rows are left out.
         root: A folder that is put before its paths, or taken off them.
-        strip: Globs of the first folder of its paths, which is taken off.
+        strip: Globs of the first folders of its paths, which are taken off.
         extension: Of the files, where its paths lack it.
         with_splits: Whether its column `split` counts.
         findings: Whether an image has them, a column of each may tell.
         values: What a cell of a finding's own column means, where it is a word of its own.
         several: Whether rows of one image may tell different labels.
         root_of_lists: Whether `root` may be meant for the files that list a split's images.
+        split_words: What words of its column `split` mean that are none of ours, in small letters.
     """
 
     name: str | Sequence[str] | Mapping[str, str] | None = None
@@ -57,6 +59,7 @@ class Layout:
     values: Mapping[str, str] = dataclasses.field(default_factory=dict)
     several: bool = False
     root_of_lists: bool = False
+    split_words: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def is_given(self) -> bool:

@@ -20,7 +20,8 @@ class Lookup:
     """Which file below a folder each path of a table means.
 
     Names that differ in their form in Unicode, or in capitals of their extension, are the same.
-    A bare name is looked for at any depth.
+    A bare name is looked for at any depth, and so is a path that is not there: archives and their
+    parts are unpacked into folders of their own.
 
     Attributes:
         every: All files of the folder, those that are left out by a rule of ours too: who names a
@@ -28,6 +29,7 @@ class Lookup:
         unwanted: Those that the user's own globs leave out.
         outside: Lines whose paths are absolute and lead elsewhere.
         ambiguous: Lines whose names are several files', with these.
+        deeper: How many paths, other than bare names, are those of files in further folders.
     """
 
     def __init__(
@@ -41,16 +43,19 @@ class Lookup:
             listing: What it holds.
             root: Put before a path, or taken off one that begins with it.
             extension: Put behind a path that lacks it, or in the place of another kind's.
-            strip: Globs of the first folder of a path, which is taken off.
+            strip: Globs of the first folders of a path, which are taken off.
         """
         self.every = {*listing.files, *(p for paths in listing.left_out.values() for p in paths)}
         self.unwanted = {p for r in left_out.BY_CHOICE for p in listing.left_out.get(r, ())}
         self.outside: list[int] = []
         self.ambiguous: dict[int, list[str]] = {}
+        self.deeper = 0
         self._source = source
         self._files = listing.files
         self._root = posixpath.normpath(root.replace("\\", "/")) if root else ""
-        self._strip = [match_glob(f"/{glob}") for glob in strip]
+        globs = [glob.strip("/") for glob in strip]
+        self._strip = [(glob.count("/") + 1, match_glob(f"/{glob}")) for glob in globs]
+        self._by_ending: dict[int, dict[str, list[str]]] = {}
         self._extension = f".{extension.lstrip('.')}" if extension else ""
         # A table may count from the folder that holds the data folder.
         self._own_name = os.path.basename(filesystem.full_path(source)) + "/"
@@ -68,9 +73,7 @@ class Lookup:
         if not self._root and cell in self.every:  # as most are
             return cell
         path = self._with_extension(posixpath.normpath(cell.replace("\\", "/")))
-        first, slash, rest = path.partition("/")
-        if slash and any(match(first) for match in self._strip):
-            path = rest
+        path = self._stripped(path)
         candidates = []
         for candidate in self._with_root(path):
             below = self._below(candidate)
@@ -84,12 +87,25 @@ class Lookup:
         for candidate in candidates:
             if same := self._by_form.get(_form(candidate)):
                 return self._only(same, line)
-        if "/" not in path:
-            if named := self._below_root(self._by_name, path):
-                return self._only(named, line)
-            if unwanted := self._below_root(self._unwanted_by_name, path):
-                return unwanted[0]  # all of them are left out, whichever is meant
+        if named := self._below_root(self._ending(path.count("/")), path):
+            self.deeper += "/" in path
+            return self._only(named, line)
+        if "/" not in path and (unwanted := self._below_root(self._unwanted_by_name, path)):
+            return unwanted[0]  # all of them are left out, whichever is meant
         return candidates[0]
+
+    def _stripped(self, path: str) -> str:
+        parts = path.split("/") if self._strip else []
+        for folders, match in self._strip:
+            if len(parts) > folders and match("/".join(parts[:folders])):
+                return "/".join(parts[folders:])
+        return path
+
+    def _ending(self, folders: int) -> Mapping[str, list[str]]:
+        """The files by their names, with so many folders before them."""
+        if folders not in self._by_ending:
+            self._by_ending[folders] = _group_by_ending(self._files, folders)
+        return self._by_ending[folders]
 
     def _below_root(self, by_name: Mapping[str, list[str]], name: str) -> list[str]:
         """The files of a name; where the root is a folder, those below it."""
@@ -144,23 +160,20 @@ class Lookup:
         return forms
 
     @functools.cached_property
-    def _by_name(self) -> dict[str, list[str]]:
-        return _group_by_name(self._files)
-
-    @functools.cached_property
     def _unwanted_by_name(self) -> dict[str, list[str]]:
-        return _group_by_name(sorted(self.unwanted))
+        return _group_by_ending(sorted(self.unwanted), 0)
 
 
 # Folders only: a table has few of them, and many files.
 _real_path = functools.lru_cache(maxsize=1024)(os.path.realpath)
 
 
-def _group_by_name(paths: Iterable[str]) -> dict[str, list[str]]:
-    names: dict[str, list[str]] = {}
+def _group_by_ending(paths: Iterable[str], folders: int) -> dict[str, list[str]]:
+    endings: dict[str, list[str]] = {}
     for path in paths:
-        names.setdefault(_form(posixpath.basename(path)), []).append(path)
-    return names
+        ending = "/".join(path.split("/")[-folders - 1 :])
+        endings.setdefault(_form(ending), []).append(path)
+    return endings
 
 
 def _form(path: str) -> str:

@@ -76,8 +76,8 @@ def read_manifest(source: str, layout: Layout, listing: Listing) -> Manifest | N
     withheld = privacy.names_withheld(source, listing.files)
     readers = [
         RowReader(
-            source, find_table(source, name, listing, "ingest.manifest"), split, layout, listing,
-            withheld,
+            source, find_table(source, name, listing, "ingest.manifest"),
+            split if layout.with_splits else None, layout, listing, withheld,
         )
         for split, name in names
     ]  # fmt: skip
@@ -138,6 +138,8 @@ class _Reading:
         self._refuse_paths()
         if repeated:
             self.notes.append(f"{repeated} rows repeat another row and count once")
+        if deeper := self.lookup.deeper:
+            self.notes.append(f"{deeper} paths were found below folders that it does not name")
         if not_kept:
             self.notes.append(f"rows of {len(not_kept)} images are left out by ingest.keep")
         if several:
@@ -245,18 +247,20 @@ class _Reading:
         if gone:
             self.notes.append(f"{len(gone)} rows name files that are not there: {self._list(gone)}")
 
-    def _check_splits(self, rows: Sequence[tuple[int, Values]]) -> bool:
+    def _check_splits(self, rows: Sequence[tuple[int, dict[str, str]]]) -> bool:
+        """Sees that all rows name a split, and puts our name in the place of each word."""
         told = [(row, values.get("split", "")) for row, values in rows]
         if not any(word for _, word in told):
             return False
-        unknown = [row for row, word in told if word and word.lower() not in SPLIT_NAMES]
+        meanings = {**SPLIT_NAMES, **self.layout.split_words}
+        unknown = [row for row, word in told if word and word.lower() not in meanings]
         if unknown:
-            names = sorted({w for _, w in told if w and w.lower() not in SPLIT_NAMES})[:_SHOWN]
+            names = sorted({w for _, w in told if w and w.lower() not in meanings})[:_SHOWN]
             shown = "" if self.withheld else f" ({', '.join(map(repr, names))})"
             raise UserError(
                 f"{self.path}: the column split has words{shown} that are none of {WORDS}: "
-                f"{self._list(unknown)}. Write one of these, take the rows out, or set "
-                "split.ignore_given to split all of it anew by patient"
+                f"{self._list(unknown)}. Write one of these, say in split.words what they mean, "
+                "take the rows out, or set split.ignore_given to split all of it anew by patient"
             )
         blank = [row for row, word in told if not word]
         if blank:
@@ -265,6 +269,8 @@ class _Reading:
                 f"{self._list(blank)}. Name it, take the rows out, or set split.ignore_given to "
                 "split all of it anew by patient"
             )
+        for _, values in rows:
+            values["split"] = meanings[values["split"].lower()]
         return True
 
     def _check_findings(self, rows: Sequence[tuple[int, Values]]) -> bool:

@@ -11,7 +11,7 @@ from tfxray.components.listing.file_list import Listing
 from tfxray.components.listing.left_out import match_glob
 from tfxray.components.manifest import columns, joins, table
 from tfxray.components.manifest.columns import COLUMNS, Column, Headings
-from tfxray.components.manifest.layout import Layout
+from tfxray.components.manifest.layout import Join, Layout
 
 WITHHELD = "not shown, since there is DICOM among the images and names may be patients'"
 _SHOWN = 5  # lines of a table that an error names
@@ -34,9 +34,7 @@ def find_table(source: str, name: str, listing: Listing, key: str) -> str:
         return path
     if not re.search(r"[*?[]", name):
         raise UserError(f"{path}: no such manifest ({key})")
-    match = match_glob(f"/{name}")
-    every = [*listing.files, *(p for paths in listing.left_out.values() for p in paths)]
-    found = sorted(path for path in every if match(path))
+    found = _matches(source, name, listing)
     if len(found) == 1:
         return os.path.join(source, found[0])
     if not found:
@@ -45,6 +43,15 @@ def find_table(source: str, name: str, listing: Listing, key: str) -> str:
         f"{path}: {len(found)} files match: {', '.join(found[:_SHOWN])}. Name the one that is "
         f"meant ({key})"
     )
+
+
+def _matches(source: str, name: str, listing: Listing) -> list[str]:
+    """The files, below the folder, that a table's name means."""
+    if filesystem.is_file(os.path.join(source, name)):
+        return [name]
+    match = match_glob(f"/{name}")
+    every = [*listing.files, *(p for paths in listing.left_out.values() for p in paths)]
+    return sorted(path for path in every if match(path))
 
 
 class RowReader:
@@ -82,7 +89,7 @@ class RowReader:
         self._table = table.read_table(path, has_path, layout.separator, layout.headings)
         needed = [*_headings_of(layout, names), *layout.keep]
         self.headings = self._table.columns
-        self.joined = [find_table(source, j.table, listing, "ingest.joins") for j in layout.joins]
+        self.joined = [self._find_joined(source, join, listing) for join in layout.joins]
         self._joins = [
             joins.JoinedTable(joined, join, needed, withheld)
             for joined, join in zip(self.joined, layout.joins, strict=True)
@@ -158,6 +165,14 @@ class RowReader:
                 f"{len(short)} rows end before the columns that are read: {list_lines(short)}"
             )
         self._note_rest()
+
+    def _find_joined(self, source: str, join: Join, listing: Listing) -> str:
+        """The path of a table that is joined; of several, the first that is there."""
+        names = [join.table] if isinstance(join.table, str) else join.table
+        there = [name for name in names if _matches(source, name, listing)]
+        if there and there[0] != names[0]:
+            self.notes.append(f"{there[0]} is joined to it, since there is no {names[0]}")
+        return find_table(source, (there or names)[0], listing, "ingest.joins")
 
     def _note_rest(self) -> None:
         for joined in self._joins:

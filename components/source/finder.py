@@ -12,7 +12,6 @@ from tfxray.components.manifest import findings
 from tfxray.components.manifest.manifest import Manifest
 from tfxray.components.metadata import views
 from tfxray.components.metadata.ages import age_between
-from tfxray.components.metadata.split_names import SPLIT_NAMES
 from tfxray.components.metadata.words import NotUnderstood
 from tfxray.components.source import several, splits
 from tfxray.components.source.rows import Row, Rules
@@ -209,7 +208,7 @@ class Finder:
         if self._given:
             return self._given.split_of(path)
         if self._table and self._table.tells_splits and "split" in table_row:
-            return SPLIT_NAMES[table_row["split"].lower()]
+            return table_row["split"]
         return None
 
     def _class_folder(self, path: str) -> str | None:

@@ -182,6 +182,13 @@ def _check_splits(source: str, rows: list[Row], rules: Rules) -> None:
         )
 
 
+def _describe_tables(rules: Rules, name: str) -> str:
+    """Which tables give the splits."""
+    if isinstance(rules.manifest, Mapping):
+        return f"the tables {', '.join(rules.manifest.values())}"
+    return f"the column split of {name}{' and the tables joined to it' if rules.joins else ''}"
+
+
 def _describe_splits(
     rows: list[Row],
     rules: Rules,
@@ -198,7 +205,7 @@ def _describe_splits(
     if given:
         place = given.describe(withheld)
     else:
-        place = f"the column split of {os.path.basename(table.path) if table else MANIFEST}"
+        place = _describe_tables(rules, os.path.basename(table.path) if table else MANIFEST)
     drawn = _eval_share(rows, rules)
     if drawn is None:
         return f"splits: {told} images, given by {place}"

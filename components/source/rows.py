@@ -85,6 +85,7 @@ class Rules:
     ignore_given: bool = False
     eval_from_train: float | None = None
     split_lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    split_words: Mapping[str, str] = dataclasses.field(default_factory=dict)
     eval_share: float = 0.15
     tolerated: float = 0.0
     limits: Limits = DEFAULT_LIMITS
@@ -96,8 +97,8 @@ class Rules:
         return Layout(
             self.manifest, self.separator, self.headings, self.columns, self.joins, self.keep,
             self.root, self.strip, self.extension, not self.ignore_given, self.findings,
-            self.values, self.several != REFUSE,
-            bool(self.split_lists or self.dataset),
+            self.values, self.several != REFUSE, bool(self.split_lists or self.dataset),
+            self.split_words,
         )  # fmt: skip
 
     @property

@@ -43,6 +43,10 @@ class Split(Section):
     They count more than a column `split` and than split folders. An image that no list has is
     rejected.
     """
+    words: dict[str, Literal["train", "eval", "test"]] = {}
+    """What words of the manifest's column `split` mean, if it is not what they say:
+    `{valid: test, holdout: test}`. Capitals do not matter. `val`, `dev` and the like are `eval`.
+    """
     official: bool = False
     """Insist on the official split of a public data set. Where there is one, it is taken anyhow,
     unless `ignore_given` is set; this makes it an error if there is none.

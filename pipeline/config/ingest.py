@@ -45,8 +45,10 @@ Glob = Annotated[str, Field(min_length=1, max_length=1000)]
 class Join(Section):
     """A table that tells more of the manifest's rows."""
 
-    table: str
-    """Its path, relative to the data folder; or a glob that one file matches."""
+    table: str | list[str]
+    """Its path, relative to the data folder; or a glob that one file matches. Of a list, the first
+    table that is there counts.
+    """
     on: list[str] = Field(min_length=1)
     """The headings of the columns by which its rows belong to the manifest's."""
 
@@ -101,7 +103,8 @@ class Ingest(Section):
     """
     strip: list[Glob] = []
     """Globs of folders that begin the manifest's paths and are not on the disk, such as
-    `[CheXpert-v1.0*]`. They are taken off.
+    `[CheXpert-v1.0*]` or `["old/images"]`. They are taken off. A path that is not there is looked
+    for in further folders: `a/1.png` may be `unpacked/a/1.png`.
     """
     extension: str = ""
     """The extension of the image files, such as `.dcm`, if the manifest's paths lack it or have
