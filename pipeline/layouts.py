@@ -218,12 +218,13 @@ def _words(
     renamed = {word_key(word): meaning for word, meaning in given.items()}
     told: dict[str, str | None] = {}
     for word, meaning in words.items():
-        if meaning:  # kinds of other findings, by those ones' names here
-            keys = map(word_key, meaning.split(SEPARATOR))
+        keys = [word_key(name) for name in (meaning or "").split(SEPARATOR)]
+        if word_key(word) in asked and word_key(word) not in keys:
+            continue  # it is a kind of another finding, and who asks for the kind means it
+        if meaning:
             parts = [renamed[key] if key in renamed else asked.get(key, "") for key in keys]
             meaning = None if None in parts else SEPARATOR.join(filter(None, parts))
-        if word_key(word) not in asked:  # who asks for a kind means it
-            told[word] = meaning
+        told[word] = meaning
     return told
 
 

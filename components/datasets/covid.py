@@ -1,7 +1,7 @@
 """Sets of X-rays of COVID-19, most of which were gathered from several others.
 
 Source of the facts: the file lists and READMEs on Kaggle (COVID-19 Radiography Database,
-COVID-QU-Ex); the tables themselves (`metadata.csv` of covid-chestxray-dataset, first and last release;
+COVID-QU-Ex); the tables themselves (`metadata.csv` of covid-chestxray-dataset, first and last;
 `labels/*.txt` of COVID-Net, COVIDx 1 to 9) and the documents beside them. Of COVIDx CXR-4 its
 paper's README alone is known: it has the columns of COVIDx 9, and a third table.
 """
