@@ -66,6 +66,8 @@ PADCHEST = Dataset(
         },
         "label_separator": "list",
         "labels": {
+            # It is said of a sentence: 232 rows have it beside findings.
+            "normal": "",
             "*": "", "unchanged": "", "exclude": None, "suboptimal study": None,
             **{kind: finding for finding, kinds in _KINDS.items() for kind in kinds},
         },

@@ -86,8 +86,12 @@ class Column:
         """Whether the table has it."""
         return bool(self._getters)
 
-    def read(self, cells: Sequence[str]) -> str:
-        """The text of a row; empty where there is none."""
+    @property
+    def read(self) -> Getter:
+        """Reads the text of a row; empty where there is none."""
+        return self._getters[0] if len(self._getters) == 1 else self._read_first
+
+    def _read_first(self, cells: Sequence[str]) -> str:
         for getter in self._getters:
             if text := getter(cells):
                 return text
@@ -118,9 +122,12 @@ class Column:
 
 def _cell(place: int, letters: int | None) -> Getter:
     def read(cells: Sequence[str]) -> str:
-        return cells[place].strip()[:letters] if place < len(cells) else ""
+        return cells[place].strip() if place < len(cells) else ""
 
-    return read
+    def read_letters(cells: Sequence[str]) -> str:
+        return read(cells)[:letters]
+
+    return read_letters if letters else read
 
 
 def _template(between: Sequence[str], getters: Sequence[Getter]) -> Getter:

@@ -13,6 +13,8 @@ from tfxray.components.listing.file_list import Listing
 from tfxray.components.listing.left_out import match_glob
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//")
+# What `normpath` would change.
+_ODD = re.compile(r"\\|//|/$|(?:^|/)\.{1,2}(?:/|$)")
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".dic", ".tif", ".tiff", ".bmp", ".webp")
 
 
@@ -56,6 +58,8 @@ class Lookup:
         globs = [glob.strip("/") for glob in strip]
         self._strip = [(glob.count("/") + 1, match_glob(f"/{glob}")) for glob in globs]
         self._by_ending: dict[int, dict[str, list[str]]] = {}
+        self._plain = not (root or strip or extension)
+        self._local = filesystem.is_local(source)
         self._extension = f".{extension.lstrip('.')}" if extension else ""
         # A table may count from the folder that holds the data folder.
         self._own_name = os.path.basename(filesystem.full_path(source)) + "/"
@@ -72,7 +76,13 @@ class Lookup:
         """
         if not self._root and cell in self.every:  # as most are
             return cell
-        path = self._with_extension(posixpath.normpath(cell.replace("\\", "/")))
+        odd = _ODD.search(cell)
+        if self._plain and not odd and "/" not in cell:  # a bare name; as in large tables
+            named = self._ending(0).get(_form(cell), ())
+            if len(named) == 1:
+                return named[0]
+        path = posixpath.normpath(cell.replace("\\", "/")) if odd else cell
+        path = self._with_extension(path)
         path = self._stripped(path)
         candidates = []
         for candidate in self._with_root(path):
@@ -138,7 +148,7 @@ class Lookup:
 
     def _below(self, path: str) -> str | None:
         """A path below the folder; None for an absolute one elsewhere."""
-        if not filesystem.is_local(self._source):
+        if not self._local:
             base = re.sub("/+", "/", self._source.rstrip("/")) + "/"  # as normpath leaves it
             if path.startswith(base):
                 return path.removeprefix(base)
@@ -177,5 +187,8 @@ def _group_by_ending(paths: Iterable[str], folders: int) -> dict[str, list[str]]
 
 
 def _form(path: str) -> str:
+    extension = path[path.rfind(".") + 1 :]
+    if path.isascii() and extension == extension.lower():  # as most are
+        return path
     stem, extension = posixpath.splitext(path)
     return unicodedata.normalize("NFC", stem) + extension.lower()

@@ -130,10 +130,11 @@ class RowReader:
         own = [p for column in self.columns.values() for p in column.places if p < width]
         needed = max(own, default=0) + 1
         long, short = [], []
-        path = self.columns["path"]
+        getters = [(name, column.read) for name, column in self.columns.items()]
+        read_path = self.columns["path"].read
 
         def is_row(cells: list[str]) -> bool:
-            return path.read(cells) in files
+            return read_path(cells) in files
 
         for line, cells in self._table.rows:
             swallowed = table.find_swallowed(line, cells, self._table.separator, is_row)
@@ -142,7 +143,7 @@ class RowReader:
                     f"{self.path}: line {line}: a quotation mark opens a cell that swallows line "
                     f"{swallowed}, a row of its own. Close it on its line"
                 )
-            if any(c.strip() for c in cells[width:]):
+            if len(cells) > width and any(c.strip() for c in cells[width:]):
                 long.append(line)
             if len(cells) < needed:
                 short.append(line)
@@ -151,10 +152,10 @@ class RowReader:
                 for joined, places in zip(self._joins, self._keys, strict=True):
                     key = tuple(cells[place].strip() for place in places)
                     cells += joined.cells(key)
-            values = {n: text for n, column in self.columns.items() if (text := column.read(cells))}
+            values = {name: text for name, read in getters if (text := read(cells))}
             if self.split and self._layout.with_splits:
                 values["split"] = self.split
-            yield line, values, self._is_kept(cells)
+            yield line, values, not self._keep or self._is_kept(cells)
         if long:
             raise UserError(
                 f"{self.path}: {len(long)} rows have more cells than the {width} headings: "
