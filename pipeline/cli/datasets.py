@@ -73,16 +73,15 @@ def _find(name: str) -> Dataset:
 
 def _facts(dataset: Dataset) -> dict[str, Sequence[str]]:
     """All facts of a data set by their headings, but for its keys; most are one line."""
-    names = dataset.findings or dataset.classes
     return {
         "Size": [dataset.size],
         "Licence": [dataset.licence],
         "Citation": [dataset.citation],
         "Address": [dataset.address],
-        f"{len(names)} {'findings' if dataset.findings else 'classes'}": [", ".join(names)],
+        _count(dataset).capitalize(): [", ".join(dataset.findings or dataset.classes)],
         "Official split": [dataset.official or "none: the patients are drawn"],
         "Files": [recognise.describe_layout(dataset)],
-        "Notes": dataset.left_out,
+        "Left out, notes": dataset.left_out,
     }
 
 
@@ -116,10 +115,24 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
 def _list(datasets: Sequence[Dataset]) -> list[str]:
     """The table of all data sets, as wide as the terminal."""
     rows = [
-        (d.name, d.title, d.labels, "yes" if d.official else "no", d.size, d.licence)
+        (
+            d.name,
+            "\n".join(map(escape.for_screen, (d.title, d.size, d.licence))),
+            _count(d),
+            _split(d),
+        )
         for d in datasets
     ]
-    return _table(("name", "title", "labels", "official split", "size", "licence"), rows)
+    return _table(("name", "title, size, licence", "labels", "split"), rows)
+
+
+def _count(dataset: Dataset) -> str:
+    what = "findings" if dataset.findings else "classes"
+    return f"{len(dataset.findings or dataset.classes)} {what}"
+
+
+def _split(dataset: Dataset) -> str:
+    return "official" if dataset.official else "drawn"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -131,7 +144,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     for place, heading in enumerate(headings):
         table.add_column(heading, no_wrap=not place, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(escape.for_screen(cell)) for cell in row))
+        table.add_row(*map(Text, row))
     console = Console(width=shutil.get_terminal_size((_WIDTH, 24)).columns, color_system=None)
     with console.capture() as capture:
         console.print(table)
@@ -141,7 +154,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _tell(dataset: Dataset) -> list[str]:
     """All facts of one data set, as wide as the terminal."""
     rows = [
-        ("" if number else heading, line)
+        ("" if number else heading, escape.for_screen(line))
         for heading, lines in _facts(dataset).items()
         for number, line in enumerate(lines)
     ]
@@ -163,10 +176,10 @@ def _render_reference(datasets: Sequence[Dataset]) -> str:
     """The page of all data sets, in Markdown."""
     lines = [
         _HEADER.format(name=datasets[0].name),
-        "| name | title | labels | official split | size | licence |\n|---|---|---|---|---|---|",
+        "| name | title | labels | split | size | licence |\n|---|---|---|---|---|---|",
     ]
     for d in datasets:
-        cells = (d.title, d.labels, "yes" if d.official else "no", d.size, d.licence)
+        cells = (d.title, _count(d), _split(d), d.size, d.licence)
         text = " | ".join(map(escape.for_markdown, cells))
         lines.append(f"| [`{d.name}`](#{d.name}) | {text} |")
     for dataset in datasets:
@@ -192,10 +205,12 @@ def _write_config(dataset: Dataset) -> str:
     facts = _facts(dataset)
     source = [
         line
-        for heading in ("Size", "Licence", "Citation", "Address", "Notes")
-        for number, text in enumerate(facts[heading])
-        for line in _comment(text, "" if number else f"{heading}:")
+        for heading in ("Size", "Licence", "Citation", "Address")
+        for line in _comment(facts[heading][0], f"# {heading + ':':<11}")
     ]
+    notes = [line for text in dataset.left_out for line in _comment(text, "# - ")]
+    if notes:
+        notes = ["#", "# What its reader leaves out, and what to know of its labels:", *notes]
     names = (
         {"findings": [*dataset.findings]} if dataset.findings else {"classes": [*dataset.classes]}
     )
@@ -204,19 +219,24 @@ def _write_config(dataset: Dataset) -> str:
         "#",
         *source,
         f"# Command:   tfxray run --config {name}.yaml --data DIR --out runs/{name}",
-        *_comment(f"DIR is the folder with {facts['Files'][0]}", ""),
+        *_comment(f"DIR is the folder with {facts['Files'][0]}", f"# {'':<11}"),
+        *notes,
         f"name: {name}",
         yaml.safe_dump(names, default_flow_style=False, allow_unicode=True, width=10_000),
-        *_comment(f"`tfxray datasets {name}` shows the keys that the name stands for. Keys that you "
-                  "write beside it count more."),
+        *_comment(f"`tfxray datasets {name}` shows the keys that the name stands for. Keys that "
+                  "you write beside it count more."),
         f"ingest: {{dataset: {name}}}",
         "",
-        *_split(dataset),
+        *_official(dataset),
         "",
         *_comment("A network for a laptop: it stays as ImageNet left it, and a head learns. Keras "
                   "downloads the weights once; model.weights may be the path of a file instead."),
-        _yaml({"model": {"backbone": "MobileNetV2", "arguments": {"alpha": 0.35},
-                         "weights": "imagenet", "image_size": 224}}),
+        "model:",
+        "  backbone: MobileNetV2",
+        "  arguments: {alpha: 0.35}",
+        "  weights: imagenet",
+        "  image_size: 224",
+        "",
         "train: {mode: frozen}",
         "",
         *_gate(dataset),
@@ -224,17 +244,15 @@ def _write_config(dataset: Dataset) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _comment(text: str, heading: str | None = None) -> list[str]:
-    """A comment, with its heading in a column of its own."""
-    indent = "# " if heading is None else f"# {'':<11}"
-    first = indent if heading is None else f"# {heading:<11}"
+def _comment(text: str, begin: str = "# ") -> list[str]:
+    """A comment; its second line and all further ones are indented as far as the first one."""
     return textwrap.wrap(
-        text, _PAPER, initial_indent=first, subsequent_indent=indent, break_long_words=False,
-        break_on_hyphens=False,
+        text, _PAPER, initial_indent=begin, subsequent_indent=f"#{' ' * (len(begin) - 1)}",
+        break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
 
 
-def _split(dataset: Dataset) -> list[str]:
+def _official(dataset: Dataset) -> list[str]:
     if not dataset.official:
         return ["# The data set has no official split: the patients are drawn."]
     return [*_comment(f"The official split: {dataset.official}."), "split: official"]
@@ -259,6 +277,11 @@ def _gate(dataset: Dataset) -> list[str]:
 
 class _Keys(yaml.SafeDumper):
     """Writes a map over several lines, and a list in one."""
+
+    def check_simple_key(self) -> bool:
+        """See `yaml.emitter.Emitter`; an empty key stands in its value's line, as others do."""
+        empty = isinstance(self.event, yaml.ScalarEvent) and not self.event.value
+        return empty or super().check_simple_key()
 
 
 _Keys.add_representer(
