@@ -139,6 +139,19 @@ def _check_labels(folder: str, config: Config, dataset: Dataset) -> None:
         )
 
 
+def reader_keys(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """The keys of a config that the name of a data set stands for.
+
+    Args:
+        dataset: Which.
+
+    Returns:
+        The sections `ingest` and, where lists give the official split, `split`.
+    """
+    split = {"split": dict(dataset.split)} if dataset.split else {}
+    return {"ingest": {"views": _VIEWS, **dataset.ingest}, **split}
+
+
 def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -> Rules:
     """The rules by which a folder's images are labelled.
 
@@ -155,7 +168,7 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
     findings = tuple(config.findings) if config else (dataset.findings if dataset else ())
     classes = tuple(config.classes) if config else (dataset.classes if dataset else ())
     if dataset:
-        own: dict[str, Any] = {"views": _VIEWS, **dataset.ingest}
+        own = reader_keys(dataset)["ingest"]
         own["labels"] = _words(dataset, findings, ingest.labels)
         ingest = Ingest.model_validate(_merge(own, ingest.model_dump(exclude_defaults=True)))
         split = _official(split, folder, say)

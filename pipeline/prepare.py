@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfxray.components.common import code_digest, contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Say = Callable[..., None]
 # Where splits are drawn by patient, one may have this share of all images, or fewer than so many.
 _LARGEST_SHARE, _FEW = 0.5, 5
+# Of the report of an ingest, what a run's summary has: counts of files, and whose data they are.
+_OUTCOME = ("found", "images", "rejected", "reasons", "left_out", "dataset")
 _CHECK = "tfxray.components.ingest.record_check"  # by its name: to import it takes TensorFlow
 
 
@@ -40,6 +42,12 @@ class PreparedData:
     records: Records
     images: int
     rejected: int
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What became of the input, for the run's summary; nothing where nothing was ingested."""
+        report = self.records.report or {}
+        return {name: report[name] for name in _OUTCOME if name in report}
 
 
 def check_model(config: Config) -> None:

@@ -24,6 +24,18 @@ FILES = [f"{TAG}.png", f"{SCRIPT}.png"]
 SECRET = "PATIENT-SECRET"
 THRESHOLD = 0.432101
 THRESHOLDS = {CLASSES[1]: THRESHOLD}
+# What became of the input, as a summary has it; of a public data set, all that is told may lie.
+INGEST = {
+    "found": 150,
+    "images": 125,
+    "rejected": 5,
+    "reasons": {"truncated": 2, "no_label": 3},
+    "left_out": {"other_kind": 4, "other_view": 21},
+}
+HOSTILE_DATASET = {
+    key: f"{key} {TAG} [a](javascript:alert(1)) {SCRIPT} \x1b[31m\u202e | x\n# y"
+    for key in ("title", "licence", "citation", "address", "size", "official")
+}
 
 
 def table(patients: int = 60) -> pd.DataFrame:

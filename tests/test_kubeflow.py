@@ -110,6 +110,7 @@ def test_it_goes_all_the_way_to_a_pushed_model(place, pushed):
     assert {container.image for container in run.containers} == {kfp.IMAGE}
     summary = place.summary("first")
     assert summary["status"] == "pushed"
+    assert summary["ingest"]["found"] >= summary["ingest"]["images"] > 0
     assert Path(summary["pushed_model"]).is_relative_to(place.root / "serving" / "demo")
     signatures = tf.saved_model.load(summary["pushed_model"]).signatures
     assert "serving_bytes" in signatures

@@ -131,6 +131,11 @@ def _some_files(folder: str) -> list[str]:
 
 def expected(dataset: Dataset) -> str:
     """What a reader expects, in a sentence."""
+    return f"{dataset.title} (ingest.dataset: {dataset.name}) has {describe_layout(dataset)}"
+
+
+def describe_layout(dataset: Dataset) -> str:
+    """The files and columns by which a data set is known, and where its images lie."""
     marks = []
     for mark in dataset.marks:
         columns = f" with the columns {', '.join(mark.headings)}" if mark.headings else ""
@@ -138,7 +143,7 @@ def expected(dataset: Dataset) -> str:
         none = "no " if mark.absent else ""
         marks.append(f"{none}{' or '.join(mark.globs)}{columns}{lines}")
     images = f", and images at {' or '.join(dataset.images)}" if dataset.images else ""
-    return f"{dataset.title} (ingest.dataset: {dataset.name}) has {'; '.join(marks)}{images}"
+    return f"{'; '.join(marks)}{images}"
 
 
 def _describe_lacking(folder: str, dataset: Dataset) -> str:

@@ -42,6 +42,21 @@ MASK, THUMBNAIL, RECYCLED, COPY = "mask", "thumbnail", "recycle_bin", "copy"
 EXCLUDED, NOT_INCLUDED = "excluded", "not_included"
 NOT_KEPT, DROPPED, OTHER_VIEW = "not_kept", "dropped", "other_view"
 BY_CHOICE = (EXCLUDED, NOT_INCLUDED)
+# What each rule left out, in words.
+MEANINGS = {
+    HIDDEN: "hidden files: their names, or their folders' names, begin with a dot",
+    OTHER_KIND: "tables, texts, archives and other files that are no images by their names",
+    UNLISTED: "images that the manifest does not name",
+    MASK: "masks and other drawings over images",
+    THUMBNAIL: "thumbnails",
+    RECYCLED: "files in a recycle bin",
+    COPY: "files of a folder that holds another folder's files once more",
+    EXCLUDED: "files that ingest.exclude names",
+    NOT_INCLUDED: "files that ingest.include does not name",
+    NOT_KEPT: "images whose rows ingest.keep does not keep",
+    DROPPED: "images whose label leaves them out: null in ingest.labels, or drop in ingest.values",
+    OTHER_VIEW: "laterals, or other views that are not used (ingest.views)",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,16 +1,21 @@
-"""What the data looks like, split by split, and how far it lies from the last blessed run's."""
+"""Whose the data is, what it looks like, and how far it lies from the last blessed run's."""
 
 import dataclasses
 import math
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow_data_validation as tfdv
+from markupsafe import Markup
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.dsl.io import fileio
 
 from tfxray.components.common import contract
+from tfxray.components.guard.rejects import REASONS
+from tfxray.components.listing import left_out
 from tfxray.components.review.evidence import Evidence
+from tfxray.components.text import escape
 from tfxray.components.validation import drift, schema, statistics
 
 _CATEGORIES = (contract.SITE, contract.SEX, contract.VIEW)
@@ -23,6 +28,51 @@ _NUMBERS = (
     contract.HEIGHT,
 )
 _MOST = 20  # values of a category that are listed
+# What is told of a public data set, besides its title and what its reader leaves out.
+_FACTS = {
+    "licence": "Licence", "citation": "Citation", "address": "Address", "size": "The whole set",
+    "official": "Official split",
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """Why files of the input are no examples, and how many they are.
+
+    Attributes:
+        name: As `ingest.json` has it, and `rejects.csv`.
+        words: The same in plain words; empty for a name of another version.
+        files: How many.
+    """
+
+    name: str
+    words: str
+    files: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where the data comes from, and where all files of this copy went.
+
+    Attributes:
+        title: Of a public data set; else empty.
+        facts: What is to be known of it, by heading.
+        link: Its address where that is one of the web; else empty.
+        reader: What its reader leaves out, and why, a line each.
+        found: All files of the input.
+        written: The images that became examples.
+        rejected: The images that could not be used, by reason.
+        left_out: The files that are none of the images, by rule.
+    """
+
+    title: str
+    facts: dict[str, str]
+    link: Markup
+    reader: list[str]
+    found: int
+    written: int
+    rejected: list[Count]
+    left_out: list[Count]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +113,41 @@ class Drift:
     kind: str
     value: float | None
     limit: float
+
+
+def read_origin(ingest: Mapping[str, Any]) -> Origin | None:
+    """Where the data comes from.
+
+    Args:
+        ingest: As the run's summary has it.
+
+    Returns:
+        None where there is nothing to tell: no public data set, and no file that was not used.
+    """
+    dataset = ingest.get("dataset") or {}
+    reasons, rules = ingest.get("reasons") or {}, ingest.get("left_out") or {}
+    if not (dataset or reasons or rules):
+        return None
+    facts = {heading: str(dataset.get(key) or "") for key, heading in _FACTS.items()}
+    if dataset and not facts[_FACTS["official"]]:
+        facts[_FACTS["official"]] = "none: the patients are drawn"
+    address = facts[_FACTS["address"]]
+    return Origin(
+        title=str(dataset.get("title") or ""),
+        facts={heading: text for heading, text in facts.items() if text},
+        link=Markup(escape.link_address(address)),
+        reader=[str(line) for line in dataset.get("left_out") or ()],
+        found=ingest["found"],
+        written=ingest["images"] - ingest["rejected"],
+        rejected=_counts(reasons, REASONS),
+        left_out=_counts(rules, left_out.MEANINGS),
+    )
+
+
+def _counts(files: Mapping[str, int], words: Mapping[str, str]) -> list[Count]:
+    """The counts, the greatest first."""
+    order = sorted(files, key=lambda name: (-files[name], name))
+    return [Count(name, words.get(name, ""), files[name]) for name in order]
 
 
 def read_numbers(evidence: Evidence) -> list[Number]:

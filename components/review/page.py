@@ -45,7 +45,7 @@ CARD = "MODEL_CARD.md"
 # What a run that ended early may lack.
 _PLAIN: dict[str, Any] = {
     "reason": None, "pushed_model": None, "examples": {}, "data_issues": [], "metrics": {},
-    "seconds": {}, "cached": [],
+    "ingest": {}, "seconds": {}, "cached": [],
 }  # fmt: skip
 
 
@@ -177,6 +177,7 @@ def _data_sections(evidence: Evidence, categories: list[data_profile.Category]) 
     """The values of the sections on the data, and on DataGate's verdict."""
     numbers = data_profile.read_numbers(evidence)
     return {
+        "origin": data_profile.read_origin(evidence.summary.get("ingest") or {}),
         "counts": evidence.counts,
         "balance": plots.plot_balance(evidence.counts, evidence.classes)
         if evidence.counts and evidence.task.binary

@@ -154,6 +154,7 @@ class Run:
                         lambda: self._ingest(source),
                     )
                 self.summary.examples["rejected"] = data_for_run.rejected
+                self.summary.ingest = data_for_run.outcome
                 self._images = data_for_run.images
         finally:
             if ingest:

@@ -113,7 +113,8 @@ class Step:
         )
         fence()
         self._forget_failure()
-        self._write(_START_FILE, json.dumps({"rejected": data_for_run.rejected, "at": time.time()}))
+        note = {"rejected": data_for_run.rejected, "ingest": data_for_run.outcome}
+        self._write(_START_FILE, json.dumps({**note, "at": time.time()}))
         # Written last: what follows needs it.
         self._write(GRAPH, json_format.MessageToJson(launch.compile_run(graph, self.run_id)))
 
@@ -170,6 +171,7 @@ class Step:
                 summary.cached.append(name)
         start = json.loads(self._read(_START_FILE) or "{}")
         summary.examples["rejected"] = start.get("rejected", 0)
+        summary.ingest = start.get("ingest", {})
         summary.seconds["total"] = round(time.time() - start.get("at", time.time()), 2)
         for name in (START, *NODES):
             failure = json.loads(self._read(_FAILURE_FILE.format(name)) or "{}")

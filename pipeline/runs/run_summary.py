@@ -48,6 +48,8 @@ class Summary:
         findings: Of several classes or findings, those of each; see `results.tell_findings`.
         examples: Per split, and `rejected`.
         patients: Per split.
+        ingest: What became of the input, and of a public data set what is to be said of it: some
+            fields of a `job.Report`. Empty where nothing was ingested.
         rules: The gate's, each with figure, limit and verdict; see `gate.Rule`.
         metrics: Figures of `train`, `eval` and `test` at the end of training: AUC and the like;
             None for what is not finite.
@@ -69,6 +71,7 @@ class Summary:
     )
     examples: dict[str, int] = dataclasses.field(default_factory=dict)
     patients: dict[str, int] = dataclasses.field(default_factory=dict)
+    ingest: dict[str, Any] = dataclasses.field(default_factory=dict)
     rules: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     metrics: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     data_issues: Annotated[

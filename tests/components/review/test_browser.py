@@ -26,7 +26,9 @@ def uris(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page_path(uris, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "review.html"
-    write_page(path, pages.run_summary(), pages.config(), uris)
+    dataset = {**pages.HOSTILE_DATASET, "address": f"https://{'a' * 300}.org"}
+    ingest = {**pages.INGEST, "left_out": {"x" * 200: 25}, "dataset": dataset}
+    write_page(path, pages.run_summary(ingest=ingest), pages.config(), uris)
     return path
 
 

@@ -66,6 +66,12 @@ def test_too_many_rejects_are_refused_with_their_reasons(
     assert summary["examples"]["rejected"] == 25
     assert "25 of 300 images were rejected, 8.3%; at most 5.0% are allowed" in summary["reason"]
     assert summary["data_issues"][0]["items"] == ["truncated: 25"]
+    assert summary["ingest"] == {
+        "found": 300, "images": 300, "rejected": 25, "reasons": {"truncated": 25},
+        "left_out": {}, "dataset": {},
+    }  # fmt: skip
+    page = Path(summary["review"]).read_text()
+    assert "275 images are used, 25 were rejected" in page
 
     # Nor from behind DataGate.
     result = tfxray(
