@@ -11,12 +11,12 @@ from typing import Any
 from tfxray.components.common import code_digest, filesystem, isolation, progress
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.datasets import public
 from tfxray.components.ingest import output
+from tfxray.components.layouts import public
 from tfxray.components.listing import file_list
 from tfxray.components.source import tfrecords
 from tfxray.components.source.dataset import Dataset
-from tfxray.pipeline import layouts
+from tfxray.pipeline import data_folder
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.terminal import supervisor
 from tfxray.pipeline.terminal.screen import PROGRESS_INDENT
@@ -56,7 +56,7 @@ def find_data(config: Config, data: str | None, out: StrPath, say: Callable[[str
         raise UserError("no data: give --data DIR (a folder of images or TFRecords)")
     file_list.require_folder(data, "--data")
     if not tfrecords.holds_records(data):
-        folder = layouts.find_folder(data, config, say)
+        folder = data_folder.find_folder(data, config, say)
         return Source(folder.path, "images", folder.dataset)
     return Source(data, "foreign" if config.ingest.features else "records")
 
@@ -107,7 +107,9 @@ class Ingest:
             include={"classes", "findings", "ingest", "split"},
             exclude={"ingest": {"uncertain"}},  # Transform's
         )
-        rules = layouts.label_rules(config, layouts.Folder(source.folder, source.dataset), say)
+        rules = data_folder.label_rules(
+            config, data_folder.Folder(source.folder, source.dataset), say
+        )
         settings += repr(rules)
         code = code_digest.digest(_JOB)
         data = file_list.fingerprint(source.folder, rules.follow_links)
@@ -128,7 +130,7 @@ class Ingest:
             self._process = isolation.start_python(
                 _COMMAND,
                 ["ingest", "--out", self.folder, "--config", str(config_file), "--log", str(log),
-                 "--dataset", rules.dataset or layouts.NO_DATASET, "--", source.folder],
+                 "--dataset", rules.dataset or data_folder.NO_DATASET, "--", source.folder],
                 answers=False,
             )  # fmt: skip
 

@@ -21,6 +21,7 @@ ROOMS = (
     "components.pixels",
     "components.source",
     "components.datasets",
+    "components.layouts",
     "components.ingest",
     "components.example_gen",
     "components.networks",

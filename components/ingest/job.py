@@ -15,8 +15,8 @@ from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.datasets import public
 from tfxray.components.ingest import duplicates, output, pseudonym, reading, worker
+from tfxray.components.layouts import public
 from tfxray.components.listing import file_list
 from tfxray.components.manifest import findings
 from tfxray.components.metadata import sexes

@@ -10,7 +10,7 @@ import click
 import yaml
 
 from tfxray.components.common.errors import UserError
-from tfxray.components.datasets import recognise, registry
+from tfxray.components.layouts import recognise, registry
 from tfxray.components.source.dataset import Dataset
 from tfxray.components.text import escape
 from tfxray.pipeline.terminal.lines import echo_json, echo_lines
@@ -87,9 +87,9 @@ def _facts(dataset: Dataset) -> dict[str, Sequence[str]]:
 
 def _keys(dataset: Dataset) -> dict[str, Any]:
     """The keys of a config that its name stands for, as YAML and JSON have them."""
-    from tfxray.pipeline import layouts
+    from tfxray.pipeline import data_folder
 
-    keys: dict[str, Any] = _plain(layouts.reader_keys(dataset))
+    keys: dict[str, Any] = _plain(data_folder.reader_keys(dataset))
     return keys
 
 

@@ -87,16 +87,16 @@ def ingest(
     from tfxray.components.listing import file_list
     from tfxray.components.metadata import known
     from tfxray.components.source import tfrecords
-    from tfxray.pipeline import layouts
+    from tfxray.pipeline import data_folder
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
     file_list.require_folder(source)
-    folder = layouts.Folder(source, None)
+    folder = data_folder.Folder(source, None)
     with_own = bool(manifest or pattern or (classes and not dataset))
     if not tfrecords.holds_records(source) and not (with_own and not dataset):
-        folder = layouts.find_folder(source, config, lambda line: echo(line, err=True), dataset)
+        folder = data_folder.find_folder(source, config, lambda line: echo(line, err=True), dataset)
     source = folder.path
-    rules = layouts.label_rules(config, folder, lambda line: echo(line, err=True))
+    rules = data_folder.label_rules(config, folder, lambda line: echo(line, err=True))
     options = {"manifest": manifest, "pattern": pattern}
     if classes:
         options["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]

@@ -6,7 +6,7 @@ import yaml
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from tfxray.components.common.contract import FEATURES, Task
-from tfxray.components.datasets import registry
+from tfxray.components.layouts import registry
 from tfxray.components.manifest.columns import COLUMNS
 from tfxray.components.manifest.findings import word_key
 from tfxray.pipeline.config.base import Feature, Section, Share

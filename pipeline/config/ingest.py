@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 
 from tfxray.components.common import contract
 from tfxray.components.common.contract import FEATURES, METADATA
-from tfxray.components.datasets import registry
 from tfxray.components.guard.rejects import Limits
+from tfxray.components.layouts import registry
 from tfxray.components.listing import left_out
 from tfxray.components.manifest.columns import COLUMNS
 from tfxray.components.manifest.findings import named_in

@@ -13,10 +13,10 @@ import tensorflow as tf
 from tests import dicoms
 from tests.conftest import ROOT
 from tfxray.components.common import contract
-from tfxray.components.datasets import public
 from tfxray.components.ingest import job
+from tfxray.components.layouts import public
 from tfxray.components.source.labelling import LabelledImages
-from tfxray.pipeline import layouts
+from tfxray.pipeline import data_folder
 from tfxray.pipeline.config.config import Config
 
 
@@ -72,8 +72,8 @@ def read(folder: Path, config=None, name=None) -> Reading:
     said: list[str] = []
     if config is not None:
         config = Config.model_validate({"name": "test", **config})
-    found = layouts.find_folder(str(folder), config, said.append, name)
-    rules = layouts.label_rules(config, found, said.append)
+    found = data_folder.find_folder(str(folder), config, said.append, name)
+    rules = data_folder.label_rules(config, found, said.append)
     labelled = public.label_images(found.path, rules)
     assert max(Counter(row.path for row in labelled.rows).values()) == 1
     return Reading(labelled, found.dataset.name if found.dataset else "", said)
@@ -99,8 +99,8 @@ def ingest(folder: Path, out: Path) -> tuple[job.Report, list[tuple]]:
     Returns:
         The report; and of each record label or present findings, age, sex, view and site.
     """
-    found = layouts.find_folder(str(folder), None, print)
-    rules = dataclasses.replace(layouts.label_rules(None, found), ignore_given=True)
+    found = data_folder.find_folder(str(folder), None, print)
+    rules = dataclasses.replace(data_folder.label_rules(None, found), ignore_given=True)
     report = job.ingest(found.path, out, rules)
     records = []
     for path in sorted(out.rglob("*.tfrecord*")):

@@ -5,8 +5,8 @@ import pathlib
 import pytest
 
 from tfxray.components.common.errors import UserError
-from tfxray.components.datasets import public
-from tfxray.pipeline import layouts
+from tfxray.components.layouts import public
+from tfxray.pipeline import data_folder
 
 DATA = pathlib.Path(__file__).parents[2] / "data"
 
@@ -14,8 +14,8 @@ DATA = pathlib.Path(__file__).parents[2] / "data"
 def read(folder, name=None, config=None):
     """The labelled images, and the lines that are said."""
     said = []
-    place = layouts.find_folder(str(folder), config, said.append, name)
-    rules = layouts.label_rules(config, place, said.append)
+    place = data_folder.find_folder(str(folder), config, said.append, name)
+    rules = data_folder.label_rules(config, place, said.append)
     labelled = public.label_images(place.path, rules)
     return labelled, [*said, *labelled.listing.notes]
 

@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 from tfxray.components.datasets import kermany
 from tfxray.components.source import labelling
 from tfxray.components.source.rows import Rules
-from tfxray.pipeline import layouts
+from tfxray.pipeline import data_folder
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.loader import load_config
 
@@ -132,10 +132,10 @@ LOOK_ALIKES = {
 def test_a_look_alike_is_read_as_any_folder(tmp_path, files):
     touch(tmp_path, *files)
     said = []
-    place = layouts.find_folder(str(tmp_path), None, said.append)
-    assert place == layouts.Folder(str(tmp_path), None)
+    place = data_folder.find_folder(str(tmp_path), None, said.append)
+    assert place == data_folder.Folder(str(tmp_path), None)
     assert not said
-    rules = layouts.label_rules(None, place)
+    rules = data_folder.label_rules(None, place)
     assert rules == Rules(whole=False)  # as `tfxray ingest` has ever had them
     labelled, _ = read(tmp_path)
     assert labelled == labelling.label_images(tmp_path, rules)

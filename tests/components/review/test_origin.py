@@ -7,8 +7,8 @@ import pytest
 
 from tests import pages
 from tests.components.review.test_page import Tags
-from tfxray.components.datasets import registry
 from tfxray.components.guard import rejects
+from tfxray.components.layouts import registry
 from tfxray.components.listing import left_out
 from tfxray.components.review import data_profile
 from tfxray.components.review.page import write_page

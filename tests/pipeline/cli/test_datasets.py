@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tfxray.components.datasets import recognise, registry
+from tfxray.components.layouts import recognise, registry
 from tfxray.components.source.dataset import Dataset, Mark
-from tfxray.pipeline import layouts
+from tfxray.pipeline import data_folder
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.loader import load_config
 
@@ -71,7 +71,7 @@ def told_keys(text):
 @every
 def test_the_keys_are_those_of_the_reader_and_make_a_config(tfxray, dataset):
     keys = told_keys(tfxray("datasets", dataset.name).out)
-    assert keys == json.loads(json.dumps(layouts.reader_keys(dataset)))
+    assert keys == json.loads(json.dumps(data_folder.reader_keys(dataset)))
     labels = {"findings": dataset.findings} if dataset.findings else {"classes": dataset.classes}
     config = Config.model_validate({"name": "x", **labels, **keys})
     assert config.ingest.views == ["PA", "AP", "unknown"] or "views" in dataset.ingest

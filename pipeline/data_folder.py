@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
-from tfxray.components.datasets import recognise, registry
+from tfxray.components.layouts import recognise, registry
 from tfxray.components.manifest.findings import OTHER, SEPARATOR, SEPARATORS, named_in, word_key
 from tfxray.components.manifest.layout import Join
 from tfxray.components.manifest.manifest import MANIFEST

@@ -7,8 +7,8 @@ import pytest
 from tests import stand_ins
 from tests.components.source.test_labelling import touch
 from tfxray.components.common.errors import UserError
-from tfxray.components.datasets import public
-from tfxray.pipeline import layouts
+from tfxray.components.layouts import public
+from tfxray.pipeline import data_folder
 from tfxray.pipeline.config.config import Config
 
 FINDINGS = ["Effusion", "Cardiomegaly", "Pneumothorax"]
@@ -31,7 +31,7 @@ def find(folder, name=None, **keys):
     """What is found and said, with a config of these keys, or without one."""
     said = []
     config = Config.model_validate({"name": "x", **keys}) if keys else None
-    return layouts.find_folder(str(folder), config, said.append, name), said
+    return data_folder.find_folder(str(folder), config, said.append, name), said
 
 
 def refusal(folder, name=None, **keys):
@@ -43,8 +43,8 @@ def refusal(folder, name=None, **keys):
 def rules(folder, **keys):
     said = []
     config = Config.model_validate({"name": "x", **keys}) if keys else None
-    found = layouts.find_folder(str(folder), config, said.append)
-    return layouts.label_rules(config, found, said.append), said
+    found = data_folder.find_folder(str(folder), config, said.append)
+    return data_folder.label_rules(config, found, said.append), said
 
 
 def test_a_layout_is_found_and_named(nih):
@@ -172,9 +172,9 @@ def test_images_without_their_table_are_no_classes(nih):
     assert "it lacks" not in refusal(nih, "nih")
     assert "holds no NIH ChestX-ray14 (ingest.dataset)" in refusal(nih, "nih")
     config = Config.model_validate({"name": "x", "findings": FINDINGS})
-    folder = layouts.find_folder(str(nih), config, print)
+    folder = data_folder.find_folder(str(nih), config, print)
     with pytest.raises(UserError, match="It looks like a part of NIH ChestX-ray14"):
-        public.label_images(nih, layouts.label_rules(config, folder))
+        public.label_images(nih, data_folder.label_rules(config, folder))
 
 
 def test_a_table_of_another_version_is_named_with_its_columns(nih):
@@ -191,7 +191,7 @@ def test_a_table_without_images_is_told(nih):
         shutil.rmtree(folder)
     found, _ = find(nih)
     with pytest.raises(UserError) as caught:
-        public.label_images(nih, layouts.label_rules(None, found))
+        public.label_images(nih, data_folder.label_rules(None, found))
     assert "no path in it is a file below" in str(caught.value)
     assert "images at images_*/images/*.png or images/*.png" in str(caught.value)
 
@@ -211,5 +211,5 @@ def test_an_unknown_folder_is_read_as_any(tmp_path, images):
     found, said = find(tmp_path)
     assert (found, said) == ((str(tmp_path), None), [])
     labels = {row.path: row.label for row in public.label_images(
-        tmp_path, layouts.label_rules(None, found)).rows}  # fmt: skip
+        tmp_path, data_folder.label_rules(None, found)).rows}  # fmt: skip
     assert labels == {path: path.split("/")[-2] for path in images}

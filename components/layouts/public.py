@@ -5,7 +5,7 @@ from typing import Any
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.datasets import recognise, registry
+from tfxray.components.layouts import recognise, registry
 from tfxray.components.source import labelling
 from tfxray.components.source.labelling import LabelledImages
 from tfxray.components.source.rows import Rules

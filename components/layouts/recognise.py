@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
-from tfxray.components.datasets import registry
+from tfxray.components.layouts import registry
 from tfxray.components.listing.left_out import match_glob
 from tfxray.components.manifest import table
 from tfxray.components.manifest.columns import Headings
