@@ -89,6 +89,7 @@ def label_images(
         rows = [_only(row, task.names) for row in rows]
     share = _eval_share(rows, rules)
     if share is not None:
+        share = splits.least_share(_known_patients(rows), share)
         rows = [_draw(row, share) for row in rows]
     return LabelledImages(rows, task, listing)
 
@@ -121,6 +122,13 @@ def _only(row: Row, names: Sequence[str]) -> Row:
     """A row with some of its findings alone."""
     told = {name: value for name, value in (row.findings or {}).items() if name in names}
     return dataclasses.replace(row, findings=told or None)
+
+
+def _known_patients(rows: Sequence[Row]) -> set[str]:
+    """The patients in `train` and `eval`, where all of them are known."""
+    drawn = [row for row in rows if row.split in ("train", "eval") and row.labelled]
+    patients = {row.metadata.get("patient", "") for row in drawn}
+    return set() if "" in patients else patients
 
 
 def _draw(row: Row, share: float) -> Row:

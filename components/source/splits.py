@@ -5,7 +5,7 @@ import hashlib
 import os
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tfxray.components.common import filesystem
@@ -15,6 +15,7 @@ from tfxray.components.listing import left_out
 from tfxray.components.metadata.split_names import SPLIT_NAMES, WORDS
 
 _STRAY = 0.2  # up to this share of the images may lie beside the split folders: they are rejected
+_BUCKETS = 10_000  # of patients, by which they are drawn
 _SHOWN = 12  # folders that an error names
 _REMEDY = (
     "Name the folders of all splits so, put them at one depth, and move other images away or leave "
@@ -261,6 +262,20 @@ def draw_split(split: str | None, patient: str, share: float) -> str | None:
     """
     if split not in ("train", "eval"):
         return split
+    return "eval" if _bucket(patient) < share * _BUCKETS else "train"
+
+
+def least_share(patients: Iterable[str], share: float) -> float:
+    """The share of the patients by which `eval` is drawn, so that it gets one of them at least.
+
+    Args:
+        patients: Those in `train` and `eval` who are known.
+        share: The one that is asked for. Of a handful of patients it may draw none.
+    """
+    lowest = min(map(_bucket, patients), default=0)
+    return max(share, (lowest + 1) / _BUCKETS)
+
+
+def _bucket(patient: str) -> int:
     digest = hashlib.sha256(patient.encode("utf-8", "surrogateescape")).hexdigest()
-    bucket = int(digest, 16) % 10_000
-    return "eval" if bucket < share * 10_000 else "train"
+    return int(digest, 16) % _BUCKETS

@@ -9,7 +9,7 @@ from tests.components.source.test_labelling import touch
 from tests.dicoms import dicom
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job
-from tfxray.components.source import labelling
+from tfxray.components.source import labelling, splits
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 GIVEN = ("train", "val", "test")
@@ -236,3 +236,18 @@ def test_a_list_that_is_not_there_is_told_with_its_key(tmp_path):
     rules = dataclasses.replace(rules, split_lists={**rules.split_lists, "test": "tests.txt"})
     with pytest.raises(UserError, match=r"tests.txt: cannot be read \(split.lists.test\)"):
         labelling.label_images(tmp_path, rules)
+
+
+def test_a_handful_of_patients_is_shared_out_with_one_for_eval(tmp_path):
+    names = [f"{split}/{label}/p{n}_0.png" for split in ("train", "test") for label in "NP"
+             for n in (1, 2)]  # fmt: skip
+    touch(tmp_path, *names)
+    for share in (0.01, 0.15):
+        rules = labelling.Rules(("N", "P"), pattern=r"(?P<patient>p\d+)", eval_share=share)
+        rows = labelling.label_images(tmp_path, rules).rows
+        patients = {split: {r.metadata["patient"] for r in rows if r.split == split}
+                    for split in ("train", "eval")}  # fmt: skip
+        assert [len(patients[split]) for split in ("train", "eval")] == [1, 1]
+        # The workers draw again, by what the row says.
+        assert all(splits.draw_split(r.split, r.metadata["patient"], r.eval_share) == r.split
+                   for r in rows)  # fmt: skip
