@@ -190,8 +190,8 @@ class RowReader:
         for name, column in self.columns.items():
             if column.doubled:
                 raise UserError(
-                    f"{self.path}: {len(self._headings.places(column.doubled, exact=False))} columns "
-                    f"are called {name}. Keep one, or name it in ingest.columns{self._shown('; has: ')}"
+                    f"{self.path}: {len(self._headings.places(column.doubled, False))} columns are "
+                    f"called {name}. Keep one, or name it in ingest.columns{self._shown('; has: ')}"
                 )
         for name, column in lacking.items():
             wanted = " or ".join(map(repr, column.lacking))
