@@ -265,5 +265,6 @@ def _official(split: Split, folder: Folder, say: Say | None) -> Split:
         )
     if lacking and say:
         say(f"{', '.join(lacking)} is not there: the patients are drawn, not split officially")
+    # `official` was seen to, and would contradict the lists.
     own = split.model_dump(exclude_defaults=True, exclude={"official"})
-    return Split.model_validate({**({} if lacking else dataset.split), **own})
+    return Split.model_validate(_merge({} if lacking else dataset.split, own))

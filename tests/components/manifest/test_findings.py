@@ -63,3 +63,9 @@ def test_folders_may_be_called_like_findings(tmp_path: Path) -> None:
     for row in images.rows:
         name = row.path.partition("/")[0]
         assert row.findings == {finding: int(finding == name) for finding in NAMES}
+
+
+@pytest.mark.parametrize("text", ["['']", "[]", "nan", "None", "null", "[' ', '']"])
+def test_an_empty_list_tells_nothing(text: str) -> None:
+    words = findings.Words({findings.OTHER: ""}, findings.LIST)
+    assert findings.read_text(text, NAMES, words) == ({}, [])

@@ -10,6 +10,7 @@ import pytest
 from tests.components.source.test_labelling import touch
 from tests.dicoms import encode
 from tfxray.components.common.errors import UserError
+from tfxray.components.manifest.layout import Join
 from tfxray.components.source import labelling
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -298,3 +299,49 @@ def test_splits_by_table_are_ignored_where_the_config_says_so(tmp_path):
     for ignored, splits in ((False, ["train", "test"]), (True, [None, None])):
         rows, *_ = read(tmp_path, table, manifest=tables, ignore_given=ignored)
         assert [row.split for row in rows] == splits
+
+
+def test_a_path_is_found_below_folders_that_the_table_does_not_name(tmp_path):
+    images = [f"part {n}/{path}" for n, path in enumerate(IMAGES)]
+    rows, _, listing = read(tmp_path / "a", TABLE, images=images)
+    assert [row.path for row in rows] == images
+    assert [row.label for row in rows] == [path.split("/")[0] for path in IMAGES]
+    assert "manifest.csv: 4 paths were found below folders that it does not name" in listing.notes
+    two = [*images, f"part 9/{IMAGES[0]}"]
+    touch(tmp_path / "b", *two)
+    (tmp_path / "b/part 9" / IMAGES[0]).write_bytes(b"another")
+    message = refusal(tmp_path / "b", TABLE, images=())
+    assert f"line 2 means part 0/{IMAGES[0]} and part 9/{IMAGES[0]}" in message
+
+
+def test_several_folders_are_taken_off_a_path(tmp_path):
+    table = TABLE.replace("\nN", "\nset-1/train/N").replace("\nP", "\nset-1/P")
+    rows, *_ = read(tmp_path, table, strip=("set-*/train", "set-*"))
+    assert [row.path for row in rows] == list(IMAGES)
+
+
+def test_words_of_the_column_split_may_mean_another_one(tmp_path):
+    table = "path,label,split\n" + "".join(
+        f"{path},{path.split('/')[0]},{word}\n"
+        for path, word in zip(IMAGES, ("Train", "VALID", "train", "held out"), strict=True)
+    )
+    words = {"valid": "test", "held out": "eval"}
+    rows, *_ = read(tmp_path, table, split_words=words)
+    assert [row.split for row in rows] == ["train", "test", "train", "eval"]
+    assert "say in split.words what they mean" in refusal(tmp_path, table)
+
+
+def test_of_several_tables_the_first_that_is_there_is_joined(tmp_path):
+    touch(tmp_path, *IMAGES)
+    (tmp_path / "more-b.csv").write_text(
+        "path,label\n" + "".join(f"{path},{path.split('/')[0]}\n" for path in IMAGES)
+    )
+    joins = (Join(("more-a*.csv", "more-b*.csv"), ("path",)),)
+    table = "path\n" + "\n".join(IMAGES)
+    rows, _, listing = read(tmp_path, table, joins=joins)
+    assert [row.label for row in rows] == [path.split("/")[0] for path in IMAGES]
+    note = "manifest.csv: more-b*.csv is joined to it, since there is no more-a*.csv"
+    assert note in listing.notes
+    (tmp_path / "more-b.csv").unlink()
+    message = refusal(tmp_path, table, joins=joins)
+    assert "more-a*.csv: no file matches (ingest.joins)" in message
