@@ -1,9 +1,10 @@
 """Sets of X-rays of COVID-19, most of which were gathered from several others.
 
 Source of the facts: the file lists and READMEs on Kaggle (COVID-19 Radiography Database,
-COVID-QU-Ex); the tables themselves (`metadata.csv` of covid-chestxray-dataset, first and last;
-`labels/*.txt` of COVID-Net, COVIDx 1 to 9) and the documents beside them. Of COVIDx CXR-4 its
-paper's README alone is known: it has the columns of COVIDx 9, and a third table.
+COVID-QU-Ex); the tables themselves (`metadata.csv` of covid-chestxray-dataset, parts of the first
+and the last release; `labels/*.txt` of COVID-Net, COVIDx 1 to 9) and the documents beside them. No
+table of COVIDx CXR-4 was seen: by its paper and its page on Kaggle, it has the columns of COVIDx 9,
+and a third table.
 """
 
 from tfxray.components.datasets.sources import read_sources
@@ -71,7 +72,14 @@ COVID_CHESTXRAY = Dataset(
     licence="that of each image: the column license",
     citation="Cohen et al., COVID-19 Image Data Collection, 2020, arXiv:2006.11988",
     address="https://github.com/ieee8023/covid-chestxray-dataset",
-    marks=(Mark("metadata.csv", ("patientid", "finding", "view", "modality", "filename")),),
+    marks=(
+        Mark(
+            "metadata.csv",
+            # Many: other tables of that name have some of them, too.
+            ("patientid", "offset", "sex", "age", "finding", "survival", "view", "modality", "date",
+             "location", "filename", "url", "license"),
+        ),
+    ),
     images=("images/*",),
     findings=("Pneumonia", "Viral", "COVID-19", "SARS", "Bacterial", "Fungal", "Tuberculosis"),
     ingest={

@@ -142,6 +142,14 @@ def test_a_look_alike_is_read_as_any_folder(tmp_path, files):
     assert all(row.metadata == {} for row in labelled.rows)
 
 
+def test_class_folders_beside_a_table_called_metadata_are_read_as_ever(tmp_path):
+    touch(tmp_path, "Normal/1.png", "Pneumonia/2.png")
+    (tmp_path / "metadata.csv").write_text("patientid,sex,age,view,filename\n1,F,3,PA,1.png\n")
+    labelled, said = read(tmp_path)
+    assert [row.label for row in labelled.rows] == ["Normal", "Pneumonia"]
+    assert said == ["splits: drawn by patient (none are given)"]
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
