@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from tfxray.components.common import contract
 from tfxray.components.guard.rejects import REASONS
 from tfxray.components.listing import left_out
 from tfxray.components.review.evidence import Evidence
+from tfxray.components.text import escape
 from tfxray.components.validation import drift, schema, statistics
 
 _CATEGORIES = (contract.SITE, contract.SEX, contract.VIEW)
@@ -33,8 +33,6 @@ _FACTS = {
     "licence": "Licence", "citation": "Citation", "address": "Address", "size": "The whole set",
     "official": "Official split",
 }  # fmt: skip
-# An address that neither HTML nor Markdown takes for anything else.
-_ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9./_~?=%+-]*)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +135,7 @@ def read_origin(ingest: Mapping[str, Any]) -> Origin | None:
     return Origin(
         title=str(dataset.get("title") or ""),
         facts={heading: text for heading, text in facts.items() if text},
-        link=Markup(address if _ADDRESS.fullmatch(address) else ""),
+        link=Markup(escape.link_address(address)),
         reader=[str(line) for line in dataset.get("left_out") or ()],
         found=ingest["found"],
         written=ingest["images"] - ingest["rejected"],

@@ -26,6 +26,8 @@ _MARKUP = re.compile(r"[\\`*_\[\]#~@$]|:(?=\S)|(?<=www)\.", re.IGNORECASE)
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"})
 # GitHub makes a link of a mail address even behind a backslash: a word joiner, unseen, parts it.
 _ADDRESS, _JOINER = re.compile(r"(?<=[\w.+-]\\@)(?=\w)"), "&#8288;"
+# An address that neither HTML nor Markdown takes for anything else.
+_WEB = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9./_~?=%+-]*)?")
 # What begins a list or a heading, where a line begins.
 _BLOCK = re.compile(r"\d+(?=[.)](\s|$))|(?=[-+=])")
 
@@ -80,6 +82,18 @@ def for_markdown(text: str) -> str:
     if begin := _BLOCK.match(line):
         line = f"{begin[0]}\\{line[begin.end() :]}"
     return line
+
+
+def link_address(text: str) -> str:
+    """A text as the address of a link.
+
+    Args:
+        text: Of any origin.
+
+    Returns:
+        The same where it is a plain address of the web, by https; else nothing.
+    """
+    return text if _WEB.fullmatch(text) else ""
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
