@@ -132,6 +132,19 @@ def _check_labels(folder: str, config: Config, dataset: Dataset) -> None:
         )
 
 
+def reader_keys(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """The keys of a config that the name of a data set stands for.
+
+    Args:
+        dataset: Which.
+
+    Returns:
+        The sections `ingest` and, where lists give the official split, `split`.
+    """
+    split = {"split": dict(dataset.split)} if dataset.split else {}
+    return {"ingest": {"views": _VIEWS, **dataset.ingest}, **split}
+
+
 def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -> Rules:
     """The rules by which a folder's images are labelled.
 
@@ -148,7 +161,7 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
     findings = tuple(config.findings) if config else (dataset.findings if dataset else ())
     classes = tuple(config.classes) if config else (dataset.classes if dataset else ())
     if dataset:
-        own: dict[str, Any] = {"views": _VIEWS, **dataset.ingest}
+        own = reader_keys(dataset)["ingest"]
         words = dict(own.get("labels", {}))
         if findings and OTHER not in words:
             # A word of the vocabulary that is not asked for means none of the findings.

@@ -71,12 +71,17 @@ def find_dataset(folder: str, dataset: Dataset) -> Match:
 
 def expected(dataset: Dataset) -> str:
     """What a reader expects, in a sentence."""
+    return f"{dataset.title} (ingest.dataset: {dataset.name}) has {describe_layout(dataset)}"
+
+
+def describe_layout(dataset: Dataset) -> str:
+    """The files and columns by which a data set is known, and where its images lie."""
     marks = []
     for mark in dataset.marks:
         columns = f" with the columns {', '.join(mark.headings)}" if mark.headings else ""
         marks.append(f"{mark.files}{columns}")
     images = f", and images at {' or '.join(dataset.images)}" if dataset.images else ""
-    return f"{dataset.title} (ingest.dataset: {dataset.name}) has {'; '.join(marks)}{images}"
+    return f"{'; '.join(marks)}{images}"
 
 
 def _describe_lacking(folder: str, dataset: Dataset) -> str:

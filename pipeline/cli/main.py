@@ -17,6 +17,7 @@ from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError, explain_refusals
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
 from tfxray.pipeline.cli.config import config_command
+from tfxray.pipeline.cli.datasets import datasets_command
 from tfxray.pipeline.cli.group import Group
 from tfxray.pipeline.cli.history import clean, runs
 from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
@@ -318,6 +319,7 @@ def _propose(proposal: Any, run_id: str, write: bool) -> None:
 
 
 main.add_command(config_command)
+main.add_command(datasets_command)
 main.add_command(predict_command)
 main.add_command(explain)
 main.add_command(runs)

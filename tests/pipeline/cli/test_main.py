@@ -21,14 +21,16 @@ def test_help_and_configs_need_neither_tensorflow_nor_keras(tmp_path):
         "h = CliRunner().invoke(main, ['--help'])\n"
         f"c = CliRunner().invoke(main, ['config', '--config', {str(DEMO)!r}])\n"
         "k = CliRunner().invoke(main, ['config', '--reference'])\n"
+        "d = [CliRunner().invoke(main, ['datasets', *a]).exit_code for a in\n"
+        "     ([], ['nih'], ['nih', '--config'], ['--json'], ['--reference'], ['nahi'])]\n"
         "heavy = {'tensorflow', 'tfx', 'apache_beam', 'keras', 'kfp', 'kfp_server_api'}\n"
         "heavy &= set(sys.modules)\n"
-        "print(r.exit_code, h.exit_code, c.exit_code, k.exit_code, sorted(heavy))"
+        "print(r.exit_code, h.exit_code, c.exit_code, k.exit_code, d, sorted(heavy))"
     )
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
-    assert process.stdout.split("\n")[0] == "2 0 0 0 []", process.stderr
+    assert process.stdout.split("\n")[0] == "2 0 0 0 [0, 0, 0, 0, 0, 2] []", process.stderr
 
 
 def test_config_prints_all_defaults(tfxray):
