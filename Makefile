@@ -14,8 +14,8 @@ TESTS ?=
 # A bare Debian 13, made once, and what is made there: `make test-trixie TRIXIE=run`.
 TRIXIE_ROOT ?= build/trixie
 TRIXIE ?= run test
-# The keys of a config, as the models have them.
-REFERENCE := docs/reference/config.md
+# The keys of a config, as the models have them; and the public data sets, as their readers do.
+REFERENCES := docs/reference/config.md docs/reference/datasets.md
 
 .PHONY: setup run test test-trixie test-stacks lint bench format lock package clean
 
@@ -46,14 +46,20 @@ lint: setup
 	$(BIN)/ruff format --check .
 	@mkdir -p build/lint && ln -sfn $(CURDIR) build/lint/tfxray
 	MYPYPATH=build/lint $(BIN)/mypy -p tfxray.pipeline -p tfxray.components -p tfxray.configs -p tfxray.schema
-	@$(BIN)/tfxray config --reference > build/lint/config.md
-	@diff -u $(REFERENCE) build/lint/config.md || { echo '$(REFERENCE) is out of date: make format'; exit 1; }
+	@for page in $(REFERENCES); do \
+	  name=$$(basename $$page .md); \
+	  $(BIN)/tfxray $$name --reference > build/lint/$$name.md || exit 1; \
+	  diff -u $$page build/lint/$$name.md || { echo "$$page is out of date: make format"; exit 1; }; \
+	done
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	@mkdir -p build $(dir $(REFERENCE))
-	$(BIN)/tfxray config --reference > build/config.md && mv build/config.md $(REFERENCE)
+	@mkdir -p build $(dir $(REFERENCES))
+	for page in $(REFERENCES); do \
+	  name=$$(basename $$page .md); \
+	  $(BIN)/tfxray $$name --reference > build/$$name.md && mv build/$$name.md $$page || exit 1; \
+	done
 
 # The newer one holds for two Pythons: `--universal` writes down where they differ.
 COMPILE = $(BIN)/uv pip compile --quiet --extra dev --no-header --no-annotate pyproject.toml
