@@ -231,5 +231,5 @@ def _official(split: Split, folder: Folder, say: Say | None) -> Split:
         )
     if lacking and say:
         say(f"{', '.join(lacking)} is not there: the patients are drawn, not split officially")
-    own = split.model_dump(exclude_defaults=True)
+    own = split.model_dump(exclude_defaults=True, exclude={"official"})
     return Split.model_validate({**({} if lacking else dataset.split), **own})
