@@ -2,15 +2,14 @@
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.datasets import (
+    challenges,
     chexpert,
     covid,
     kermany,
     mimic,
     nih,
-    object_cxr,
     openi,
     padchest,
-    rsna,
     tuberculosis,
     vindr,
 )
@@ -29,11 +28,11 @@ DATASETS: tuple[Dataset, ...] = (
     vindr.VINDR_CXR,
     vindr.VINBIGDATA,
     vindr.VINDR_PCXR,
-    rsna.RSNA_PNEUMONIA,
-    rsna.SIIM_ACR,
+    challenges.RSNA_PNEUMONIA,
+    challenges.SIIM_ACR,
     openi.OPENI,
     openi.OPENI_XML,
-    object_cxr.OBJECT_CXR,
+    challenges.OBJECT_CXR,
     *covid.DATASETS,
     *tuberculosis.DATASETS,
     kermany.KERMANY,

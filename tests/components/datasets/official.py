@@ -9,10 +9,10 @@ import pytest
 from tests.components.source.test_labelling import touch
 from tests.conftest import ROOT
 from tfxray.components.common.errors import UserError
-from tfxray.components.datasets import public
+from tfxray.components.layouts import public
 from tfxray.components.metadata.known import read_known
 from tfxray.components.source.labelling import LabelledImages
-from tfxray.pipeline import layouts
+from tfxray.pipeline import data_folder
 
 
 class Read(NamedTuple):
@@ -55,9 +55,9 @@ def lay_out(folder: Path, name: str, *images: str) -> Path:
 
 def read(folder: Path, config=None, name=None) -> Read:
     said: list[str] = []
-    found = layouts.find_folder(str(folder), config, said.append, name)
+    found = data_folder.find_folder(str(folder), config, said.append, name)
     assert found.dataset is not None, said
-    rules = layouts.label_rules(config, found, said.append)
+    rules = data_folder.label_rules(config, found, said.append)
     return Read(public.label_images(found.path, rules), said, found.dataset.name)
 
 

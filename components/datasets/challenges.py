@@ -1,9 +1,13 @@
-"""RSNA's pneumonia challenge and SIIM-ACR's pneumothorax challenge, both of NIH's images.
+"""Sets of challenges: RSNA's of pneumonia, SIIM-ACR's of pneumothorax, and foreign objects.
 
-Source of the facts: `stage_2_train_labels.csv` (30,227 rows, 26,684 images) and `train-rle.csv`
+Source of the facts of the first two, which are of NIH's images: `stage_2_train_labels.csv` (30,227 rows, 26,684 images) and `train-rle.csv`
 (12,954 rows, 12,047 images) themselves; Shih et al., Augmenting the NIH Chest Radiograph Dataset
 (Radiology: AI 2019); Kaggle's page of the data; and torchxrayvision's readers. The DICOM files
 tell age (without a unit), sex and view.
+
+Of Object-CXR: the authors' pages (jfhealthcare.github.io/object-CXR, MIDL 2020, and
+academictorrents.com), and public programs that read the tables. The pages call the column of
+the images `image_path`, and the tables `image_name`.
 """
 
 from tfxray.components.source.dataset import Dataset, Mark
@@ -69,5 +73,32 @@ SIIM_ACR = Dataset(
         "The masks: an image has Pneumothorax if it has one.",
         _NO_PATIENTS,
         _OF_NIH,
+    ),
+)
+
+OBJECT_CXR = Dataset(
+    name="object_cxr",
+    title="Object-CXR",
+    size="9,000 labelled images",
+    licence="CC BY-NC 4.0",
+    citation="JF Healthcare, object-CXR: automatic detection of foreign objects, MIDL 2020",
+    address="https://academictorrents.com/details/fdc91f11d7010f7259a05403fc9d00079a09f5d5",
+    marks=(Mark("train.csv*", ("annotation",)), Mark("dev.csv*", ("annotation",))),
+    images=("train/*.jpg", "dev/*.jpg"),
+    classes=("No Foreign Object", "Foreign Object"),
+    ingest={
+        "manifest": {"train": "train.csv*", "test": "dev.csv*"},
+        "columns": {"path": ["image_name", "image_path"], "label": "annotation"},
+        # An empty cell has no object; any other one has some, with their outlines.
+        "labels": {"": "No Foreign Object", "*": "Foreign Object"},
+        "exclude": ["test"],
+    },
+    # The gate's figures must come from images that the authors held out. Of these, only dev has
+    # labels; eval, which chooses the operating point, is drawn out of train.
+    official="8,000 images for train, and dev's 1,000 for test; eval is drawn out of train",
+    left_out=(
+        "The test images: their labels were not published, so that dev stands for test.",
+        "The outlines: an image has Foreign Object if it has one. Support devices are none.",
+        "No patients are named: each image counts as a patient.",
     ),
 )
