@@ -1,9 +1,9 @@
 """Sets of challenges: RSNA's of pneumonia, SIIM-ACR's of pneumothorax, and foreign objects.
 
-Source of the facts of the first two, which are of NIH's images: `stage_2_train_labels.csv` (30,227 rows, 26,684 images) and `train-rle.csv`
-(12,954 rows, 12,047 images) themselves; Shih et al., Augmenting the NIH Chest Radiograph Dataset
-(Radiology: AI 2019); Kaggle's page of the data; and torchxrayvision's readers. The DICOM files
-tell age (without a unit), sex and view.
+Source of the facts of the first two, which are of NIH's images: `stage_2_train_labels.csv` (30,227
+rows, 26,684 images) and `train-rle.csv` (12,954 rows, 12,047 images) themselves; Shih et al.,
+Augmenting the NIH Chest Radiograph Dataset (Radiology: AI 2019); Kaggle's page of the data; and
+torchxrayvision's readers. The DICOM files tell age (without a unit), sex and view.
 
 Of Object-CXR: the authors' pages (jfhealthcare.github.io/object-CXR, MIDL 2020, and
 academictorrents.com), and public programs that read the tables. The pages call the column of
