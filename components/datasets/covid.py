@@ -7,7 +7,7 @@ table of COVIDx CXR-4 was seen: by its paper and its page on Kaggle, it has the 
 and a third table.
 """
 
-from tfxray.components.datasets.sources import read_sources
+from tfxray.components.datasets.beside import read_sources
 from tfxray.components.source.dataset import Dataset, Mark
 
 _NO_PATIENTS = "No patients are told: images of one patient may lie in several splits."

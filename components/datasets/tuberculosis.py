@@ -7,8 +7,7 @@ et al., PLoS ONE 9:e112980 (2014) (India). The ways in which readings write age 
 the programs that read them.
 """
 
-from tfxray.components.datasets import readings
-from tfxray.components.datasets.sources import read_sources
+from tfxray.components.datasets import beside
 from tfxray.components.source.dataset import Dataset, Mark
 
 _NLM_LICENCE = "free to use, with attribution to the National Library of Medicine"
@@ -42,7 +41,7 @@ SHENZHEN = Dataset(
         "No patients are told: each image counts as a patient.",
         _NLM_VIEWS,
     ),
-    read_beside=readings.read_shenzhen,
+    read_beside=beside.read_shenzhen,
 )  # fmt: skip
 
 MONTGOMERY = Dataset(
@@ -67,7 +66,7 @@ MONTGOMERY = Dataset(
         "where a reading says so. Which tuberculosis it is stays unread.",
         _NLM_VIEWS,
     ),
-    read_beside=readings.read_montgomery,
+    read_beside=beside.read_montgomery,
 )  # fmt: skip
 
 TBX11K = Dataset(
@@ -115,7 +114,7 @@ TB_QATAR = Dataset(
         "from different hospitals and machines: a network may tell those. Some images are those of "
         "Shenzhen, Montgomery and RSNA: do not test a model of this set on them.",
     ),
-    read_beside=read_sources,
+    read_beside=beside.read_sources,
 )  # fmt: skip
 
 TB_INDIA = Dataset(

@@ -186,9 +186,14 @@ def test_covidx_by_the_classes_of_its_tables(tmp_path, name, letter, kind, short
     write_covidx(tmp_path / "data", letter, short)
     labelled, said = read(tmp_path)
     assert f"using ingest.dataset: {name}" in said[0]
-    # Nobody of train is drawn for eval, by the digests of these few patients.
+    # By the digests of these few patients, one of train is drawn for eval.
+    drawn = {"train/c3d4.png": "eval"}
     assert rows(labelled) == {
-        path: (known[kind], path.partition("/")[0], {"patient": known[0], "site": known[3]})
+        path: (
+            known[kind],
+            drawn.get(path, path.partition("/")[0]),
+            {"patient": known[0], "site": known[3]},
+        )
         for path, known in COVIDX.items()
     }
 
