@@ -58,6 +58,7 @@ SIIM_ACR = Dataset(
     address="https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation",
     marks=(Mark("train-rle.csv*", ("ImageId", "EncodedPixels")),),
     images=("dicom-images-train/*/*/*.dcm",),
+    names=r"(?:^|/)1\.2\.276\.0\.7230010\.3\.1\.4\.[\d.]+\.dcm$",
     classes=("No Pneumothorax", "Pneumothorax"),
     ingest={
         "manifest": "train-rle.csv*",

@@ -35,6 +35,7 @@ CHEXPERT = Dataset(
     # The first of four batches holds the tables and `valid/`, and is not the whole.
     marks=(Mark("train.csv", _TABLES), Mark("valid.csv", _TABLES), Mark("train/patient*")),
     images=("train/patient*/study*/*.jpg", "valid/patient*/study*/*.jpg"),
+    names=r"(?:^|/)patient\d{5}/study\d+/view\d+_(?:frontal|lateral)\.jpg$",
     findings=FINDINGS,
     ingest={
         "manifest": {"train": "train.csv", "test": "valid.csv"},
@@ -134,6 +135,7 @@ BRAX = Dataset(
         ),
     ),
     images=("images/id_*/Study_*/Series_*/*.png",),
+    names=r"(?:^|/)id_[0-9a-f-]{36}/Study_[\d.]+/Series_[\d.]+/[^/]+\.png$",
     findings=FINDINGS,
     ingest={
         "manifest": "master_spreadsheet_update.csv",

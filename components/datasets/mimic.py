@@ -23,6 +23,7 @@ MIMIC_CXR_JPG = Dataset(
         Mark(f"{_RELEASE}split.csv*", ("dicom_id", "split")),
     ),
     images=("files/p1*/p*/s*/*.jpg",),
+    names=r"(?:^|/)p1\d{7}/s5\d{7}/[0-9a-f]{8}(?:-[0-9a-f]{8}){4}\.jpg$",
     findings=tuple(sorted(FINDINGS)),
     ingest={
         "manifest": f"{_RELEASE}metadata.csv*",

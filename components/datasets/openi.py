@@ -112,6 +112,7 @@ OPENI = Dataset(
         Mark("indiana_reports.csv*", ("uid", "Problems")),
     ),
     images=("images/images_normalized/*.png",),
+    names=r"(?:^|/)\d+_IM-\d{4}-\d+\.dcm\.png$",
     findings=FINDINGS,
     ingest={
         "manifest": "indiana_projections.csv*",

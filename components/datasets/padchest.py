@@ -55,6 +55,7 @@ PADCHEST = Dataset(
         ),
     ),
     images=("[0-9]*/*.png",),
+    names=r"(?:^|/)\d{20,}_[0-9a-z-]+\.png$",
     findings=FINDINGS,
     ingest={
         "manifest": "PADCHEST_chest_x_ray_images_labels_160K*.csv*",

@@ -53,6 +53,7 @@ VINDR_CXR = Dataset(
         Mark("annotations/image_labels_test.csv*", ("image_id", "Aortic enlargement")),
     ),
     images=("train/*.dicom", "test/*.dicom"),
+    names=r"(?:^|/)(?:train|test)/[0-9a-f]{32}\.dicom$",
     findings=FINDINGS,
     ingest={
         "manifest": {
