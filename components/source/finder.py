@@ -69,6 +69,7 @@ class Finder:
             for kind, texts in rules.meanings.items()
         }
         self._texts: dict[str, tuple[dict[str, int], list[str]]] = {}
+        self._cells: dict[str, int | None] = {}
         self._views: dict[str, bool] = {}
         # Where something else tells labels, none is left to the folders: a blank is unknown.
         self._folders_tell = not (
@@ -112,7 +113,8 @@ class Finder:
         if not label and self._table and path not in self._table.rows:
             return Row(path, None, split, metadata)  # an empty cell may be a label; no row is none
         if self._rules.findings:
-            return self._with_findings(Row(path, label, split, metadata), row)
+            odd, values = self._findings_of(label or "", row)
+            return Row(path, odd, split, metadata, findings=values)
         return Row(path, self._class_of(label or ""), split, metadata)
 
     def _class_of(self, text: str) -> str | None:
@@ -132,19 +134,24 @@ class Finder:
             raise findings.Dropped
         return label or None
 
-    def _with_findings(self, row: Row, table_row: Values) -> Row:
+    def _findings_of(self, label: str, row: Values) -> tuple[str | None, dict[str, int] | None]:
+        """The words that are none of the findings, and what is known of these."""
         names = self._rules.findings
-        if self._table and self._table.tells_findings and table_row:
-            cells = {n: findings.read_cell(table_row.get(n, ""), self._words) for n in names}
+        if self._table and self._table.tells_findings and row:
+            cells = {name: self._read_cell(row.get(name, "")) for name in names}
             values = {name: value for name, value in cells.items() if value is not None}
-            if findings.read_cell(table_row.get(_NO_FINDING, "")) == 1:
+            if _NO_FINDING in row and findings.read_cell(row[_NO_FINDING]) == 1:
                 rest = [n for n in names if findings.word_key(n) not in _BESIDE_NONE]
                 values = {**dict.fromkeys(rest, 0), **values}
-            return dataclasses.replace(row, label=None, findings=values or None)
-        values, unknown = self._read(row.label) if row.label else ({}, [])
-        if unknown:
-            return dataclasses.replace(row, label=findings.SEPARATOR.join(unknown))
-        return dataclasses.replace(row, label=None, findings=values or None)
+            return None, values or None
+        values, unknown = self._read(label) if label else ({}, [])
+        return (findings.SEPARATOR.join(unknown), None) if unknown else (None, values or None)
+
+    def _read_cell(self, text: str) -> int | None:
+        """What a cell says; a table has few texts, in many cells."""
+        if text not in self._cells:
+            self._cells[text] = findings.read_cell(text, self._words)
+        return self._cells[text]
 
     def _read(self, text: str) -> tuple[dict[str, int], list[str]]:
         """What a text says of findings, nothing where it has no word; many images share one."""
