@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tfxray.components.common import code_digest, contract, filenames, filesystem
@@ -37,16 +37,18 @@ class PreparedData:
         records: For ExampleGen.
         images: How many they are.
         rejected: How many images or records were set aside.
+        earlier: Of records that `tfxray ingest` wrote before: the content of their `ingest.json`.
     """
 
     records: Records
     images: int
     rejected: int
+    earlier: Mapping[str, Any] | None = None
 
     @property
     def outcome(self) -> dict[str, Any]:
         """What became of the input, for the run's summary; nothing where nothing was ingested."""
-        report = self.records.report or {}
+        report = self.records.report or self.earlier or {}
         return {name: report[name] for name in _OUTCOME if name in report}
 
 
@@ -190,7 +192,8 @@ def prepare_records(
         )
     elif len(layout.globs) == 1:
         _require_patients(scan.largest_patient, scan.examples)
-    return PreparedData(Records(layout.base, layout.globs, scan.group), scan.examples, 0)
+    earlier = output.read_report(layout.base)
+    return PreparedData(Records(layout.base, layout.globs, scan.group), scan.examples, 0, earlier)
 
 
 def _ingest_records(start_ingest: Callable[[], inputs.Ingest], say: Say) -> PreparedData:

@@ -6,13 +6,15 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
+from tests import stand_ins
 from tests.components.ingest.test_record_check import FULL, record
 from tests.scorer import export
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import record_check
+from tfxray.components.ingest import job, record_check
+from tfxray.components.layouts import registry
 from tfxray.components.predict import pushed_model
-from tfxray.pipeline import prepare
+from tfxray.pipeline import data_folder, prepare
 from tfxray.pipeline.config.config import Config
 
 SERVED = ["NORMAL", "PNEUMONIA"]
@@ -167,3 +169,18 @@ def test_records_without_eval_are_ingested(tmp_path):
     assert said == [
         "  10% of the patients in train are drawn for eval: the records are ingested, as images are"
     ]
+
+
+def test_records_that_were_ingested_before_tell_their_data_set(tmp_path):
+    stand_ins.covid19_radiography(tmp_path / "covid", images=60)
+    folder = tmp_path / "covid" / "COVID-19_Radiography_Dataset"
+    dataset = registry.by_name("covid19_radiography")
+    rules = data_folder.label_rules(None, data_folder.Folder(str(folder), dataset))
+    report = job.ingest(folder, tmp_path / "records", rules)
+    config = Config(name="covid", classes=list(report.classes))
+    data = prepare.prepare_records(str(tmp_path / "records"), config, print)
+    assert data.outcome["dataset"]["title"] == "COVID-19 Radiography Database"
+    assert data.outcome["left_out"] == report.left_out
+    assert data.records.report is None  # what the gate counts is what this run set aside
+    (tmp_path / "records" / "ingest.json").unlink()
+    assert prepare.prepare_records(str(tmp_path / "records"), config, print).outcome == {}
