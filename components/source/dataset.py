@@ -43,7 +43,7 @@ class Dataset:
         name: For `ingest.dataset`.
         title: What people call it.
         size: How much it is, in words.
-        licence: Its terms of use.
+        licence: Its terms of use, in short; those at the address are binding.
         citation: Whom to cite.
         address: Where it is to be had.
         marks: By which its layout is known; all of them must be there.

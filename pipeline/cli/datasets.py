@@ -37,6 +37,9 @@ tfxray datasets {name} --config > {name}.yaml  # a config to start from
 A reader is a part of a config: the [keys](config.md#ingest) below. You may write the same keys for
 any other data. What your own config says counts more. Globs and paths begin at the data set's own
 folder.
+
+A licence stands here in short. Read the one at the address before you use a data set: that one is
+binding, and it may have changed.
 """
 
 
