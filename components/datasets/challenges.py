@@ -26,8 +26,7 @@ RSNA_PNEUMONIA = Dataset(
     size="26,684 labelled DICOM images",
     licence="RSNA's terms: any use, with attribution; the images are NIH's",
     citation="Shih et al., Radiology: Artificial Intelligence 2019;1(1):e180041",
-    address="https://www.rsna.org/education/ai-resources-and-training/ai-image-challenge/"
-    "rsna-pneumonia-detection-challenge-2018",
+    address="https://www.rsna.org/education/ai-resources-and-training/ai-image-challenge",
     marks=(Mark("stage_2_train_labels.csv*", ("patientId", "Target")),),
     images=("stage_2_train_images/*.dcm",),
     classes=("No Lung Opacity", "Lung Opacity"),
