@@ -102,10 +102,9 @@ def _note_beside(folder: str, own: str, say: Say) -> None:
     if not filesystem.is_local(folder):
         return
     top = os.path.relpath(own, folder).split(os.sep)[0]
-    beside = [name for name in sorted(os.listdir(folder)) if name != top]
-    if beside:
-        more = f" and {len(beside) - 5} more" if len(beside) > 5 else ""
-        say(f"not looked at, beside it: {', '.join(map(repr, beside[:5]))}{more}")
+    beside = sum(name != top for name in os.listdir(folder))
+    if beside:  # their names may be patients'
+        say(f"{beside} other entries of {folder} are not looked at")
 
 
 def _check_labels(folder: str, config: Config, dataset: Dataset) -> None:

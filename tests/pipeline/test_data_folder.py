@@ -59,7 +59,7 @@ def test_a_layout_below_the_folder_is_found_and_what_lies_beside_it_is_named(nih
     found, said = find(tmp_path)
     assert found.path == str(nih)
     assert "this is NIH ChestX-ray14 in nih:" in said[0]
-    assert said[1] == "not looked at, beside it: 'notes.txt'"
+    assert said[1] == f"1 other entries of {tmp_path} are not looked at"
 
 
 def test_two_layouts_in_one_folder_are_refused(nih, tmp_path):
