@@ -1,82 +1,156 @@
-"""Folders in the layouts of public data sets, and what is read of them."""
+"""Lays out public data sets as they come, and reads them as the commands do."""
 
 import dataclasses
 import shutil
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import openpyxl
+import pytest
 import tensorflow as tf
 
 from tests import dicoms
+from tests.components.source.test_labelling import touch
 from tests.conftest import ROOT
 from tfxray.components.common import contract
+from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job
 from tfxray.components.layouts import public
+from tfxray.components.metadata.known import read_known
 from tfxray.components.source.labelling import LabelledImages
 from tfxray.pipeline import data_folder
 from tfxray.pipeline.config.config import Config
 
+DATA = ROOT / "tests" / "data"
+HEADINGS = ["FILE NAME", "FORMAT", "SIZE", "URL"]  # of the workbooks beside images
+Rows = dict[str, tuple]
+
 
 class Reading(NamedTuple):
-    """What is read of a folder, and the lines that were said."""
+    """What is read of a folder.
+
+    Attributes:
+        images: The labelled images.
+        dataset: The name of the data set; empty if the folder is none.
+        said: The lines that are said before the images are listed.
+    """
 
     images: LabelledImages
     dataset: str
     said: list[str]
 
     @property
-    def rows(self):
-        """Each image's label or present findings, its split before eval is drawn, its metadata."""
-        return {
-            row.path: (
-                row.label if row.findings is None else present(row.findings),
-                "train" if row.split == "eval" else row.split,
-                dict(row.metadata),
-            )
-            for row in self.images.rows
-        }
-
-    @property
-    def notes(self):
+    def notes(self) -> list[str]:
+        """The lines that are noted when the images are listed."""
         return self.images.listing.notes
 
     @property
-    def left_out(self):
+    def noted(self) -> str:
+        """The notes as one text, in which a part of a line can be looked for."""
+        return "\n".join(self.notes)
+
+    @property
+    def left_out(self) -> dict[str, int]:
         return self.images.listing.count_left_out()
 
+    @property
+    def rows(self) -> Rows:
+        """By path: label or findings, split, and metadata as found."""
+        return {
+            row.path: (row.label if row.findings is None else row.findings, row.split,
+                       dict(row.metadata))
+            for row in self.images.rows
+        }  # fmt: skip
 
-def present(findings):
+    @property
+    def known(self) -> Rows:
+        """By path: split, patient, age, sex and view as understood, and findings."""
+        understood = [(row, read_known(row.metadata)) for row in self.images.rows]
+        return {
+            row.path: (row.split, known.patient, known.age, known.sex, known.view, row.findings)
+            for row, known in understood
+        }
+
+    @property
+    def sites(self) -> set[str]:
+        return {row.metadata["site"] for row in self.images.rows}
+
+
+def lay_out(folder: Path, name: str, *images: str) -> Path:
+    """Copies a sample of tests/data into a folder, and makes its images, which nobody opens."""
+    shutil.copytree(DATA / name, folder, dirs_exist_ok=True)
+    touch(folder, *images)
+    return folder
+
+
+def read(
+    folder: Path, name: str | None = None, config: Config | Mapping[str, Any] | None = None
+) -> Reading:
+    """Finds out what a folder is, and labels its images.
+
+    Args:
+        folder: The data folder.
+        name: The data set that the command line names.
+        config: The experiment, or its keys without `name`.
+    """
+    said: list[str] = []
+    if isinstance(config, Mapping):
+        config = Config.model_validate({"name": "x", **config})
+    found = data_folder.find_folder(str(folder), config, said.append, name)
+    rules = data_folder.label_rules(config, found, said.append)
+    images = public.label_images(found.path, rules)
+    assert len({row.path for row in images.rows}) == len(images.rows)
+    return Reading(images, found.dataset.name if found.dataset else "", said)
+
+
+def refusal(folder: Path, name: str | None = None, config=None) -> str:
+    """The one message that is told where a folder cannot be read; see `read`."""
+    with pytest.raises(UserError) as caught:
+        read(folder, name, config)
+    return str(caught.value)
+
+
+def values(names, **told: int) -> dict[str, int]:
+    """Findings that are told, by their names with `_` for a blank; `others` holds for the rest."""
+    others = told.pop("others", None)
+    plain = {name: others for name in names if others is not None}
+    return plain | {name.replace("_", " "): value for name, value in told.items()}
+
+
+def narrowed(row: tuple, names) -> tuple:
+    """What `Reading.known` has of a row, if these findings alone are asked for."""
+    *rest, told = row
+    return (*rest, {n: v for n, v in told.items() if n in names} or None if told else None)
+
+
+def undrawn(rows: Rows) -> Rows:
+    """Rows in which those that are drawn for eval are still in train."""
+    return {
+        path: tuple("train" if field == "eval" else field for field in row)
+        for path, row in rows.items()
+    }
+
+
+def present(rows: Rows) -> Rows:
+    """`Reading.rows` with the names of the findings that are present; see `_present`."""
+    return {
+        path: (_present(told) if isinstance(told, Mapping) else told, *rest)
+        for path, (told, *rest) in rows.items()
+    }
+
+
+def _present(findings: Mapping[str, int]) -> set[str]:
     """The findings that are present; those that are uncertain, with a question mark."""
     return {f"{name}{'?' * (value < 0)}" for name, value in findings.items() if value}
 
 
-def place(name: str, folder: Path, images=()) -> Path:
-    """Copies a data set's tables, and writes images without pixels."""
-    shutil.copytree(ROOT / "tests" / "data" / name, folder)
-    write(folder, images)
-    return folder
-
-
-def write(folder: Path, images) -> None:
-    for number, image in enumerate(images):
-        path = folder / image
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"no pixels %d" % number)
-
-
-def read(folder: Path, config=None, name=None) -> Reading:
-    """Finds out what a folder is, and labels its images."""
-    said: list[str] = []
-    if config is not None:
-        config = Config.model_validate({"name": "test", **config})
-    found = data_folder.find_folder(str(folder), config, said.append, name)
-    rules = data_folder.label_rules(config, found, said.append)
-    labelled = public.label_images(found.path, rules)
-    assert max(Counter(row.path for row in labelled.rows).values()) == 1
-    return Reading(labelled, found.dataset.name if found.dataset else "", said)
+def write_workbook(path: Path, lines) -> None:
+    book = openpyxl.Workbook()
+    for line in lines:
+        book.active.append(line)
+    book.save(path)
 
 
 def write_dicom(folder: Path, tags: Mapping[str, Mapping[str, str]]) -> None:
@@ -105,12 +179,11 @@ def ingest(folder: Path, out: Path) -> tuple[job.Report, list[tuple]]:
     records = []
     for path in sorted(out.rglob("*.tfrecord*")):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            features = tf.train.Example.FromString(record).features.feature
-            records.append(_told(features))
+            records.append(_told(tf.train.Example.FromString(record).features.feature))
     return report, sorted(records, key=lambda record: repr(record[1:]))
 
 
-def _told(features):
+def _told(features) -> tuple:
     def text(key):
         return next((v.decode() for v in features[key].bytes_list.value), "")
 
@@ -120,5 +193,5 @@ def _told(features):
         if key.startswith("finding/")
     }
     age = next((round(v, 2) for v in features[contract.AGE].float_list.value), None)
-    label = present(findings) if findings else text(contract.TEXT)
+    label = _present(findings) if findings else text(contract.TEXT)
     return label, age, *map(text, (contract.SEX, contract.VIEW, contract.SITE))

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from tests.components.datasets.folders import ingest, place, read, write_dicom
+from tests.components.datasets.folders import ingest, lay_out, read, refusal, write_dicom
 from tfxray.components.common.errors import UserError
 
 # Numbers of images, as RSNA writes them.
@@ -35,7 +35,7 @@ SIIM = [siim(7), siim(8), siim(9), siim(10)]
 
 @pytest.mark.parametrize("below", ["", "rsna-pneumonia-detection-challenge", "kaggle/input"])
 def test_an_image_of_rsna_has_a_row_of_each_box(tmp_path, below):
-    place("rsna_pneumonia", tmp_path / "in" / below, RSNA)
+    lay_out(tmp_path / "in" / below, "rsna_pneumonia", *RSNA)
     reading = read(tmp_path / "in")
     assert reading.dataset == "rsna_pneumonia"
     assert reading.images.task.names == ("No Lung Opacity", "Lung Opacity")
@@ -54,7 +54,7 @@ def test_an_image_of_rsna_has_a_row_of_each_box(tmp_path, below):
 
 
 def test_a_config_gives_rsna_three_classes(tmp_path):
-    reading = read(place("rsna_pneumonia", tmp_path / "in", RSNA), THREE)
+    reading = read(lay_out(tmp_path / "in", "rsna_pneumonia", *RSNA), config=THREE)
     assert reading.rows == {
         f"stage_2_train_images/{name}.dcm": (label, None, {"patient": name})
         for name, label in (
@@ -68,18 +68,18 @@ def test_a_config_gives_rsna_three_classes(tmp_path):
 
 
 def test_classes_that_rsna_lacks_are_refused_with_those_that_it_has(tmp_path):
-    folder = place("rsna_pneumonia", tmp_path / "in", RSNA)
-    with pytest.raises(
-        UserError, match="labels are No Lung Opacity, Lung Opacity; the config asks"
-    ):
-        read(folder, {"classes": ["NORMAL", "PNEUMONIA"]})
+    folder = lay_out(tmp_path / "in", "rsna_pneumonia", *RSNA)
+    config = {"classes": ["NORMAL", "PNEUMONIA"]}
+    assert "labels are No Lung Opacity, Lung Opacity; the config asks" in refusal(
+        folder, config=config
+    )
     own = {"labels": {"0": "NORMAL", "1": "PNEUMONIA"}}
-    reading = read(folder, {"classes": ["NORMAL", "PNEUMONIA"], "ingest": own})
+    reading = read(folder, config={**config, "ingest": own})
     assert sorted(row[0] for row in reading.rows.values()) == ["NORMAL"] * 2 + ["PNEUMONIA"] * 2
 
 
 def test_the_tags_of_rsna_tell_age_sex_and_view(tmp_path):
-    folder = place("rsna_pneumonia", tmp_path / "in")
+    folder = lay_out(tmp_path / "in", "rsna_pneumonia")
     tags = [
         {"PatientAge": "62", "PatientSex": "M", "ViewPosition": "AP"},
         {"PatientAge": "7", "PatientSex": "F", "ViewPosition": "PA"},
@@ -108,7 +108,7 @@ def test_the_tags_of_rsna_tell_age_sex_and_view(tmp_path):
 @pytest.mark.parametrize("below", ["", "siim", "siim/pneumothorax"])
 def test_an_image_of_siim_has_a_pneumothorax_if_it_has_a_mask(tmp_path, below):
     images = [*SIIM, "dicom-images-test/1/2/3.dcm"]
-    place("siim_acr", tmp_path / "in" / below, images)
+    lay_out(tmp_path / "in" / below, "siim_acr", *images)
     reading = read(tmp_path / "in")
     assert reading.dataset == "siim_acr"
     assert reading.rows == {
@@ -123,7 +123,7 @@ def test_an_image_of_siim_has_a_pneumothorax_if_it_has_a_mask(tmp_path, below):
 
 def test_images_of_siim_may_lie_in_one_folder_and_lack_a_row(tmp_path):
     images = [f"images/{path.rpartition('/')[2]}" for path in SIIM]
-    reading = read(place("siim_acr", tmp_path / "in", [*images, "images/strange.dcm"]))
+    reading = read(lay_out(tmp_path / "in", "siim_acr", *images, "images/strange.dcm"))
     assert [reading.rows[path][0] for path in images] == [
         "No Pneumothorax", "No Pneumothorax", "Pneumothorax", "Pneumothorax",
     ]  # fmt: skip
@@ -139,14 +139,14 @@ def test_images_of_siim_may_lie_in_one_folder_and_lack_a_row(tmp_path):
     ],
 )
 def test_what_is_missing_is_named_with_what_is_expected(tmp_path, dataset, table, heading, images):
-    folder = place(dataset, tmp_path / "in")
+    folder = lay_out(tmp_path / "in", dataset)
     with pytest.raises(UserError, match=rf"no path in it is a file.* has {table}\* with the col"):
         read(folder)
-    place(dataset, tmp_path / "both", images)
+    lay_out(tmp_path / "both", dataset, *images)
     path = tmp_path / "both" / table
     path.write_text(path.read_text().replace(heading, "renamed", 1))
     with pytest.raises(UserError, match=rf"{table} lacks the columns {heading}; it has: .*renamed"):
-        read(tmp_path / "both", name=dataset)
+        read(tmp_path / "both", dataset)
     path.unlink()
     with pytest.raises(UserError, match=rf"holds no .*has {table}\* with the columns .*{heading}"):
-        read(tmp_path / "both", name=dataset)
+        read(tmp_path / "both", dataset)

@@ -2,7 +2,14 @@
 
 import pytest
 
-from tests.components.datasets.official import lay_out, narrowed, read, refusal, values
+from tests.components.datasets.folders import (
+    lay_out,
+    narrowed,
+    read,
+    refusal,
+    undrawn,
+    values,
+)
 from tfxray.components.datasets.chexpert import FINDINGS
 
 TRAIN = ("patient00101/study1/view1_frontal", "patient00101/study1/view2_lateral",
@@ -42,11 +49,6 @@ def as_read(names, views):
     }
 
 
-def undrawn(rows):
-    """Rows in which `eval` is still in `train`."""
-    return [(row[0].replace("eval", "train"), *row[1:]) for row in rows.values()]
-
-
 @pytest.mark.parametrize("below", ["", "CheXpert-v1.0-small", "archive/CheXpert-v1.0"])
 def test_each_row_of_chexpert_is_read(tmp_path, below):
     lay_out(tmp_path / below, "chexpert", *WHOLE)
@@ -58,12 +60,12 @@ def test_each_row_of_chexpert_is_read(tmp_path, below):
         "Edema", "Consolidation", "Pneumothorax", "Pleural Effusion",
     }  # fmt: skip
     expected = as_read(names, ("AP", "PA", ""))
-    assert list(told.rows) == [WHOLE[number] for number in expected]
-    assert undrawn(told.rows) == list(expected.values())
+    assert list(told.known) == [WHOLE[number] for number in expected]
+    assert list(undrawn(told.known).values()) == list(expected.values())
     assert told.sites == {"Stanford Hospital"}
     assert told.left_out == {"other_view": 3}
-    assert "train 4, test 1 images, given by the tables train.csv, valid.csv" in told.notes
-    assert "15% of the patients in train are drawn for eval" in told.notes
+    assert "train 4, test 1 images, given by the tables train.csv, valid.csv" in told.noted
+    assert "15% of the patients in train are drawn for eval" in told.noted
 
 
 def test_the_folders_of_the_four_batches_are_one_set(tmp_path):
@@ -81,8 +83,7 @@ def test_the_folders_of_the_four_batches_are_one_set(tmp_path):
     told = read(tmp_path)
     assert told.dataset == "chexpert_batches"
     expected = as_read(told.images.task.names, ("AP", "PA", ""))
-    by_path = dict(zip(told.rows, undrawn(told.rows), strict=True))
-    assert by_path == {images[number]: row for number, row in expected.items()}
+    assert undrawn(told.known) == {images[number]: row for number, row in expected.items()}
     assert told.left_out == {"other_view": 3}
 
 
@@ -120,7 +121,7 @@ def test_each_row_of_chexpert_plus_is_read(tmp_path, places):
     told = read(tmp_path)
     assert told.dataset == "chexpert_plus"
     assert told.images.task.names == ("Cardiomegaly", "Edema", "Support Devices")
-    assert dict(zip(told.rows, undrawn(told.rows), strict=True)) == {
+    assert undrawn(told.known) == {
         f"{names[0]}.png": ("train", "patient00501", 62.0, "M", "AP",
                             {"Cardiomegaly": 0, "Edema": 0}),
         f"{names[1]}.png": ("train", "patient00502", None, "F", "PA", {"Edema": 1}),
@@ -130,7 +131,7 @@ def test_each_row_of_chexpert_plus_is_read(tmp_path, places):
                             {"Cardiomegaly": 1, "Support Devices": 1}),
     }  # fmt: skip
     assert told.left_out == {"not_included": 1, "other_view": 1}
-    assert "1 rows have no row of the same path_to_image in report_fixed.json" in told.notes
+    assert "1 rows have no row of the same path_to_image in report_fixed.json" in told.noted
     assert told.sites == {"Stanford Hospital"}
 
 
@@ -159,14 +160,14 @@ def test_each_row_of_brax_is_read(tmp_path, below):
     assert told.dataset == "brax"
     names = ("Cardiomegaly", "Lung Opacity", "Support Devices")
     assert told.images.task.names == names
-    assert told.rows == {
+    assert told.known == {
         images[0]: (None, "aa", 85.0, "F", "PA", {"Cardiomegaly": 0, "Lung Opacity": 0}),
         images[2]: (None, "bb", 30.0, "M", "AP", {"Cardiomegaly": 1, "Support Devices": 1}),
         images[3]: (None, "cc", 5.0, "", "", {"Lung Opacity": 1}),
     }
     assert told.left_out == {"not_included": 1, "other_view": 1}
     assert told.sites == {"Hospital Israelita Albert Einstein"}
-    assert "splits: drawn by patient" in told.notes
+    assert "splits: drawn by patient" in told.noted
 
 
 def test_brax_that_is_not_whole_is_said_in_one_message(tmp_path):

@@ -4,12 +4,17 @@ import shutil
 
 import pytest
 
-from tests.components.datasets.reading import DATA, present, read, refusal, rows
-from tests.components.datasets.test_tuberculosis import HEADINGS, write_workbook
+from tests.components.datasets.folders import DATA, HEADINGS, read, refusal, write_workbook
 from tests.components.source.test_labelling import touch
-from tfxray.pipeline.config.config import Config
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+
+
+def counted(findings):
+    """The findings that an image has, and how many others are absent."""
+    return [name for name, value in findings.items() if value == 1], sum(
+        value == 0 for value in findings.values()
+    )
 
 
 def write_radiography(folder):
@@ -28,11 +33,11 @@ def write_radiography(folder):
 
 def test_the_radiography_database(tmp_path):
     write_radiography(tmp_path / "archive" / "COVID-19_Radiography_Dataset")
-    labelled, said = read(tmp_path)
-    assert "no official split" in said[0]
-    assert labelled.task.names == ("Normal", "Lung_Opacity", "Viral Pneumonia", "COVID")
+    reading = read(tmp_path)
+    assert "no official split" in reading.said[0]
+    assert reading.images.task.names == ("Normal", "Lung_Opacity", "Viral Pneumonia", "COVID")
     site = "https://example.com/"
-    assert rows(labelled) == {
+    assert reading.rows == {
         "COVID/images/COVID-1.png": ("COVID", None, {"site": f"{site}COVID1"}),
         "COVID/images/COVID-12.png": ("COVID", None, {"site": f"{site}COVID12"}),
         "Lung_Opacity/images/Lung_Opacity-1.png": (
@@ -46,7 +51,7 @@ def test_the_radiography_database(tmp_path):
         "Viral Pneumonia/images/Viral Pneumonia-12.png": (
             "Viral Pneumonia", None, {"site": f"{site}Viral Pneumonia12"}),
     }  # fmt: skip
-    assert labelled.listing.count_left_out() == {"mask": 8, "other_kind": 5}
+    assert reading.left_out == {"mask": 8, "other_kind": 5}
 
 
 @pytest.mark.parametrize(("covid", "normal"), [("COVID-19", "NORMAL"), ("COVID", "Normal")])
@@ -55,12 +60,12 @@ def test_the_radiography_database_of_2020(tmp_path, covid, normal):
     files = {f"{n}/{n} ({i}).png": label for n, label in names.items() for i in (1, 11)}
     touch(tmp_path, *files)
     write_workbook(tmp_path / f"{covid}.metadata.xlsx", [HEADINGS, [f"{covid}(11)", "", "", "x"]])
-    labelled, said = read(tmp_path)
-    assert rows(labelled) == {
+    reading = read(tmp_path)
+    assert reading.rows == {
         path: (label, None, {"site": "x"} if path.endswith(f"{covid} (11).png") else {})
         for path, label in files.items()
     }
-    assert "no image is of Lung_Opacity: left out of the classes" in said
+    assert "no image is of Lung_Opacity: left out of the classes" in reading.notes
 
 
 def write_cohen(folder, table="metadata.csv"):
@@ -76,7 +81,7 @@ def test_cohens_hierarchy(tmp_path):
     write_cohen(tmp_path / "covid-chestxray-dataset")
     for letter in "abcdefgh":
         (tmp_path / "covid-chestxray-dataset" / "images" / f"{letter}.png").unlink()
-    labelled, said = read(tmp_path)
+    reading = read(tmp_path)
     hospital = {"site": "Harbour Hospital, Northport"}
     told = {
         "harbour-1a.jpeg": (["Pneumonia", "Viral", "COVID-19"], {
@@ -96,21 +101,21 @@ def test_cohens_hierarchy(tmp_path):
             "patient": "307", "age": "29", "sex": "M", "view": "PA"}),
         "river-8.png": ([], {"patient": "308", "age": "38", "sex": "M", "view": "PA"}),
     }  # fmt: skip
-    assert {path: (present(v), s, m) for path, (v, s, m) in rows(labelled).items()} == {
+    assert {path: (counted(v), s, m) for path, (v, s, m) in reading.rows.items()} == {
         f"images/{name}": ((known[0], 7 - len(known[0])), None, known[1])
         for name, known in told.items() if known
     }  # fmt: skip
     # A lateral; todo and Unknown; a slice of CT; a volume and the table.
-    assert labelled.listing.count_left_out() == {
+    assert reading.left_out == {
         "other_view": 1, "dropped": 2, "not_kept": 1, "other_kind": 1,
     }  # fmt: skip
-    assert "metadata.csv: rows of 2 images are left out by ingest.keep" in said
+    assert "metadata.csv: rows of 2 images are left out by ingest.keep" in reading.notes
 
 
 def test_cohens_earlier_words_mean_the_same_findings(tmp_path):
     write_cohen(tmp_path, "earlier.csv")
-    labelled, said = read(tmp_path)
-    told = {path: present(v)[0] for path, (v, *_) in rows(labelled).items() if v}
+    reading = read(tmp_path)
+    told = {path: counted(v)[0] for path, (v, *_) in reading.rows.items() if v}
     assert told == {
         "images/a.png": ["Pneumonia", "Viral", "COVID-19"],
         "images/b.png": ["Pneumonia", "Viral", "COVID-19"],
@@ -119,18 +124,18 @@ def test_cohens_earlier_words_mean_the_same_findings(tmp_path):
         "images/e.png": ["Pneumonia", "Fungal"],
         "images/g.png": [],
     }
-    assert rows(labelled)["images/b.png"][2] == {
+    assert reading.rows["images/b.png"][2] == {
         "patient": "2", "age": "51", "sex": "F", "view": "AP", "site": "Northport",
     }  # fmt: skip
-    assert labelled.listing.count_left_out()["dropped"] == 1  # ARDS
-    assert any("13 images have no row in the table, and 0 rows no image" in s for s in said)
+    assert reading.left_out["dropped"] == 1  # ARDS
+    assert "13 images have no row in the table, and 0 rows no image" in reading.noted
 
 
 def test_of_cohens_findings_some_may_be_asked_for(tmp_path):
     write_cohen(tmp_path, "earlier.csv")
-    config = Config(name="x", findings=["COVID-19", "Viral"])
-    labelled, _ = read(tmp_path, config=config)
-    told = {path: v for path, (v, *_) in rows(labelled).items() if v}
+    config = {"findings": ["COVID-19", "Viral"]}
+    reading = read(tmp_path, config=config)
+    told = {path: v for path, (v, *_) in reading.rows.items() if v}
     assert told["images/a.png"] == {"COVID-19": 1, "Viral": 1}
     assert told["images/d.png"] == {"COVID-19": 0, "Viral": 0}
 
@@ -184,11 +189,11 @@ def write_covidx(folder, letters="AB", short=False):
 @pytest.mark.parametrize("short", [True, False])
 def test_covidx_by_the_classes_of_its_tables(tmp_path, name, letter, kind, short):
     write_covidx(tmp_path / "data", letter, short)
-    labelled, said = read(tmp_path)
-    assert f"using ingest.dataset: {name}" in said[0]
+    reading = read(tmp_path)
+    assert f"using ingest.dataset: {name}" in reading.said[0]
     # By the digests of these few patients, one of train is drawn for eval.
     drawn = {"train/c3d4.png": "eval"}
-    assert rows(labelled) == {
+    assert reading.rows == {
         path: (
             known[kind],
             drawn.get(path, path.partition("/")[0]),
@@ -201,8 +206,8 @@ def test_covidx_by_the_classes_of_its_tables(tmp_path, name, letter, kind, short
 def test_covidx_of_both_kinds_asks_which(tmp_path):
     write_covidx(tmp_path)
     for name in ("covidx_a", "covidx_b"):
-        labelled, _ = read(tmp_path, name)
-        assert len(labelled.rows) == 8
+        reading = read(tmp_path, name)
+        assert len(reading.images.rows) == 8
     said = refusal(tmp_path, None)
     assert "ingest.dataset: covidx_a" in said
     assert "ingest.dataset: covidx_b" in said
@@ -213,12 +218,12 @@ def test_earlier_tables_of_covidx_name_no_source(tmp_path):
     for table in tmp_path.glob("*.txt"):
         lines = [line.rsplit(" ", 1)[0] for line in table.read_text().splitlines()]
         table.write_text("\n".join([*lines, lines[0]]))
-    labelled, said = read(tmp_path)
-    assert {path: known[2] for path, known in rows(labelled).items()} == {
+    reading = read(tmp_path)
+    assert {path: known[2] for path, known in reading.rows.items()} == {
         path: {"patient": known[0]} for path, known in COVIDX.items()
     }
-    assert any("6 rows end before the columns that are read" in line for line in said)
-    assert any("2 rows repeat another row and count once" in line for line in said)
+    assert "6 rows end before the columns that are read" in reading.noted
+    assert "2 rows repeat another row and count once" in reading.noted
 
 
 def test_covidx_7a_is_refused_by_its_lines(tmp_path):
@@ -233,9 +238,9 @@ def test_a_third_table_makes_it_covidx_cxr4(tmp_path):
     write_covidx(tmp_path, "B", short=True)
     touch(tmp_path, "val/v1.png", "val/v2.png")
     (tmp_path / "val.txt").write_text("V1 v1.png positive bimcv\nV2 v2.png negative bimcv\n")
-    labelled, said = read(tmp_path)
-    assert "using ingest.dataset: covidx_cxr4" in said[0]
-    told = rows(labelled)
+    reading = read(tmp_path)
+    assert "using ingest.dataset: covidx_cxr4" in reading.said[0]
+    told = reading.rows
     assert told["val/v1.png"] == ("positive", "eval", {"patient": "V1", "site": "bimcv"})
     assert told["val/v2.png"] == ("negative", "eval", {"patient": "V2", "site": "bimcv"})
     assert {path: known[1] for path, known in told.items() if not path.startswith("val")} == {
@@ -273,20 +278,23 @@ def write_qu_ex(folder, lungs=f"{LUNGS}/{LUNGS}"):
 @pytest.mark.parametrize("lungs", [f"{LUNGS}/{LUNGS}", LUNGS])
 def test_qu_ex_without_what_overlaps(tmp_path, lungs):
     write_qu_ex(tmp_path / "a" / "b", lungs)
-    labelled, said = read(tmp_path)
-    assert said[0].startswith("this is COVID-QU-Ex in a/b: 3 classes (Normal, Non-COVID, COVID-19)")
-    assert rows(labelled) == {
+    reading = read(tmp_path)
+    assert reading.said[0].startswith(
+        "this is COVID-QU-Ex in a/b: 3 classes (Normal, Non-COVID, COVID-19)"
+    )
+    assert reading.rows == {
         f"{lungs}/{part}/{name}/images/{part}_{name}.png".replace(
             f"{part}_{name}", f"{part}_{name}".lower()): (name, split, {})
         for part, split in (("Train", "train"), ("Val", "eval"), ("Test", "test"))
         for name in QU_EX
     }  # fmt: skip
-    assert labelled.listing.count_left_out() == {"excluded": 27, "mask": 9}
+    assert reading.left_out == {"excluded": 27, "mask": 9}
 
 
 def test_qu_ex_by_its_inner_folder(tmp_path):
     write_qu_ex(tmp_path)
-    labelled, _ = read(tmp_path / LUNGS / LUNGS)
-    assert len(labelled.rows) == 9
+    reading = read(tmp_path / LUNGS / LUNGS)
+    assert len(reading.images.rows) == 9
     infection = tmp_path / "Infection Segmentation Data" / "Infection Segmentation Data"
-    assert "covid_qu_ex" not in read(infection)[1][0]  # as any folder
+    reading = read(infection)
+    assert (reading.dataset, reading.said) == ("", [])  # as any folder

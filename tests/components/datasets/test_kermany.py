@@ -2,14 +2,13 @@
 
 import pytest
 
-from tests.components.datasets.reading import read, refusal, rows
+from tests.components.datasets.folders import read, refusal, undrawn
 from tests.components.source.test_labelling import touch
 from tests.conftest import ROOT
 from tfxray.components.datasets import kermany
 from tfxray.components.source import labelling
 from tfxray.components.source.rows import Rules
 from tfxray.pipeline import data_folder
-from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.loader import load_config
 
 FILES = {
@@ -36,54 +35,50 @@ def write_kermany(folder, *below):
           f"{places[0]}/test/NORMAL/.DS_Store")  # fmt: skip
 
 
-def of_train(labelled):
-    """Rows whose draw for eval is taken back: train and val are one."""
-    return {
-        path: (label, "test" if split == "test" else "train", metadata)
-        for path, (label, split, metadata) in rows(labelled).items()
-    }
-
-
 def test_kermanys_archive_is_read_once_and_val_joins_train(tmp_path):
     write_kermany(tmp_path)
-    labelled, said = read(tmp_path)
-    assert said[0].startswith("this is Kermany's chest X-rays of children in chest_xray: 2 classes")
-    assert labelled.task.names == ("NORMAL", "PNEUMONIA")
-    assert of_train(labelled) == {
+    reading = read(tmp_path)
+    assert reading.said[0].startswith(
+        "this is Kermany's chest X-rays of children in chest_xray: 2 classes"
+    )
+    assert reading.images.task.names == ("NORMAL", "PNEUMONIA")
+    assert undrawn(reading.rows) == {
         path: (label, split, {"patient": patient})
         for path, (label, split, patient) in FILES.items()
     }
     splits = {}
-    for row in labelled.rows:
+    for row in reading.images.rows:
         splits.setdefault(row.metadata["patient"], set()).add(row.split)
     assert all(len(each) == 1 for each in splits.values())
-    assert labelled.listing.count_left_out() == {"copy": 10, "hidden": 11}
-    assert any("10% of the patients in train and eval are drawn for eval" in line for line in said)
+    assert reading.left_out == {"copy": 10, "hidden": 11}
+    assert "10% of the patients in train and eval are drawn for eval" in reading.noted
 
 
 @pytest.mark.parametrize("place", ["chest_xray/chest_xray", "."])
 def test_kermany_may_lie_deeper_or_be_the_folder_itself(tmp_path, place):
     write_kermany(tmp_path, place)
-    labelled, _ = read(tmp_path)
-    assert len(labelled.rows) == 10
+    reading = read(tmp_path)
+    assert len(reading.images.rows) == 10
 
 
 def test_the_users_share_for_eval_and_a_split_of_ones_own_count_more(tmp_path):
     write_kermany(tmp_path)
-    config = Config(name="x", classes=["NORMAL", "PNEUMONIA"], split={"eval_from_train": 0.9})
-    labelled, _ = read(tmp_path, config=config)
-    assert {row.eval_share for row in labelled.rows} == {0.9}
-    config = Config(name="x", classes=["NORMAL", "PNEUMONIA"], split={"ignore_given": True})
-    labelled, _ = read(tmp_path, config=config)
-    assert {row.split for row in labelled.rows} == {None}
+    config = {"classes": ["NORMAL", "PNEUMONIA"], "split": {"eval_from_train": 0.9}}
+    reading = read(tmp_path, config=config)
+    assert {row.eval_share for row in reading.images.rows} == {0.9}
+    config = {"classes": ["NORMAL", "PNEUMONIA"], "split": {"ignore_given": True}}
+    reading = read(tmp_path, config=config)
+    assert {row.split for row in reading.images.rows} == {None}
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_recipes_keep_their_own_pattern_and_only_hear_of_it(tmp_path, recipe):
     write_kermany(tmp_path, ".")
     config = load_config(recipe)
-    _, said = read(tmp_path, config=config)
-    assert said[0].startswith("this looks like Kermany's chest X-rays of children, but is read by")
+    reading = read(tmp_path, config=config)
+    assert reading.said[0].startswith(
+        "this looks like Kermany's chest X-rays of children, but is read by"
+    )
     if config.classes == ["NORMAL", "PNEUMONIA"]:
         assert config.ingest.pattern == kermany.PATTERN
 
@@ -137,17 +132,17 @@ def test_a_look_alike_is_read_as_any_folder(tmp_path, files):
     assert not said
     rules = data_folder.label_rules(None, place)
     assert rules == Rules(whole=False)  # as `tfxray ingest` has ever had them
-    labelled, _ = read(tmp_path)
-    assert labelled == labelling.label_images(tmp_path, rules)
-    assert all(row.metadata == {} for row in labelled.rows)
+    reading = read(tmp_path)
+    assert reading.images == labelling.label_images(tmp_path, rules)
+    assert all(row.metadata == {} for row in reading.images.rows)
 
 
 def test_class_folders_beside_a_table_called_metadata_are_read_as_ever(tmp_path):
     touch(tmp_path, "Normal/1.png", "Pneumonia/2.png")
     (tmp_path / "metadata.csv").write_text("patientid,sex,age,view,filename\n1,F,3,PA,1.png\n")
-    labelled, said = read(tmp_path)
-    assert [row.label for row in labelled.rows] == ["Normal", "Pneumonia"]
-    assert said == ["splits: drawn by patient (none are given)"]
+    reading = read(tmp_path)
+    assert [row.label for row in reading.images.rows] == ["Normal", "Pneumonia"]
+    assert (reading.said, reading.notes) == ([], ["splits: drawn by patient (none are given)"])
 
 
 @pytest.mark.parametrize(

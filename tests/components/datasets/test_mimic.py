@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from tests.components.datasets.official import lay_out, narrowed, read, refusal, values
+from tests.components.datasets.folders import lay_out, narrowed, read, refusal, values
 from tfxray.components.datasets.mimic import MIMIC_CXR_JPG
 
 STUDIES = (
@@ -53,13 +53,13 @@ def test_each_row_is_read(tmp_path, below, packed):
     assert told.dataset == "mimic_cxr_jpg"
     names = ("Cardiomegaly", "Edema", "Lung Opacity", "Support Devices")
     assert told.images.task.names == names
-    assert told.rows == {p: narrowed(row, names) for p, row in by_chexpert(names).items()}
+    assert told.known == {p: narrowed(row, names) for p, row in by_chexpert(names).items()}
     assert told.left_out["other_view"] == 2
     assert told.sites == {"Beth Israel Deaconess Medical Center"}
     assert "2 rows have no row of the same subject_id, study_id in mimic-cxr-2.0.0-chex" in (
-        told.notes
+        told.noted
     )
-    assert "splits: train 2, eval 1, test 1 images, given by the column split of" in told.notes
+    assert "splits: train 2, eval 1, test 1 images, given by the column split of" in told.noted
 
 
 def test_the_labels_of_negbio_are_read_where_they_alone_are_there(tmp_path):
@@ -67,10 +67,11 @@ def test_the_labels_of_negbio_are_read_where_they_alone_are_there(tmp_path):
     (folder / "mimic-cxr-2.0.0-chexpert.csv").unlink()
     compress(folder)
     told = read(tmp_path)
-    assert "mimic-cxr-2.?.?-negbio.csv* is joined to it, since there is no" in told.notes
+    assert told.dataset == "mimic_cxr_jpg"
+    assert "mimic-cxr-2.?.?-negbio.csv* is joined to it, since there is no" in told.noted
     names = ("Atelectasis", "Edema", "Lung Opacity", "Support Devices")
     assert told.images.task.names == names
-    rows = told.rows
+    rows = told.known
     assert rows[IMAGES[0]][5] == {"Atelectasis": 1}
     assert rows[IMAGES[2]][5] == narrowed((NONE | {"Support Devices": 1},), names)[0]
     assert rows[IMAGES[3]][5] == {"Edema": 1, "Lung Opacity": 1}

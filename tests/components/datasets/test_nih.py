@@ -2,10 +2,15 @@
 
 import pytest
 
-from tests.components.datasets.official import lay_out, narrowed, read, refusal, values
-from tfxray.components.common.errors import UserError
+from tests.components.datasets.folders import (
+    lay_out,
+    narrowed,
+    read,
+    refusal,
+    undrawn,
+    values,
+)
 from tfxray.components.datasets.nih import NIH, NIH_CXR_LT, NIH_SAMPLE
-from tfxray.pipeline.config.loader import load_config
 
 NAMES = ("00000101_000", "00000101_001", "00000102_000", "00000103_000", "00000104_000")
 IN_PARTS = [
@@ -27,13 +32,12 @@ SHOWN = [
 ]
 
 
-def whole(tmp_path, text=""):
-    """A config that asks for all findings, some of which no image of the sample has."""
-    path = tmp_path / "config.yaml"
-    path.write_text(
-        f"name: x\ningest: {{dataset: nih}}\nfindings: [Cardiomegaly, Hernia, Mass]\n{text}"
-    )
-    return load_config(path)
+# It asks for findings some of which no image of the sample has.
+OFFICIAL = {
+    "ingest": {"dataset": "nih"},
+    "findings": ["Cardiomegaly", "Hernia", "Mass"],
+    "split": "official",
+}
 
 
 @pytest.mark.parametrize(
@@ -53,12 +57,11 @@ def test_each_row_of_2020_is_read(tmp_path, below, images):
     # What no image of the sample has is left out of the findings, and said.
     names = ("Cardiomegaly", "Effusion", "Infiltration", "Mass", "Pleural_Thickening", "Hernia")
     assert told.images.task.names == names
-    expected = [(row[0].replace("eval", "train"), *row[1:]) for row in told.rows.values()]
-    assert expected == [narrowed(row, names) for row in SHOWN]
-    assert list(told.rows) == images
+    assert list(undrawn(told.known).values()) == [narrowed(row, names) for row in SHOWN]
+    assert list(told.known) == images
     assert told.sites == {"NIH Clinical Center"}
     assert told.left_out == {"other_kind": 3}
-    assert "train 3, test 2 images, given by the lists train_val_list.txt" in told.notes
+    assert "train 3, test 2 images, given by the lists train_val_list.txt" in told.noted
 
 
 def test_the_table_of_2017_has_a_comma_more_and_ages_that_nobody_reaches(tmp_path):
@@ -66,27 +69,27 @@ def test_the_table_of_2017_has_a_comma_more_and_ages_that_nobody_reaches(tmp_pat
     told = read(lay_out(tmp_path, "nih_2017", *images))
     assert told.dataset == "nih"
     names = ("Nodule", "Pneumothorax", "Emphysema")
-    assert told.rows == {
+    assert told.known == {
         images[0]: (None, "201", None, "M", "PA", values(names, others=0, Nodule=1)),
         images[1]: (None, "202", 46.0, "F", "AP",
                     values(names, others=0, Emphysema=1, Pneumothorax=1)),
         images[2]: (None, "203", 29.0, "F", "PA", values(names, others=0)),
     }  # fmt: skip
     assert "train_val_list.txt, test_list.txt is not there: the patients are drawn" in told.said[1]
-    assert "splits: drawn by patient" in told.notes
+    assert "splits: drawn by patient" in told.noted
 
 
 def test_the_official_split_needs_its_lists(tmp_path):
     images = [f"images/0000020{n}_000.png" for n in (1, 2, 3)]
     lay_out(tmp_path, "nih_2017", *images)
-    with pytest.raises(UserError, match=r"lacks train_val_list\.txt, test_list\.txt, the off"):
-        read(tmp_path, whole(tmp_path, "split: official\n"))
+    message = refusal(tmp_path, config=OFFICIAL)
+    assert "lacks train_val_list.txt, test_list.txt, the off" in message
 
 
 def test_a_config_asks_for_some_of_the_findings(tmp_path):
-    told = read(lay_out(tmp_path / "x", "nih", *IN_PARTS), whole(tmp_path, "split: official\n"))
-    assert told.rows[IN_PARTS[0]][5] == {"Cardiomegaly": 1, "Hernia": 0, "Mass": 0}
-    assert told.rows[IN_PARTS[2]][5] == {"Cardiomegaly": 0, "Hernia": 0, "Mass": 0}
+    told = read(lay_out(tmp_path / "x", "nih", *IN_PARTS), config=OFFICIAL)
+    assert told.known[IN_PARTS[0]][5] == {"Cardiomegaly": 1, "Hernia": 0, "Mass": 0}
+    assert told.known[IN_PARTS[2]][5] == {"Cardiomegaly": 0, "Hernia": 0, "Mass": 0}
 
 
 def test_the_sample_of_kaggle_has_ages_with_units(tmp_path):
@@ -96,14 +99,14 @@ def test_the_sample_of_kaggle_has_ages_with_units(tmp_path):
     assert told.dataset == "nih_sample"
     names = ("Atelectasis", "Infiltration", "Emphysema", "Pleural_Thickening")
     assert set(told.images.task.names) == set(names) <= set(NIH_SAMPLE.findings)
-    assert told.rows == {
+    assert told.known == {
         images[0]: (None, "00000301", 60.0, "M", "AP",
                     values(names, others=1) | {"Atelectasis": 0}),
         images[1]: (None, "00000302", 1.5, "F", "PA", values(names, others=0)),
         images[2]: (None, "00000303", None, "M", "PA",
                     values(names, others=0) | {"Atelectasis": 1}),
     }  # fmt: skip
-    assert "splits: drawn by patient" in told.notes
+    assert "splits: drawn by patient" in told.noted
 
 
 @pytest.mark.parametrize("folder", ["images", "images_004/images"])
@@ -114,7 +117,7 @@ def test_nih_cxr_lt_has_a_table_of_each_split(tmp_path, folder):
     assert len(NIH_CXR_LT.findings) == 19
     names = [name for name in NIH_CXR_LT.findings if name in told.images.task.names]
     zero = values(names, others=0)
-    assert told.rows == {
+    assert told.known == {
         images[0]: ("train", "00000401", None, "", "",
                     zero | values((), Atelectasis=1, Tortuous_Aorta=1)),
         images[1]: ("train", "00000401", None, "", "", zero),
@@ -124,7 +127,7 @@ def test_nih_cxr_lt_has_a_table_of_each_split(tmp_path, folder):
                     (), Subcutaneous_Emphysema=1, Calcification_of_the_Aorta=1)),
     }  # fmt: skip
     assert told.sites == {"NIH Clinical Center"}
-    assert "train 2, eval 1, test 1 images, given by the tables miccai2023" in told.notes
+    assert "train 2, eval 1, test 1 images, given by the tables miccai2023" in told.noted
 
 
 def test_what_is_not_whole_is_said_in_one_message(tmp_path):
@@ -149,6 +152,7 @@ def test_what_is_not_whole_is_said_in_one_message(tmp_path):
 
 def test_images_without_a_row_and_rows_without_an_image_are_rejected(tmp_path):
     told = read(lay_out(tmp_path, "nih", *IN_PARTS[1:], "images_012/images/00000999_000.png"))
-    assert "1 images have no row in the table, and 1 rows no image: rejected" in told.notes
-    assert told.rows["images_012/images/00000999_000.png"][5] is None
-    assert "00000101_000.png" in told.rows
+    assert told.dataset == "nih"
+    assert "1 images have no row in the table, and 1 rows no image: rejected" in told.noted
+    assert told.known["images_012/images/00000999_000.png"][5] is None
+    assert "00000101_000.png" in told.known

@@ -4,8 +4,7 @@ import gzip
 
 import pytest
 
-from tests.components.datasets.official import lay_out, read, refusal, values
-from tfxray.pipeline.config.loader import load_config
+from tests.components.datasets.folders import lay_out, read, refusal, values
 
 TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
 PLACES = dict(zip("abcdefghijklm", ("0", "0", "7", "7", *["54"] * 9), strict=True))
@@ -41,31 +40,31 @@ def test_each_row_is_read(tmp_path, below, images):
     assert told.dataset == "padchest"
     assert told.images.task.names == NAMES
     expected = {path: READ.get(path[-5]) for path in images}
-    assert told.rows == {p: (None, *row) for p, row in expected.items() if row}
+    assert told.known == {p: (None, *row) for p, row in expected.items() if row}
     # b is a lateral, g and l are other views; e and f are not to be used.
     assert {k: n for k, n in told.left_out.items() if k != "other_kind"} == {
         "other_view": 3, "dropped": 2,
     }  # fmt: skip
     assert told.sites == {"Hospital San Juan de Alicante"}
-    assert "no image has air trapping" in told.notes
-    assert "splits: drawn by patient" in told.notes
+    assert "no image has air trapping" in told.noted
+    assert "splits: drawn by patient" in told.noted
 
 
 def test_any_word_of_the_table_may_be_asked_for(tmp_path):
     lay_out(tmp_path / "x", "padchest", *IMAGES)
-    path = tmp_path / "config.yaml"
-    path.write_text(
-        "name: x\ningest: {dataset: padchest, labels: {atelectasis: Collapse}}\n"
-        "findings: [COPD signs, Collapse]\n"
-    )
-    rows = read(tmp_path / "x", load_config(path)).rows
+    config = {
+        "ingest": {"dataset": "padchest", "labels": {"atelectasis": "Collapse"}},
+        "findings": ["COPD signs", "Collapse"],
+    }
+    rows = read(tmp_path / "x", config=config).known
     # A kind follows its finding to the new name.
     assert rows[IMAGES[3]][5] == {"COPD signs": 1, "Collapse": 1}
     assert rows[IMAGES[0]][5] == {"COPD signs": 0, "Collapse": 0}
-    path.write_text(
-        "name: x\ningest: {dataset: padchest}\nfindings: [laminar atelectasis, pneumonia]\n"
-    )
-    rows = read(tmp_path / "x", load_config(path)).rows
+    config = {
+        "ingest": {"dataset": "padchest"},
+        "findings": ["laminar atelectasis", "pneumonia"],
+    }
+    rows = read(tmp_path / "x", config=config).known
     assert rows[IMAGES[3]][5] == {"laminar atelectasis": 1, "pneumonia": 0}
 
 

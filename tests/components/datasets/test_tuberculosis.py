@@ -1,12 +1,10 @@
 """Sets of tuberculosis: labels of file names and folders, readings, lists, both hostile."""
 
 import codecs
-import shutil
 
-import openpyxl
 import pytest
 
-from tests.components.datasets.reading import DATA, read, refusal, rows
+from tests.components.datasets.folders import HEADINGS, lay_out, read, refusal, write_workbook
 from tests.components.source.test_labelling import touch
 from tfxray.components.common.errors import UserError
 from tfxray.components.metadata.known import read_known
@@ -38,8 +36,8 @@ def test_shenzhens_names_and_readings(tmp_path):
     })  # fmt: skip
     touch(own, "mask/mask/CHNCXR_0901_0_mask.png", "Annotations/masks/CHNCXR_0902_0.png",
           "NLM-ChinaCXRSet-ReadMe.docx", "CXR_png/Thumbs.db", "CXR_png/preview.png")  # fmt: skip
-    labelled, said = read(tmp_path)
-    assert "this is Shenzhen (NLM) in ChinaSet_AllFiles" in said[0]
+    reading = read(tmp_path)
+    assert "this is Shenzhen (NLM) in ChinaSet_AllFiles" in reading.said[0]
     told = {
         "0901_0": ("normal", {"sex": "male", "age": "45yrs"}),
         "0902_0": ("normal", {"sex": "femal", "age": "32yrs"}),
@@ -50,16 +48,16 @@ def test_shenzhens_names_and_readings(tmp_path):
         "0907_1": ("tuberculosis", {"sex": "Male", "age": "42"}),
         "0908_1": ("tuberculosis", {}),
     }
-    assert rows(labelled) == {
+    assert reading.rows == {
         f"CXR_png/CHNCXR_{name}.png": (label, None, {**known, **SHENZHEN_SITE})
         for name, (label, known) in told.items()
     }
-    known = [read_known(row.metadata) for row in labelled.rows]
+    known = [read_known(row.metadata) for row in reading.images.rows]
     assert [(k.sex, k.age and round(k.age, 2), k.not_understood) for k in known] == [
         ("M", 45, ()), ("F", 32, ()), ("M", 29, ()), ("F", 24, ()), ("M", 1.33, ()),
         ("F", 0.18, ()), ("M", 42, ()), ("", None, ()),
     ]  # fmt: skip
-    assert labelled.listing.count_left_out() == {"mask": 2, "not_included": 1, "other_kind": 9}
+    assert reading.left_out == {"mask": 2, "not_included": 1, "other_kind": 9}
 
 
 @pytest.mark.parametrize(
@@ -82,8 +80,7 @@ def test_a_hostile_reading_says_nothing_certain_and_is_counted(
     tmp_path, reading, sex, age, unclear
 ):
     write_readings(tmp_path, "CHNCXR", {"0001_0": reading, "0002_1": "male 45yrs"})
-    labelled, _ = read(tmp_path)
-    known = read_known(labelled.rows[0].metadata)
+    known = read_known(read(tmp_path).images.rows[0].metadata)
     assert (known.sex, known.age, tuple(sorted(known.not_understood))) == (sex, age, unclear)
 
 
@@ -103,8 +100,8 @@ def test_montgomerys_readings_tell_whose_x_rays_are_one_patients(tmp_path):
     names = ["MCUCXR_0901_0.png", "MCUCXR_0903_1.png"]
     touch(own, *(f"ManualMask/{side}Mask/{name}" for side in ("left", "right") for name in names),
           "CXR_png/Thumbs.db", "ManualMask/leftMask/Thumbs.db")  # fmt: skip
-    labelled, said = read(tmp_path)
-    assert "this is Montgomery County (NLM) in NLM/MontgomerySet" in said[0]
+    reading = read(tmp_path)
+    assert "this is Montgomery County (NLM) in NLM/MontgomerySet" in reading.said[0]
     told = {
         "0901_0": ("normal", {"patient": "MCUCXR_0901", "sex": "F", "age": "027Y"}),
         "0902_0": ("normal", {"patient": "MCUCXR_0902", "sex": "O", "age": "013Y"}),
@@ -115,13 +112,13 @@ def test_montgomerys_readings_tell_whose_x_rays_are_one_patients(tmp_path):
         "0907_1": ("tuberculosis", {"patient": "MCUCXR_0906", "sex": "M", "age": "061Y"}),
         "0908_1": ("tuberculosis", {}),
     }
-    assert rows(labelled) == {
+    assert reading.rows == {
         f"CXR_png/MCUCXR_{name}.png": (label, None, {**known, "site": "Montgomery County"})
         for name, (label, known) in told.items()
     }
-    known = [read_known(row.metadata) for row in labelled.rows]
+    known = [read_known(row.metadata) for row in reading.images.rows]
     assert [(k.sex, k.age) for k in known[:4]] == [("F", 27), ("", 13), ("M", None), ("M", 41)]
-    assert labelled.listing.count_left_out() == {"mask": 5, "other_kind": 8}
+    assert reading.left_out == {"mask": 5, "other_kind": 8}
 
 
 def test_one_folder_of_both_nlm_sets_is_read_as_the_one_that_is_named(tmp_path):
@@ -129,9 +126,9 @@ def test_one_folder_of_both_nlm_sets_is_read_as_the_one_that_is_named(tmp_path):
     write_readings(tmp_path, "MCUCXR", {"0001_0": "x", "0002_1": "y"})
     with pytest.raises(UserError, match=r"layouts of several public data sets: .*shenzhen.*montgo"):
         read(tmp_path)
-    labelled, _ = read(tmp_path, "montgomery")
-    assert [row.metadata["patient"] for row in labelled.rows] == ["MCUCXR_0001", "MCUCXR_0002"]
-    assert labelled.listing.count_left_out()["not_included"] == 2
+    reading = read(tmp_path, "montgomery")
+    assert [row[2]["patient"] for row in reading.rows.values()] == ["MCUCXR_0001", "MCUCXR_0002"]
+    assert reading.left_out["not_included"] == 2
 
 
 def write_tbx11k(folder, with_lists=True):
@@ -141,14 +138,14 @@ def write_tbx11k(folder, with_lists=True):
         "test/test_0001.png", "extra/da/train/tb/tbda-p-0001.png",
     )), "annotations/json/TBX11K_train.json")  # fmt: skip
     if with_lists:
-        shutil.copytree(DATA / "tbx11k", folder / "lists")
+        lay_out(folder / "lists", "tbx11k")
         (folder / "lists" / "all_test.txt").write_text("test/test_0001.png\n")
 
 
 def test_tbx11ks_lists_give_its_split(tmp_path):
     write_tbx11k(tmp_path / "TBX11K")
-    labelled, said = read(tmp_path)
-    assert {path: told[:2] for path, told in rows(labelled).items()} == {
+    reading = read(tmp_path)
+    assert {path: told[:2] for path, told in reading.rows.items()} == {
         "imgs/health/h0011.png": ("health", "train"),
         "imgs/health/h0021.png": ("health", "test"),
         "imgs/sick/s0012.png": ("sick", "train"),
@@ -158,28 +155,18 @@ def test_tbx11ks_lists_give_its_split(tmp_path):
         "imgs/tb/tb0023.png": ("tb", "test"),
         "imgs/tb/tb0099.png": (None, None),
     }
-    assert {row.eval_share for row in labelled.rows} == {0.15}  # drawn when images are read
-    assert all(row.metadata == {} for row in labelled.rows)
-    assert labelled.listing.count_left_out() == {"excluded": 2, "mask": 1, "other_kind": 4}
-    assert "1 images are in none of the lists in split.lists: rejected" in said
+    assert {row.eval_share for row in reading.images.rows} == {0.15}  # drawn when images are read
+    assert all(row.metadata == {} for row in reading.images.rows)
+    assert reading.left_out == {"excluded": 2, "mask": 1, "other_kind": 4}
+    assert "1 images are in none of the lists in split.lists: rejected" in reading.notes
 
 
 def test_tbx11k_without_its_lists_is_drawn_and_says_so(tmp_path):
     write_tbx11k(tmp_path, with_lists=False)
-    labelled, said = read(tmp_path)
-    assert {row.split for row in labelled.rows} == {None}
-    assert len(labelled.rows) == 8
-    assert any("lists/TBX11K_train.txt, lists/TBX11K_val.txt is not there" in line for line in said)
-
-
-def write_workbook(path, lines):
-    book = openpyxl.Workbook()
-    for line in lines:
-        book.active.append(line)
-    book.save(path)
-
-
-HEADINGS = ["FILE NAME", "FORMAT", "SIZE", "URL"]
+    reading = read(tmp_path)
+    assert {row.split for row in reading.images.rows} == {None}
+    assert len(reading.images.rows) == 8
+    assert "lists/TBX11K_train.txt, lists/TBX11K_val.txt is not there" in reading.said[1]
 
 
 def write_qatar(folder):
@@ -193,13 +180,13 @@ def write_qatar(folder):
 
 def test_qatars_folders_and_workbooks(tmp_path):
     write_qatar(tmp_path / "TB_Chest_Radiography_Database")
-    labelled, _ = read(tmp_path)
-    assert rows(labelled) == {
+    reading = read(tmp_path)
+    assert reading.rows == {
         "Normal/Normal-1.png": ("Normal", None, {"site": "https://example.com/rsna"}),
         "Normal/Normal-2.png": ("Normal", None, {}),
         "Tuberculosis/Tuberculosis-1.png": ("Tuberculosis", None, {}),
     }
-    assert labelled.listing.count_left_out() == {"other_kind": 2}
+    assert reading.left_out == {"other_kind": 2}
 
 
 @pytest.mark.parametrize(
@@ -221,8 +208,8 @@ def test_a_workbook_that_is_none_is_named(tmp_path, lines, message):
 def test_indias_first_letter_tells(tmp_path):
     own = tmp_path / "DatasetA"
     touch(own, "Training/nx01.jpg", "Training/px02.jpg", "Testing/nx3.jpg", "Testing/px4.jpg")
-    labelled, _ = read(tmp_path)
-    assert {path: told[:2] for path, told in rows(labelled).items()} == {
+    reading = read(tmp_path)
+    assert {path: told[:2] for path, told in reading.rows.items()} == {
         "Training/nx01.jpg": ("normal", "train"), "Training/px02.jpg": ("tuberculosis", "train"),
         "Testing/nx3.jpg": ("normal", "test"), "Testing/px4.jpg": ("tuberculosis", "test"),
     }  # fmt: skip
