@@ -70,7 +70,7 @@ class Reader:
             Rejected: Nothing is known of it, or it is none of the classes or findings.
         """
         if not row.labelled:
-            raise rejects.Rejected("no_label")
+            raise rejects.Rejected("no_label", row.detail)
         if row.label is not None and (not self.task.exclusive or row.label not in self.task.names):
             raise rejects.Rejected("unknown_label", row.label)
         return row.label if row.findings is None else row.findings  # type: ignore[return-value]

@@ -19,6 +19,7 @@ from tfxray.components.source.rows import Row, Rules
 Given = splits.FolderSplits | splits.ListedSplits
 Values = Mapping[str, str]
 _NO_FINDING = "no_finding"
+_NO_ROW = "no row of the table names it"
 # What a label that says so does not exclude: devices are no finding of the lungs. CheXpert's
 # labeler gives `No Finding` beside them (github.com/stanfordmlgroup/chexpert-labeler).
 _BESIDE_NONE = ("supportdevices",)
@@ -90,7 +91,8 @@ class Finder:
             self._leave_out(path, left_out.OTHER_VIEW)
             return None
         if self._given and not split:  # it lies beside the split folders, or no list has it
-            return Row(path, None, None, metadata)
+            detail = "" if self._is_listed(path) else _NO_ROW
+            return Row(path, None, None, metadata, detail=detail or "no split is given for it")
         try:
             rows = [self._one(path, row, groups, split, metadata) for row in table_rows]
         except findings.Dropped:
@@ -110,12 +112,15 @@ class Finder:
             folder = None  # not every folder tells findings
         told = row.get("label") or groups.get("label")
         label = told or self._beside.get(path, {}).get("label") or folder
-        if not label and self._table and path not in self._table.rows:
-            return Row(path, None, split, metadata)  # an empty cell may be a label; no row is none
+        if not label and not self._is_listed(path):  # an empty cell may be a label; no row is none
+            return Row(path, None, split, metadata, detail=_NO_ROW)
         if self._rules.findings:
             odd, values = self._findings_of(label or "", row)
             return Row(path, odd, split, metadata, findings=values)
         return Row(path, self._class_of(label or ""), split, metadata)
+
+    def _is_listed(self, path: str) -> bool:
+        return self._table is None or path in self._table.rows
 
     def _class_of(self, text: str) -> str | None:
         """The class that a text means; the text itself where it means none."""
@@ -180,7 +185,8 @@ class Finder:
         labels = [(reader, row.label) for reader, row in zip(readers, rows, strict=True)]
         label = several.join_labels(labels, self._rules.classes, rule)
         self.disagreed += label is None and any(text for _, text in labels)
-        return dataclasses.replace(rows[0], label=label)
+        detail = "no class has the majority of its rows" if label is None else ""
+        return dataclasses.replace(rows[0], label=label, detail=detail)
 
     def _metadata(self, path: str, row: Values, groups: Values) -> dict[str, str]:
         beside = self._beside.get(path, {})

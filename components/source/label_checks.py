@@ -47,7 +47,12 @@ def check_findings(
             "for each of them nor a column `label` that names them; ingest.columns names columns "
             "that are called otherwise" + listing.describe_rest()
         )
-    present = Counter(name for row in rows for name, v in (row.findings or {}).items() if v == 1)
+    present = Counter(
+        name
+        for row in _readable(rows, rules, listing)
+        for name, v in (row.findings or {}).items()
+        if v == 1
+    )
     lacking = [name for name in rules.findings if not present[name]]
     if lacking and not rules.whole and len(lacking) < len(rules.findings):
         listing.notes.append(f"no image has {', '.join(lacking)}: left out of the findings")
@@ -81,7 +86,7 @@ def check_classes(
             f"{source}: there is DICOM among the images: name the classes (--classes). Folders "
             "would become classes, which records name, and they may be named after patients"
         )
-    labels = Counter(row.label for row in rows if row.label)
+    labels = Counter(row.label for row in _readable(rows, rules, listing) if row.label)
     classes = rules.classes or tuple(sorted(labels))
     unknown = [label for label in labels if label not in classes]
     if sum(labels[label] for label in unknown) > rules.tolerated * len(rows):
@@ -105,6 +110,14 @@ def check_classes(
             + listing.describe_rest()
         )
     return Task(classes)
+
+
+def _readable(rows: Sequence[Row], rules: Rules, listing: file_list.Listing) -> Sequence[Row]:
+    """The rows by which it is known what occurs: where nobody asked for it, those with a file."""
+    if rules.whole:
+        return rows
+    files = set(listing.files)
+    return [row for row in rows if row.path in files]
 
 
 def _unknown(

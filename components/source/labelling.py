@@ -134,7 +134,7 @@ def _known_patients(rows: Sequence[Row]) -> set[str]:
 def _draw(row: Row, share: float) -> Row:
     patient = row.metadata.get("patient")
     split = splits.draw_split(row.split, patient, share) if patient else row.split
-    return Row(row.path, row.label, split, row.metadata, share, row.findings)
+    return Row(row.path, row.label, split, row.metadata, share, row.findings, row.detail)
 
 
 def _listed(table: Manifest, listing: file_list.Listing, rules: Rules) -> list[str]:

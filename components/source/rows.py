@@ -23,6 +23,7 @@ class Row:
         findings: In the place of a label: 1, 0 or -1 (uncertain) of those findings of which
             something is known. None where findings are not asked for, or nothing is known of them;
             `label` then holds the words that mean none of them, if there are such.
+        detail: Why it has no label, where that is known; for `rejects.csv`.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Row:
     metadata: Mapping[str, str]
     eval_share: float | None = None
     findings: Mapping[str, int] | None = None
+    detail: str = ""
 
     @property
     def labelled(self) -> bool:

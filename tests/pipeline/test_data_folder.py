@@ -1,5 +1,6 @@
 """Which public data set a folder is, what is said of it, and what a config changes."""
 
+import csv
 import shutil
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests import stand_ins
 from tests.components.source.test_labelling import touch
 from tfxray.components.common.errors import UserError
+from tfxray.components.ingest import job
 from tfxray.components.layouts import public
 from tfxray.pipeline import data_folder
 from tfxray.pipeline.config.config import Config
@@ -213,3 +215,25 @@ def test_an_unknown_folder_is_read_as_any(tmp_path, images):
     labels = {row.path: row.label for row in public.label_images(
         tmp_path, data_folder.label_rules(None, found)).rows}  # fmt: skip
     assert labels == {path: path.split("/")[-2] for path in images}
+
+
+def test_a_part_of_a_data_set_is_counted_row_by_row(nih, tmp_path):
+    gone = sorted((nih / "images_001" / "images").iterdir())
+    for path in gone:
+        path.unlink()
+    touch(nih, "images_002/images/00009999_000.png")
+    found, _ = rules(nih)
+    report = job.ingest(nih, tmp_path / "out", found)
+    with (tmp_path / "out" / "rejects.csv").open() as file:
+        rejects = {row["name"]: (row["reason"], row["detail"]) for row in csv.DictReader(file)}
+    assert rejects.pop("images_002/images/00009999_000.png") == (
+        "no_label", "no row of the table names it",
+    )  # fmt: skip
+    assert rejects == dict.fromkeys(
+        [path.name for path in gone], ("unreadable", "No such file or directory")
+    )
+    assert report.images == 61
+    assert sum(report.written.values()) == 60 - len(gone)
+    assert f"1 images have no row in the table, and {len(gone)} rows no image: rejected" in (
+        report.notes
+    )
