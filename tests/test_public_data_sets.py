@@ -4,6 +4,7 @@
 """
 
 import csv
+import html
 import json
 from pathlib import Path
 
@@ -61,6 +62,6 @@ def test_a_run_goes_all_the_way(tfxray, tmp_path, small_config, name):
         with next(tables).open() as table:
             frontal = [r for r in csv.DictReader(table) if r["Frontal/Lateral"] == "Frontal"]
         assert summary["examples"]["test"] == len(frontal)
-    page = Path(summary["review"]).read_text()
+    page = html.unescape(Path(summary["review"]).read_text())
     assert report["dataset"]["licence"] in page
     assert report["dataset"]["citation"].split(",")[0] in page
