@@ -255,7 +255,7 @@ def test_the_reading_of_one_image_is_kept_apart_unless_its_cost_is_known(monkeyp
 
 
 def test_the_defaults_of_the_config_are_those_of_the_reading():
-    from tfxray.pipeline.config.data import Ingest
+    from tfxray.pipeline.config.ingest import Ingest
 
     ingest = Ingest()
     assert (
