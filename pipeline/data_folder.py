@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.layouts import recognise, registry
-from tfxray.components.manifest.findings import OTHER, SEPARATOR, SEPARATORS, named_in, word_key
+from tfxray.components.manifest.findings import (
+    OTHER,
+    SEPARATOR,
+    SEPARATORS,
+    SILENT,
+    named_in,
+    word_key,
+)
 from tfxray.components.manifest.layout import Join
 from tfxray.components.manifest.manifest import MANIFEST
 from tfxray.components.source.dataset import Dataset
@@ -233,7 +240,7 @@ def _words(
         keys = [word_key(name) for name in (meaning or "").split(SEPARATOR)]
         if word_key(word) in asked and word_key(word) not in keys:
             continue  # it is a kind of another finding, and who asks for the kind means it
-        if meaning:
+        if meaning and meaning != SILENT:
             parts = [renamed[key] if key in renamed else asked.get(key, "") for key in keys]
             meaning = None if None in parts else SEPARATOR.join(filter(None, parts))
         told[word] = meaning

@@ -69,7 +69,7 @@ PADCHEST = Dataset(
         "labels": {
             # It is said of a sentence: 232 rows have it beside findings.
             "normal": "",
-            "*": "", "unchanged": "", "exclude": None, "suboptimal study": None,
+            "*": "", "unchanged": "?", "exclude": None, "suboptimal study": None,
             **{kind: finding for finding, kinds in _KINDS.items() for kind in kinds},
         },
         "defaults": {"site": "Hospital San Juan de Alicante"},
@@ -79,8 +79,9 @@ PADCHEST = Dataset(
         "Images with `exclude` or `suboptimal study` are left out (dropped); the views COSTAL and "
         "EXCLUDE, as laterals are (other_view). Images without a label, or with an empty one "
         "alone, are rejected (no_label): that is not the same as normal.",
-        "`unchanged` names no finding. An image of which nothing else is said counts as without "
-        "any, as in torchxrayvision's reader; its earlier report may have named some.",
+        "`unchanged` tells nothing: an image of which nothing else is said, some 2,500 of them, is "
+        "rejected (no_label). Its earlier report may have named findings. torchxrayvision's reader "
+        "counts it as without any.",
         "Words that are none of the findings mean none of them. Kinds of a finding, such as "
         "laminar atelectasis, mean that finding. ingest.labels may say otherwise.",
         "The age counts from the year of birth, and may be one year too many.",

@@ -29,8 +29,8 @@ MEANINGS: Mapping[str, int | None] = {
     "positive": 1, "negative": 0, "uncertain": UNKNOWN, "unknown": None, DROP: None,
 }  # fmt: skip
 OTHER = "*"  # any word that is not named
-# A text that says so has none of them.
-NONE = ""
+# What `ingest.labels` may say that a word means: none of the findings; or nothing at all.
+NONE, SILENT = "", "?"
 _NOTHING = ("nofinding", "nofindings", "normal", "none", "noneofthese")
 
 
@@ -134,8 +134,8 @@ def read_text(
 
     Returns:
         1 for each that is named, 0 for all others; and the words that mean nothing, or that
-        contradict the rest, as `No Finding` does beside a finding. No word at all tells nothing:
-        then there is neither.
+        contradict the rest, as `No Finding` does beside a finding. There is neither where no word
+        tells anything.
 
     Raises:
         Dropped: The image is left out.
@@ -145,9 +145,12 @@ def read_text(
     by_word: dict[str, str | None] = {word_key(name): name for name in names}
     by_word |= {word_key(w): m for w, m in words.labels.items()}
     values, unknown, none = dict.fromkeys(names, 0), [], []
-    every = split_text(text, words.separator)
-    for word in every:
+    silent = True
+    for word in split_text(text, words.separator):
         told = _meanings(word, by_word, words.parts)
+        if told == [SILENT]:
+            continue
+        silent = False
         if not told and word_key(word) in _NOTHING:
             none.append(word)
         elif not told and OTHER not in words.labels:
@@ -163,7 +166,7 @@ def read_text(
                     unknown.append(word)
     if none and (unknown or any(values.values())):
         unknown += none
-    return values if every else {}, unknown
+    return {} if silent else values, unknown
 
 
 def _meanings(word: str, by_word: Mapping[str, str | None], parts: str) -> list[str | None]:
@@ -180,7 +183,8 @@ def named_in(labels: Mapping[str, str | None]) -> set[str]:
     Args:
         labels: See `Words`.
     """
-    return {name for text in labels.values() if text for name in text.split(SEPARATOR)}
+    told = {text for text in labels.values() if text and text != SILENT}
+    return {name for text in told for name in text.split(SEPARATOR)}
 
 
 def describe(values: Mapping[str, int]) -> str:

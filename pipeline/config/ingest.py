@@ -131,7 +131,8 @@ class Ingest(Section):
     ours second: `{normal: NORMAL}`. A word may mean several findings:
     `{Bronchopneumonia: Pneumonia|Consolidation}`. A word that means none of the findings has an
     empty text: `{Hernia: ""}`. `No Finding` and `normal` mean so by themselves. Images with a word
-    that has `null` are left out and counted. The word `"*"` stands for all words that are not
+    that has `null` are left out and counted. A word that tells nothing of the findings, such as
+    `unchanged`, has `"?"`. The word `"*"` stands for all words that are not
     named. Of classes, the word `""` stands for an empty cell.
     """
     label_separator: Literal["pipe", "comma", "semicolon", "slash", "list"] = "pipe"
@@ -263,7 +264,8 @@ class Ingest(Section):
         if findings and (wrong := sorted(named_in(self.labels) - set(findings))):
             raise ValueError(
                 f"ingest.labels: {wrong} are none of the findings; allowed: {', '.join(findings)}, "
-                "an empty text for none of them, or null for images that are left out"
+                "an empty text for none of them, ? for a word that tells nothing, or null for "
+                "images that are left out"
             )
 
     @property

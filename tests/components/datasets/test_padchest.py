@@ -18,8 +18,8 @@ READ = {
     "c": ("81", 22.0, "M", "AP", NONE),
     # A kind of atelectasis, and a sentence that is normal.
     "d": ("82", None, "", "AP", NONE | {"atelectasis": 1}),
-    # `unchanged` names none; and nobody is born after the study.
-    "h": ("86", None, "F", "", NONE),
+    # `unchanged` tells nothing; and nobody is born after the study.
+    "h": ("86", None, "F", "", None),
     # Nothing, an empty word, and pandas' word for nothing: nobody has said that it is normal.
     "i": ("87", 50.0, "", "PA", None),
     "j": ("88", 50.0, "F", "PA", None),

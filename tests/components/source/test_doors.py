@@ -139,6 +139,9 @@ def test_rows_of_other_words_are_left_out_with_their_images(tmp_path):
         ('["edema"]', {"Edema": 1, "Mass": 0}),
         ("['normal']", {"Edema": 0, "Mass": 0}),
         ("['unchanged']", {"Edema": 0, "Mass": 0}),
+        ("['as before', 'edema']", {"Edema": 1, "Mass": 0}),
+        ("['as before']", None),
+        ("['as before', 'normal']", {"Edema": 0, "Mass": 0}),
         ("[]", None),
         ("['']", None),
         ("", None),
@@ -151,7 +154,7 @@ def test_labels_may_be_a_list(tmp_path, cell, values):
          "b.png,\"['edema','mass']\"\nc.png,\"['edema', 'exclude']\"\n"},
         ["a.png", "b.png", "c.png"],
         findings=FINDINGS, manifest="m.csv", label_separator="list",
-        labels={"unchanged": "", "exclude": None},
+        labels={"unchanged": "", "as before": "?", "exclude": None},
     )  # fmt: skip
     assert told(labelled) == {"a.png": values, "b.png": {"Edema": 1, "Mass": 1}}
     assert labelled.listing.count_left_out()["dropped"] == 1
