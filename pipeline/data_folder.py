@@ -4,9 +4,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.layouts import recognise, registry
+from tfxray.components.listing import file_list
 from tfxray.components.manifest.findings import (
     OTHER,
     SEPARATOR,
@@ -40,7 +43,17 @@ class Folder(NamedTuple):
     dataset: Dataset | None
 
 
-def find_folder(folder: str, config: Config | None, say: Say, name: str | None = None) -> Folder:
+def config_of(classes: Sequence[str]) -> Config | None:
+    """A config that asks for some classes and nothing else; None where that is no config."""
+    try:
+        return Config.model_validate({"name": "ingest", "classes": list(classes)})
+    except ValidationError:
+        return None
+
+
+def find_folder(
+    folder: str, config: Config | None, say: Say, name: str | None = None, own: bool = False
+) -> Folder:
     """Finds out whether a folder is a public data set, and says so.
 
     Args:
@@ -48,6 +61,7 @@ def find_folder(folder: str, config: Config | None, say: Say, name: str | None =
         config: The experiment; None where there is none, as for `tfxray ingest`.
         say: Takes a line.
         name: The data set that the command line names; else the config's.
+        own: Whether the command line says how labels are told.
 
     Raises:
         UserError: The one that is named is not there; several are there; or the config's labels are
@@ -57,9 +71,10 @@ def find_folder(folder: str, config: Config | None, say: Say, name: str | None =
     if name == NO_DATASET:
         return Folder(folder, None)
     if name:
-        match = recognise.find_dataset(folder, registry.by_name(name))
+        with_table = own or (config is not None and config.ingest.manifest is not None)
+        match = recognise.find_dataset(folder, registry.by_name(name), with_table)
     else:
-        found = _find(folder, config, say)
+        found = _find(folder, config, say, own)
         if found is None:
             return Folder(folder, None)
         match = found
@@ -69,13 +84,13 @@ def find_folder(folder: str, config: Config | None, say: Say, name: str | None =
     using = "" if name else f"; using ingest.dataset: {dataset.name}"
     say(f"this is {dataset.title}{where}: {dataset.labels}{split}{using}")
     if match.folder != folder:
-        _note_beside(folder, match.folder, say)
+        _see_beside(folder, match, say, bool(name))
     if config:
         _check_labels(folder, config, dataset)
     return Folder(match.folder, dataset)
 
 
-def _find(folder: str, config: Config | None, say: Say) -> recognise.Match | None:
+def _find(folder: str, config: Config | None, say: Say, own: bool) -> recognise.Match | None:
     own_manifest = filesystem.is_file(os.path.join(folder, MANIFEST))
     matches = recognise.find_datasets(folder)
     if not matches:
@@ -86,12 +101,16 @@ def _find(folder: str, config: Config | None, say: Say) -> recognise.Match | Non
             )
         return None
     titles = " and ".join(sorted({m.dataset.title for m in matches}))
-    own = own_manifest or (
-        config is not None and (config.ingest.tells_labels or config.split.lists)
-    )
-    if own:
+    own |= config is not None and bool(config.ingest.tells_labels or config.split.lists)
+    if own_manifest or own:
         why = f"its own {MANIFEST}" if own_manifest else "what the config says"
         say(f"this looks like {titles}, but is read by {why}; ingest.dataset would name a reader")
+        return None
+    if len(matches) > 1 and len({m.dataset.name for m in matches}) == 1:
+        say(
+            f"this looks like {len(matches)} copies of {titles}, and is read as any other folder; "
+            "name the folder of one to have it read as such"
+        )
         return None
     if len(matches) > 1:
         shown = "; ".join(
@@ -104,14 +123,26 @@ def _find(folder: str, config: Config | None, say: Say) -> recognise.Match | Non
     return matches[0]
 
 
-def _note_beside(folder: str, own: str, say: Say) -> None:
-    """What lies beside a data set's own folder is not looked at, and counted."""
-    if not filesystem.is_local(folder):
+def _see_beside(folder: str, match: recognise.Match, say: Say, named: bool) -> None:
+    """Sees that no images lie beside a data set's own folder, at any depth.
+
+    Raises:
+        UserError: There are some, and nobody has named the data set.
+    """
+    own = os.path.relpath(match.folder, folder).replace(os.sep, "/")
+    beside = [
+        path for path in file_list.list_images(folder).files if not path.startswith(f"{own}/")
+    ]
+    if not beside:
         return
-    top = os.path.relpath(own, folder).split(os.sep)[0]
-    beside = sum(name != top for name in os.listdir(folder))
-    if beside:  # their names may be patients'
-        say(f"{beside} other entries of {folder} are not looked at")
+    if not named:
+        raise UserError(
+            f"{folder}: holds {match.dataset.title} in {own}, and {len(beside)} files beside it "
+            f"that may be images. Name the data set's own folder ({match.folder}); or say "
+            f"ingest.dataset: {match.dataset.name} to leave the others out, or none to read all of "
+            "it as any other folder"
+        )
+    say(f"{len(beside)} files beside it, which may be images, are not looked at")
 
 
 def _check_labels(folder: str, config: Config, dataset: Dataset) -> None:
@@ -178,6 +209,8 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
         own["labels"] = _words(dataset, findings, ingest.labels)
         ingest = Ingest.model_validate(_merge(own, ingest.model_dump(exclude_defaults=True)))
         split = _official(split, folder, say)
+        if not (dataset.official or split.lists):  # whatever its folders are called
+            split = split.model_copy(update={"ignore_given": True})
     return Rules(
         classes=classes,
         findings=findings,
@@ -185,7 +218,7 @@ def label_rules(config: Config | None, folder: Folder, say: Say | None = None) -
         separator=ingest.separator,
         headings=tuple(ingest.headings),
         columns=ingest.columns,
-        joins=tuple(Join(j.table, tuple(j.on)) for j in ingest.joins),
+        joins=tuple(Join(j.table, j.columns) for j in ingest.joins),
         keep=ingest.keep,
         root=ingest.root,
         strip=tuple(ingest.strip),
@@ -229,7 +262,9 @@ def _words(
     """
     words = dict(dataset.ingest.get("labels", {}))
     if not findings:
-        return words
+        # A class that is not asked for is known all the same; and the set's classes may be renamed.
+        words |= {name: name for name in dataset.classes if name not in words}
+        return {word: given.get(name, name) if name else name for word, name in words.items()}
     asked = {word_key(name): name for name in findings}
     if OTHER not in words:
         # A word of the vocabulary that is not asked for means none of the findings.
@@ -273,4 +308,4 @@ def _official(split: Split, folder: Folder, say: Say | None) -> Split:
         say(f"{', '.join(lacking)} is not there: the patients are drawn, not split officially")
     # `official` was seen to, and would contradict the lists.
     own = split.model_dump(exclude_defaults=True, exclude={"official"})
-    return Split.model_validate(_merge({} if lacking else dataset.split, own))
+    return Split.model_validate(_merge({"ignore_given": True} if lacking else dataset.split, own))

@@ -42,8 +42,8 @@ RSNA_PNEUMONIA = Dataset(
         "The folder stage_2_test_images: Kaggle published no labels of it.",
         "The boxes: an image has Lung Opacity if it has one, by which readers suspected pneumonia.",
         "No Lung Opacity is not healthy: it joins Normal and No Lung Opacity / Not Normal. For "
-        "these as three classes, name all of them in `classes`, and write ingest.manifest: "
-        "stage_2_detailed_class_info.csv with ingest.columns: {label: class}.",
+        "these as three classes, name all of them in `classes`, and write ingest: {dataset: "
+        "rsna_pneumonia, manifest: stage_2_detailed_class_info.csv, columns: {label: class}}.",
         _NO_PATIENTS,
         _OF_NIH,
     ),
@@ -84,7 +84,10 @@ OBJECT_CXR = Dataset(
     licence="the authors' terms; see the address",
     citation="JF Healthcare, object-CXR: automatic detection of foreign objects, MIDL 2020",
     address="https://academictorrents.com/details/fdc91f11d7010f7259a05403fc9d00079a09f5d5",
-    marks=(Mark("train.csv*", ("annotation",)), Mark("dev.csv*", ("annotation",))),
+    marks=(
+        Mark("train.csv*", ("image_name or image_path", "annotation")),
+        Mark("dev.csv*", ("image_name or image_path", "annotation")),
+    ),
     images=("train/*.jpg", "dev/*.jpg"),
     classes=("No Foreign Object", "Foreign Object"),
     ingest={

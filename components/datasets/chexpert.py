@@ -97,7 +97,7 @@ CHEXPERT_PLUS = Dataset(
     findings=FINDINGS,
     ingest={
         "manifest": "df_chexpert_plus_*.csv",
-        "joins": [{"table": "**/report_fixed.json", "on": ["path_to_image"]}],
+        "joins": [{"table": "**/report_fixed.json", "by": ["path_to_image"]}],
         "columns": {
             "path": "path_to_image", "patient": "deid_patient_id",
             "view": ["{frontal_lateral} {ap_pa}", "frontal_lateral"], **NO_FINDING,

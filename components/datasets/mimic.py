@@ -28,9 +28,9 @@ MIMIC_CXR_JPG = Dataset(
     ingest={
         "manifest": f"{_RELEASE}metadata.csv*",
         "joins": [
-            {"table": f"{_RELEASE}split.csv*", "on": ["dicom_id"]},
+            {"table": f"{_RELEASE}split.csv*", "by": ["dicom_id"]},
             # Two labelers have read the same reports. Either table is enough.
-            {"table": [f"{_RELEASE}chexpert.csv*", f"{_RELEASE}negbio.csv*"], "on": list(_KEYS)},
+            {"table": [f"{_RELEASE}chexpert.csv*", f"{_RELEASE}negbio.csv*"], "by": list(_KEYS)},
         ],
         "columns": {
             "path": "files/p{subject_id:.2}/p{subject_id}/s{study_id}/{dicom_id}.jpg",

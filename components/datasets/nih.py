@@ -87,7 +87,9 @@ NIH_CXR_LT = Dataset(
     official="a table of each split, by patient",
     left_out=(
         "The labels were mined from reports; five of them, those that ChestX-ray14 lacks, later.",
-        "Its tables tell no age, sex or view. Those of ChestX-ray14 do: ingest.joins.",
+        "Its tables tell no age, sex or view. ChestX-ray14's does: ingest.joins: [{table: "
+        "Data_Entry_2017_v2020.csv, by: {id: Image Index}}], with ingest.columns: {age: Patient "
+        "Age, sex: Patient Gender, view: View Position}.",
         "The tables of 2022 (nih-cxr-lt_single-label_*.csv), in which an image has one label, are "
         "not read.",
     ),

@@ -116,7 +116,7 @@ OPENI = Dataset(
     findings=FINDINGS,
     ingest={
         "manifest": "indiana_projections.csv*",
-        "joins": [{"table": "indiana_reports.csv*", "on": ["uid"]}],
+        "joins": [{"table": "indiana_reports.csv*", "by": ["uid"]}],
         "columns": {
             "path": "filename", "label": "Problems", "view": "projection", "patient": "uid",
         },

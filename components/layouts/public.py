@@ -7,6 +7,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.layouts import recognise, registry
 from tfxray.components.source import labelling
+from tfxray.components.source.label_checks import LabelError
 from tfxray.components.source.labelling import LabelledImages
 from tfxray.components.source.rows import Rules
 
@@ -32,6 +33,8 @@ def label_images(source: StrPath, rules: Rules) -> LabelledImages:
     dataset = registry.by_name(rules.dataset)
     try:
         return labelling.label_images(source, rules, dataset.read_beside)
+    except LabelError:
+        raise  # its files and columns are all there
     except UserError as error:
         raise UserError(f"{error}. {recognise.expected(dataset)}") from None
 

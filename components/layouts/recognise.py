@@ -54,12 +54,14 @@ def find_datasets(folder: str) -> list[Match]:
     return matches
 
 
-def find_dataset(folder: str, dataset: Dataset) -> Match:
+def find_dataset(folder: str, dataset: Dataset, own_table: bool = False) -> Match:
     """Where a data set lies that is known to be there.
 
     Args:
         folder: The data folder.
         dataset: The one that the user names.
+        own_table: Whether the user's own config names the table, so that the data set's may be
+            another one.
 
     Raises:
         UserError: It is not there. Says which file or column is missing, and what is expected.
@@ -67,6 +69,8 @@ def find_dataset(folder: str, dataset: Dataset) -> Match:
     for place in _places(folder):
         if _is_there(place, dataset):
             return Match(dataset, place)
+    if own_table and all(mark.headings or mark.line for mark in dataset.marks):
+        return Match(dataset, folder)
     for place in _places(folder):  # which part of it is there?
         if any(_find(place, mark) for mark in dataset.marks if not mark.absent):
             raise UserError(f"{place}: {_describe_lacking(place, dataset)}. {expected(dataset)}")
@@ -76,8 +80,8 @@ def find_dataset(folder: str, dataset: Dataset) -> Match:
 def describe_half(folder: str, by_names: bool = True) -> str:
     """What a folder lacks that looks like a part of a known layout, for an error.
 
-    A table counts that has half of the headings, or more. So do images that lie where a data set
-    has them, under its names.
+    A table counts that has half of the headings, or more, beside images where the data set has
+    them. So do such images alone, under its names.
 
     Args:
         folder: One that is no known layout.
@@ -91,8 +95,9 @@ def describe_half(folder: str, by_names: bool = True) -> str:
             for mark in dataset.marks:
                 for path in _find(place, mark) if mark.headings else ():
                     headings = Headings([table.read_headings(path)])
-                    share = sum(bool(headings.places(h)) for h in mark.headings)
-                    if 2 * share >= len(mark.headings):
+                    share = sum(_has(headings, wanted) for wanted in mark.headings)
+                    images = Mark(dataset.images)
+                    if 2 * share >= len(mark.headings) and _find(place, images):
                         return _half(place, dataset)
     paths = _some_files(folder)
     for dataset in registry.DATASETS:
@@ -108,6 +113,8 @@ def describe_half(folder: str, by_names: bool = True) -> str:
 
 def _half(folder: str, dataset: Dataset) -> str:
     lacking = _describe_lacking(folder, dataset)
+    if not lacking:
+        return ""
     return f"It looks like a part of {dataset.title}: {lacking}. {expected(dataset)}"
 
 
@@ -159,12 +166,12 @@ def _describe_lacking(folder: str, dataset: Dataset) -> str:
             return f"the first line of {os.path.basename(found[0])} is none of such a table"
         if mark.headings and not any(_has_headings(path, mark) for path in found):
             headings = table.read_headings(found[0])
-            lacking = [h for h in mark.headings if not Headings([headings]).places(h)]
-            return (
-                f"{os.path.basename(found[0])} lacks the columns {', '.join(lacking)}; it has: "
-                f"{', '.join(headings) or 'none'}"
-            )
-    return "it is not whole"
+            lacking = [h for h in mark.headings if not _has(Headings([headings]), h)]
+            name = os.path.basename(found[0])
+            if not headings:
+                return f"{name} has no line of headings that can be read"
+            return f"{name} lacks the columns {', '.join(lacking)}; it has: {', '.join(headings)}"
+    return ""
 
 
 def _places(folder: str) -> Iterator[str]:
@@ -202,13 +209,22 @@ def _holds(folder: str, mark: Mark) -> bool:
     return not mark.line or any(_has_line(path, mark) for path in found)
 
 
+def _any_case(pattern: str) -> str:
+    """A glob of which the extension may be in capitals."""
+    stem, extension = os.path.splitext(pattern)
+    if "/" in extension:
+        return pattern
+    return stem + re.sub("[a-z]", lambda letter: f"[{letter[0]}{letter[0].upper()}]", extension)
+
+
 def _find(folder: str, mark: Mark) -> list[str]:
     """The files that match a mark, the first few of them."""
+    patterns = [_any_case(pattern) for pattern in mark.globs]
     if filesystem.is_local(folder):
-        places = (os.path.join(glob.escape(folder), pattern) for pattern in mark.globs)
+        places = (os.path.join(glob.escape(folder), pattern) for pattern in patterns)
         paths = itertools.chain.from_iterable(map(glob.iglob, places))
         return list(itertools.islice(paths, _MOST_FOUND))
-    matches = [match_glob(f"/{pattern}") for pattern in mark.globs]
+    matches = [match_glob(f"/{pattern}") for pattern in patterns]
     every = (file.name for file in filesystem.list_files(folder))
     found = (name for name in every if any(match(name) for match in matches))
     return [os.path.join(folder, name) for name in itertools.islice(found, _MOST_FOUND)]
@@ -216,7 +232,12 @@ def _find(folder: str, mark: Mark) -> list[str]:
 
 def _has_headings(path: str, mark: Mark) -> bool:
     headings = Headings([table.read_headings(path)])
-    return all(headings.places(heading) for heading in mark.headings)
+    return all(_has(headings, wanted) for wanted in mark.headings)
+
+
+def _has(headings: Headings, wanted: str) -> bool:
+    """Whether a table has a column, under one of the names with ` or ` between them."""
+    return any(headings.places(name) for name in wanted.split(" or "))
 
 
 def _has_line(path: str, mark: Mark) -> bool:

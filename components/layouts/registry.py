@@ -50,6 +50,7 @@ def by_name(name: str) -> Dataset:
     Raises:
         UserError: There is none of that name.
     """
+    name = name.lower()
     if name not in _BY_NAME:
         raise UserError(
             f"{name!r} is no data set that tfxray knows (ingest.dataset); allowed: none, "

@@ -140,6 +140,11 @@ def _template(between: Sequence[str], getters: Sequence[Getter]) -> Getter:
     return read
 
 
+def is_template(text: str) -> bool:
+    """Whether the braces of a text are all around headings."""
+    return not re.search(r"[{}]", _FIELD.sub("", text))
+
+
 def fields(text: str) -> list[str]:
     """The headings in braces of a text that is made of several cells."""
     return [field[1] for field in _FIELD.finditer(text)]

@@ -44,8 +44,8 @@ class Words:
 
     Attributes:
         labels: The class or finding that a word means, or several findings with `|` between them;
-            empty for none of the findings, None for an image that is left out. `*` stands for any
-            other word.
+            empty for none of the findings, `?` for a word that tells nothing, None for an image
+            that is left out. The word `*` stands for any other one.
         separator: Between the words of a text, or `list`.
         parts: Between the parts of a word, of which each counts: `/` for `Pneumonia/Viral`.
         values: What a cell of a finding's own column means, one of `MEANINGS`; `*` stands for any
@@ -175,6 +175,11 @@ def _meanings(word: str, by_word: Mapping[str, str | None], parts: str) -> list[
         if told := [by_word[k] for part in candidates if (k := word_key(part)) in by_word]:
             return told
     return []
+
+
+def says_none(word: str) -> bool:
+    """Whether a word says by itself that there is no finding."""
+    return word_key(word) in _NOTHING
 
 
 def named_in(labels: Mapping[str, str | None]) -> set[str]:

@@ -15,11 +15,12 @@ class Join:
     Attributes:
         table: Its path below the folder, or a glob that one file matches; or several of these, of
             which the first counts that is there.
-        on: The headings by which its rows belong to the manifest's; both have them.
+        by: The headings of the manifest by which its rows belong to it, each with its own of the
+            same column.
     """
 
     table: str | Sequence[str]
-    on: tuple[str, ...]
+    by: tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Lookup:
             return cell
         odd = _ODD.search(cell)
         if self._plain and not odd and "/" not in cell:  # a bare name; as in large tables
-            named = self._ending(0).get(_form(cell), ())
+            named = self._ending(0).get(file_form(cell), ())
             if len(named) == 1:
                 return named[0]
         path = posixpath.normpath(cell.replace("\\", "/")) if odd else cell
@@ -95,7 +95,7 @@ class Lookup:
             if candidate in self.every:
                 return candidate
         for candidate in candidates:
-            if same := self._by_form.get(_form(candidate)):
+            if same := self._by_form.get(file_form(candidate)):
                 return self._only(same, line)
         if named := self._below_root(self._ending(path.count("/")), path):
             self.deeper += "/" in path
@@ -119,7 +119,7 @@ class Lookup:
 
     def _below_root(self, by_name: Mapping[str, list[str]], name: str) -> list[str]:
         """The files of a name; where the root is a folder, those below it."""
-        files = by_name.get(_form(name), [])
+        files = by_name.get(file_form(name), [])
         if self._root and not self._root.startswith("/"):
             return [path for path in files if path.startswith(f"{self._root}/")]
         return files
@@ -166,7 +166,7 @@ class Lookup:
     def _by_form(self) -> dict[str, list[str]]:
         forms: dict[str, list[str]] = {}
         for path in sorted(self.every):
-            forms.setdefault(_form(path), []).append(path)
+            forms.setdefault(file_form(path), []).append(path)
         return forms
 
     @functools.cached_property
@@ -182,11 +182,12 @@ def _group_by_ending(paths: Iterable[str], folders: int) -> dict[str, list[str]]
     endings: dict[str, list[str]] = {}
     for path in paths:
         ending = "/".join(path.split("/")[-folders - 1 :])
-        endings.setdefault(_form(ending), []).append(path)
+        endings.setdefault(file_form(ending), []).append(path)
     return endings
 
 
-def _form(path: str) -> str:
+def file_form(path: str) -> str:
+    """What the ways of writing one path share: the form in Unicode, capitals of the extension."""
     extension = path[path.rfind(".") + 1 :]
     if path.isascii() and extension == extension.lower():  # as most are
         return path

@@ -144,6 +144,9 @@ class _Reading:
             self.notes.append(f"rows of {len(not_kept)} images are left out by ingest.keep")
         if several:
             self.notes.append(f"{len(several)} images have several rows that tell different things")
+        if not_kept and not lines:
+            wanted = "; ".join(f"{h}: {', '.join(words)}" for h, words in self.layout.keep.items())
+            raise UserError(f"{self.path}: no row has the words of ingest.keep ({wanted})")
         rows = {path: values for path, (_, values) in lines.items()}
         self._note_gone(rows, lines)
         rows = {path: values for path, values in rows.items() if path not in self.lookup.unwanted}
@@ -243,6 +246,7 @@ class _Reading:
                 f"{self.path}: no path in it is a file below {self.source}"
                 + ("" if self.withheld else f", such as {first}")
                 + ". Set ingest.root and ingest.extension if the table leaves them out"
+                + self.listing.describe_rest()
             )
         if gone:
             self.notes.append(f"{len(gone)} rows name files that are not there: {self._list(gone)}")

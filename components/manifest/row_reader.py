@@ -95,7 +95,14 @@ class RowReader:
             for joined, join in zip(self.joined, layout.joins, strict=True)
         ]
         own = Headings([self._table.columns])
-        self._keys = [joins.find_keys(path, j.on, own, withheld) for j in layout.joins]
+        self._keys = [
+            joins.find_keys(path, [name for name, _ in join.by], own, withheld)
+            for join in layout.joins
+        ]
+        above = [self._table.columns]
+        for table_below in self._joins:
+            self.notes += table_below.refuse_hidden(above, needed)
+            above.append(table_below.headings)
         self._headings = Headings([self._table.columns, *(j.headings for j in self._joins)])
         self.columns, self.lacking = columns.find_columns(names, layout.columns, self._headings)
         self._refuse_columns()
@@ -136,7 +143,9 @@ class RowReader:
         def is_row(cells: list[str]) -> bool:
             return read_path(cells) in files
 
+        self._count = 0
         for line, cells in self._table.rows:
+            self._count += 1
             swallowed = table.find_swallowed(line, cells, self._table.separator, is_row)
             if swallowed:
                 raise UserError(
@@ -173,12 +182,15 @@ class RowReader:
         there = [name for name in names if _matches(source, name, listing)]
         if there and there[0] != names[0]:
             self.notes.append(f"{there[0]} is joined to it, since there is no {names[0]}")
+        if not there and len(names) > 1:
+            path = os.path.join(source, " or ".join(names))
+            raise UserError(f"{path}: no file matches (ingest.joins)")
         return find_table(source, (there or names)[0], listing, "ingest.joins")
 
     def _note_rest(self) -> None:
         for joined in self._joins:
-            self.notes += joined.note()
-        others = [*self._layout.keep, *(key for join in self._layout.joins for key in join.on)]
+            self.notes += joined.note(self._count)
+        others = [*self._layout.keep, *(name for join in self._layout.joins for name, _ in join.by)]
         unread = columns.unread(self.columns, self._headings, others)
         if self._table.encoding == "cp1252":
             self.notes.append("is not UTF-8, and was read as cp1252 (Windows in Western Europe)")

@@ -1,6 +1,7 @@
 """Reads a table as it is found: its encoding, its separator, its lines; or a workbook; or JSON."""
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -109,8 +110,16 @@ def read_headings(path: str) -> list[str]:
             head = file.read(_HEAD)
         if head.startswith(b"\x1f\x8b"):
             head = zlib.decompressobj(wbits=31).decompress(head, _HEAD)
-        encoding = _find_encoding(path, head[: head.rfind(b"\n") + 1])
-    except (OSError, zlib.error, UserError):
+        # The end of the head may be within a letter, of one to four bytes.
+        end = head.rfind(b"\n") + 1
+        for cut in (end, end + 1, end + 3):
+            with contextlib.suppress(UserError):
+                encoding = _find_encoding(path, head[:cut])
+                head = head[:cut]
+                break
+        else:
+            return []
+    except (OSError, zlib.error):
         return []
     text = _Text(path, head, encoding)
     return max((text.first_row(separator) for separator in _FOUND), key=len)

@@ -14,7 +14,7 @@ class Mark:
     Attributes:
         files: A glob below the data set's own folder, or several; at least one file or folder
             matches one of them.
-        headings: What the first line of a table among them has.
+        headings: What the first line of a table among them has; `a or b` for one of two.
         line: In its place: a regular expression that the first line of such a file matches.
         example: Of such a line, for messages.
         absent: That no file or folder matches is what the layout is known by.

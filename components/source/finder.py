@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tfxray.components.common.contract import METADATA
@@ -31,6 +32,8 @@ class Finder:
     Attributes:
         left_out: The images that the rules leave out for what is known of them, by the rule.
         disagreed: How many images have rows whose labels have no majority.
+        contradicted: How many have a finding, and a cell that says that there is none.
+        parts: Parts of words that mean nothing, beside others that do, with their numbers.
     """
 
     def __init__(
@@ -56,7 +59,8 @@ class Finder:
         parents = {path.rpartition("/")[0] for path in paths}
         shared = os.path.commonpath(parents) if parents and "" not in parents else ""
         self.left_out: dict[str, list[str]] = {}
-        self.disagreed = 0
+        self.disagreed = self.contradicted = 0
+        self.parts: Counter[str] = Counter()
         self._shared = len(shared.split("/")) if shared else 0
         self._table, self._given, self._pattern = table, given, pattern
         self._rules, self._words, self._beside = rules, rules.words, beside
@@ -71,6 +75,7 @@ class Finder:
         }
         self._texts: dict[str, tuple[dict[str, int], list[str]]] = {}
         self._cells: dict[str, int | None] = {}
+        self._odd_parts: dict[str, list[str]] = {}
         self._views: dict[str, bool] = {}
         # Where something else tells labels, none is left to the folders: a blank is unknown.
         self._folders_tell = not (
@@ -147,10 +152,27 @@ class Finder:
             values = {name: value for name, value in cells.items() if value is not None}
             if _NO_FINDING in row and findings.read_cell(row[_NO_FINDING]) == 1:
                 rest = [n for n in names if findings.word_key(n) not in _BESIDE_NONE]
+                self.contradicted += any(values.get(name) == 1 for name in rest)
                 values = {**dict.fromkeys(rest, 0), **values}
             return None, values or None
         values, unknown = self._read(label) if label else ({}, [])
+        self.parts.update(self._silent_parts(label))
         return (findings.SEPARATOR.join(unknown), None) if unknown else (None, values or None)
+
+    def _silent_parts(self, label: str) -> Sequence[str]:
+        """Parts of a label's words that mean nothing, though others of the same word do."""
+        if not self._words.parts or not label:
+            return ()
+        if label not in self._odd_parts:
+            known = {findings.word_key(n) for n in (*self._rules.findings, *self._rules.labels)}
+            self._odd_parts[label] = [
+                part
+                for word in findings.split_text(label, self._words.separator)
+                if findings.word_key(word) not in known and findings.OTHER not in self._meaning
+                for part in word.split(self._words.parts)
+                if findings.word_key(part) not in known
+            ]
+        return self._odd_parts[label]
 
     def _read_cell(self, text: str) -> int | None:
         """What a cell says; a table has few texts, in many cells."""

@@ -12,7 +12,16 @@ from tfxray.components.manifest.manifest import MANIFEST
 from tfxray.components.manifest.row_reader import WITHHELD
 from tfxray.components.source.rows import Row, Rules
 
+
+class LabelError(UserError):
+    """Labels that are there, and are not those that are asked for."""
+
+
 _SHOWN = 5  # names in a line for the user
+_REMEDY = (
+    "Add them to `classes`, or say in `ingest.labels` which class each means, or null to leave its "
+    "images out"
+)
 
 
 def check_findings(
@@ -32,14 +41,22 @@ def check_findings(
     unlike = [row.label for row in rows if row.label]
     if len(unlike) > rules.tolerated * len(rows):
         unknown = Counter(word for label in unlike for word in label.split(findings.SEPARATOR))
+        withheld = privacy.names_withheld(source, [row.path for row in rows])
+        first = "" if withheld else f", first of {_first(rows, unlike[0])}"
         words = "not shown, since there is DICOM among the images and names may be patients'"
-        if not privacy.names_withheld(source, [row.path for row in rows]):
+        if rules.dataset or not withheld:
             words = ", ".join(f"{word} ({count})" for word, count in unknown.most_common(_SHOWN))
-        raise UserError(
-            f"{source}: words that are none of the findings: {words}; allowed: "
-            f"{', '.join(rules.findings)}, with {findings.SEPARATOR!r} between them, and No "
-            "Finding. Say what other words mean in ingest.labels: {WORD: FINDING}, or "
-            '{WORD: ""} where it means none of them'
+        if all(findings.says_none(word) for word in unknown):
+            raise LabelError(
+                f"{source}: {len(unlike)} images have a finding and {words}{_place(rules)}{first}. "
+                "Take one of the two out, or say in ingest.labels which counts for nothing: "
+                '{WORD: ""}'
+            )
+        raise LabelError(
+            f"{source}: words that are none of the findings{_place(rules)}: {words}{first}; "
+            f"allowed: {', '.join(rules.findings)}, with {findings.SEPARATOR!r} between them, and "
+            "No Finding. Say what other words mean in ingest.labels: {WORD: FINDING}, "
+            '{WORD: ""} where it means none of them, or {WORD: null} to leave its images out'
         )
     if not any(row.findings for row in rows):
         raise UserError(
@@ -58,7 +75,7 @@ def check_findings(
         listing.notes.append(f"no image has {', '.join(lacking)}: left out of the findings")
         return Task(tuple(name for name in rules.findings if present[name]), False)
     if lacking:
-        raise UserError(
+        raise LabelError(
             f"{source}: no image has {', '.join(lacking)}. Add such images, name the column "
             "(ingest.columns), say what the words mean (ingest.labels), or take the finding out of "
             "`findings`"
@@ -90,7 +107,8 @@ def check_classes(
     classes = rules.classes or tuple(sorted(labels))
     unknown = [label for label in labels if label not in classes]
     if sum(labels[label] for label in unknown) > rules.tolerated * len(rows):
-        raise UserError(_unknown(source, rows, classes, {name: labels[name] for name in unknown}))
+        counts = {name: labels[name] for name in unknown}
+        raise LabelError(_unknown(source, rows, rules, classes, counts))
     if not labels:
         raise UserError(
             f"{source}: nothing tells the class of an image: no class folders "
@@ -103,7 +121,7 @@ def check_classes(
         return Task(tuple(name for name in classes if labels[name]))
     if missing or len(classes) < 2:
         class_names = classes if privacy.names_withheld(source, paths) else sorted(labels)
-        raise UserError(
+        raise LabelError(
             f"{source}: a classifier needs images of two classes or more; found "
             + ", ".join(f"{name}: {labels[name]}" for name in class_names if labels[name])
             + (f"; none of {', '.join(missing)}" if missing else "")
@@ -120,11 +138,25 @@ def _readable(rows: Sequence[Row], rules: Rules, listing: file_list.Listing) -> 
     return [row for row in rows if row.path in files]
 
 
+def _place(rules: Rules) -> str:
+    """Where labels stand, if one table has them."""
+    heading = rules.columns.get("label")
+    if not isinstance(heading, str) or not isinstance(rules.manifest, str):
+        return ""
+    return f" (column {heading} of {rules.manifest})"
+
+
 def _unknown(
-    source: str, rows: Sequence[Row], classes: Sequence[str], labels: Mapping[str, int]
-) -> str:
+    source: str, rows: Sequence[Row], rules: Rules, classes: Sequence[str],
+    labels: Mapping[str, int],
+) -> str:  # fmt: skip
     first = {label: _first(rows, label) for label in list(labels)[:5]}
-    start = f"{source}: labels that are not among the classes [{', '.join(classes)}]: "
+    start = (
+        f"{source}: labels that are not among the classes [{', '.join(classes)}]{_place(rules)}: "
+    )
+    if rules.dataset and privacy.names_withheld(source, [row.path for row in rows]):
+        told = "; ".join(f"{label!r} ({labels[label]} images)" for label in first)
+        return f"{start}{told}. {_REMEDY}"
     if not privacy.names_withheld(source, [*first.values(), *(row.path for row in rows)]):
         examples = "; ".join(
             f"{label!r} ({labels[label]} images, first {path})" for label, path in first.items()
@@ -134,10 +166,7 @@ def _unknown(
                 f"{start}{examples}. An image has one of the `classes`. If images have several, "
                 "name them in `findings` instead"
             )
-        return (
-            f"{start}{examples}. Add them to `classes`, or say in `ingest.labels` which class each "
-            "means"
-        )
+        return f"{start}{examples}. {_REMEDY}"
     return (
         f"{start}{len(labels)} labels of {sum(labels.values())} images, {WITHHELD}. An image's "
         "label is the folder on its path that is named like a class, from the top; where there is "

@@ -72,6 +72,15 @@ def label_images(
     found = finder.Finder(table, given, pattern, rules, paths, beside)
     rows = [row for path in paths if (row := found.row(path))]
     listing.left_out.update(found.left_out)
+    if found.contradicted:
+        listing.notes.append(
+            f"{found.contradicted} images have a finding, and a cell that says that there is none: "
+            "the finding counts"
+        )
+    if found.parts:
+        told = ", ".join(f"{part} ({count})" for part, count in found.parts.most_common(_SHOWN))
+        told = told if rules.dataset or not withheld else str(found.parts.total())
+        listing.notes.append(f"parts of words that mean none of the findings: {told}")
     if found.disagreed:
         listing.notes.append(f"{found.disagreed} images have rows without a majority: rejected")
     if isinstance(given, splits.ListedSplits) and (unlisted := sum(not r.split for r in rows)):
@@ -208,6 +217,7 @@ def _describe_splits(
     counts = Counter(row.split for row in rows if row.split)
     if not counts:
         why = "split.ignore_given is set" if rules.ignore_given else "none are given"
+        why = "no official split is taken" if rules.dataset else why
         return f"splits: drawn by patient ({why})"
     told = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
     if given:

@@ -12,6 +12,7 @@ from tfxray.components.common import filesystem
 from tfxray.components.common.contract import SPLITS
 from tfxray.components.common.errors import UserError
 from tfxray.components.listing import left_out
+from tfxray.components.manifest.lookup import file_form
 from tfxray.components.metadata.split_names import SPLIT_NAMES, WORDS
 
 _STRAY = 0.2  # up to this share of the images may lie beside the split folders: they are rejected
@@ -88,14 +89,15 @@ def read_lists(
     """
     by_name: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        by_name[posixpath.basename(path)].append(path)
-    every, found, gone = set(paths), dict[str, str](), 0
+        by_name[file_form(posixpath.basename(path))].append(path)
+    every, found, gone = {file_form(path): path for path in paths}, dict[str, str](), 0
     for split, name in lists.items():
         key, file = f"split.lists.{split}", os.path.join(source, name)
         before = len(found)
         for line, cell in _read_list(file, key, source):
-            whole = [path for path in (cell, posixpath.join(root, cell)) if path in every]
-            images = whole[:1] or by_name.get(cell, [])
+            forms = [file_form(path) for path in (cell, posixpath.join(root, cell))]
+            whole = [every[form] for form in forms if form in every]
+            images = whole[:1] or by_name.get(forms[0], [])
             if len(images) > 1:
                 raise UserError(
                     f"{file}: line {line} names {len(images)} images ({key}): write the path below "

@@ -91,15 +91,18 @@ def ingest(
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
     file_list.require_folder(source)
+
+    def say(line: str) -> None:
+        echo(line, err=True)
+
+    names = tuple(name.strip() for name in classes.split(",")) if classes else ()
     folder = data_folder.Folder(source, None)
-    with_own = bool(manifest or pattern or (classes and not dataset))
-    if not tfrecords.holds_records(source) and not (with_own and not dataset):
-        folder = data_folder.find_folder(source, config, lambda line: echo(line, err=True), dataset)
+    if not tfrecords.holds_records(source):
+        asked = config or data_folder.config_of(names)
+        folder = data_folder.find_folder(source, asked, say, dataset, bool(manifest or pattern))
     source = folder.path
-    rules = data_folder.label_rules(config, folder, lambda line: echo(line, err=True))
-    options = {"manifest": manifest, "pattern": pattern}
-    if classes:
-        options["classes"] = tuple(name.strip() for name in classes.split(","))  # type: ignore[assignment]
+    rules = data_folder.label_rules(asked if folder.dataset else config, folder, say)
+    options = {"manifest": manifest, "pattern": pattern, "classes": names}
     rules = dataclasses.replace(rules, **{k: v for k, v in options.items() if v})  # type: ignore[arg-type]
     with progress_on(Screen()), output_to(log or Path(os.devnull)):
         with process.without_keras():

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tfxray.components.common import contract
 from tfxray.components.common.contract import FEATURES, METADATA
 from tfxray.components.guard.rejects import Limits
 from tfxray.components.layouts import registry
 from tfxray.components.listing import left_out
+from tfxray.components.manifest import columns
 from tfxray.components.manifest.columns import COLUMNS
 from tfxray.components.manifest.findings import named_in
 from tfxray.pipeline.config.base import Section, describe_choices
@@ -38,6 +39,7 @@ class Sample(Section):
 
 SplitName = Literal["train", "eval", "test"]
 Uncertain = Literal["ignore", "positive", "negative"]
+View = Literal["PA", "AP", "LL", "unknown", "*"]
 Metadata = Literal["patient", "age", "sex", "view", "site"]
 Glob = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -49,8 +51,15 @@ class Join(Section):
     """Its path, relative to the data folder; or a glob that one file matches. Of a list, the first
     table that is there counts.
     """
-    on: list[str] = Field(min_length=1)
-    """The headings of the columns by which its rows belong to the manifest's."""
+    by: list[str] | dict[str, str] = Field(min_length=1)
+    """The columns by which its rows belong to the manifest's, by their headings. If these differ,
+    write the manifest's first: `{id: Image Index}`.
+    """
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """Each column by its heading in the manifest, and in this table."""
+        return tuple(self.by.items() if isinstance(self.by, dict) else ((n, n) for n in self.by))
 
 
 class Ingest(Section):
@@ -81,7 +90,7 @@ class Ingest(Section):
     """What stands between the manifest's cells. By default it is found."""
     headings: list[str] = []
     """The names of the manifest's columns, if no line of it has them."""
-    columns: dict[str, str | list[str]] = {}
+    columns: dict[str, str | Annotated[list[str], Field(min_length=1)]] = {}
     """The headings of the manifest's columns, if they differ from ours. Write our name first:
     `{path: Image Index, label: Finding Labels}`. Ours are those of `manifest`, and the findings,
     such as `{Effusion: Pleural Effusion}`. Further ones are `birth` and `study_date`, which tell
@@ -146,8 +155,8 @@ class Ingest(Section):
     """
     values: dict[str, Literal["positive", "negative", "uncertain", "unknown", "drop"]] = {}
     """What the cells of a finding's own column mean, if they are not those of `manifest`:
-    `{YES: positive, NO: negative}`. An image with `drop` is left out and counted. The word `"*"`
-    stands for all words that are not named.
+    `{"YES": positive, "NO": negative}`. An image with `drop` is left out and counted. The word
+    `"*"` stands for all words that are not named.
     """
     blank: Literal["unknown", "negative"] = "unknown"
     """What an empty cell of a finding's own column means. The authors of CheXpert train it as
@@ -159,7 +168,7 @@ class Ingest(Section):
     than half of the readers say (`majority`; a tie is uncertain, and an image without a class is
     rejected). A column `reader` tells whose row it is. Rows must agree on all else.
     """
-    views: list[Literal["PA", "AP", "LL", "unknown", "*"]] | None = None
+    views: Annotated[list[View], Field(min_length=1)] | None = None
     """The views that are used; images of others are left out and counted. `LL` is a lateral,
     `unknown` stands for images whose view nobody said, and `"*"` for all. By default all are used;
     of a public data set, all but laterals.
@@ -223,9 +232,28 @@ class Ingest(Section):
     @field_validator("dataset")
     @classmethod
     def _dataset(cls, value: str | None) -> str | None:
+        value = value and value.lower()
         if value not in (None, "none", *registry.NAMES):
             raise ValueError(f"no such data set; allowed: none, {', '.join(registry.NAMES)}")
         return value
+
+    @field_validator("columns")
+    @classmethod
+    def _templates(cls, value: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+        for name, wanted in value.items():
+            for text in [wanted] if isinstance(wanted, str) else wanted:
+                if not columns.is_template(text):
+                    raise ValueError(
+                        f"{name}: {text!r}: braces come in pairs around a heading, such as "
+                        "{folder}/{filename}"
+                    )
+        return value
+
+    @model_validator(mode="after")
+    def _birth(self) -> "Ingest":
+        if "birth" in self.columns and "study_date" not in self.columns:
+            raise ValueError("columns.birth tells an age only beside columns.study_date")
+        return self
 
     @field_validator("include", "exclude", "strip")
     @classmethod
@@ -276,7 +304,4 @@ class Ingest(Section):
     @property
     def tells_labels(self) -> bool:
         """Whether it says itself how labels are told, so that no known layout is looked for."""
-        return bool(
-            self.manifest or self.columns or self.joins or self.headings or self.pattern
-            or self.root or self.extension
-        )  # fmt: skip
+        return bool(self.manifest or self.pattern)

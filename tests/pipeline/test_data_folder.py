@@ -1,6 +1,7 @@
 """Which public data set a folder is, what is said of it, and what a config changes."""
 
 import csv
+import json
 import shutil
 
 import pytest
@@ -56,12 +57,19 @@ def test_a_layout_is_found_and_named(nih):
     assert said[0].endswith("using ingest.dataset: nih")
 
 
-def test_a_layout_below_the_folder_is_found_and_what_lies_beside_it_is_named(nih, tmp_path):
+def test_a_layout_below_the_folder_is_found_and_images_beside_it_are_not_lost(nih, tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     found, said = find(tmp_path)
     assert found.path == str(nih)
     assert "this is NIH ChestX-ray14 in nih:" in said[0]
-    assert said[1] == f"1 other entries of {tmp_path} are not looked at"
+    assert len(said) == 1
+    (nih / "own").mkdir()
+    nih.rename(tmp_path / "in")
+    touch(tmp_path, "mine/ILL/a.png", "b.png")
+    message = refusal(tmp_path)
+    assert "holds NIH ChestX-ray14 in in, and 2 files beside it that may be images" in message
+    found, said = find(tmp_path, "nih")
+    assert said[1] == "2 files beside it, which may be images, are not looked at"
 
 
 def test_two_layouts_in_one_folder_are_refused(nih, tmp_path):
@@ -237,3 +245,73 @@ def test_a_part_of_a_data_set_is_counted_row_by_row(nih, tmp_path):
     assert f"1 images have no row in the table, and {len(gone)} rows no image: rejected" in (
         report.notes
     )
+
+
+def test_a_table_in_utf_16_is_known(nih):
+    table = nih / "Data_Entry_2017_v2020.csv"
+    table.write_bytes(table.read_text().encode("utf-16"))
+    assert find(nih)[0].dataset.name == "nih"
+
+
+def test_a_table_of_ones_own_may_take_the_place_of_the_sets(nih):
+    table = nih / "Data_Entry_2017_v2020.csv"
+    table.rename(nih / "clean.csv")
+    ingest = {"dataset": "nih", "manifest": "clean.csv"}
+    found, _ = rules(nih, findings=FINDINGS, ingest=ingest)
+    rows, *_ = public.label_images(nih, found)
+    assert len(rows) == 60
+    assert all(row.findings is not None for row in rows)
+
+
+def test_copies_of_one_layout_are_a_folder_like_any(tmp_path):
+    for split in ("train", "test"):
+        stand_ins.covid19_radiography(tmp_path / split, images=60)
+        inner = tmp_path / split / "COVID-19_Radiography_Dataset"
+        inner.rename(tmp_path / "in")
+        (tmp_path / split).rmdir()
+        (tmp_path / "in").rename(tmp_path / split)
+    found, said = find(tmp_path)
+    assert found.dataset is None
+    assert said[0].startswith("this looks like 2 copies of COVID-19 Radiography Database, and is")
+
+
+@pytest.mark.parametrize(
+    ("table", "heading"),
+    [("train.csv", "image_id,class_name"), ("train.csv", "image,annotation"),
+     ("metadata.csv", "filename,finding")],
+)  # fmt: skip
+def test_a_table_of_common_headings_makes_no_data_set(tmp_path, table, heading):
+    touch(tmp_path, "A/a.png", "B/b.png")
+    (tmp_path / table).write_text(f"{heading}\na.png,A\n")
+    assert find(tmp_path) == ((str(tmp_path), None), [])
+
+
+def test_classes_on_the_command_line_keep_the_reader(tfxray, tmp_path):
+    stand_ins.covid19_radiography(tmp_path / "in", images=60)
+    classes = "Normal,COVID,Lung_Opacity,Viral Pneumonia"
+    done = tfxray("ingest", tmp_path / "in", "--out", tmp_path / "out", "--classes", classes)
+    assert done.code == 0, done.err
+    assert "using ingest.dataset: covid19_radiography" in done.err
+    report = json.loads((tmp_path / "out" / "ingest.json").read_text())
+    assert report["classes"] == classes.split(",")
+    done = tfxray("ingest", tmp_path / "in", "--out", tmp_path / "2", "--classes", "Normal,COVID")
+    assert done.code == 2
+    assert "'Lung_Opacity' (" in done.err
+    assert "or null to leave its images out" in done.err
+    done = tfxray("ingest", tmp_path / "in", "--out", tmp_path / "3", "--pattern", "(?P<patient>.)")
+    assert "this looks like COVID-19 Radiography Database, but is read by" in done.err
+
+
+@pytest.mark.parametrize(
+    ("ingest", "message"),
+    [
+        ({"views": []}, "at least 1 item"),
+        ({"columns": {"path": "{folder/{file}"}}, "braces come in pairs"),
+        ({"columns": {"birth": "born"}}, "only beside columns.study_date"),
+        ({"columns": {"path": []}}, "at least 1 item"),
+        ({"dataset": "nih2"}, "no such data set; allowed: none, nih,"),
+    ],
+)
+def test_keys_that_mean_nothing_are_refused(ingest, message):
+    with pytest.raises(ValueError, match=message):
+        Config.model_validate({"name": "x", "classes": ["A", "B"], "ingest": ingest})

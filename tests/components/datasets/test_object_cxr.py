@@ -51,7 +51,9 @@ def test_what_is_missing_is_named_with_what_is_expected(tmp_path):
         read(lay_out(tmp_path / "in", "object_cxr"))
     folder = lay_out(tmp_path / "both", "object_cxr", *IMAGES)
     (folder / "train.csv").write_text("file,annotation\n00001.jpg,\n")
-    assert "train.csv: has no column 'image_name' or 'image_path'" in refusal(folder)
+    told = refusal(folder)
+    assert "train.csv lacks the columns image_name or image_path; it has: file, annotation" in told
+    (folder / "train.csv").write_text("image_name,annotation\n00001.jpg,\n")
     (folder / "dev.csv").unlink()
     with pytest.raises(UserError, match=r"lacks dev\.csv\*\. Object-CXR .* has train\.csv"):
         read(folder, "object_cxr")

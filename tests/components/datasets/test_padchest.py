@@ -82,4 +82,5 @@ def test_what_is_not_whole_is_said_in_one_message(tmp_path):
         table.read_text().replace("\"['pneumonia', ' pleural effusion']\"", "pneumonia")
     )
     message = refusal(tmp_path / "c", "padchest")
-    assert "words that are none of the findings: pneumonia (1)" in message
+    assert "words that are none of the findings (column Labels of PADCHEST_" in message
+    assert "pneumonia (1), first of " in message

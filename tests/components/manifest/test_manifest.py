@@ -336,7 +336,7 @@ def test_of_several_tables_the_first_that_is_there_is_joined(tmp_path):
     (tmp_path / "more-b.csv").write_text(
         "path,label\n" + "".join(f"{path},{path.split('/')[0]}\n" for path in IMAGES)
     )
-    joins = (Join(("more-a*.csv", "more-b*.csv"), ("path",)),)
+    joins = (Join(("more-a*.csv", "more-b*.csv"), (("path", "path"),)),)
     table = "path\n" + "\n".join(IMAGES)
     rows, _, listing = read(tmp_path, table, joins=joins)
     assert [row.label for row in rows] == [path.split("/")[0] for path in IMAGES]
@@ -344,4 +344,4 @@ def test_of_several_tables_the_first_that_is_there_is_joined(tmp_path):
     assert note in listing.notes
     (tmp_path / "more-b.csv").unlink()
     message = refusal(tmp_path, table, joins=joins)
-    assert "more-a*.csv: no file matches (ingest.joins)" in message
+    assert "more-a*.csv or more-b*.csv: no file matches (ingest.joins)" in message

@@ -12,6 +12,7 @@ from tfxray.components.source.rows import Rules
 from tfxray.pipeline.config.config import Config
 
 FINDINGS = ("Edema", "Mass")
+PATH = (("path", "path"),)
 
 
 def label(folder, tables, images, **rules):
@@ -88,7 +89,16 @@ JOINED = {
     "views.csv": "dicom,view,code\nx1,PA,\nx2,,lateral\nx3,AP,\n",
 }
 PATHS = ["p10/p10000032/x1.jpg", "p10/p10000032/x2.jpg", "p11/p11000001/x3.jpg"]
-JOINS = (Join("studies.csv", ("subject", "study")), Join("views.csv", ("dicom",)))
+JOINS = (
+    Join(
+        "studies.csv",
+        (
+            ("subject", "subject"),
+            ("study", "study"),
+        ),
+    ),
+    Join("views.csv", (("dicom", "dicom"),)),
+)
 COLUMNS = {
     "path": "p{subject:.2}/p{subject}/{dicom}.jpg", "patient": "subject", "view": ["view", "code"],
 }  # fmt: skip
@@ -109,13 +119,17 @@ def test_tables_are_joined_and_paths_made_of_cells(tmp_path):
 
 def test_a_join_that_does_not_fit_is_refused(tmp_path):
     rules = {"findings": FINDINGS, "manifest": "images.csv", "columns": COLUMNS}
-    message = refusal(tmp_path, JOINED, PATHS, joins=(Join("views.csv", ("image",)),), **rules)
+    message = refusal(
+        tmp_path, JOINED, PATHS, joins=(Join("views.csv", (("image", "image"),)),), **rules
+    )
     assert "views.csv: has no column 'image'" in message
     assert "dicom, view, code" in message
     twice = JOINED | {"views.csv": JOINED["views.csv"] + "x1,AP,\n"}
     message = refusal(tmp_path, twice, PATHS, joins=JOINS, **rules)
     assert "views.csv: lines 2 and 5 have the same dicom and tell different things" in message
-    message = refusal(tmp_path, JOINED, PATHS, joins=(Join("gone.csv", ("dicom",)),), **rules)
+    message = refusal(
+        tmp_path, JOINED, PATHS, joins=(Join("gone.csv", (("dicom", "dicom"),)),), **rules
+    )
     assert "gone.csv: no such manifest (ingest.joins)" in message
 
 
@@ -387,3 +401,67 @@ def test_lists_of_splits_may_begin_at_the_root_without_a_table(tmp_path):
     assert {row.path: row.split for row in labelled.rows} == {
         f"imgs/{name}": split for split, names in parts.items() for name in names
     }
+
+
+def test_tables_are_joined_by_columns_of_other_names(tmp_path):
+    tables = {"m.csv": "id,Edema\na.png,1\nb.png,0\n", "more.csv": "name,age\na.png,61\nc.png,5\n"}
+    rules = {"findings": ("Edema",), "manifest": "m.csv", "columns": {"path": "id"}}
+    args = (tmp_path, tables, ["a.png", "b.png"])
+    labelled = label(*args, joins=(Join("more.csv", (("id", "name"),)),), **rules)
+    assert [row.metadata for row in labelled.rows] == [{"age": "61"}, {}]
+    assert "m.csv: 1 rows have no row of the same name in more.csv" in labelled.listing.notes
+    message = refusal(*args, joins=(Join("more.csv", (("Edema", "name"),)),), **rules)
+    assert "more.csv: no row of the manifest has a row of the same name here" in message
+
+
+def test_a_join_that_tells_nothing_new_is_refused(tmp_path):
+    better = "path,Edema,Mass\na.png,0,1\nb.png,0,0\n"
+    tables = {"m.csv": "path,Edema,Mass\na.png,1,0\nb.png,0,1\n", "better.csv": better}
+    rules = {"findings": FINDINGS, "manifest": "m.csv", "joins": (Join("better.csv", PATH),)}
+    message = refusal(tmp_path, tables, ["a.png", "b.png"], **rules)
+    assert "better.csv: tells nothing (ingest.joins): its columns Edema, Mass are in" in message
+    tables["better.csv"] = better.replace("Edema", "age")
+    labelled = label(tmp_path, tables, ["a.png", "b.png"], **rules)
+    note = "m.csv: better.csv: not read, since another table has them: Mass"
+    assert note in labelled.listing.notes
+    assert told(labelled)["a.png"] == {"Edema": 1, "Mass": 0}
+
+
+def test_what_contradicts_itself_or_is_half_understood_is_said(tmp_path):
+    table = "path,Edema,Mass,none\na.png,1,,1\nb.png,,1,\n"
+    labelled = label(
+        tmp_path, {"m.csv": table}, ["a.png", "b.png"], findings=FINDINGS, manifest="m.csv",
+        columns={"no_finding": "none"},
+    )  # fmt: skip
+    assert told(labelled)["a.png"] == {"Edema": 1, "Mass": 0}
+    assert any(note.startswith("1 images have a finding, and a cell that says that there is none")
+               for note in labelled.listing.notes)  # fmt: skip
+    table = "path,label\na.png,Mass/Huge\nb.png,Edema\n"
+    labelled = label(
+        tmp_path, {"m.csv": table}, ["a.png", "b.png"], findings=FINDINGS, manifest="m.csv",
+        label_parts="/",
+    )  # fmt: skip
+    assert "parts of words that mean none of the findings: Huge (1)" in labelled.listing.notes
+    table = "path,label\na.png,No Finding|Mass\nb.png,Edema\n"
+    message = refusal(
+        tmp_path, {"m.csv": table}, ["a.png", "b.png"], findings=FINDINGS, manifest="m.csv"
+    )
+    assert "1 images have a finding and No Finding (1), first of a.png" in message
+
+
+def test_keep_that_leaves_nothing_is_refused(tmp_path):
+    table = "path,label,kind\na.png,N,X-ray\nb.png,P,X-ray\n"
+    message = refusal(
+        tmp_path, {"m.csv": table}, ["a.png", "b.png"], classes=("N", "P"), manifest="m.csv",
+        keep={"kind": ("CT",)},
+    )  # fmt: skip
+    assert "m.csv: no row has the words of ingest.keep (kind: CT)" in message
+
+
+def test_a_split_lists_files_whatever_their_extensions_letters(tmp_path):
+    lists = {"train.txt": "a.png\nb.png\n", "test.txt": "c.png\nd.png\n"}
+    labelled = label(
+        tmp_path, lists, ["N/a.PNG", "P/b.PNG", "N/c.PNG", "P/d.png"], classes=("N", "P"),
+        split_lists={"train": "train.txt", "test": "test.txt"},
+    )  # fmt: skip
+    assert [row.path for row in labelled.rows if row.split == "test"] == ["N/c.PNG", "P/d.png"]
