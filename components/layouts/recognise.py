@@ -15,7 +15,9 @@ from tfxray.components.manifest import table
 from tfxray.components.manifest.columns import Headings
 from tfxray.components.source.dataset import Dataset, Mark
 
-_DEEPEST = 2  # how far below a data folder a data set's own folder may lie, as archives pack them
+# How far below a data folder a data set's own folder may lie, as archives pack them; and how much
+# further where each folder holds but one, as in `physionet.org/files/mimic-cxr-jpg/2.0.0`.
+_DEEPEST = 2
 _LOOKED_AT = 500  # files
 _IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 _MOST_FOUND = 8  # of the files that match a mark
@@ -181,19 +183,25 @@ def _places(folder: str) -> Iterator[str]:
         return
     level = [folder]
     for _ in range(_DEEPEST):
-        below = []
-        for place in level:
-            try:
-                with os.scandir(place) as entries:
-                    names = sorted(
-                        entry.name for entry in entries
-                        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
-                    )  # fmt: skip
-            except OSError:
-                continue
-            below += [os.path.join(place, name) for name in names[:_MOST_FOLDERS]]
+        below = [inner for place in level for inner in _folders(place)]
         yield from below
         level = below[:_MOST_FOLDERS]
+    for _ in range(_DEEPEST):  # further down, where there is one way only, as in a mirror
+        level = _folders(level[0]) if len(level) == 1 else []
+        yield from level if len(level) == 1 else ()
+
+
+def _folders(folder: str) -> list[str]:
+    """The folders in a folder, the first few of them."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(
+                entry.name for entry in entries
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+            )  # fmt: skip
+    except OSError:
+        return []
+    return [os.path.join(folder, name) for name in names[:_MOST_FOLDERS]]
 
 
 def _is_there(folder: str, dataset: Dataset) -> bool:

@@ -72,6 +72,16 @@ def test_a_layout_below_the_folder_is_found_and_images_beside_it_are_not_lost(ni
     assert said[1] == "2 files beside it, which may be images, are not looked at"
 
 
+def test_a_mirror_of_folders_that_hold_one_each_is_followed(nih, tmp_path):
+    inner = tmp_path / "example.org" / "files" / "chest"
+    inner.mkdir(parents=True)
+    nih.rename(inner / "1.0.0")
+    (tmp_path / "example.org" / "index.html").write_text("x")
+    assert find(tmp_path)[0].path == str(inner / "1.0.0")
+    touch(inner / "0.9.0", "x.png")  # two ways: nobody says which
+    assert find(tmp_path)[0].dataset is None
+
+
 def test_two_layouts_in_one_folder_are_refused(nih, tmp_path):
     stand_ins.covid19_radiography(tmp_path / "covid", images=60)
     message = refusal(tmp_path)
