@@ -20,6 +20,7 @@ from tests import papers
 from tests.papers import ROOT
 from tfxray.components.sample.draw import write_sample
 from tfxray.pipeline.cli.main import main
+from tfxray.pipeline.config.config import Config
 
 LONGEST = 200  # lines of the README
 # What the texts presuppose, at a size for a test: 33 held-out images tell nothing of a model.
@@ -222,6 +223,24 @@ def table(page: str, heading: str) -> list[list[str]]:
     found = re.search(r"^\|.*\n\|[-| ]+\n((?:\|.*\n)+)", text, re.M)
     assert found, f"{page} has no table below {heading}"
     return [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in found[1].splitlines()]
+
+
+def keys_of_tables() -> list[str]:
+    """The keys that a table of own_data.md shows for tables of others."""
+    text = (ROOT / "docs/how-to/own_data.md").read_text(encoding="utf-8")
+    section = text.partition("## Tables of others\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[2] for line in section.splitlines() if line.startswith("| ")][1:]
+    return [key for row in rows for key in re.findall(r"`([a-z_]+: [^`]+)`", row)]
+
+
+@pytest.mark.parametrize("text", keys_of_tables())
+def test_a_key_for_tables_of_others_loads(text):
+    keys = yaml.safe_load(text)
+    raw = keys if "split" in keys else {"ingest": keys}
+    if "birth" in keys.get("columns", {}):
+        assert "study_date" in keys["columns"]
+    config = Config.model_validate({"name": "x", "findings": ["Pleural_Thickening"], **raw})
+    assert config != Config.model_validate({"name": "x", "findings": ["Pleural_Thickening"]})
 
 
 def test_the_reference_names_every_command():
