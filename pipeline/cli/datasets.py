@@ -69,7 +69,7 @@ def datasets_command(name: str | None, as_config: bool, as_json: bool, reference
 
 
 def _find(name: str) -> Dataset:
-    if name not in registry.NAMES:
+    if name.lower() not in registry.NAMES:
         raise UserError(f"{name}: no such data set; there are: {', '.join(registry.NAMES)}")
     return registry.by_name(name)
 
@@ -120,13 +120,19 @@ def _list(datasets: Sequence[Dataset]) -> list[str]:
     rows = [
         (
             d.name,
-            "\n".join(map(escape.for_screen, (d.title, d.size, d.licence))),
+            "\n".join(map(escape.for_screen, (d.title, d.size, d.licence, d.citation, _needs(d)))),
             _count(d),
             _split(d),
         )
         for d in datasets
     ]
-    return _table(("name", "title, size, licence", "labels", "split"), rows)
+    return _table(("name", "data set", "labels", "split"), rows)
+
+
+def _needs(dataset: Dataset) -> str:
+    """The files by which it is known, in short; of several names of one, the first."""
+    names = [mark.globs[0] for mark in dataset.marks if not mark.absent]
+    return f"needs {', '.join(names)}"
 
 
 def _count(dataset: Dataset) -> str:

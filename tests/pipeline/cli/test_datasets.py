@@ -27,7 +27,7 @@ def test_the_table_has_all_data_sets_and_fits(tfxray, monkeypatch, width):
     assert result.code == 0
     lines = result.out.splitlines()
     assert max(map(len, lines)) <= width
-    assert lines[0].split() == ["name", "title,", "size,", "licence", "labels", "split"]
+    assert lines[0].split() == ["name", "data", "set", "labels", "split"]
     starts = [n for n, line in enumerate(lines) if n and not line.startswith(" ")]
     assert [lines[n].split()[0] for n in starts] == list(registry.NAMES)
     for dataset, start, end in zip(
@@ -40,6 +40,8 @@ def test_the_table_has_all_data_sets_and_fits(tfxray, monkeypatch, width):
         assert first.endswith("official" if dataset.official else "drawn")
         assert squeezed(dataset.size) in whole
         assert squeezed(dataset.licence) in whole
+        assert squeezed(dataset.citation) in whole
+        assert f"needs{dataset.marks[0].globs[0]}".replace(" ", "") in whole
 
 
 @every
