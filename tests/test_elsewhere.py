@@ -8,16 +8,17 @@ import pytest
 import tensorflow as tf
 from tfx.dsl.io import fileio
 
-from tests import ramfs
+from tests import ramfs, stand_ins
 from tests.scorer import export
 from tfxray.components.common import artifacts, filenames, filesystem
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.ingest import job, record_check
+from tfxray.components.layouts import registry
 from tfxray.components.predict import batch_job, pushed_model
 from tfxray.components.review.page import write_page
 from tfxray.components.source import labelling, tfrecords
-from tfxray.pipeline import inputs, pipeline
+from tfxray.pipeline import data_folder, pipeline
 from tfxray.pipeline.config.loader import load_config
 from tfxray.pipeline.engines import launch
 from tfxray.pipeline.places import Places, write_schema
@@ -74,7 +75,8 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     add(source, "NORMAL/../../outside.png", "NORMAL", None)
     add(source, "NORMAL/gone.png", "NORMAL", None)
     add(source, "NORMAL/twin.png", "NORMAL", next(drawn.rglob("PNEUMONIA/*.png")).read_bytes())
-    told = job.ingest(source, f"{elsewhere}/records", inputs.label_rules(config))
+    rules = data_folder.label_rules(config, data_folder.Folder(source, None))
+    told = job.ingest(source, f"{elsewhere}/records", rules)
     assert told.reasons == {"outside": 1, "unreadable": 1, "duplicate": 2}
     layout = tfrecords.find_layout(f"{elsewhere}/records")
     assert record_check.check_records(layout, Task(CLASSES)).examples == 299
@@ -159,3 +161,15 @@ def test_a_folder_is_scored_where_no_part_of_it_is_local(drawn, elsewhere, tmp_p
     with filesystem.open_file(f"{elsewhere}/out/predictions.csv") as file:
         assert len(file.read().decode().splitlines()) == 4
     assert batch_job.Job(f"{elsewhere}/in", f"{elsewhere}/out", model).earlier_report
+
+
+def test_a_public_data_set_is_found_and_read_elsewhere(elsewhere, tmp_path):
+    stand_ins.nih(tmp_path / "nih", ["Effusion", "Cardiomegaly", "Pneumothorax"], images=40)
+    source = copied(tmp_path / "nih", f"{elsewhere}/in")
+    said = []
+    found = data_folder.find_folder(source, None, said.append)
+    assert found == (source, registry.by_name("nih"))
+    told = job.ingest(source, f"{elsewhere}/records", data_folder.label_rules(None, found))
+    assert told.images == 40
+    assert told.dataset["name"] == "nih"
+    assert told.classes == ("Cardiomegaly", "Effusion", "Pneumothorax")

@@ -1,5 +1,6 @@
 """Finds which public data set a folder holds, by its files."""
 
+import functools
 import glob
 import itertools
 import os
@@ -45,6 +46,7 @@ def find_datasets(folder: str) -> list[Match]:
     Returns:
         Each with its own folder; a copy within another one's folder does not count.
     """
+    _remote_files.cache_clear()
     matches: list[Match] = []
     for place in _places(folder):
         for dataset in registry.DATASETS:
@@ -68,6 +70,7 @@ def find_dataset(folder: str, dataset: Dataset, own_table: bool = False) -> Matc
     Raises:
         UserError: It is not there. Says which file or column is missing, and what is expected.
     """
+    _remote_files.cache_clear()
     for place in _places(folder):
         if _is_there(place, dataset):
             return Match(dataset, place)
@@ -217,6 +220,12 @@ def _holds(folder: str, mark: Mark) -> bool:
     return not mark.line or any(_has_line(path, mark) for path in found)
 
 
+@functools.lru_cache(maxsize=1)
+def _remote_files(folder: str) -> tuple[str, ...]:
+    """The files of a folder that is not on this machine: listed once for all marks."""
+    return tuple(file.name for file in filesystem.list_files(folder))
+
+
 def _any_case(pattern: str) -> str:
     """A glob of which the extension may be in capitals."""
     stem, extension = os.path.splitext(pattern)
@@ -233,8 +242,7 @@ def _find(folder: str, mark: Mark) -> list[str]:
         paths = itertools.chain.from_iterable(map(glob.iglob, places))
         return list(itertools.islice(paths, _MOST_FOUND))
     matches = [match_glob(f"/{pattern}") for pattern in patterns]
-    every = (file.name for file in filesystem.list_files(folder))
-    found = (name for name in every if any(match(name) for match in matches))
+    found = (name for name in _remote_files(folder) if any(match(name) for match in matches))
     return [os.path.join(folder, name) for name in itertools.islice(found, _MOST_FOUND)]
 
 
