@@ -121,7 +121,7 @@ def test_json_has_all_of_it(tfxray):
     ("arguments", "message"),
     [
         (["nahi"], f"nahi: no such data set; there are: {', '.join(registry.NAMES)}"),
-        (["NIH", "--config"], "NIH: no such data set; there are: "),
+        (["NIH14", "--config"], "NIH14: no such data set; there are: "),
         (["\x1b[31m", "--json"], r"\x1b[31m: no such data set"),
         (["none"], "none: no such data set"),
         (["--config"], "--config needs the NAME"),
@@ -172,3 +172,7 @@ def test_a_data_set_of_the_hardest_kind_is_told_in_every_way(tfxray, monkeypatch
     config = load_config(path)
     assert config.classes == ["no", "0: yes", "# other"]
     assert not config.split.official
+
+
+def test_capitals_in_a_name_do_not_matter(tfxray):
+    assert tfxray("datasets", "NIH").out == tfxray("datasets", "nih").out
