@@ -97,11 +97,22 @@ class Rules:
     def layout(self) -> Layout:
         """How a manifest is read."""
         return Layout(
-            self.manifest, self.separator, self.headings, self.columns, self.joins, self.keep,
-            self.root, self.strip, self.extension, not self.ignore_given, self.findings,
-            self.values, self.several != REFUSE, bool(self.split_lists or self.dataset),
-            self.split_words,
-        )  # fmt: skip
+            name=self.manifest,
+            separator=self.separator,
+            headings=self.headings,
+            columns=self.columns,
+            joins=self.joins,
+            keep=self.keep,
+            root=self.root,
+            strip=self.strip,
+            extension=self.extension,
+            with_splits=not self.ignore_given,
+            findings=self.findings,
+            values=self.values,
+            several=self.several != REFUSE,
+            root_of_lists=bool(self.split_lists or self.dataset),
+            split_words=self.split_words,
+        )
 
     @property
     def words(self) -> Words:
