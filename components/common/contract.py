@@ -65,6 +65,7 @@ DISTORTED = "distorted"  # embeddings of distorted copies
 PIXELS = "pixels"
 TARGET = "target"
 KEY = "key"  # a hash of the file, to find an image again
+NAME = "name"  # `image/filename`, by which Trainer sorts; empty where unknown
 HOSPITAL = "hospital"  # `study/site`, empty where unknown
 OWNER = "owner"  # a hash of the patient; of the file where the patient is unknown
 

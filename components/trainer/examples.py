@@ -1,4 +1,8 @@
-"""What Trainer reads: Transform's examples as batches, in an order that the seed alone decides."""
+"""What Trainer reads: Transform's examples as batches, in an order that the seed alone decides.
+
+The runner that ran Transform does not: an example's place is that of its file's name among all
+names of its split.
+"""
 
 import dataclasses
 import os
@@ -35,15 +39,15 @@ class Order:
 # Autograph would rewrite these functions, and all that they call, for nothing.
 _as_written = tf.autograph.experimental.do_not_convert
 
-# Transform's outputs for each example besides its inputs; the last two may be missing.
-_COLUMNS = (contract.TARGET, contract.KEY, contract.HOSPITAL, contract.OWNER)
+# Transform's outputs for each example besides its inputs; the last three may be missing.
+_COLUMNS = (contract.TARGET, contract.KEY, contract.NAME, contract.HOSPITAL, contract.OWNER)
 
 
 class _Store:
     """Inputs on disk, to be read at any place, so that memory holds a batch and no more.
 
-    A TFRecord is read from its beginning only, and Transform's are sorted as the images came, often
-    by class. A shuffle buffer would turn such a stream into long runs of one class.
+    A TFRecord is read from its beginning only, and its order is Beam's: often by class. A shuffle
+    buffer would turn such a stream into long runs of one class.
     """
 
     def __init__(self) -> None:
@@ -70,7 +74,7 @@ class _Store:
 
 
 class Examples:
-    """One split of Transform's examples.
+    """One split of Transform's examples, sorted by the names of their files, and by `key`.
 
     Attributes:
         kind: Of the inputs: `pixels` or `embedding`.
@@ -98,8 +102,11 @@ class Examples:
                 columns[name].append(column)
         self._store.seal()
         self.columns = {name: np.concatenate(arrays) for name, arrays in columns.items()}
-        self.keys = self.columns[contract.KEY]
         targets = self.columns.pop(contract.TARGET).reshape(-1, spec[contract.TARGET].shape[0])
+        names = self.columns.pop(contract.NAME, None)
+        self._rows = _sort(names, self.columns[contract.KEY], targets)
+        self.columns = {name: values[self._rows] for name, values in self.columns.items()}
+        self.keys, targets = self.columns[contract.KEY], targets[self._rows]
         self.labels = targets.astype(np.int8)
         if classes > 2:
             self.labels = np.eye(classes, dtype=np.int8)[targets[:, 0]]
@@ -121,7 +128,7 @@ class Examples:
     def plain(
         self, batch: int, chosen: np.ndarray | None = None, share: Share | None = None
     ) -> tf.data.Dataset:
-        """Examples once, in the files' order, undistorted: inputs [n, …], labels [n, outputs].
+        """Examples once, in their order, undistorted: inputs [n, …], labels [n, outputs].
 
         Args:
             batch: Examples at a time.
@@ -218,7 +225,7 @@ class Examples:
 
     def _read(self, places: tf.Tensor) -> tf.Tensor:
         """Pixels [n, size, size, 1], or embeddings [n, embeddings, width]; float32."""
-        content = tf.numpy_function(self._store.read, [places], tf.string)
+        content = tf.numpy_function(self._read_rows, [places], tf.string)
         content = tf.ensure_shape(content, [None])
         if self.kind == contract.EMBEDDING:
             flat = tf.io.decode_raw(content, tf.float32)
@@ -230,6 +237,9 @@ class Examples:
             fn_output_signature=tf.TensorSpec(shape, tf.uint8),
         )
         return tf.cast(pixels, tf.float32)
+
+    def _read_rows(self, places: np.ndarray) -> np.ndarray:
+        return self._store.read(self._rows[places])
 
     def _distort(
         self,
@@ -262,6 +272,23 @@ class Examples:
             shape = tf.concat([[count], tf.shape(inputs, tf.int64)[1:]], 0)
             noise = tf.random.stateless_normal(shape, [seed, -2 - index])[start:end]
         return distort(inputs, draws, order.distortions, noise)
+
+
+def _sort(names: np.ndarray | None, keys: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The rows in the examples' order: the same whatever order Beam wrote them in.
+
+    Records from elsewhere may lack names; those are sorted by their keys alone. Images that are the
+    same in all may still differ in their labels.
+
+    Args:
+        names: Of files, bytes [n]; None where Transform had none.
+        keys: Hashes of the files, [n].
+        targets: [n, outputs].
+    """
+    names = np.full(len(keys), b"", object) if names is None else names
+    columns = (names.tolist(), keys.tolist(), targets.tolist())
+    rows = sorted(zip(*columns, range(len(keys)), strict=True))
+    return np.array([row for *_, row in rows], np.int64)
 
 
 def weigh_labels(labels: np.ndarray, softmax: bool, balanced: bool) -> np.ndarray:

@@ -33,8 +33,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Args:
         inputs: `image/encoded` and `image/class/label`, of shape [n, 1], or the findings, sparse;
-            where the schema has them (`tensor_representation_group`), `study/site` and
-            `patient/id`, sparse.
+            where the schema has them (`tensor_representation_group`), `image/filename`,
+            `study/site` and `patient/id`, sparse.
         custom_config: `mode`, the config's `train.mode`; `backbone`, the fields of a
             `backbone.BackboneSpec`; `copies`, `distortions` (the fields of a
             `distortion_ranges.Distortions`) and `seed`, of the distorted embeddings; `findings`, of
@@ -42,9 +42,10 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Returns:
         `target`, int64 [n, 1], or of findings [n, k]; `key`, int64 [n, 1], to find an image again;
-        and in mode `frozen` `embedding`, float32 [n, d], `hospital`, strings [n, 1], and `owner`,
-        int64 [n, 1], where the schema has them, and, where copies are asked for, `distorted`,
-        float32 [n, copies, d]; in mode `fine_tune` `pixels`, strings of shape [n]: PNGs, grey, of
+        `name`, strings [n, 1], where the schema has file names: Trainer sorts by it; and in mode
+        `frozen` `embedding`, float32 [n, d], `hospital`, strings [n, 1], and `owner`, int64 [n, 1],
+        where the schema has them, and, where copies are asked for, `distorted`, float32
+        [n, copies, d]; in mode `fine_tune` `pixels`, strings of shape [n]: PNGs, grey, of
         the backbone's size. Trainer reads `distorted` of the training split alone; what nobody asks
         the served graph for, it does not compute.
     """
@@ -55,6 +56,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     else:
         target = inputs[contract.LABEL]
     outputs = {contract.TARGET: target, contract.KEY: key[:, tf.newaxis]}
+    if contract.FILENAME in inputs:
+        names = first_values(inputs[contract.FILENAME], tf.size(encoded))
+        outputs[contract.NAME] = names[:, tf.newaxis]
     if custom_config["mode"] == "fine_tune":
         outputs[contract.PIXELS] = shrink_pixels(encoded, custom_config["backbone"]["image_size"])
         return outputs

@@ -163,3 +163,49 @@ def test_the_shares_of_all_hosts_make_the_batches_of_one(images):
     levels = [int(level) for pair in zip(*plain, strict=True)
               for inputs, _ in pair for level in inputs[:, 0, 0, 0]]  # fmt: skip
     assert levels == list(range(20))
+
+
+def _shuffled(folder, rng, named, shards):
+    """Thirty records, each with an embedding and a label of its own, in any order in any files."""
+    names = [b"b/%02d.png" % (i % 29) for i in range(30)]  # one name stands for two images
+    records = [
+        {
+            contract.EMBEDDING: tf.train.Feature(float_list=tf.train.FloatList(value=[i, i / 7])),
+            contract.TARGET: number(i % 2),
+            contract.KEY: number((i * 7919) % 101),
+            **({contract.NAME: text(names[i])} if named else {}),
+        }
+        for i in range(30)
+    ]
+    rng.shuffle(records)
+    folder.mkdir()
+    for shard in range(shards):
+        write(folder / f"{shard}.gz", records[shard::shards])
+    spec = {
+        contract.EMBEDDING: tf.io.FixedLenFeature([2], tf.float32),
+        contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+        contract.KEY: tf.io.FixedLenFeature([1], tf.int64),
+        **({contract.NAME: tf.io.FixedLenFeature([1], tf.string)} if named else {}),
+    }
+    return examples.Examples([str(folder / "*.gz")], spec, SIZE)
+
+
+def text(value):
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_order_of_the_records_does_not_decide_the_batches(tmp_path, named):
+    rng = np.random.default_rng(1)
+    one, other = (_shuffled(tmp_path / str(n), rng, named, shards=n) for n in (1, 4))
+    assert one.keys.tolist() == other.keys.tolist()
+    assert one.labels.tolist() == other.labels.tolist()
+    order = examples.Order(batch=7, seed=1, weights=ones(30))
+    for batches in (lambda split: steps(split, order, 0, 10), lambda split: list(split.plain(4))):
+        for a, b in zip(batches(one), batches(other), strict=True):
+            assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    first = np.concatenate([inputs for inputs, _ in one.plain(30)])[:, 0]
+    if named:  # by name, and where two share one, by key
+        assert first.tolist() == [0, 29, *range(1, 29)]
+    else:
+        assert (np.diff(one.keys) > 0).all()
