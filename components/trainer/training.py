@@ -117,18 +117,14 @@ class Training:
             model: As `fit` gave it.
             serving_settings: The config's `serving`.
         """
-        settings, splits, batch = self._settings, self._splits, self._order.batch
+        settings, splits = self._settings, self._splits
         channels = None
         if not self._of_pixels and settings["backbone"]["pooling"] == "flatten":
             channels = backbone.count_channels(self._backbone)
         scorer = head.with_embedding(model, channels)
-        seed = self._train["seed"]
-        chosen = draw_examples(len(splits.training), seed)
-        drawn_scores, training_embeddings = scorer.predict(
-            splits.training.plain(batch, chosen), verbose=0
-        )
-        validation_scores, validation_embeddings = scorer.predict(
-            splits.validation.plain(batch), verbose=0
+        training_scores, training_embeddings = self._score_and_embed(model, scorer, splits.training)
+        validation_scores, validation_embeddings = self._score_and_embed(
+            model, scorer, splits.validation
         )
         unlikeness = fit_unlikeness(
             training_embeddings, validation_embeddings, serving_settings["unlike_share"]
@@ -139,15 +135,24 @@ class Training:
         operating_points = fit_operating_points(
             validation_scores, splits.validation.labels, serving_settings, self._head.softmax, prior
         )
-        whole = len(chosen) == len(splits.training)
-        scores = drawn_scores if whole else self.scores(model, splits.training)
         return TrainedModel(
             scorer,
             operating_points,
             unlikeness,
-            operating_points.scaling.apply(scores),
+            operating_points.scaling.apply(training_scores),
             operating_points.scaling.apply(validation_scores),
         )
+
+    def _score_and_embed(
+        self, model: keras.Model, scorer: keras.Model, examples: Examples
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A whole split's scores, and embeddings of some of its examples; see `draw_examples`."""
+        chosen = draw_examples(len(examples), self._train["seed"])
+        batches = examples.plain(self._order.batch, chosen)
+        scores, embeddings = scorer.predict(batches, verbose=0)
+        if len(chosen) < len(examples):
+            scores = self.scores(model, examples)
+        return scores, embeddings
 
     def describe(self, model: keras.Model) -> summary.Network:
         """Describes backbone and head, and says which layers the main phase trains."""

@@ -8,7 +8,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
 TINY = 1e-6  # the least length that an embedding is divided by
-_EXAMPLES = 5_000  # of the training split, drawn where it holds more
+_EXAMPLES = 5_000  # of a split, drawn where it holds more
 _WIDTH = 1024  # wider embeddings are reduced to their first so many components
 
 
@@ -38,7 +38,12 @@ class Unlikeness:
 
 
 def draw_examples(count: int, seed: int) -> np.ndarray:
-    """The places of the training examples that the distance is fitted on: 5,000 at most."""
+    """The places of the examples that the distance, or its limit, is fitted on: 5,000 at most.
+
+    Args:
+        count: How many the split holds.
+        seed: Of the draw.
+    """
     if count <= _EXAMPLES:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, _EXAMPLES, replace=False))
