@@ -69,6 +69,9 @@ NAME = "name"  # `image/filename`, by which Trainer sorts; empty where unknown
 HOSPITAL = "hospital"  # `study/site`, empty where unknown
 OWNER = "owner"  # a hash of the patient; of the file where the patient is unknown
 
+# In the names of its files: which part of a split, drawn by the examples' keys, a file holds of.
+BUCKET = "-bucket-{:05d}-of-{:05d}-"
+
 # The served model's outputs.
 SCORE = "score"  # of the last class: for two classes, the positive one
 SCORES = "scores"

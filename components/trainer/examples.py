@@ -1,13 +1,11 @@
 """What Trainer reads: Transform's examples as batches, in an order that the seed alone decides.
 
 The runner that ran Transform does not: an example's place is that of its file's name among all
-names of its split.
+names of its window, and a small split is one window.
 """
 
 import dataclasses
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import tensorflow as tf
 from tfxray.components.common import contract
 from tfxray.components.networks.distortion_ranges import Distortions
 from tfxray.components.networks.distortions import DRAWS, distort
+from tfxray.components.trainer import windows
 from tfxray.components.trainer.distributed.in_step import Share
 
 
@@ -43,38 +42,10 @@ _as_written = tf.autograph.experimental.do_not_convert
 _COLUMNS = (contract.TARGET, contract.KEY, contract.NAME, contract.HOSPITAL, contract.OWNER)
 
 
-class _Store:
-    """Inputs on disk, to be read at any place, so that memory holds a batch and no more.
-
-    A TFRecord is read from its beginning only, and its order is Beam's: often by class. A shuffle
-    buffer would turn such a stream into long runs of one class.
-    """
-
-    def __init__(self) -> None:
-        # Gone with the process, however that ends.
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115
-        self._ends = [0]
-
-    def add(self, content: bytes) -> None:
-        """Appends an input."""
-        self._file.write(content)
-        self._ends.append(self._ends[-1] + len(content))
-
-    def seal(self) -> None:
-        """Flushes the file; call it before `read`."""
-        self._file.flush()
-
-    def read(self, places: np.ndarray) -> np.ndarray:
-        """The inputs at some places, as an array of bytes."""
-        return np.array([self._at(int(place)) for place in places], object)
-
-    def _at(self, place: int) -> bytes:
-        start, end = self._ends[place], self._ends[place + 1]
-        return os.pread(self._file.fileno(), end - start, start)
-
-
 class Examples:
-    """One split of Transform's examples, sorted by the names of their files, and by `key`.
+    """One split of Transform's examples: in each window sorted by their files' names and `key`.
+
+    Memory holds the attributes below; `windows.Windows` holds the inputs.
 
     Attributes:
         kind: Of the inputs: `pixels` or `embedding`.
@@ -93,20 +64,12 @@ class Examples:
             classes: How many there are, where the target is a class's number.
         """
         self.kind = contract.PIXELS if contract.PIXELS in spec else contract.EMBEDDING
-        self._spec, self._size, self._store = dict(spec), size, _Store()
-        columns = {n: [np.zeros(0, spec[n].dtype.as_numpy_dtype)] for n in _COLUMNS if n in spec}
-        for inputs, values in self._parse_records(files).as_numpy_iterator():
-            for content in inputs:
-                self._store.add(content if isinstance(content, bytes) else content.tobytes())
-            for name, column in values.items():
-                columns[name].append(column)
-        self._store.seal()
-        self.columns = {name: np.concatenate(arrays) for name, arrays in columns.items()}
-        targets = self.columns.pop(contract.TARGET).reshape(-1, spec[contract.TARGET].shape[0])
-        names = self.columns.pop(contract.NAME, None)
-        self._rows = _sort(names, self.columns[contract.KEY], targets)
-        self.columns = {name: values[self._rows] for name, values in self.columns.items()}
-        self.keys, targets = self.columns[contract.KEY], targets[self._rows]
+        self._spec, self._size = dict(spec), size
+        self._windows = windows.Windows(self._read_inputs)
+        paths = [path for pattern in files for path in tf.io.gfile.glob(pattern)]
+        tables = list(self._open_windows(windows.group_files(paths)))
+        self.columns = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+        self.keys, targets = self.columns[contract.KEY], self.columns.pop(contract.TARGET)
         self.labels = targets.astype(np.int8)
         if classes > 2:
             self.labels = np.eye(classes, dtype=np.int8)[targets[:, 0]]
@@ -136,16 +99,17 @@ class Examples:
             share: Of one host of several; a part of a batch may then be empty.
         """
         share = share or Share()
-        labels = tf.constant(self.labels, tf.float32)
+        labels, starts = tf.constant(self.labels), tf.constant(self._windows.starts)
 
         @_as_written
         def load(places: tf.Tensor, part: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             start, end = share.bounds(part, tf.size(places, tf.int64))
             places = places[start:end]
-            inputs = self._read(places)
+            ends = tf.searchsorted(starts, places, "right", tf.int64)
+            inputs = self._read(places, ends % self._windows.count)
             if self.kind == contract.EMBEDDING:
                 inputs = inputs[:, 0]
-            return inputs, tf.gather(labels, places)
+            return inputs, tf.cast(tf.gather(labels, places), tf.float32)
 
         every = np.arange(len(self)) if chosen is None else chosen
         places = tf.data.Dataset.from_tensor_slices(every).batch(batch).flat_map(share.parts)
@@ -171,12 +135,16 @@ class Examples:
         """
         share = share or Share()
         steps = self.steps(order.batch)
-        labels = tf.constant(self.labels, tf.float32)
+        labels, starts = tf.constant(self.labels), tf.constant(self._windows.starts)
         weights = tf.constant(order.weights, tf.float32)
 
         @_as_written
         def load(
-            number: tf.Tensor, index: tf.Tensor, places: tf.Tensor, part: tf.Tensor
+            number: tf.Tensor,
+            index: tf.Tensor,
+            places: tf.Tensor,
+            following: tf.Tensor,
+            part: tf.Tensor,
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             count = tf.size(places, tf.int64)
             start, end = share.bounds(part, count)
@@ -185,18 +153,31 @@ class Examples:
             end = tf.maximum(end, start + 1)
             mine = places[start:end]
             seeds = [order.seed + number, index]
-            inputs = self._distort(self._read(mine), order, seeds, count, start)
-            return inputs, tf.gather(labels, mine), tf.gather(weights, mine) * counts
+            inputs = self._read(mine, following[start:end])
+            inputs = self._distort(inputs, order, seeds, count, start)
+            goals = tf.cast(tf.gather(labels, mine), tf.float32)
+            return inputs, goals, tf.gather(weights, mine) * counts
+
+        def shuffle(numbers: tf.Tensor, number: tf.Tensor, window: tf.Tensor | int) -> tf.Tensor:
+            seed = [order.seed + number, -1 - window]
+            return tf.random.experimental.stateless_shuffle(numbers, seed)
 
         @_as_written
         def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-            every = tf.range(len(self), dtype=tf.int64)
-            permutation = tf.random.experimental.stateless_shuffle(every, [order.seed + number, -1])
+            every = tf.range(self._windows.count, dtype=tf.int64)
+            turns = shuffle(every, number, 0)
+            following = tf.concat([turns[1:], shuffle(every, number + 1, 0)[:1]], 0)
+
+            def one_window(window: tf.Tensor, following: tf.Tensor) -> tf.data.Dataset:
+                places = shuffle(tf.range(starts[window], starts[window + 1]), number, window)
+                return tf.data.Dataset.from_tensor_slices(
+                    (places, tf.repeat(following, tf.size(places)))
+                )
+
+            examples = tf.data.Dataset.from_tensor_slices((turns, following)).flat_map(one_window)
             first = tf.where(number == first_step // steps, first_step % steps, 0)
-            batches = tf.data.Dataset.from_tensor_slices(permutation).batch(order.batch).enumerate()
-            return batches.skip(tf.cast(first, tf.int64)).map(
-                lambda index, places: (number, index, places)
-            )
+            batches = examples.batch(order.batch).enumerate().skip(tf.cast(first, tf.int64))
+            return batches.map(lambda index, example: (number, index, *example))
 
         numbers = tf.data.Dataset.counter(first_step // steps)
         step_parts = numbers.flat_map(one_pass).flat_map(share.parts)
@@ -206,26 +187,62 @@ class Examples:
         """Batches of a pass; the last may be smaller."""
         return -(-len(self) // batch)
 
-    def _parse_records(self, files: Sequence[str]) -> tf.data.Dataset:
-        """Batches of inputs, [n] or [n, embeddings, width], and of columns, [n]."""
-        paths = tf.data.Dataset.list_files(list(files), shuffle=False)
-        records = tf.data.TFRecordDataset(paths, "GZIP").batch(64)
+    def _open_windows(self, buckets: Sequence[Sequence[str]]) -> Iterator[dict[str, np.ndarray]]:
+        """Reads the split once, window by window, and yields the columns of each, sorted."""
+        files, scratch, batches = [], windows.Scratch(), [self._no_columns()]
+        for number, bucket in enumerate(buckets or [[]], 1):
+            for inputs, columns in self._parse_records(bucket):
+                for content in inputs:
+                    scratch.add(content)
+                batches.append(columns)
+            files += bucket
+            if scratch.size >= windows.WINDOW_BYTES or number >= len(buckets):
+                table = {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+                names = table.pop(contract.NAME, None)
+                rows = _sort(names, table[contract.KEY], table[contract.TARGET])
+                self._windows.add(files, rows, scratch)
+                yield {name: values[rows] for name, values in table.items()}
+                files, scratch, batches = [], windows.Scratch(), [self._no_columns()]
 
-        @_as_written
-        def parse(batch: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def _read_inputs(self, files: Sequence[str]) -> Iterator[bytes]:
+        for inputs, _ in self._parse_records(files):
+            yield from inputs
+
+    def _parse_records(
+        self, files: Sequence[str]
+    ) -> Iterator[tuple[list[bytes], dict[str, np.ndarray]]]:
+        """The inputs and the columns of some records at a time.
+
+        Not by a function of TensorFlow's, which would wait for its threads: all of them may be
+        waiting for this one.
+        """
+        if not files:
+            return
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        options.experimental_optimization.apply_default_optimizations = False
+        records = tf.data.TFRecordDataset(list(files), "GZIP").batch(64).with_options(options)
+        for batch in records:
             features = tf.io.parse_example(batch, self._spec)
-            inputs = features[self.kind]
-            if self.kind == contract.EMBEDDING:
-                inputs = inputs[:, tf.newaxis]
-                if self._embeddings > 1:
-                    inputs = tf.concat([inputs, features[contract.DISTORTED]], 1)
-            return inputs, {n: tf.reshape(features[n], [-1]) for n in _COLUMNS if n in features}
+            if self.kind == contract.PIXELS:
+                inputs = features[self.kind].numpy().tolist()
+            else:
+                own = features[self.kind][:, tf.newaxis]
+                if contract.DISTORTED in features:
+                    own = tf.concat([own, features[contract.DISTORTED]], 1)
+                inputs = [one.tobytes() for one in own.numpy()]
+            columns = {n: features[n].numpy() for n in _COLUMNS if n in features}
+            yield inputs, {n: v if n == contract.TARGET else v[:, 0] for n, v in columns.items()}
 
-        return records.map(parse)
+    def _no_columns(self) -> dict[str, np.ndarray]:
+        specs = {name: self._spec[name] for name in _COLUMNS if name in self._spec}
+        shapes = {name: (0, *spec.shape[:1]) if name == contract.TARGET else (0,)
+                  for name, spec in specs.items()}  # fmt: skip
+        return {n: np.zeros(shapes[n], spec.dtype.as_numpy_dtype) for n, spec in specs.items()}
 
-    def _read(self, places: tf.Tensor) -> tf.Tensor:
+    def _read(self, places: tf.Tensor, following: tf.Tensor) -> tf.Tensor:
         """Pixels [n, size, size, 1], or embeddings [n, embeddings, width]; float32."""
-        content = tf.numpy_function(self._read_rows, [places], tf.string)
+        content = tf.numpy_function(self._windows.read, [places, following], tf.string)
         content = tf.ensure_shape(content, [None])
         if self.kind == contract.EMBEDDING:
             flat = tf.io.decode_raw(content, tf.float32)
@@ -237,9 +254,6 @@ class Examples:
             fn_output_signature=tf.TensorSpec(shape, tf.uint8),
         )
         return tf.cast(pixels, tf.float32)
-
-    def _read_rows(self, places: np.ndarray) -> np.ndarray:
-        return self._store.read(self._rows[places])
 
     def _distort(
         self,
