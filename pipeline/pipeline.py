@@ -9,7 +9,6 @@ from tfx.components import (
     SchemaGen,
     StatisticsGen,
     Trainer,
-    Transform,
 )
 from tfx.components.distribution_validator.component import DistributionValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
@@ -26,6 +25,7 @@ from tfxray.components.evaluator import eval_config, resolver
 from tfxray.components.evaluator.component import Evaluator
 from tfxray.components.example_gen.executor import ExampleGen
 from tfxray.components.pusher.component import Pusher
+from tfxray.components.transform.executor import Transform
 from tfxray.components.validation import drift
 from tfxray.components.validation.data_gate import DataGate
 from tfxray.pipeline import cache_key

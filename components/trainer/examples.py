@@ -189,7 +189,8 @@ class Examples:
 
     def _open_windows(self, buckets: Sequence[Sequence[str]]) -> Iterator[dict[str, np.ndarray]]:
         """Reads the split once, window by window, and yields the columns of each, sorted."""
-        files, scratch, batches = [], windows.Scratch(), [self._no_columns()]
+        files: list[str] = []
+        scratch, batches = windows.Scratch(), [self._no_columns()]
         for number, bucket in enumerate(buckets or [[]], 1):
             for inputs, columns in self._parse_records(bucket):
                 for content in inputs:

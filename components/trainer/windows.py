@@ -99,7 +99,7 @@ class Windows:
         """
         if len(self._at_hand) < _AT_HAND:
             scratch.seal()
-            self._at_hand[len(self._files)] = future = Future()
+            self._at_hand[len(self._files)] = future = Future[Scratch]()
             future.set_result(scratch)
         self._files.append(files)
         self._rows.append(rows.astype(np.int32))
@@ -128,7 +128,7 @@ class Windows:
         with self._lock:
             future = self._at_hand.get(number)
             if future is None:
-                future = self._at_hand[number] = Future()
+                future = self._at_hand[number] = Future[Scratch]()
                 # Not in the thread of TensorFlow that asks: it has few, and training needs them.
                 arguments = (number, future)
                 threading.Thread(target=self._copy, args=arguments, daemon=True).start()

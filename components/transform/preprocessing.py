@@ -105,8 +105,15 @@ def stack_findings(
     return tf.stack(columns, 1)
 
 
-def first_values(values: tf.SparseTensor, count: tf.Tensor) -> tf.Tensor:
-    """Of texts [n, any number], the first of each row, [n]; empty where there is none."""
+def first_values(values: tf.SparseTensor | tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Of texts [n, any number], the first of each row, [n]; empty where there is none.
+
+    Args:
+        values: Sparse; or dense, as of a schema of the user's that demands one in each record.
+        count: n.
+    """
+    if not isinstance(values, tf.SparseTensor):
+        return values[:, 0]
     at_first = tf.sparse.retain(values, values.indices[:, 1] == 0)
     rows = at_first.indices[:, :1]
     shape = [tf.cast(count, tf.int64)]
