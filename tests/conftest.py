@@ -11,6 +11,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from tests import seaweed
+from tfxray.components.common import filesystem
 from tfxray.components.sample import draw
 
 ROOT = Path(__file__).parent.parent
@@ -108,3 +110,30 @@ def pushed(run, out):
         assert done.code == 0, done.err
         return last_line(done)
     return json.loads(summaries[0].read_text())
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory):
+    """An S3 server with one bucket; see `seaweed`."""
+    with seaweed.started(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: seaweed.Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The bucket's URL, empty; the environment says how to come to it."""
+    set_s3(monkeypatch, s3_server.environment())
+    url = f"s3://{seaweed.BUCKET}"
+    filesystem.remove_folder(url)
+    return url
+
+
+def set_s3(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    """What the environment says of S3, for the next client, and nothing besides."""
+    from tfxray.components.object_store import s3
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    s3._client.cache_clear()

@@ -9,6 +9,7 @@ from pathlib import Path
 # folder; `pipeline` stands for the files that lie directly in it, but for the DOORS.
 ROOMS = (
     "components.disk",
+    "components.object_store",
     "components.common",
     "components.pusher",
     "components.text",

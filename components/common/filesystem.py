@@ -1,42 +1,65 @@
-"""Folders of data wherever they lie: on this machine, or on any file system that Beam knows.
+"""Folders of data wherever they lie: on this machine, on `s3://`, or on any store that Beam knows.
 
 For what is outside of the pipeline: images, records, and what ingest writes. What nodes read and
-write of each other goes through TFX's `fileio`. A local folder is read without Beam, which would
-take seconds to import in each process that loads images.
+write of each other goes through TFX's `fileio`. A local folder is read without the libraries of the
+others, which would take seconds to import in each process that loads images.
 """
 
 import contextlib
+import functools
 import glob
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import durable
+
+if TYPE_CHECKING:
+    from tfxray.components.object_store.files import File, Store
 
 _PATTERN_CHARACTERS = "*?[\\"
 StrPath = str | os.PathLike[str]
 
 
-class File(NamedTuple):
-    """A file below a folder.
-
-    Attributes:
-        name: Below the folder, with `/`.
-        size: Bytes.
-        updated: Seconds since 1970, where the file system tells.
-    """
-
-    name: str
-    size: int
-    updated: float
-
-
 def is_local(path: StrPath) -> bool:
     """Whether a path is one of this machine: `gs://bucket/folder` is not."""
     return "://" not in os.fspath(path)
+
+
+def is_s3(path: StrPath) -> bool:
+    """Whether a path is one of `s3://`, which TensorFlow and TFX cannot read."""
+    return os.fspath(path).startswith("s3://")
+
+
+def _store(path: str) -> "Store":
+    """Who knows a path that is not local."""
+    return _s3_store() if is_s3(path) else _beam_store()
+
+
+@functools.lru_cache(maxsize=1)
+def _s3_store() -> "Store":
+    from tfxray.components.object_store.s3_store import S3Store
+
+    return S3Store()
+
+
+@functools.lru_cache(maxsize=1)
+def _beam_store() -> "Store":
+    from tfxray.components.object_store.beam import BeamStore
+
+    return BeamStore()
+
+
+def for_beam(path: str) -> str:
+    """The same place, as a source or a sink of Beam's is told it."""
+    if not is_s3(path):
+        return path
+    from tfxray.components.object_store.beam_s3 import name_for_beam
+
+    return name_for_beam(path)
 
 
 def full_path(path: StrPath) -> str:
@@ -73,36 +96,32 @@ def absolute_path(path: str) -> str:
     return os.path.realpath(path) if is_local(path) else path
 
 
-def list_files(folder: str, limit: int | None = None) -> list[File]:
+def list_files(folder: str, limit: int | None = None) -> "list[File]":
     """All files below a folder that is not local, sorted by name.
 
     Args:
-        folder: Such as `gs://bucket/folder`.
+        folder: Such as `s3://bucket/folder`.
         limit: So many will do.
 
     Raises:
-        UserError: Beam knows no such file system, or cannot list the folder.
+        UserError: There is no such store, or the folder cannot be listed.
     """
-    from apache_beam.io.filesystems import FileSystems
-
     if folder.startswith("hdfs://"):
         raise UserError(
             f"{folder}: of HDFS, Beam lists one folder, and not those below it: mount it, or copy "
             "the data to another file system"
         )
-    base = folder.rstrip("/") + "/"
     try:
-        entries = FileSystems.match([f"{base}**"], [limit])[0].metadata_list
+        files = list(_store(folder).list_files(folder, limit))
     except Exception as error:  # a missing package, credentials, the network: any of many
-        raise UserError(
-            f"{folder}: cannot be listed: {(str(error).splitlines() or ['?'])[0]}"
-        ) from None
-    files = (
-        File(entry.path.removeprefix(base), entry.size_in_bytes, entry.last_updated_in_seconds)
-        for entry in entries
-    )
+        raise UserError(f"{folder}: cannot be listed: {_reason(error)}") from None
     # Some stores keep an empty object in the place of a folder.
     return sorted(file for file in files if file.name and not file.name.endswith("/"))
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return (text.splitlines() or ["?"])[0]
 
 
 def list_names(folder: str) -> list[str]:
@@ -131,12 +150,17 @@ def is_folder(path: str) -> bool:
 
 
 def is_file(path: str) -> bool:
-    """Whether there is a file."""
+    """Whether there is a file.
+
+    Raises:
+        UserError: The store does not say.
+    """
     if is_local(path):
         return os.path.isfile(path)
-    from apache_beam.io.filesystems import FileSystems
-
-    return bool(FileSystems.exists(path))
+    try:
+        return _store(path).is_file(path)
+    except OSError as error:
+        raise UserError(f"{path}: {_reason(error)}") from None
 
 
 def open_file(path: str) -> BinaryIO:
@@ -145,13 +169,7 @@ def open_file(path: str) -> BinaryIO:
     Raises:
         OSError: It cannot be read.
     """
-    if is_local(path):
-        return open(path, "rb")
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
-
-    stream: BinaryIO = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    return stream
+    return open(path, "rb") if is_local(path) else _store(path).open_file(path)
 
 
 def write_file(path: str, content: bytes) -> None:
@@ -202,10 +220,7 @@ def remove_folder(folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         return
     remove_files(folder, list_names(folder))
-    from apache_beam.io.filesystems import FileSystems
-
-    if FileSystems.exists(folder):  # where folders are more than names
-        FileSystems.delete([folder])
+    _store(folder).remove_empty(folder)
 
 
 def measure_files(folder: str) -> dict[str, int]:
@@ -222,9 +237,7 @@ def remove_files(folder: str, below: list[str]) -> None:
         for path in paths:
             os.unlink(path)
     elif paths:
-        from apache_beam.io.filesystems import FileSystems
-
-        FileSystems.delete(paths)
+        _store(folder).remove_files(paths)
 
 
 def move_folder(folder: str, target: str, last: str) -> None:
@@ -241,33 +254,15 @@ def move_folder(folder: str, target: str, last: str) -> None:
     if is_local(target):
         durable.move_folder(folder, target)
         return
-    from apache_beam.io.filesystems import FileSystems
-
     before = list_names(target)
     remove_files(target, [name for name in before if name == last])
     remove_files(target, [name for name in before if name != last])
     for part in ([name for name in list_names(folder) if name != last], [last]):
         sources, targets = ([os.path.join(f, name) for name in part] for f in (folder, target))
-        for parent in {os.path.dirname(path) for path in targets}:
-            _make(parent)
-        FileSystems.rename(sources, targets)
+        _store(target).move_files(sources, targets)
     remove_folder(folder)
-
-
-def _make(folder: str) -> None:
-    """Makes a folder where there are such things; elsewhere Beam does nothing."""
-    from apache_beam.io.filesystems import FileSystems
-
-    with contextlib.suppress(OSError):  # it is there
-        FileSystems.mkdirs(folder)
 
 
 def create_file(path: str) -> BinaryIO:
     """Opens a file to write it anew."""
-    if is_local(path):
-        return open(path, "wb")
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
-
-    stream: BinaryIO = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    return stream
+    return open(path, "wb") if is_local(path) else _store(path).create_file(path)

@@ -93,12 +93,13 @@ def write_examples(
         else:
             results = _from_files(pipeline, data, reader, processes)
         for split in data.splits:
+            place = os.path.join(out, split if split != worker.UNSPLIT else "", "data")
             _ = results[split] | f"Write_{split}" >> beam.io.WriteToTFRecord(
-                os.path.join(out, split if split != worker.UNSPLIT else "", "data"),
+                filesystem.for_beam(place),
                 file_name_suffix=".tfrecord",
                 num_shards=shards,
             )
-        place = os.path.join(out, f".{worker.BESIDE}")
+        place = filesystem.for_beam(os.path.join(out, f".{worker.BESIDE}"))
         _ = results[worker.BESIDE] | "Write_beside" >> beam.io.WriteToText(place)
 
 
