@@ -5,12 +5,14 @@ import io
 import json
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import tensorflow as tf
 from PIL import Image
 
-from tfxray.components.common import contract, filenames
+from tfxray.components.common import beam_options, contract, filenames
 from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import heldout_scores, pictures
 from tfxray.components.networks import summary
@@ -129,7 +131,7 @@ def leave(
     }
     for path in uris.values():
         path.mkdir(parents=True)
-    heldout_scores.write_scores(frame, folder / "evaluation")
+    heldout_scores.write_scores(pa.Table.from_pandas(frame), folder / "evaluation")
     rules = [
         _rule("auc", "all", 0.9, True, f"AUC 0.9 {TAG}"),
         _rule("slice_auc", f"{contract.SITE}: {SITES[1]}", 0.6, False, f"0.6 is low {SCRIPT}"),
@@ -156,9 +158,14 @@ def leave(
     thresholds = dict.fromkeys(task.judged, THRESHOLD)
     pictures.draw_pictures(
         frame, task, thresholds, [str(records)], uris["Trainer.model"],
-        folder / "evaluation",
+        folder / "evaluation", make_pipeline,
     )  # fmt: skip
     return {name: str(path) for name, path in uris.items()}
+
+
+def make_pipeline() -> beam.Pipeline:
+    """A Beam job in this process."""
+    return beam.Pipeline(options=beam_options.parse(beam_options.complete([])))
 
 
 def _rule(kind: str, where: str, figure: float | None, passed: bool | None, text: str) -> dict:

@@ -23,6 +23,8 @@ _.fit_with_others
 _.expand
 _.setup
 _.teardown
+_.start_bundle
+_.finish_bundle
 _.on_train_begin
 _.on_epoch_begin
 _.run_trial

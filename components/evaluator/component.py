@@ -72,18 +72,21 @@ class Executor(executor.Executor):  # type: ignore[misc]
                 candidate_inputs = {key: input_dict[key] for key in ("examples", "model")}
                 super().Do(candidate_inputs, output_dict, exec_properties)
             check = finish_check() if finish_check else None
-        parts = [io_utils.read_string_file(path) for path in _files(scratch)]
+        heldout_scores.gather_parts(_files(scratch), folder, task)
         fileio.rmtree(scratch)
-        frame = heldout_scores.make_table(
-            [json.loads(line) for part in parts for line in part.splitlines()], task
-        )
-        heldout_scores.write_scores(frame, folder)
+        frame = heldout_scores.read_scores(folder)
+        assert frame is not None  # just written
         records, blessed = _records(examples, SPLIT), input_dict.get("baseline_model")
         evaluations = input_dict.get(BASELINE_EVALUATION)
         blessed_folder = _serving_folder(blessed[0]) if blessed else None
         reference = baseline.require_baseline(
             baseline.score_baseline(
-                blessed_folder, evaluations[0].uri if evaluations else None, records
+                blessed_folder,
+                evaluations[0].uri if evaluations else None,
+                frame,
+                records,
+                scratch,
+                self._make_beam_pipeline,
             ),
             files,
             exec_properties[SERVING],
@@ -93,7 +96,9 @@ class Executor(executor.Executor):  # type: ignore[misc]
         )
         model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
         thresholds = artifacts.read_thresholds({"Trainer.model_run": model_run}, task)
-        pictures.draw_pictures(frame, task, thresholds, records, model_folder, folder)
+        pictures.draw_pictures(
+            frame, task, thresholds, records, model_folder, folder, self._make_beam_pipeline
+        )
         served = pushed_model.read_served(exec_properties[SERVING])
         rules = gate.apply_rules(frame, settings, reference, served, check)
         gate.write_verdicts(rules, reference.in_order_of(task), folder)

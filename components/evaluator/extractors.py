@@ -3,12 +3,14 @@
 A module of its own, since TFX loads it anew for each evaluation.
 """
 
-import json
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
 from tensorflow_model_analysis.constants import SLICE_KEY_TYPES_KEY
 from tensorflow_model_analysis.proto import config_pb2
 
@@ -17,6 +19,7 @@ from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import heldout_scores
 
 _FIGURES, _WEIGHTS = "figures", "example_weights"
+_KEPT = 10_000  # images
 
 
 def custom_extractors(
@@ -50,13 +53,18 @@ class _KeepScores(beam.PTransform):  # type: ignore[misc]
         self._path, self._task = path, task
 
     def expand(self, extracts: beam.PCollection) -> beam.PCollection:
-        _ = extracts | beam.Map(_line, self._task) | beam.io.WriteToText(self._path)
+        _ = (
+            extracts
+            | beam.Map(_make_row, self._task)
+            | beam.io.WriteToParquet(
+                self._path, heldout_scores.make_schema(self._task), codec=heldout_scores.CODEC
+            )
+        )
         return extracts
 
 
-def _line(extracts: dict[str, Any], task: Task) -> str:
-    row = heldout_scores.make_row(extracts["features"], extracts["predictions"], task)
-    return json.dumps(row)
+def _make_row(extracts: dict[str, Any], task: Task) -> dict[str, Any]:
+    return heldout_scores.make_row(extracts["features"], extracts["predictions"], task)
 
 
 def _keep_figures(extracts: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -85,13 +93,30 @@ class _Findings(beam.PTransform):  # type: ignore[misc]
         if self._together:
             # TFMA goes through all findings of each element, for each of its slices. Images in the
             # same slices are one element here, which makes that ten times faster.
-            figures = (
-                figures
-                | beam.Map(lambda extract: (repr(extract[SLICE_KEY_TYPES_KEY]), extract))
-                | beam.GroupByKey()
-                | beam.Map(lambda item: _join(list(item[1])))
-            )
+            figures = figures | beam.ParDo(_Join())
         return figures | beam.Map(_take_apart, self._task)
+
+
+class _Join(beam.DoFn):  # type: ignore[misc]
+    """Makes one of the images in the same slices, so many at a time as one worker can keep."""
+
+    def start_bundle(self) -> None:
+        self._kept: dict[str, list[dict[str, Any]]] = {}
+        self._count = 0
+
+    def process(self, extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        self._kept.setdefault(repr(extracts[SLICE_KEY_TYPES_KEY]), []).append(extracts)
+        self._count += 1
+        if self._count == _KEPT:
+            yield from self._hand_on()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for joined in self._hand_on():
+            yield GlobalWindows.windowed_value_at_end_of_window(joined)
+
+    def _hand_on(self) -> Iterator[dict[str, Any]]:
+        kept, self._kept, self._count = self._kept, {}, 0
+        yield from map(_join, kept.values())
 
 
 def _join(extracts: list[dict[str, Any]]) -> dict[str, Any]:

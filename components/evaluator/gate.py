@@ -32,7 +32,8 @@ class Baseline:
     Attributes:
         state: `none`, `compared` or `incompatible`.
         text: Why it could not be compared, where it could not.
-        scores: By an image's digest: of two classes one score, else one for each of `classes`.
+        scores: A row per image, by its digest, with its own task's `score_column`s; None where it
+            scored nothing.
         classes: Its own, or its findings, in the order of their labels; empty where unknown.
         heldout: The held-out scores of its own run; None where they are not at hand.
         refuses: Whether the model may not be pushed without a comparison.
@@ -40,31 +41,39 @@ class Baseline:
 
     state: str = "none"
     text: str = "no model has been blessed before"
-    scores: Mapping[str, float | Sequence[float]] = dataclasses.field(default_factory=dict)
+    scores: pd.DataFrame | None = None
     classes: Sequence[str] = ()
     heldout: pd.DataFrame | None = None
     refuses: bool = False
 
     def in_order_of(self, task: Task) -> "Baseline":
         """The same model, as if its classes had the task's order; or what it cannot answer."""
-        own = list(self.classes)
-        if self.state != "compared" or own in ([], list(task.names)):
+        if self.scores is None:
             return self
-        if task.binary and len(own) == 2 and own != [*reversed(task.names)]:
-            return self  # renamed, which another rule judges
-        if task.binary and len(own) == 2:
-            heldout = self.heldout
-            if heldout is not None:
-                flipped = {name: 1 - heldout[name] for name in (contract.LABEL, contract.SCORE)}
-                heldout = heldout.assign(**flipped)
-            scores = {digest: 1 - score for digest, score in self.scores.items()}  # type: ignore[operator]
-            return dataclasses.replace(self, scores=scores, classes=task.names, heldout=heldout)
-        if not task.binary and sorted(own) == sorted(task.names):
-            places = [own.index(name) for name in task.names]
-            rows = {digest: np.ravel(row)[places].tolist() for digest, row in self.scores.items()}
-            return dataclasses.replace(self, scores=rows, classes=task.names)
+        own = list(self.classes)
+        columns = {heldout_scores.score_column(task, name) for name in task.judged}
+        if columns <= set(self.scores):
+            if own in ([], list(task.names)):
+                return self
+            if task.binary and own == [*reversed(task.names)]:
+                return self._turned(task)
+            if task.binary:
+                return self  # renamed, which another rule judges
+            if sorted(own) == sorted(task.names):
+                return dataclasses.replace(self, classes=task.names)
         text = f"the latest blessed model tells [{', '.join(own)}] and cannot be compared"
-        return dataclasses.replace(self, state="incompatible", text=text, scores={}, heldout=None)
+        return dataclasses.replace(self, state="incompatible", text=text, scores=None, heldout=None)
+
+    def _turned(self, task: Task) -> "Baseline":
+        """The same model with its two classes in the other order."""
+        assert self.scores is not None
+        heldout = self.heldout
+        if heldout is not None:
+            turned = {name: 1 - heldout[name] for name in (contract.LABEL, contract.SCORE)}
+            heldout = heldout.assign(**turned)
+        return dataclasses.replace(
+            self, scores=1 - self.scores, classes=task.names, heldout=heldout
+        )
 
 
 def apply_rules(
@@ -219,10 +228,10 @@ def _label_shift(
 
 def _scored_by(baseline: Baseline, frame: pd.DataFrame, task: Task) -> pd.DataFrame:
     """The images that the blessed model scored, with its scores in place of the candidate's."""
-    known = frame[frame[heldout_scores.DIGEST].isin(list(baseline.scores))].reset_index(drop=True)
-    rows = [np.ravel(baseline.scores[digest]) for digest in known[heldout_scores.DIGEST]]
-    scores = np.array(rows, float).reshape(len(known), len(task.judged))
+    assert baseline.scores is not None  # it was compared
+    known = frame[frame[heldout_scores.DIGEST].isin(baseline.scores.index)].reset_index(drop=True)
     columns = [heldout_scores.score_column(task, name) for name in task.judged]
+    scores = baseline.scores.loc[known[heldout_scores.DIGEST], columns].to_numpy(float)
     return known.assign(**dict(zip(columns, scores.T, strict=True)))
 
 
@@ -327,8 +336,9 @@ def _change(
     comparisons: int = 1,
 ) -> Estimate | None:
     """The candidate's mean AUC of some findings less the blessed model's, on the same images."""
+    assert baseline.scores is not None  # it was compared
     blessed = _scored_by(baseline, frame, task)
-    own = frame[frame[heldout_scores.DIGEST].isin(list(baseline.scores))]
+    own = frame[frame[heldout_scores.DIGEST].isin(baseline.scores.index)]
     chosen = [task.index(name) for name in names]
     labels, scores = heldout_scores.matrices(own, task)
     _, blessed_scores = heldout_scores.matrices(blessed, task)

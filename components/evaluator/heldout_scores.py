@@ -1,4 +1,8 @@
-"""The held-out scores, image by image: what Evaluator leaves beside TFMA's figures."""
+"""The held-out scores, image by image: what Evaluator leaves beside TFMA's figures.
+
+Beam's workers write them in parts (`make_schema`, `make_row`), in the order of their work. One file
+has them all in one order, whatever the runner (`gather_parts`), and so all that follows from them.
+"""
 
 import contextlib
 import contextvars
@@ -13,15 +17,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components.common import contract
+from tfxray.components.common import artifacts, contract
 from tfxray.components.common.contract import UNKNOWN, Task
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.text import escape
 
-FILE = "scores.csv"
+FILE = "scores.parquet"
+SPREADSHEET = "scores.csv"  # the same for people; of an older tfxray, all there is
+CODEC = "zstd"
 DIGEST = "digest"  # of the file: the same image in another run
 METADATA = (contract.AGE, contract.SEX, contract.VIEW, contract.SITE)
 # Of several classes or findings, each has these two columns, with its name behind them.
@@ -30,6 +39,9 @@ _TEXTS = (
     contract.FILENAME, contract.PATIENT, DIGEST, contract.SEX, contract.VIEW, contract.SITE,
 )  # fmt: skip
 _NUMBERS = (contract.SCORE, contract.DISTANCE, contract.AGE)
+# One column may be larger than the 2 GB of a plain `string`.
+_TEXT = pa.large_string()
+_ROWS = 10_000  # that become cells at once
 _destination: contextvars.ContextVar[tuple[str, Task]] = contextvars.ContextVar("destination")
 # Upper ends, in whole years.
 _BANDS = ((17, "0-17"), (39, "18-39"), (59, "40-59"), (79, "60-79"), (math.inf, "80+"))
@@ -61,7 +73,7 @@ def read_label(features: Mapping[str, Any], task: Task, name: str) -> int:
     if not task.exclusive:
         return next(map(int, np.ravel(features.get(contract.finding(name), []))), UNKNOWN)
     number = next(map(int, np.ravel(features[contract.LABEL])))
-    return int(number == task.index(name))
+    return int(number == task.names.index(name))
 
 
 def view(frame: pd.DataFrame, task: Task, name: str) -> pd.DataFrame:
@@ -108,7 +120,7 @@ def collect_scores(path: str, task: Task) -> Iterator[None]:
     model and TFMA's configuration; so the place cannot be an argument.
 
     Args:
-        path: What the names of the files begin with; each line of them is a row in JSON.
+        path: What the names of the Parquet files begin with.
         task: What is asked.
     """
     token = _destination.set((path, task))
@@ -127,33 +139,58 @@ def destination() -> tuple[str, Task]:
     return _destination.get()
 
 
+def make_schema(task: Task) -> pa.Schema:
+    """The columns of `make_row`; see `read_scores`.
+
+    Args:
+        task: What is asked.
+    """
+    labels = [(label_column(task, name), pa.int64()) for name in task.judged]
+    scores = [(score_column(task, name), pa.float64()) for name in task.judged]
+    return pa.schema(
+        [
+            *((name, _TEXT) for name in (contract.FILENAME, contract.PATIENT, DIGEST)),
+            *(column for pair in zip(labels, scores, strict=True) for column in pair),
+            (contract.DISTANCE, pa.float64()),
+            (contract.UNLIKE, pa.int64()),
+            *((name, _TEXT if name in _TEXTS else pa.float64()) for name in METADATA),
+        ]
+    )
+
+
 def make_row(
     features: Mapping[str, Any], predictions: Mapping[str, Any], task: Task
 ) -> dict[str, Any]:
-    """One image as TFMA's extractors have it, as a row.
+    """One image as TFMA's extractors have it, as a row of `make_schema`.
 
     Args:
         features: Arrays of shape [0..1] by the data contract's names.
         predictions: The served model's outputs.
         task: What is asked.
     """
-    row: dict[str, Any] = {}
-    for name in (contract.FILENAME, contract.PATIENT, contract.LABEL, *METADATA):
+    digest = digest_image(np.ravel(features[contract.IMAGE])[0])
+    # Records of another program may name neither file nor patient: each image is then its own.
+    row: dict[str, Any] = {
+        contract.FILENAME: "",
+        contract.PATIENT: f"image:{digest}",
+        DIGEST: digest,
+        **dict.fromkeys(METADATA),
+    }
+    for name in (contract.FILENAME, contract.PATIENT, *METADATA):
         values = np.ravel(features.get(name, []))
         if values.size:
-            value = values[0]
-            is_text = isinstance(value, bytes)
-            row[name] = value.decode("utf-8", "replace") if is_text else float(value)
-    row[DIGEST] = digest_image(np.ravel(features[contract.IMAGE])[0])
-    for name in (contract.SCORE, contract.DISTANCE, contract.UNLIKE):
-        row[name] = float(np.ravel(predictions[name])[0])
-    if not task.binary:
-        del row[contract.SCORE]
-        row.pop(contract.LABEL, None)
-        for name, score in zip(task.judged, np.ravel(predictions[contract.SCORES]), strict=True):
-            row[label_column(task, name)] = read_label(features, task, name)
-            row[score_column(task, name)] = float(score)
+            row[name] = _text(values[0]) if name in _TEXTS else float(values[0])
+    row[contract.DISTANCE] = float(np.ravel(predictions[contract.DISTANCE])[0])
+    row[contract.UNLIKE] = int(np.ravel(predictions[contract.UNLIKE])[0])
+    scores = np.ravel(predictions[contract.SCORE if task.binary else contract.SCORES])
+    for name, score in zip(task.judged, scores, strict=True):
+        row[label_column(task, name)] = read_label(features, task, name)
+        row[score_column(task, name)] = float(score)
     return row
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(float(value))
 
 
 def digest_image(encoded: bytes) -> str:
@@ -161,41 +198,69 @@ def digest_image(encoded: bytes) -> str:
     return hashlib.sha256(encoded).hexdigest()[:32]
 
 
-def make_table(rows: Sequence[Mapping[str, Any]], task: Task) -> pd.DataFrame:
-    """The rows as a table; see `read_scores`."""
-    labels = [label_column(task, name) for name in task.judged]
-    scores = [score_column(task, name) for name in task.judged]
-    figures = [c for pair in zip(labels, scores, strict=True) for c in pair]
-    names = [
-        contract.FILENAME, contract.PATIENT, DIGEST, *figures, contract.DISTANCE, contract.UNLIKE
-    ]  # fmt: skip
-    frame = pd.DataFrame(list(rows), columns=[*names, *METADATA])
-    metadata = [name for name in METADATA if frame[name].notna().any()]
-    frame = frame[[*names, *metadata]]
-    # Records of another program may name neither file nor patient: each image is then its own.
-    frame[contract.FILENAME] = frame[contract.FILENAME].fillna("")
-    frame[contract.PATIENT] = frame[contract.PATIENT].fillna("image:" + frame[DIGEST].astype(str))
-    frame = frame.astype(dict.fromkeys([*labels, contract.UNLIKE], int))
-    return frame.sort_values([contract.FILENAME, DIGEST], ignore_index=True)
+def gather_parts(parts: Sequence[str], folder: StrPath, task: Task) -> None:
+    """Writes what workers wrote as one table; see `read_scores`.
+
+    Args:
+        parts: Parquet files with the columns of `make_schema`.
+        folder: Evaluator's `evaluation`.
+        task: What is asked.
+    """
+    table = read_parts(parts, make_schema(task))
+    lacking = [name for name in METADATA if table[name].null_count == len(table)]
+    table = table.drop(lacking)
+    # By the file's name. Rows that agree in all columns may change places.
+    first = (contract.FILENAME, DIGEST)
+    names = [*first, *(name for name in table.column_names if name not in first)]
+    write_scores(table.sort_by([(name, "ascending") for name in names]), folder)
 
 
-def write_scores(frame: pd.DataFrame, folder: StrPath) -> None:
+def read_parts(parts: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """Reads what Beam's workers wrote, in no order.
+
+    Args:
+        parts: Parquet files.
+        schema: Theirs.
+    """
+    tables = [schema.empty_table()]
+    for part in parts:
+        with artifacts.local_copy(part) as copy:
+            tables.append(pq.read_table(copy))
+    return pa.concat_tables(tables)
+
+
+def write_scores(table: pa.Table, folder: StrPath) -> None:
     """Writes the scores of the test split; see `read_scores`.
 
-    No spreadsheet computes a cell of them; see `escape.for_cell`.
+    The same stands beside it as CSV. No spreadsheet computes a cell of that; see `escape.for_cell`.
+
+    Args:
+        table: In the order of the file.
+        folder: Evaluator's `evaluation`.
     """
+    for place, name in enumerate(table.column_names):
+        if name in _TEXTS:
+            table = table.set_column(place, name, pc.fill_null(table[name], ""))
+    with artifacts.local_target(os.path.join(folder, FILE)) as path:
+        pq.write_table(table, path, compression=CODEC)
+    with (
+        artifacts.local_target(os.path.join(folder, SPREADSHEET)) as path,
+        open(path, "w", encoding="utf-8", newline="") as file,
+    ):
+        _write_cells(table.slice(0, 0), file, header=True)
+        for batch in table.to_batches(max_chunksize=_ROWS):
+            _write_cells(pa.Table.from_batches([batch]), file, header=False)
+
+
+def _write_cells(table: pa.Table, file: io.TextIOBase, header: bool) -> None:
+    frame = table.to_pandas()
     columns = [name for name in _TEXTS if name in frame]
-    cells = frame.assign(**{name: frame[name].map(_for_cell) for name in columns})
-    text = cells.to_csv(index=False, quoting=csv.QUOTE_ALL)
-    io_utils.write_string_file(os.path.join(folder, FILE), text)
-
-
-def _for_cell(text: object) -> object:
-    return escape.for_cell(text) if isinstance(text, str) else text
+    cells = frame.assign(**{name: frame[name].map(escape.for_cell) for name in columns})
+    cells.to_csv(file, index=False, header=header, quoting=csv.QUOTE_ALL)
 
 
 def read_scores(folder: StrPath) -> pd.DataFrame | None:
-    """Reads the scores of the test split.
+    """Reads the scores of the test split, those that an older tfxray wrote as CSV among them.
 
     Args:
         folder: Evaluator's `evaluation`.
@@ -206,12 +271,17 @@ def read_scores(folder: StrPath) -> pd.DataFrame | None:
         (0 or 1: further than they are), and those of age, sex, view and site that the data holds
         (NaN or empty where one image lacks them). Of several classes or findings, `label/NAME`
         (0, 1, or -1 where it is unknown) and `score/NAME` of each stand in the place of label and
-        score. None where nothing was scored.
+        score. Sorted by file name and digest. None where nothing was scored.
     """
     path = os.path.join(folder, FILE)
-    if not fileio.exists(path):
-        return None
-    text = io_utils.read_string_file(path)
+    if fileio.exists(path):
+        with artifacts.local_copy(path) as copy:
+            return pq.read_table(copy).to_pandas()
+    path = os.path.join(folder, SPREADSHEET)
+    return _read_cells(io_utils.read_string_file(path)) if fileio.exists(path) else None
+
+
+def _read_cells(text: str) -> pd.DataFrame:
     names = next(csv.reader(io.StringIO(text)), [])
     numbers = [*_NUMBERS, *(name for name in names if name.startswith(_SCORE_OF))]
     return pd.read_csv(

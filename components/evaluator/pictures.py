@@ -9,10 +9,12 @@ import io
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+import apache_beam as beam
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import tensorflow as tf
 from PIL import Image
 from tfx.dsl.io import fileio
@@ -60,10 +62,12 @@ def pick_images(
         and beyond 0.5.
     """
     score, true = table[contract.SCORE], table[contract.LABEL] == 1
-    missed = table[true & (score < threshold)].sort_values(contract.SCORE)
-    alarms = table[~true & (score >= threshold)].sort_values(contract.SCORE, ascending=False)
-    doubtful = table.loc[(score - threshold).abs().sort_values().index].head(listed)
-    off = (score - true).abs().sort_values(ascending=False)
+    missed = table[true & (score < threshold)].sort_values(contract.SCORE, kind="stable")
+    alarms = table[~true & (score >= threshold)].sort_values(
+        contract.SCORE, ascending=False, kind="stable"
+    )
+    doubtful = table.loc[(score - threshold).abs().sort_values(kind="stable").index].head(listed)
+    off = (score - true).abs().sort_values(ascending=False, kind="stable")
     against = table.loc[off[off > 0.5].index]
     kinds = {MISSED: missed, ALARMS: alarms, DOUBTFUL: doubtful, AGAINST: against}
     return {kind: (len(rows), rows.head(listed)) for kind, rows in kinds.items()}
@@ -76,6 +80,7 @@ def draw_pictures(
     records: Sequence[str],
     model: str,
     folder: StrPath,
+    make_pipeline: Callable[[], beam.Pipeline],
 ) -> None:
     """Draws the X-rays and heat maps of all kinds of `pick_images`, or writes why one fails.
 
@@ -86,6 +91,7 @@ def draw_pictures(
         records: The test split's files.
         model: Folder of the served model.
         folder: Evaluator's `evaluation`.
+        make_pipeline: Makes the Beam job that looks for the images.
     """
     chosen = {}
     for name in task.judged:
@@ -93,7 +99,7 @@ def draw_pictures(
         picked = pick_images(own, thresholds[name], count_listed(task))
         chosen[name] = pd.concat([first for _, first in picked.values()])
     rows = pd.concat(chosen.values())
-    encoded = _read_images(records, set(rows[contract.FILENAME]), set(rows[heldout_scores.DIGEST]))
+    encoded = _read_images(records, rows, os.path.join(folder, ".pictures"), make_pipeline)
     images = {digest: _thumbnail(data) for digest, data in encoded.items()}
     thumbnails = {digest: image for digest, image in images.items() if image}
     maps, reason = _heat(
@@ -131,26 +137,60 @@ def read_pictures(
     return content["xrays"], heat, content["no_heat"]
 
 
-def _read_images(records: Sequence[str], files: set[str], digests: set[str]) -> dict[str, bytes]:
-    """The images by digest. A digest is computed only where the file's name is one of `files`."""
-    spec = {
-        contract.FILENAME: tf.io.FixedLenFeature([], tf.string, ""),
-        contract.IMAGE: tf.io.FixedLenFeature([], tf.string, ""),
-    }
-    names = {name.encode() for name in files} | {b""}
-    images: dict[str, bytes] = {}
+def _read_images(
+    records: Sequence[str],
+    rows: pd.DataFrame,
+    scratch: str,
+    make_pipeline: Callable[[], beam.Pipeline],
+) -> dict[str, bytes]:
+    """The images of some rows by digest, in the order of the rows. Beam's workers look for them."""
+    digests = [*dict.fromkeys(rows[heldout_scores.DIGEST])]
+    schema = pa.schema([(heldout_scores.DIGEST, pa.string()), (contract.IMAGE, pa.binary())])
+    find = _Find(set(rows[contract.FILENAME]), set(digests))
     try:
-        batches = artifacts.record_dataset(records).batch(_BATCH)
-        for batch in batches.map(lambda b: tf.io.parse_example(b, spec)):
-            for i, name in enumerate(batch[contract.FILENAME].numpy()):
-                if name in names:
-                    encoded = batch[contract.IMAGE][i].numpy()
-                    digest = heldout_scores.digest_image(encoded)
-                    if digest in digests:
-                        images[digest] = encoded
-    except tf.errors.OpError as error:
-        log.warning("the test split's images cannot be read: %s", error)
-    return images
+        with make_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | beam.Create(records)
+                | beam.io.ReadAllFromTFRecord()
+                | beam.ParDo(find)
+                | beam.io.WriteToParquet(os.path.join(scratch, "part"), schema)
+            )
+        parts = [os.path.join(scratch, name) for name in artifacts.list_folder(scratch)]
+        table = heldout_scores.read_parts(parts, schema)
+    except Exception:
+        # A verdict is not lost for a picture.
+        log.exception("the test split's images cannot be read")
+        return {}
+    finally:
+        if fileio.exists(scratch):
+            fileio.rmtree(scratch)
+    columns = (table[name].to_pylist() for name in schema.names)
+    images = dict(zip(*columns, strict=True))
+    if missing := len(set(digests) - images.keys()):
+        log.warning("%d of %d images of the test split were not found again", missing, len(digests))
+    return {digest: images[digest] for digest in digests if digest in images}
+
+
+class _Find(beam.DoFn):  # type: ignore[misc]
+    """Records to the images that are wanted, with their digests."""
+
+    def __init__(self, files: Collection[str], digests: Collection[str]):
+        self._names = {name.encode() for name in files} | {b""}
+        self._digests = digests
+
+    def process(self, record: bytes) -> Iterator[dict[str, str | bytes]]:
+        features = tf.train.Example.FromString(record).features.feature
+        # A digest is computed only where the file's name is a wanted one.
+        if _read_bytes(features, contract.FILENAME) in self._names:
+            encoded = _read_bytes(features, contract.IMAGE)
+            digest = heldout_scores.digest_image(encoded)
+            if digest in self._digests:
+                yield {heldout_scores.DIGEST: digest, contract.IMAGE: encoded}
+
+
+def _read_bytes(features: Mapping[str, tf.train.Feature], name: str) -> bytes:
+    return next(iter(features[name].bytes_list.value), b"") if name in features else b""
 
 
 def _thumbnail(encoded: bytes) -> Image.Image | None:

@@ -129,12 +129,20 @@ def read_served(serving: StrPath) -> Served:
     paths = [*reversed(versions.list_versions(os.fspath(serving)).values())]
     for version in paths:
         with contextlib.suppress(OSError, ValueError, UserError, tf.errors.OpError):
-            task = _read_task(version)
+            task = read_task(version)
             return Served(version, list(task.names), task.exclusive)
     return Served(paths[0] if paths else "")
 
 
-def _read_task(version: str) -> Task:
+def read_task(version: str) -> Task:
+    """What a version, or any exported model, is asked.
+
+    Args:
+        version: Its folder.
+
+    Raises:
+        UserError: It cannot be loaded.
+    """
     path = os.path.join(version, filenames.CLASSES)
     if fileio.exists(path):
         names = json.loads(io_utils.read_string_file(path))

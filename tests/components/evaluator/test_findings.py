@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tests.components.evaluator import test_gate
+from tests.components.evaluator.test_comparison import gathered
 from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
@@ -51,8 +53,8 @@ def failed(rules):
 
 def blessed(data, names=tuple(NAMES), scored=None):
     scores = (data if scored is None else scored)[[f"score/{name}" for name in names]]
-    rows = dict(zip(data[heldout_scores.DIGEST], scores.to_numpy().tolist(), strict=True))
-    return Baseline("compared", "", rows, names, data)
+    scores = scores.set_index(data[heldout_scores.DIGEST])
+    return Baseline("compared", "", scores, names, data)
 
 
 def test_the_threshold_is_that_of_the_mean():
@@ -162,11 +164,11 @@ def test_labels_that_nobody_knew_are_not_relabelled():
 
 def test_scores_are_read_as_they_were_written(tmp_path):
     data = frame()
-    heldout_scores.write_scores(data, tmp_path)
+    heldout_scores.write_scores(pa.Table.from_pandas(data), tmp_path)
     pd.testing.assert_frame_equal(heldout_scores.read_scores(tmp_path), data)
 
 
-def test_rows_of_tfma_become_a_table():
+def test_rows_of_tfma_become_a_table(tmp_path):
     features = {
         contract.FILENAME: [b"a.png"], contract.IMAGE: [b"png"], contract.PATIENT: [b"p"],
         "finding/Effusion": [1], "finding/Mass": [-1],
@@ -175,14 +177,16 @@ def test_rows_of_tfma_become_a_table():
         contract.SCORES: [0.1, 0.2, 0.3], contract.SCORE: [0.3], contract.DISTANCE: [1.0],
         contract.UNLIKE: [0.0],
     }  # fmt: skip
-    table = heldout_scores.make_table([heldout_scores.make_row(features, predictions, TASK)], TASK)
+    row = heldout_scores.make_row(features, predictions, TASK)
+    table = gathered(tmp_path / "findings", TASK, [row])
     labels, scores = heldout_scores.matrices(table, TASK)
     assert labels.tolist() == [[1, -1, -1]]
     assert scores.tolist() == [[0.1, 0.2, 0.3]]
     assert len(heldout_scores.view(table, TASK, "Mass")) == 0
     of_classes = Task(tuple(NAMES))
     row = heldout_scores.make_row({**features, contract.LABEL: [1]}, predictions, of_classes)
-    labels, _ = heldout_scores.matrices(heldout_scores.make_table([row], of_classes), of_classes)
+    table = gathered(tmp_path / "classes", of_classes, [row])
+    labels, _ = heldout_scores.matrices(table, of_classes)
     assert labels.tolist() == [[0, 1, 0]]
 
 

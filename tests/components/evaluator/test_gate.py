@@ -63,7 +63,7 @@ def failed_rules(rules):
 
 def blessed(scored, heldout=None, classes=CLASSES):
     """A blessed model of these scores, with the held-out scores of its own run."""
-    scores = dict(zip(scored[heldout_scores.DIGEST], scored[contract.SCORE], strict=True))
+    scores = scored.set_index(heldout_scores.DIGEST)[[contract.SCORE]]
     return Baseline("compared", "", scores, classes, scored if heldout is None else heldout)
 
 

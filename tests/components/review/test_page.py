@@ -333,7 +333,8 @@ def test_heat_maps_lie_beside_their_image(own, monkeypatch):
 
 
 def draw(evidence, *places):
-    pictures.draw_pictures(evidence.heldout_scores, evidence.task, pages.THRESHOLDS, *places)
+    pictures.draw_pictures(evidence.heldout_scores, evidence.task, pages.THRESHOLDS, *places,
+                           pages.make_pipeline)  # fmt: skip
 
 
 def redraw(uris):

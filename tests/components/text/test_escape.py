@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from markdown_it import MarkdownIt
 
@@ -95,9 +96,11 @@ def test_the_held_out_scores_come_back_as_they_were(tmp_path):
     for column in (contract.FILENAME, contract.SITE, contract.PATIENT):
         frame[column] = [names[i % len(names)] for i in range(len(frame))]
     frame.loc[0, contract.SCORE] = np.nan
-    heldout_scores.write_scores(frame, tmp_path)
+    heldout_scores.write_scores(pa.Table.from_pandas(frame), tmp_path)
     pd.testing.assert_frame_equal(heldout_scores.read_scores(tmp_path), frame)
-    with (tmp_path / heldout_scores.FILE).open(newline="") as file:
+    (tmp_path / heldout_scores.FILE).unlink()
+    pd.testing.assert_frame_equal(heldout_scores.read_scores(tmp_path), frame)
+    with (tmp_path / heldout_scores.SPREADSHEET).open(newline="") as file:
         for row in list(csv.reader(file))[1:]:
             assert not [cell for cell in row if cell[:1] in FIRST]
 
