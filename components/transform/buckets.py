@@ -3,9 +3,9 @@
 import os
 import uuid
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 import tensorflow as tf
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
@@ -70,7 +70,7 @@ class _WriteBundle(beam.DoFn):  # type: ignore[misc]
         # A bundle that fails is tried again: each try has files of its own.
         self._suffix = f"{uuid.uuid4().hex}.gz"
 
-    def process(self, element: tuple[pa.RecordBatch, object]) -> None:
+    def process(self, element: tuple[Any, Any]) -> None:
         batch, _ = element
         keys = batch.column(batch.schema.names.index(contract.KEY)).flatten().to_numpy()
         examples = self._encoder.encode(batch)

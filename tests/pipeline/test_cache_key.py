@@ -17,7 +17,10 @@ from tfxray.pipeline.runs import store
 ENTRIES = {
     "ExampleGen": ["tfxray.components.example_gen.executor"],
     "DataGate": ["tfxray.components.validation.data_gate"],
-    "Transform": ["tfx.components.transform.executor", "tfxray.components.transform.preprocessing"],
+    "Transform": [
+        "tfxray.components.transform.executor",
+        "tfxray.components.transform.preprocessing",
+    ],
     "Trainer": ["tfx.components.trainer.executor", "tfxray.components.trainer.run"],
     "Evaluator": [
         "tfxray.components.evaluator.component",

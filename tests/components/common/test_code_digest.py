@@ -19,6 +19,7 @@ ENTRIES = (
     "tfxray.components.ingest.job",
     "tfxray.components.evaluator.component",
     "tfxray.components.trainer.run",
+    "tfxray.components.transform.executor",
     "tfxray.components.transform.preprocessing",
     "tfxray.components.tuner.search",
 )
@@ -117,6 +118,7 @@ def test_another_version_of_a_library_changes_the_digests_of_those_that_import_i
         entry for entry in ENTRIES if "tensorflow_transform" in code_digest.libraries(entry)
     }
     assert {
+        "tfxray.components.transform.executor",
         "tfxray.components.transform.preprocessing",
         "tfxray.components.trainer.run",
     } <= names_with_new_digest
