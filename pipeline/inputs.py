@@ -2,13 +2,20 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfxray.components.common import code_digest, filesystem, isolation, progress
+from tfxray.components.common import (
+    code_digest,
+    filenames,
+    filesystem,
+    isolation,
+    progress,
+)
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import output
@@ -22,6 +29,7 @@ from tfxray.pipeline.terminal import supervisor
 from tfxray.pipeline.terminal.screen import PROGRESS_INDENT
 
 _DRAWING = "tfxray.components.sample.draw"
+_BLOCK = 1 << 20
 _END = 10  # seconds in which an ingest clears up
 _COMMAND = "tfxray.pipeline.cli.main:main"
 _JOB = "tfxray.components.ingest.job"  # by its name, since to import it takes Beam, and seconds
@@ -58,7 +66,37 @@ def find_data(config: Config, data: str | None, out: StrPath, say: Callable[[str
     if not tfrecords.holds_records(data):
         folder = data_folder.find_folder(data, config, say)
         return Source(folder.path, "images", folder.dataset)
-    return Source(data, "foreign" if config.ingest.features else "records")
+    if config.ingest.features:
+        return Source(data, "foreign")
+    return Source(_bring(data, out, say) if filesystem.is_s3(data) else data, "records")
+
+
+def _bring(data: str, out: StrPath, say: Callable[[str], None]) -> str:
+    """Copies TFRecords where TensorFlow, and with it ExampleGen, can read them; once.
+
+    Returns:
+        Their folder.
+    """
+    if not filesystem.is_local(out):
+        raise UserError(
+            f"{data}: TensorFlow reads no TFRecords from s3://, and they are copied to a local "
+            "folder alone: copy them to where the pipeline's root lies, and name that (--data)"
+        )
+    names = tfrecords.find_layout(data).files
+    report = output.read_report(data)
+    key = hashlib.sha256((file_list.fingerprint(data) + data).encode()).hexdigest()[:16]
+    folder = os.path.join(out, "data", f"records-{key}")
+    if os.path.isdir(folder):
+        return folder
+    with output.hold_partial(folder) as partial:
+        for name in [*names, *([filenames.INGEST_REPORT] if report else [])]:
+            target = os.path.join(partial, name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with filesystem.open_file(os.path.join(data, name)) as file, open(target, "wb") as copy:
+                shutil.copyfileobj(file, copy, _BLOCK)
+        filesystem.move_folder(partial, folder, filenames.INGEST_REPORT)
+    say(f"  copied {len(names)} files of records from {data}")
+    return folder
 
 
 def _draw(config: Config, out: StrPath, say: Callable[[str], None]) -> str:

@@ -46,7 +46,7 @@ def trainer_settings(config: Config, state: str | None) -> dict[str, object]:
         "head": head_settings(config),
         "backbone": backbone_settings(config),
         "serving": {
-            **config.serving.model_dump(exclude={"model_name"}),
+            **config.serving.model_dump(exclude={"model_name", "folder"}),
             "calibrate": config.calibration,
         },
         # A backbone that learns has seen every site. None there, so that a slice's least size is no

@@ -6,7 +6,7 @@ import os
 
 from google.protobuf import text_format
 
-from tfxray.components.common import artifacts
+from tfxray.components.common import artifacts, filesystem
 from tfxray.components.validation.schema import DEFAULT, read_schema, resolve_schema
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.runs import lineage
@@ -29,30 +29,31 @@ class Places:
     state: str
 
     @classmethod
-    def below(cls, out: str, model_name: str, schema: str) -> "Places":
+    def below(cls, out: str, config: Config, schema: str) -> "Places":
         """As every engine lays them out.
 
         Args:
             out: The folder of all runs.
-            model_name: Under which the model is pushed.
+            config: The experiment.
             schema: See `write_schema`.
         """
         return cls(
             root=os.path.join(out, lineage.ARTIFACTS),
-            serving=serving_folder(out, model_name),
+            serving=serving_folder(out, config),
             schema=schema,
             state=os.path.join(out, "state"),
         )
 
 
-def serving_folder(out: str, model_name: str) -> str:
+def serving_folder(out: str, config: Config) -> str:
     """Where the versions of a model are pushed.
 
     Args:
         out: The folder of all runs.
-        model_name: The model's.
+        config: The experiment.
     """
-    return os.path.join(out, "serving", model_name)
+    folder = config.serving.folder
+    return filesystem.full_path(folder or os.path.join(out, "serving", config.model_name))
 
 
 def write_schema(config: Config, folder: str) -> str:

@@ -86,7 +86,7 @@ def check_classes(config: Config, out: str) -> None:
     from tfxray.components.predict import pushed_model
     from tfxray.pipeline.places import serving_folder
 
-    served = pushed_model.read_served(serving_folder(out, config.model_name))
+    served = pushed_model.read_served(serving_folder(out, config))
     failure = gate.changed_classes(served, config.task, config.gate.replaces_classes)
     if failure:
         raise UserError(failure)

@@ -29,6 +29,17 @@ _.on_train_begin
 _.on_epoch_begin
 _.run_trial
 
+# Of a file, and of a file system: Python, Beam and TFX call them, with these arguments.
+_.seekable
+_.writable
+_.readinto
+_.ObjectStore
+_.has_dirs
+_.last_updated
+_.mime_type
+_.SUPPORTED_SCHEMES
+_.onerror
+
 # Attributes that libraries read: pydicom, Pillow, tf.data, protobuf, kfp's client, pydantic, expat.
 _.reading_validation_mode
 _.MAX_IMAGE_PIXELS

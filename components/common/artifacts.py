@@ -15,6 +15,9 @@ from tfx.utils import io_utils
 from tfxray.components.common import filenames, filesystem
 from tfxray.components.common.contract import Task
 from tfxray.components.disk import durable
+from tfxray.components.object_store import tfx_s3
+
+tfx_s3.register()  # for all who go through `fileio`
 
 
 def list_folder(folder: str) -> list[str]:
@@ -45,6 +48,24 @@ def local_copy(path: str) -> Iterator[str]:
         copy = os.path.join(scratch, os.path.basename(path))
         fileio.copy(path, copy)
         yield copy
+
+
+@contextlib.contextmanager
+def local_folder(folder: str) -> Iterator[str]:
+    """A folder of files that TensorFlow can read: a copy on this machine of one on `s3://`.
+
+    Args:
+        folder: Its own copy where TensorFlow knows its file system.
+    """
+    if not filesystem.is_s3(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in filesystem.list_names(folder):
+            copy = os.path.join(scratch, name)
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            fileio.copy(os.path.join(folder, name), copy)
+        yield scratch
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 
 # What a disk says that takes no more, by the numbers of the operating system and in SQLite's words.
@@ -12,6 +13,8 @@ _TEXTS = {
     "database or disk is full": os.strerror(errno.ENOSPC),
     "attempt to write a readonly database": os.strerror(errno.EROFS),
 }
+# An error of an object store's as Python writes it. Beam keeps no more than that of a worker's.
+_STORE_REFUSAL = re.compile(r"\[Errno \d+\] ([^\n]+): '(s3://[^'\n]*)'")
 
 
 class UserError(Exception):
@@ -65,20 +68,37 @@ def _disk_refusal(error: BaseException) -> str | None:
     return None
 
 
+def _store_refusal(error: BaseException) -> str | None:
+    """What an object store refused, and where, if this or what led to it says so."""
+    chain: BaseException | None = error
+    seen: set[int] = set()
+    while chain is not None and id(chain) not in seen:
+        seen.add(id(chain))
+        if isinstance(chain, UserError):
+            return None
+        if match := _STORE_REFUSAL.search(str(chain)):
+            reason, url = match.groups()
+            return f"{url}: {reason}"
+        chain = chain.__cause__ or chain.__context__
+    return None
+
+
 @contextlib.contextmanager
 def explain_refusals(place: str | os.PathLike[str], option: str = "--out") -> Iterator[None]:
-    """Says in one line that a disk took no more, and what to do.
+    """Says in one line that a disk took no more, or an object store refused, and what to do.
 
     Args:
         place: Where the command writes.
         option: That names it.
 
     Raises:
-        UserError: In the place of what the disk's refusal led to.
+        UserError: In the place of what the refusal led to.
     """
     try:
         yield
     except Exception as error:
+        if refusal := _store_refusal(error):
+            raise UserError(refusal) from error
         if refusal := _disk_refusal(error):
             raise UserError(
                 f"{os.fspath(place)}: {refusal} ({option}). Make room, or name another place; then "

@@ -12,13 +12,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import durable
-
-if TYPE_CHECKING:
-    from tfxray.components.object_store.files import File, Store
+from tfxray.components.object_store.files import File, Store, StoreFailed
 
 _PATTERN_CHARACTERS = "*?[\\"
 StrPath = str | os.PathLike[str]
@@ -34,23 +32,28 @@ def is_s3(path: StrPath) -> bool:
     return os.fspath(path).startswith("s3://")
 
 
-def _store(path: str) -> "Store":
+def _store(path: str) -> Store:
     """Who knows a path that is not local."""
     return _s3_store() if is_s3(path) else _beam_store()
 
 
 @functools.lru_cache(maxsize=1)
-def _s3_store() -> "Store":
+def _s3_store() -> Store:
     from tfxray.components.object_store.s3_store import S3Store
 
     return S3Store()
 
 
 @functools.lru_cache(maxsize=1)
-def _beam_store() -> "Store":
+def _beam_store() -> Store:
     from tfxray.components.object_store.beam import BeamStore
 
     return BeamStore()
+
+
+def is_store_failure(error: Exception) -> bool:
+    """Whether a store as a whole failed: it would give no other file either."""
+    return isinstance(error, StoreFailed)
 
 
 def for_beam(path: str) -> str:
@@ -96,7 +99,7 @@ def absolute_path(path: str) -> str:
     return os.path.realpath(path) if is_local(path) else path
 
 
-def list_files(folder: str, limit: int | None = None) -> "list[File]":
+def list_files(folder: str, limit: int | None = None) -> list[File]:
     """All files below a folder that is not local, sorted by name.
 
     Args:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from tfxray.components.common import filesystem
+from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 
 # A file that cannot be opened, or that is damaged in its first bytes, is still known by these.
@@ -73,5 +74,6 @@ def _is_dicom_file(path: str) -> bool:
             return False
         with filesystem.open_file(path) as file:
             return is_dicom(file.read(132))
-    except (OSError, ValueError):
-        return False
+    except (OSError, ValueError, UserError) as error:
+        # Where a store does not say, the name is withheld.
+        return isinstance(error, UserError) or filesystem.is_store_failure(error)

@@ -176,7 +176,8 @@ def _read(image: Path) -> bytes:
 def _ask_model(folder: str, encoded: bytes) -> dict[str, Any]:
     """The served model's outputs for one image."""
     try:
-        saved_model = tf.saved_model.load(folder)
+        with artifacts.local_folder(folder) as local:
+            saved_model = tf.saved_model.load(local)
         outputs = saved_model.signatures[contract.SIGNATURE_BYTES](
             image_bytes=tf.constant([encoded])
         )

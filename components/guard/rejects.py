@@ -41,6 +41,20 @@ class Rejected(Exception):
         return type(self), (self.code, self.detail)  # from one process to another
 
 
+class Unreachable(Rejected):
+    """Nor can any other image be read: what holds them all does not answer.
+
+    Attributes:
+        detail: Why, and what to do.
+    """
+
+    def __init__(self, detail: str):
+        super().__init__("unreadable", detail)
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:  # type: ignore[override]
+        return type(self), (self.detail,)
+
+
 def as_reject(error: Exception) -> Rejected:
     """Whatever a library raised on an image, as a reject: one odd file never costs the others.
 

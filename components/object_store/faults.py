@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from botocore import exceptions
 
+from tfxray.components.object_store.files import StoreFailed
+
 # What another try may mend: the store is busy, or the connection broke.
 _BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError",
          "ServiceUnavailable", "RequestTimeout", "TooManyRequests", "429", "500", "502", "503",
@@ -23,10 +25,6 @@ _BROKEN = (
 _CODE = re.compile(r"[\w.-]{1,64}")
 _ENDPOINT = "AWS_ENDPOINT_URL"
 _IDENTITY = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-
-
-class StoreFailed(OSError):
-    """The store as a whole does not answer, or does not know who asks: no other file would do."""
 
 
 def may_pass(error: Exception) -> bool:

@@ -18,6 +18,10 @@ class File(NamedTuple):
     updated: float
 
 
+class StoreFailed(OSError):
+    """A store as a whole does not answer, or does not know who asks: no other file would do."""
+
+
 class Store(Protocol):
     """What can be done with files elsewhere. All raise OSError, or what their library raises."""
 

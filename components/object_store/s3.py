@@ -13,13 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
-import boto3
-import botocore.parsers
-import botocore.session
-from boto3.s3.transfer import TransferConfig
 from botocore import exceptions
-from botocore.config import Config
-from botocore.utils import parse_timestamp
 
 from tfxray.components.object_store import faults
 
@@ -71,6 +65,11 @@ def client() -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _client(_: int) -> Any:
+    # Here, since TFX's `fileio` knows this module in every process, and few need a client.
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+
     core = botocore.session.get_session()
     # Of a listing, three quarters of the time would go to dates in any form.
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_time)
@@ -91,7 +90,10 @@ def _parse_time(value: Any) -> datetime:
     try:
         return datetime.fromisoformat(str(value).replace("Z", "+00:00"))
     except ValueError:
-        return parse_timestamp(value)
+        from botocore.utils import parse_timestamp
+
+        moment: datetime = parse_timestamp(value)
+        return moment
 
 
 def _endpoint() -> str:
@@ -178,6 +180,8 @@ def copy_object(source: str, target: str) -> None:
     Raises:
         OSError: See `faults.explain`.
     """
+    from boto3.s3.transfer import TransferConfig
+
     (bucket, key), (target_bucket, target_key) = split_url(source), split_url(target)
     place = {"Bucket": bucket, "Key": key}
     config = TransferConfig(

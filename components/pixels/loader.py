@@ -1,5 +1,6 @@
 """Loads image files, on all cores. Light to import: each process of its own does so anew."""
 
+import errno
 import functools
 import itertools
 import os
@@ -165,6 +166,8 @@ class Folder:
         try:
             return read_file(self.content(name), self.limits)
         except Exception as error:
+            if filesystem.is_store_failure(error):
+                return rejects.Unreachable(str(getattr(error, "strerror", error)))
             return rejects.as_reject(error)
 
     def content(self, name: str) -> bytes:
@@ -172,10 +175,14 @@ class Folder:
 
         Raises:
             Rejected: It lies outside, or cannot be read.
+            OSError: What holds them all does not answer.
         """
         try:
             return read_bytes(self._path(name), self.limits)
         except OSError as error:
+            if filesystem.is_store_failure(error):
+                # By the folder's name, since the file's may be a patient's.
+                raise type(error)(error.errno, error.strerror, self.path) from None
             raise rejects.Rejected("unreadable", error.strerror or "") from None
 
     def _path(self, name: str) -> str:
@@ -236,7 +243,16 @@ class Loader:
 
         Returns:
             What each holds, in the order of the names.
+
+        Raises:
+            OSError: What holds them all does not answer.
         """
+        for result in self._load(names):
+            if isinstance(result, rejects.Unreachable):
+                raise OSError(errno.EIO, result.detail, self._folder.path)
+            yield result
+
+    def _load(self, names: Sequence[str]) -> Iterator[LoadedImage | rejects.Rejected]:
         if self._threads is None:
             yield from map(self._folder.load, names)
             return

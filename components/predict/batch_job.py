@@ -17,6 +17,7 @@ import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
 from tfxray.components.common import (
+    artifacts,
     beam_options,
     code_digest,
     contract,
@@ -280,7 +281,8 @@ def _check_out(out: str) -> str:
 
 def _fingerprint(model: str) -> str:
     try:
-        return str(tf.saved_model.experimental.read_fingerprint(model))
+        with artifacts.local_folder(model) as local:
+            return str(tf.saved_model.experimental.read_fingerprint(local))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{model}: is no model of tfxray's: {error}") from None
 

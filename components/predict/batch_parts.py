@@ -165,6 +165,8 @@ def _read_or_reject(read: Callable[[], bytes]) -> bytes | rejects.Rejected:
     try:
         return read()
     except Exception as error:
+        if filesystem.is_store_failure(error):
+            raise
         return rejects.as_reject(error)
 
 

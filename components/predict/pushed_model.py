@@ -172,8 +172,9 @@ class Model:
         """
         self.folder = find_model(model)
         try:
-            # Kept: what it holds goes when it goes.
-            self._saved_model = tf.saved_model.load(self.folder)
+            with artifacts.local_folder(self.folder) as local:
+                # Kept: what it holds goes when it goes.
+                self._saved_model = tf.saved_model.load(local)
             self._score = self._saved_model.signatures[contract.SIGNATURE_BYTES]
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
             raise UserError(f"{self.folder}: is no model of tfxray's: {error}") from None

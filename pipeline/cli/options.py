@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tfxray.components.common import filesystem
 from tfxray.pipeline.config import base
 
 
@@ -15,6 +16,12 @@ class _Local(click.Path):
     """A path of this machine: of a URL, a `Path` would make another one."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if filesystem.is_s3(str(value)):
+            self.fail(
+                f"{value}: must be a path of this machine: TensorFlow writes nothing to s3://. "
+                "Mount the bucket, and name a folder of the mount: docs/reference/storage.md",
+                param, ctx,
+            )  # fmt: skip
         if "://" in str(value):
             self.fail(f"{value}: must be a path of this machine", param, ctx)
         return super().convert(value, param, ctx)

@@ -189,6 +189,10 @@ class Serving(Section):
 
     model_name: Name | None = None
     """The name of the model. The default is `name`."""
+    folder: str | None = None
+    """The folder of the versions, in the place of `<out>/serving/<model_name>/`. It may lie on
+    `s3://` or `gs://`, where a server looks for models.
+    """
     threshold: Threshold = Threshold()
     calibrate: bool | Literal["temperature", "platt"] = True
     """How scores become probabilities, by what is fitted on the split `eval`. `temperature` divides

@@ -66,7 +66,7 @@ class Ingest(Section):
     """Where the images come from and how they get their labels."""
 
     data: str | None = None
-    """The folder of the images or TFRecords, on any file system that Beam knows. The option
+    """The folder of the images or TFRecords, on this machine, `s3://` or `gs://`. The option
     `--data` overrides it.
     """
     sample: Sample | None = None

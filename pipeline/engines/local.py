@@ -163,7 +163,7 @@ class Run:
 
         connection = metadata.sqlite_metadata_connection_config(str(self.out / lineage.DATABASE))
         schema = write_schema(self.config, str(self.out / "schema"))
-        places = Places.below(str(self.out), self.config.model_name, schema)
+        places = Places.below(str(self.out), self.config, schema)
         if lost := lineage.skip_taken_ids(connection, places.root):
             self.screen.say(
                 f"{self.out / lineage.DATABASE} does not know {lost} of the executions that left "

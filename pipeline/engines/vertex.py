@@ -43,7 +43,7 @@ def write_vertex_package(config: Config, output: Path) -> None:
         schema = write_schema(config, f"{settings.root}/schema")
     except Exception as error:  # as many kinds as there are file systems
         raise UserError(f"{settings.root}: cannot be written: {error} (kubeflow.root)") from None
-    places = Places.below(settings.root, config.model_name, schema)
+    places = Places.below(settings.root, config, schema)
     graph = pipeline.create_pipeline(
         config,
         records,

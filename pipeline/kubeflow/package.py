@@ -69,7 +69,7 @@ def list_upstream(config: Config) -> dict[str, list[str]]:
     graph = pipeline.create_pipeline(
         config,
         records,
-        Places.below("", config.model_name, "schema.pbtxt"),
+        Places.below("", config, "schema.pbtxt"),
         sqlite_metadata_connection_config("none.db"),
     )
     nodes = launch.list_nodes(launch.compile_run(graph, "none"))

@@ -55,12 +55,18 @@ class Step:
             metadata: The metadata store's address; see `metadata_address.ALLOWED`.
 
         Raises:
-            UserError: There is no such step, the run's id would be a path, or the address is none.
+            UserError: There is no such step, the run's id would be a path, the address is none, or
+                TensorFlow cannot write to the root.
         """
         if name not in STEPS:
             raise UserError(f"{name}: is no step; allowed: {', '.join(STEPS)}")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", run_id):
             raise UserError(f"{run_id}: is no run id: letters, digits, `-`, `_`, `.` (--run-id)")
+        if filesystem.is_s3(root):
+            raise UserError(
+                f"{root}: TensorFlow writes nothing to s3://. Mount the bucket as a volume (by its "
+                "CSI driver), and name a folder of the mount (kubeflow.root)"
+            )
         self.name, self.run_id, self.root = name, run_id, filesystem.full_path(root)
         self.folder = os.path.join(self.root, "runs", run_id)
         self.connection = store.connection_config(metadata)
@@ -106,7 +112,7 @@ class Step:
                 finally:
                     ingest.stop()
         schema = write_schema(config, os.path.join(self.root, "schema"))
-        places = Places.below(self.root, config.model_name, schema)
+        places = Places.below(self.root, config, schema)
         lineage.skip_taken_ids(self.connection, places.root)
         graph = pipeline.create_pipeline(
             config, data_for_run.records, places, _without_password(self.connection)

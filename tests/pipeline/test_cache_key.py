@@ -38,7 +38,7 @@ def keys(tmp_path) -> dict[str, str]:
     graph = pipeline.create_pipeline(
         config,
         Records(str(tmp_path), ("*",)),
-        Places.below(str(tmp_path), "demo", "schema.pbtxt"),
+        Places.below(str(tmp_path), config, "schema.pbtxt"),
         store.connection_config(f"sqlite:///{tmp_path}/metadata.db"),
     )
     ir = launch.compile_run(graph, "run")

@@ -9,7 +9,8 @@ from tests import s3_faults
 from tests.conftest import set_s3
 from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
-from tfxray.components.object_store import faults, s3
+from tfxray.components.object_store import s3
+from tfxray.components.object_store.files import StoreFailed
 
 CONTENT = os.urandom(300_000)
 
@@ -60,7 +61,7 @@ def test_a_busy_store_is_asked_again(proxy, status, code):
 def test_a_store_that_stays_busy_is_given_up_in_time(proxy):
     proxy.disturb = lambda handler: handler.refuse(503, "SlowDown")
     start = time.monotonic()
-    with pytest.raises(faults.StoreFailed) as error:
+    with pytest.raises(StoreFailed) as error:
         read()
     assert time.monotonic() - start < 15
     assert "is too busy (503 SlowDown), " in error.value.strerror
@@ -87,7 +88,7 @@ def test_a_connection_that_is_cut_is_taken_up_where_it_broke(proxy):
 
 def test_a_connection_that_is_cut_each_time_is_given_up(proxy):
     proxy.disturb = lambda handler: cut(handler, 0)
-    with pytest.raises(faults.StoreFailed, match=r"the connection to .* broke, .* tries in"):
+    with pytest.raises(StoreFailed, match=r"the connection to .* broke, .* tries in"):
         read()
 
 
@@ -116,7 +117,7 @@ def test_a_slow_store_is_waited_for_and_a_silent_one_is_not(proxy):
     assert read() == CONTENT
     proxy.disturb = silent
     start = time.monotonic()
-    with pytest.raises(faults.StoreFailed, match="stopped answering"):
+    with pytest.raises(StoreFailed, match="stopped answering"):
         read()
     assert time.monotonic() - start < 15
 
@@ -151,7 +152,7 @@ def _headers():
 def test_a_wrong_address_is_named(proxy, s3_server, monkeypatch, endpoint, reason):
     endpoint = endpoint.format(address=proxy.url.removeprefix("http://"))
     set_s3(monkeypatch, s3_server.environment() | {"AWS_ENDPOINT_URL": endpoint})
-    with pytest.raises(faults.StoreFailed, match=reason) as error:
+    with pytest.raises(StoreFailed, match=reason) as error:
         read()
     assert "AWS_ENDPOINT_URL" in error.value.strerror
     assert "hidden" not in str(error.value)

@@ -17,7 +17,7 @@ from tfxray.pipeline.runs import store
 def graph(small_config, tmp_path_factory):
     out = str(tmp_path_factory.mktemp("out"))
     config = load_config(small_config)
-    places = Places.below(out, "demo", write_schema(config, out))
+    places = Places.below(out, config, write_schema(config, out))
     connection = store.connection_config(f"sqlite://{out}/metadata.db")
     return pipeline.create_pipeline(config, Records(out, ("*.tfrecord",)), places, connection)
 
