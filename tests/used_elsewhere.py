@@ -21,6 +21,10 @@ _.fit_with_others
 
 # Methods that Beam, Keras and keras-tuner call.
 _.expand
+_.create_accumulator
+_.add_input
+_.merge_accumulators
+_.extract_output
 _.setup
 _.teardown
 _.start_bundle
@@ -47,6 +51,7 @@ _.auto_shard_policy
 _.connection_mode
 _.enable_cache
 _.partition_feature_name
+_.split_names
 _.column_name
 _.ssl_ca_cert
 _.refresh_api_key_hook

@@ -1,7 +1,8 @@
 """ExampleGen: TFX's ImportExampleGen, which writes the records as they come.
 
 Where it draws the splits, patients who share an image, or have nearly the same one, are drawn as
-one patient. Otherwise the model would know an image of the test split beforehand.
+one patient. Otherwise the model would know an image of the test split beforehand. Beside the
+examples it leaves what tells whether an image is in two splits; see `fingerprints.py`.
 
 TFX's own shuffles them and compresses them by GZIP. Trainer draws its batches from the whole split,
 so that nothing is won by a shuffle, for which Beam's in-memory runner keeps all images at once. And
@@ -28,7 +29,8 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from tfxray.components.common import contract
-from tfxray.components.pixels import near
+from tfxray.components.example_gen import fingerprints
+from tfxray.components.pixels import near, near_transforms
 
 _FILE = "data_tfrecord"  # what TFX calls it
 _NEAR_DISTANCE = "near_distance"  # the execution property
@@ -51,35 +53,36 @@ class Executor(executor.Executor):  # type: ignore[misc]
         splits = utils.generate_output_split_names(input_config, output_config)
         examples.split_names = artifact_utils.encode_split_names(splits)
         with self._make_beam_pipeline() as pipeline:
-            records_by_split = self.GenerateExamplesByBeam(pipeline, exec_properties)
-            for split, records in records_by_split.items():
+            for split, records in self._split(pipeline, exec_properties, examples.uri).items():
                 path = os.path.join(artifact_utils.get_split_uri([examples], split), _FILE)
                 (
                     records
                     | f"Serialize[{split}]" >> beam.Map(lambda example: example.SerializeToString())
                     | f"Write[{split}]" >> beam.io.WriteToTFRecord(path)
                 )
+                _ = records | f"Fingerprints[{split}]" >> fingerprints.Write(examples.uri, split)
         payload = exec_properties[standard_component_specs.OUTPUT_DATA_FORMAT_KEY]
         examples_utils.set_payload_format(examples, payload)
 
-    def GenerateExamplesByBeam(
-        self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
+    def _split(
+        self, pipeline: beam.Pipeline, exec_properties: dict[str, Any], folder: str
     ) -> dict[str, beam.pvalue.PCollection]:
-        """See TFX's `BaseExampleGenExecutor`, whose draw it is but for patients who are joined."""
+        """The records of each split, drawn as TFX draws them but for patients who are joined."""
         input_config, output_config = _configs(exec_properties)
         draw = output_config.split_config
         if not draw.partition_feature_name:  # splits are given, or nothing tells patients
-            return super().GenerateExamplesByBeam(pipeline, exec_properties)
+            return dict(self.GenerateExamplesByBeam(pipeline, exec_properties))
         owner, distance = draw.partition_feature_name, int(exec_properties[_NEAR_DISTANCE])
         read, glob = self.GetInputSourceToExamplePTransform(), input_config.splits[0].pattern
         # Read twice: what is read once and used twice, Beam's in-memory runner keeps at once.
-        first_patients = (
+        groups = (
             pipeline
             | "ReadToJoin" >> read(exec_properties, glob)
             | "Fingerprint" >> beam.Map(_fingerprint, owner)
-            | beam.combiners.ToList()
-            | "Join" >> beam.Map(lambda prints: near.group_patients(prints, distance).first)
+            | "Join" >> near_transforms.GroupPatients(distance)
         )
+        _ = groups | "WriteGroups" >> fingerprints.WriteGroups(folder)
+        first_patients = groups | "First" >> beam.Map(lambda groups: groups.first)
         ends: list[int] = []
         for split in draw.splits:
             ends.append(split.hash_buckets + (ends[-1] if ends else 0))
@@ -107,14 +110,9 @@ def _configs(
 
 
 def _fingerprint(record: tf.train.Example, owner: str) -> near.Fingerprint:
-    return near.Fingerprint(
-        *(_text(record, name) for name in (owner, contract.SHA256, contract.PHASH))
-    )
-
-
-def _text(record: tf.train.Example, name: str) -> str:
-    values = record.features.feature[name].bytes_list.value
-    return str(values[0].decode("utf-8", "surrogateescape")) if values else ""
+    # By Latin-1, what is no UTF-8 in the name of a file goes through Beam as it is.
+    names = (owner, contract.SHA256, contract.PHASH)
+    return near.Fingerprint(*(fingerprints.read_text(record, name, "latin-1") for name in names))
 
 
 def _draw_split(
@@ -125,8 +123,8 @@ def _draw_split(
     first_patients: Mapping[str, str],
 ) -> int:
     """The place of a record's split, drawn as TFX draws it, by the first patient of a group."""
-    patient = _text(record, owner)
-    value = first_patients.get(patient, patient).encode("utf-8", "surrogateescape")
+    patient = fingerprints.read_text(record, owner, "latin-1")
+    value = first_patients.get(patient, patient).encode("latin-1")
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
     digest = hashlib.sha256(feature.SerializeToString(deterministic=True)).hexdigest()
     return bisect.bisect(ends, int(digest, 16) % ends[count - 1])

@@ -2,58 +2,175 @@
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 # A group of patients holds at most this share of the images, or so many of few images. What is
 # larger is a chain, in which each image is near to the next one alone, or one image for many.
 _LARGEST_SHARE, _FEW = 0.1, 10
-_CHUNK = 2**20  # pairs compared at a time: what bounds the memory
+HASH_BYTES = 32
+_PLACES = np.arange(8 * HASH_BYTES)  # of the bits
+_CHUNK = 2**18  # pairs compared at a time: what bounds the memory
+_FEW_SHARING = 512  # so many that share a part are compared each with each
+_SAMPLE = 2048
+# Odd numbers; see `_mix`.
+_FACTORS = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64
+)
+
+Pairs = tuple[np.ndarray, np.ndarray]  # the rows of the one, and of the other
 
 
 def find_pairs(hashes: Sequence[str], distance: int) -> list[tuple[int, int]]:
     """Pairs of hashes that differ in a few bits.
 
-    Two hashes that differ in at most d bits agree on at least one of d + 1 parts. So only hashes
-    that share a part are compared, and the work grows far slower than with the square.
-
     Args:
-        hashes: Hexadecimal, all different and of one length.
+        hashes: 64 hexadecimal digits each, all different.
         distance: At most so many differing bits.
 
     Returns:
         The places of each pair, the lower one first, in order.
     """
-    if len(hashes) < 2:
-        return []
-    packed = np.array([np.frombuffer(bytes.fromhex(text), np.uint8) for text in hashes])
-    bits = np.unpackbits(packed, axis=1)
-    words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
-    pairs: set[tuple[int, int]] = set()
+    words = pack([bytes.fromhex(text) for text in hashes])
+    pairs: list[tuple[int, int]] = []
+    for part in range(distance + 1):
+        for first, second in compare(words, distance, part):
+            pairs += zip(first.tolist(), second.tolist(), strict=True)
+    return sorted((min(pair), max(pair)) for pair in pairs)
+
+
+def pack(hashes: Sequence[bytes]) -> np.ndarray:
+    """Hashes as rows of four words."""
+    return np.frombuffer(bytearray().join(hashes), np.uint64).reshape(-1, HASH_BYTES // 8)
+
+
+def part_keys(words: np.ndarray, distance: int) -> list[np.ndarray]:
+    """Of each part, a number for each hash: the same for all that agree on the part.
+
+    Two hashes that differ in at most d bits agree on at least one of d + 1 parts. So only hashes
+    that share a part are compared.
+
+    Args:
+        words: See `pack`.
+        distance: At most so many differing bits.
+    """
+    return [_mix(words & mask) for mask in _masks(_PLACES, distance)]
+
+
+def compare(
+    words: np.ndarray, distance: int, part: int, splits: np.ndarray | None = None
+) -> Iterator[Pairs]:
+    """Pairs of hashes that differ in a few bits, agree on a part, and on no part before it.
+
+    Where many agree on a part, only those are compared that agree on a part of the other bits, too,
+    and so on. So the work grows nearly as their number does, not as its square.
+
+    Args:
+        words: See `pack`; all different.
+        distance: At most so many differing bits.
+        part: The part's number, from 0 to `distance`.
+        splits: Of each hash, a bit for each split that holds it. Two hashes that are in one and the
+            same split are no pair. None wants all pairs.
+
+    Yields:
+        Some pairs at a time. Over all parts, each pair comes once.
+    """
+    return _compare(words, distance, _PLACES, part, splits)
+
+
+def _compare(
+    words: np.ndarray, distance: int, places: np.ndarray, part: int, splits: np.ndarray | None
+) -> Iterator[Pairs]:
+    """As `compare`; the parts are made of some bits only."""
+    masks = _masks(places, distance)
+    left = np.setdiff1d(places, places[part :: distance + 1])
+    order, starts, sizes = _group(_mix(words & masks[part]))
+    members = [order[starts[i] :][: sizes[i]] for i in np.flatnonzero(sizes > _FEW_SHARING)]
+    large = [rows for rows in members if _parts_tell(words[rows], left, distance)]
+    one_by_one = np.ones(len(words), bool)
+    for rows in large:
+        one_by_one[rows] = False
+    for first, second in _sharing(order, starts, sizes, one_by_one):
+        if splits is not None:
+            both = splits[first] | splits[second]
+            across = (both & (both - 1)) != 0
+            first, second = first[across], second[across]
+        near = _count_bits(words[first] ^ words[second]) <= distance
+        yield _first_at(part, masks, words, first[near], second[near])
+    for rows in large:
+        few = None if splits is None else splits[rows]
+        for further in range(distance + 1):
+            for first, second in _compare(words[rows], distance, left, further, few):
+                yield _first_at(part, masks, words, rows[first], rows[second])
+
+
+def _masks(places: np.ndarray, distance: int) -> np.ndarray:
+    """The bits of each part."""
+    bits = np.zeros((distance + 1, len(_PLACES)), np.uint8)
     for part in range(distance + 1):
         # Bits far apart: neighbours are of like frequencies, and agree in many X-rays.
-        key = np.packbits(bits[:, part :: distance + 1], axis=1)
-        for first, second in _sharing(key):
-            near = _count_bits(words[first] ^ words[second]) <= distance
-            pairs.update(zip(first[near].tolist(), second[near].tolist(), strict=True))
-    return sorted({(min(pair), max(pair)) for pair in pairs})
+        bits[part, places[part :: distance + 1]] = 1
+    return np.packbits(bits, axis=1).view(np.uint64)
 
 
-def _sharing(keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All pairs of rows that are equal, some at a time."""
-    _, groups, sizes = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    groups = groups.reshape(-1)  # of a column, in numpy 2.0
-    order = np.argsort(groups, kind="stable")
-    # How many rows of the same group come behind each one.
-    behind = np.cumsum(sizes)[groups[order]] - np.arange(len(order)) - 1
-    rows = np.arange(len(order))
-    for step in range(1, int(sizes.max())):
-        rows = rows[behind[rows] >= step]
+def _mix(words: np.ndarray) -> np.ndarray:
+    """A number for each row, in all of its bits; that of two rows is hardly ever the same."""
+    mixed: np.ndarray = (words * _FACTORS).sum(axis=1, dtype=np.uint64)
+    return mixed ^ (mixed >> np.uint64(32))
+
+
+def _group(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows in the order of their keys; where each key begins there, and how many rows it has."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(keys)])
+    return order, starts, np.diff(np.append(starts, len(keys)))
+
+
+def _parts_tell(words: np.ndarray, places: np.ndarray, distance: int) -> bool:
+    """Whether hashes share so few parts of these bits that to compare by them is less work."""
+    sample = words[:: 1 + len(words) // _SAMPLE]
+    keys = (_mix(sample & mask) for mask in _masks(places, distance))
+    pairs = sum(int((_group(key)[2] ** 2).sum()) for key in keys)
+    return 2 * pairs < len(sample) ** 2
+
+
+def _sharing(
+    order: np.ndarray, starts: np.ndarray, sizes: np.ndarray, chosen: np.ndarray
+) -> Iterator[Pairs]:
+    """All pairs of chosen rows that have the same key, some at a time; see `_group`."""
+    # How many rows of the same key come behind each one.
+    behind = np.repeat(starts + sizes, sizes) - np.arange(len(order)) - 1
+    rows, step, count = np.flatnonzero(chosen[order]), 0, 0
+    pairs: list[Pairs] = []
+    while len(rows := rows[behind[rows] > step]):
+        step += 1
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
-            yield order[chunk], order[chunk + step]
+            pairs.append((order[chunk], order[chunk + step]))
+            count += len(chunk)
+            if count >= _CHUNK:
+                yield _join(pairs)
+                pairs, count = [], 0
+    if pairs:
+        yield _join(pairs)
+
+
+def _join(pairs: Sequence[Pairs]) -> Pairs:
+    first, second = (np.concatenate(rows) for rows in zip(*pairs, strict=True))
+    return first, second
+
+
+def _first_at(
+    part: int, masks: np.ndarray, words: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> Pairs:
+    """Of some pairs, those that agree on a part, and on none before it."""
+    differing = words[first] ^ words[second]
+    agree = [~(differing & mask).any(axis=1) for mask in masks[: part + 1]]
+    here = agree[part] & ~np.any(agree[:part], axis=0) if part else agree[part]
+    return first[here], second[here]
 
 
 def _count_bits(words: np.ndarray) -> np.ndarray:
@@ -112,38 +229,71 @@ def group_patients(images: Iterable[Fingerprint], distance: int) -> Groups:
     sizes = Counter[str]()
     owners: dict[str, str] = {}  # of each digest and hash, one patient
     hashes: dict[str, None] = {}
-    parents: dict[str, str] = {}
-
-    def root(patient: str) -> str:
-        while (parent := parents.get(patient, patient)) != patient:
-            parents[patient] = parents.get(parent, parent)
-            patient = parent
-        return patient
-
-    def join(one: str, other: str) -> None:
-        lower, higher = sorted((root(one), root(other)))
-        parents[higher] = lower
-
+    links = Links()
     for patient, sha256, phash in images:
         sizes[patient] += 1
         for value in filter(None, (sha256, phash.lower())):
-            join(patient, owners.setdefault(value, patient))
+            links.join(patient, owners.setdefault(value, patient))
         if phash:
             hashes[phash.lower()] = None
     texts = list(hashes)
     for i, j in find_pairs(texts, distance):
-        join(owners[texts[i]], owners[texts[j]])
-    members: dict[str, list[str]] = defaultdict(list)
+        links.join(owners[texts[i]], owners[texts[j]])
+    return make_groups(links, sizes, sizes.total())
+
+
+class Links:
+    """What hangs together by pairs: a forest, which grows with its members alone."""
+
+    def __init__(self) -> None:
+        self._parents: dict[Any, Any] = {}
+
+    def __contains__(self, member: object) -> bool:
+        """Whether anything hangs together with it."""
+        return member in self._parents
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        """Pairs by which all that hangs together does."""
+        return iter(self._parents.items())
+
+    def root(self, member: Any) -> Any:
+        """One of all that hangs together with a member: the same for all of them."""
+        parents = self._parents
+        while (parent := parents.get(member, member)) != member:
+            parents[member] = parents.get(parent, parent)
+            member = parent
+        return member
+
+    def join(self, one: Any, other: Any) -> bool:
+        """Joins two, with all that hangs together with them.
+
+        Returns:
+            Whether they were apart before.
+        """
+        one, other = self.root(one), self.root(other)
+        self._parents[one] = self._parents[other] = one
+        return bool(one != other)
+
+
+def make_groups(links: Links, sizes: Mapping[str, int], total: int) -> Groups:
+    """The groups of the patients who hang together.
+
+    Args:
+        links: Of patients; also with what else links them.
+        sizes: How many images each patient has; of those who are linked, at least.
+        total: All images.
+    """
+    members: dict[Any, list[str]] = defaultdict(list)
     for patient in sizes:
-        members[root(patient)].append(patient)
-    most = max(_FEW, _LARGEST_SHARE * sizes.total())
-    counts = {first: sum(sizes[p] for p in group) for first, group in members.items()}
-    several = {first: group for first, group in members.items() if len(group) > 1}
+        members[links.root(patient)].append(patient)
+    most = max(_FEW, _LARGEST_SHARE * total)
+    several = {min(group): group for group in members.values() if len(group) > 1}
+    counts = {first: sum(sizes[p] for p in group) for first, group in several.items()}
     fitting = {first: group for first, group in several.items() if counts[first] <= most}
     return Groups(
         {patient: first for first, group in fitting.items() for patient in group},
         sum(counts[first] for first in fitting),
         len(fitting),
         tuple(sorted(counts[first] for first in several.keys() - fitting.keys())),
-        sizes.total(),
+        total,
     )

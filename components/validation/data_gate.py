@@ -6,16 +6,22 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+import apache_beam as beam
+from tfx.dsl.component.experimental.annotations import (
+    BeamComponentParameter,
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types import artifact, artifact_utils, standard_artifacts
+from tfx.dsl.io import fileio
+from tfx.types import artifact, standard_artifacts
 from tfx.utils import io_utils
 
-from tfxray.components.common import artifacts, contract
+from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import DataRejected, UserError
-from tfxray.components.pixels import near
+from tfxray.components.example_gen import fingerprints
 from tfxray.components.validation import leakage
 from tfxray.components.validation.drift import (
     find_drifted,
@@ -26,7 +32,6 @@ from tfxray.components.validation.drift import (
 from tfxray.components.validation.statistics import SplitCounts, count_splits, read_anomalies
 
 VERDICT = "verdict.json"
-_LISTED = 50
 _NEW_COLUMN = "New column"
 _NO_BASELINE = "no blessed run to compare with: no drift checked"
 
@@ -57,7 +62,7 @@ class DataIssue:
     total: int
 
 
-@component
+@component(use_beam=True)
 def DataGate(
     examples: InputArtifact[standard_artifacts.Examples],
     statistics: InputArtifact[standard_artifacts.ExampleStatistics],
@@ -66,6 +71,7 @@ def DataGate(
     settings: Parameter[str],
     drift: InputArtifact[standard_artifacts.ExampleAnomalies] = None,
     baseline: InputArtifact[standard_artifacts.ExampleStatistics] = None,
+    beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Gives the verdict on the data.
 
@@ -79,6 +85,7 @@ def DataGate(
             an ingest.
         drift: DistributionValidator's, where the engine has one.
         baseline: The statistics of the latest blessed run.
+        beam_pipeline: TFX's, with the options of the run.
 
     Raises:
         UserError: A split that lacks a class: there is too little data.
@@ -87,11 +94,13 @@ def DataGate(
     config = json.loads(settings)
     _require_labels(count_splits(statistics.uri, Task.of(config)), Task.of(config))
     gate = config["gate"]
+    scratch = os.path.join(verdict.uri, ".leaks")
+    leaks = _find_leaks(beam_pipeline, examples.uri, config["near_distance"], scratch)
     # Most telling first.
     issues = [
         *_rejects(config["ingest"], config["max_rejected"], gate["rejects"]),
         *_image_notes(config["ingest"]),
-        *_leaks(list(read_examples(examples)), gate, config["near_distance"], config["drawn"]),
+        *_leaks(leaks, gate, config["drawn"], fingerprints.read_groups(examples.uri)),
         *(
             _drift(drift.uri, statistics.uri, baseline.uri, config)
             if drift and baseline
@@ -155,21 +164,29 @@ def _image_notes(report: Mapping[str, Any] | None) -> Iterator[DataIssue]:
         yield DataIssue("image_notes", "note", message, items, total)
 
 
-def read_examples(examples: artifact.Artifact) -> Iterator[leakage.Example]:
-    """Reads what the search for leakage needs of every example of every split."""
-    spec = {
-        key: tf.io.FixedLenFeature([], tf.string, "")
-        for key in (contract.FILENAME, contract.PATIENT, contract.SHA256, contract.PHASH)
-    }
-    for split in artifact_utils.decode_split_names(examples.split_names):
-        folder = artifact_utils.get_split_uri([examples], split)
-        paths = [os.path.join(folder, name) for name in artifacts.list_folder(folder)]
-        records = artifacts.record_dataset(paths).batch(512)
-        batches = records.map(lambda batch: tf.io.parse_example(batch, spec))
-        for batch in batches.as_numpy_iterator():
-            columns = [[v.decode("utf-8", "replace") for v in batch[key]] for key in spec]
-            for name, patient, sha256, phash in zip(*columns, strict=True):
-                yield leakage.Example(split, name, patient, sha256, phash)
+def _find_leaks(
+    beam_pipeline: beam.Pipeline, examples: str, distance: int, scratch: str
+) -> dict[str, leakage.Leaks]:
+    """What is in two splits, by kind.
+
+    Args:
+        beam_pipeline: Not run yet.
+        examples: The folder.
+        distance: See `leakage.FindLeaks`.
+        scratch: A folder in which Beam's workers can write, wherever they run. It is removed.
+    """
+    path = os.path.join(scratch, "leaks.json")
+    with beam_pipeline as pipeline:
+        (
+            pipeline
+            | fingerprints.Read(examples)
+            | leakage.FindLeaks(distance)
+            | beam.Map(json.dumps)
+            | beam.io.WriteToText(path, num_shards=1, shard_name_template="")
+        )
+    found = json.loads(io_utils.read_string_file(path))
+    fileio.rmtree(scratch)
+    return {kind: leakage.Leaks(*leaks) for kind, leaks in found.items()}
 
 
 _AGAIN = "or set split.ignore_given to draw the splits anew, where these go to one split"
@@ -182,37 +199,38 @@ _REMEDIES = {
 }
 
 
+_MESSAGES = {
+    "patients": "leakage: {} patients are in two splits, such as {}. {}",
+    "identical": "leakage: {} images are in two splits, pixel for pixel, such as {}. {}",
+    "near_identical": "{} pairs of nearly identical images are in two splits, such as {}. {}",
+}
+
+
 def _leaks(
-    examples: list[leakage.Example], gate: Mapping[str, str], distance: int, drawn: bool
+    found: Mapping[str, leakage.Leaks],
+    gate: Mapping[str, str],
+    drawn: bool,
+    groups: fingerprints.Drawn | None,
 ) -> Iterator[DataIssue]:
-    groups = leakage.group_patients(examples, distance)
-    remedies = dict.fromkeys(_REMEDIES, _too_large(groups)) if drawn else _REMEDIES
-    for kind, key, what in (
-        ("patients", "patient", "patients are in two splits"),
-        ("identical", "sha256", "images are in two splits, pixel for pixel"),
-    ):
-        shared = leakage.find_shared(examples, key)
-        if shared:
-            texts = [_group(group, kind == "patients") for group in shared[:_LISTED]]
-            message = f"leakage: {len(shared)} {what}, such as {texts[0]}. {remedies[kind]}"
-            yield DataIssue(kind, gate["leakage"], message, texts, len(shared))
-    pairs = leakage.find_near(examples, distance)
-    if pairs:
-        texts = [_group(pair, False) for pair in pairs[:_LISTED]]
+    remedies = dict.fromkeys(_REMEDIES, _why_drawn_apart(groups)) if drawn else _REMEDIES
+    for kind, message in _MESSAGES.items():
+        if leaks := found.get(kind):
+            action = gate["near_identical" if kind == "near_identical" else "leakage"]
+            text = message.format(leaks.total, leaks.texts[0], remedies[kind])
+            yield DataIssue(kind, action, text, leaks.texts, leaks.total)
+    if groups and groups.drawn_as:
         message = (
-            f"{len(pairs)} pairs of nearly identical images are in two splits, such as {texts[0]}. "
-            + remedies["near_identical"]
-        )
-        yield DataIssue("near_identical", gate["near_identical"], message, texts, len(pairs))
-    if drawn and groups.count:
-        message = (
-            f"{groups.images} images of {len(groups.first)} patients, who share an image or have "
-            f"nearly the same one, are drawn as {groups.count} patients"
+            f"{groups.images} images of {groups.patients} patients, who share an image or have "
+            f"nearly the same one, are drawn as {groups.drawn_as} patients"
         )
         yield DataIssue("near_identical", "note", message, [], groups.images)
 
 
-def _too_large(groups: near.Groups) -> str:
+def _why_drawn_apart(groups: fingerprints.Drawn | None) -> str:
+    if groups is None:
+        return (
+            "Nothing tells whose the images are, and they are drawn one by one. Leave one of each"
+        )
     sizes = ", ".join(map(str, groups.too_large[-3:]))
     return (
         f"Patients who share an image are drawn as one, but not where one group would hold {sizes} "
@@ -263,12 +281,6 @@ def _drifted_findings(
                 f"{100 * most:.1f} points of difference)"
             )
     return texts
-
-
-def _group(group: "tuple[leakage.Example, ...] | list[leakage.Example]", patient: bool) -> str:
-    places = sorted({f"{example.split}: {example.name}" for example in group})
-    start = f"{group[0].patient} (" if patient else "("
-    return start + "; ".join(places[:4]) + ("; …)" if len(places) > 4 else ")")
 
 
 def _anomalies(folder: str, action: str) -> Iterator[DataIssue]:

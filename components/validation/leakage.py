@@ -1,90 +1,233 @@
-"""Finds what is in two splits at once: a patient, an image, or nearly the same image."""
+"""Finds what is in two splits at once: a patient, an image, or nearly the same image.
 
-import dataclasses
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import islice
+A Beam job: nothing is kept whole in one place but how much was found, and the first of it. What is
+first goes by splits and names, whatever the order in which a runner reads.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import apache_beam as beam
 
 from tfxray.components.common import contract
-from tfxray.components.pixels import near
+from tfxray.components.example_gen.fingerprints import Row
+from tfxray.components.pixels.near_transforms import FindPairs
+
+LISTED = 50
+_PLACES = 4  # listed of those that share a value
+
+# An image among those of its hash: the place of its split, its digest, its file's name.
+_Image = tuple[int, str, str]
+# Of a hash, in each split: the first two images whose pixels differ, by name and digest.
+_Firsts = dict[int, tuple[tuple[str, str], ...]]
+# What tells an image from those that are not alike in split, pixels and hash.
+_Identity = tuple[int, str, bytes]
 
 
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One example.
+class Leaks(NamedTuple):
+    """What is in two splits, of one kind.
 
     Attributes:
-        split: Where it is.
-        name: Its file's name.
-        patient: Its patient's id, empty where unknown.
-        sha256: Digest of its pixels, empty where unknown.
-        phash: Perceptual hash of its pixels, hexadecimal, empty where unknown.
+        total: How many patients, images or pairs.
+        texts: Those that come first, `LISTED` at most: where each of them is.
     """
 
-    split: str
-    name: str
-    patient: str = ""
-    sha256: str = ""
-    phash: str = ""
+    total: int
+    texts: list[str]
 
 
-def find_shared(examples: Iterable[Example], key: str) -> list[list[Example]]:
-    """Groups of examples that share a value and are in more than one split.
+class FindLeaks(beam.PTransform):  # type: ignore[misc]
+    """Finds leakage between splits. Takes a `fingerprints.Row` of each example.
 
-    Args:
-        examples: All examples.
-        key: `patient` or `sha256`.
+    Gives one mapping, with the kinds of which there are any:
 
-    Returns:
-        One list per value, in the order of the values; examples without one do not count.
+    - `patients`: those whose images are in more than one split, in their order.
+    - `identical`: digests of images that are in more than one split, in their order.
+    - `near_identical`: pairs in different splits whose pixels differ, but whose perceptual hashes
+      hardly do, in the order of splits and names. Of those alike in split, pixels and hash, one
+      stands for all. Of all images with one hash, another image is paired with one in each split:
+      where thousands are black, their pairs are millions.
     """
-    groups: dict[str, list[Example]] = defaultdict(list)
-    for example in examples:
-        if value := getattr(example, key):
-            groups[value].append(example)
-    return [groups[v] for v in sorted(groups) if len({example.split for example in groups[v]}) > 1]
+
+    def __init__(self, distance: int):
+        """Takes what is near.
+
+        Args:
+            distance: At most so many differing bits.
+        """
+        super().__init__()
+        self._distance = distance
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        """See `beam.PTransform`."""
+        shared = (
+            rows
+            | "ByValue" >> beam.FlatMap(_by_value)
+            | "Places" >> beam.CombinePerKey(_Places())
+            | "InSeveral" >> beam.FlatMap(_in_several)
+        )
+        first = beam.combiners.TopCombineFn(LISTED, reverse=True)
+        count = beam.combiners.CountCombineFn()
+        return (
+            (shared, rows | "Near" >> _FindNear(self._distance))
+            | beam.Flatten()
+            | "ByKind"
+            >> beam.CombinePerKey(beam.combiners.TupleCombineFn(count, first).with_common_input())
+            | "Leaks" >> beam.MapTuple(_leaks)
+            | beam.combiners.ToDict()
+        )
 
 
-def find_near(examples: Sequence[Example], distance: int) -> list[tuple[Example, Example]]:
-    """Pairs in different splits whose pixels differ, but whose perceptual hashes hardly do.
-
-    Args:
-        examples: All examples; those without a hash do not count. Of those that are alike in split,
-            pixels and hash, the first one stands for all.
-        distance: At most so many differing bits.
-
-    Returns:
-        The pairs, in the order of the examples. Of all images with one hash, another image is
-        paired with one in each split: where thousands are black, their pairs are millions.
-    """
-    holders: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
-    for i, example in enumerate(examples):
-        if example.phash:
-            holders[example.phash.lower()][example.split].setdefault(example.sha256, i)
-    hashes = list(holders)
-    same = [(hash_, hash_) for hash_ in hashes if len(holders[hash_]) > 1]
-    others = [(hashes[i], hashes[j]) for i, j in near.find_pairs(hashes, distance)]
-    pairs: set[tuple[int, int]] = set()
-    for one, other in [*same, *others, *((two, one) for one, two in others)]:
-        for split, images in holders[one].items():
-            partners = [places for name, places in holders[other].items() if name != split]
-            for sha256, i in images.items():
-                for places in partners:
-                    # Of two images, one at least has other pixels.
-                    found = [j for digest, j in islice(places.items(), 2) if digest != sha256]
-                    pairs.update((min(i, j), max(i, j)) for j in found[:1])
-    return [(examples[i], examples[j]) for i, j in sorted(pairs)]
+def _by_value(row: Row) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    place = (row.split, f"{row.split}: {row.name}")
+    if row.patient:
+        yield ("patients", row.patient), place
+    if row.sha256:
+        yield ("identical", row.sha256), place
 
 
-def group_patients(examples: Iterable[Example], distance: int) -> near.Groups:
-    """Joins patients who share an image, in whatever splits they are; see `near.group_patients`.
+class _Places(beam.CombineFn):  # type: ignore[misc]
+    """The splits of some images, and the first places, one more than are listed."""
 
-    Args:
-        examples: All examples. One without a patient is a patient of its own.
-        distance: See `find_near`.
-    """
-    prints = (
-        near.Fingerprint(e.patient or contract.own_patient(e.name), e.sha256, e.phash)
-        for e in examples
-    )
-    return near.group_patients(prints, distance)
+    def create_accumulator(self) -> tuple[set[str], list[str]]:
+        return set(), []
+
+    def add_input(
+        self, found: tuple[set[str], list[str]], place: tuple[str, str]
+    ) -> tuple[set[str], list[str]]:
+        return self.merge_accumulators([found, ({place[0]}, [place[1]])])
+
+    def merge_accumulators(
+        self, several: Iterable[tuple[set[str], list[str]]]
+    ) -> tuple[set[str], list[str]]:
+        splits, places = zip(*several, strict=True)
+        return set().union(*splits), sorted(set().union(*places))[: _PLACES + 1]
+
+    def extract_output(self, found: tuple[set[str], list[str]]) -> tuple[int, list[str]]:
+        return len(found[0]), found[1]
+
+
+def _in_several(
+    shared: tuple[tuple[str, str], tuple[int, list[str]]],
+) -> Iterator[tuple[str, tuple[Any, str]]]:
+    (kind, value), (splits, places) = shared
+    if splits > 1:
+        start = f"{value} " if kind == "patients" else ""
+        yield kind, ((value,), start + _list_places(places))
+
+
+def _list_places(places: list[str]) -> str:
+    return f"({'; '.join(places[:_PLACES])}" + ("; …)" if len(places) > _PLACES else ")")
+
+
+def _leaks(kind: str, found: tuple[int, list[tuple[Any, str]]]) -> tuple[str, Leaks]:
+    total, first = found
+    return kind, Leaks(total, [text for _, text in first])
+
+
+class _FindNear(beam.PTransform):  # type: ignore[misc]
+    """Pairs of nearly identical images."""
+
+    def __init__(self, distance: int):
+        super().__init__()
+        self._distance = distance
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        images = rows | "ByHash" >> beam.FlatMap(_by_hash)
+        firsts = images | "First" >> beam.CombinePerKey(_FirstImages())
+        pairs = firsts | "Splits" >> beam.Map(_splits) | FindPairs(self._distance)
+        both_ways = pairs | "BothWays" >> beam.FlatMap(lambda pair: (pair, pair[::-1]))
+        partners = (
+            {"firsts": firsts, "others": both_ways}
+            | "Tell" >> beam.CoGroupByKey()
+            | "Partners" >> beam.FlatMap(_partners)
+        )
+        return (
+            {"images": images, "partners": partners}
+            | "Meet" >> beam.CoGroupByKey()
+            | "Pair" >> beam.FlatMap(_pairs)
+            | "Names" >> beam.CombinePerKey(_first_names)
+            | "Text" >> beam.Map(_near_text)
+        )
+
+
+def _by_hash(row: Row) -> Iterator[tuple[bytes, _Image]]:
+    if row.phash:
+        image = (contract.SPLITS.index(row.split), row.sha256, row.name)
+        yield bytes.fromhex(row.phash), image
+
+
+class _FirstImages(beam.CombineFn):  # type: ignore[misc]
+    """The `_Firsts` of a hash."""
+
+    def create_accumulator(self) -> _Firsts:
+        return {}
+
+    def add_input(self, firsts: _Firsts, image: _Image) -> _Firsts:
+        split, sha256, name = image
+        return self.merge_accumulators([firsts, {split: ((name, sha256),)}])
+
+    def merge_accumulators(self, several: Iterable[_Firsts]) -> _Firsts:
+        merged: dict[int, dict[str, str]] = {}
+        for firsts in several:
+            for split, images in firsts.items():
+                names = merged.setdefault(split, {})
+                for name, sha256 in images:
+                    names[sha256] = min(name, names.get(sha256, name))
+        return {
+            split: tuple(sorted((name, sha256) for sha256, name in names.items())[:2])
+            for split, names in merged.items()
+        }
+
+    def extract_output(self, firsts: _Firsts) -> _Firsts:
+        return firsts
+
+
+def _splits(of_hash: tuple[bytes, _Firsts]) -> tuple[bytes, int]:
+    hash_, firsts = of_hash
+    return hash_, sum(1 << split for split in firsts)
+
+
+def _partners(
+    told: tuple[bytes, Mapping[str, Iterable[Any]]],
+) -> Iterator[tuple[bytes, tuple[bytes, _Firsts]]]:
+    """For the images of a hash: those of a hash that is near, or the same in another split."""
+    hash_, found = told
+    (firsts,) = found["firsts"]
+    if len(firsts) > 1:
+        yield hash_, (hash_, firsts)
+    for other in found["others"]:
+        yield other, (hash_, firsts)
+
+
+def _pairs(
+    told: tuple[bytes, Mapping[str, Iterable[Any]]],
+) -> Iterator[tuple[tuple[_Identity, _Identity], tuple[str, str]]]:
+    """Pairs of images, and their names. Some come from both sides, and with other names."""
+    hash_, found = told
+    for other_hash, firsts in found["partners"]:
+        for split, sha256, name in found["images"]:
+            for other_split, others in firsts.items():
+                # Of two images, one at least has other pixels.
+                differing = [other for other in others if other[1] != sha256]
+                if other_split == split or not differing:
+                    continue
+                other_name, other_sha256 = differing[0]
+                one = ((split, sha256, hash_), name)
+                other = ((other_split, other_sha256, other_hash), other_name)
+                (first, first_name), (second, second_name) = sorted((one, other))
+                yield (first, second), (first_name, second_name)
+
+
+def _first_names(names: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    first, second = zip(*names, strict=True)
+    return min(first), min(second)
+
+
+def _near_text(
+    pair: tuple[tuple[_Identity, _Identity], tuple[str, str]],
+) -> tuple[str, tuple[Any, str]]:
+    identities, names = pair
+    order = [(one[0], name) for one, name in zip(identities, names, strict=True)]
+    places = [f"{contract.SPLITS[split]}: {name}" for split, name in order]
+    return "near_identical", ((*order, *identities), _list_places(sorted(places)))

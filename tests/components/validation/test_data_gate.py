@@ -5,8 +5,9 @@ import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
 from tfxray.components.common import contract
+from tfxray.components.example_gen.fingerprints import Drawn
 from tfxray.components.validation import data_gate, drift
-from tfxray.components.validation.leakage import Example
+from tfxray.components.validation.leakage import Leaks
 
 RULES = {
     "drift": {contract.MEAN: 0.07, contract.AGE: 0.07, contract.VIEW: 0.1},
@@ -93,35 +94,35 @@ def test_odd_images_are_noted_with_the_names_of_some():
 
 
 ACTIONS = {"leakage": "fail", "near_identical": "fail"}
-FAR, NEAR = "0" * 64, "0" * 63 + "7"
-LEAKS = {
-    "patients": [Example("train", "a", "p", "1", FAR), Example("test", "b", "p", "2", "f" * 64)],
-    "identical": [Example("train", "a", "p", "1", FAR), Example("test", "b", "q", "1", FAR)],
-    "near_identical": [Example("train", "a", "p", "1", FAR), Example("test", "b", "q", "2", NEAR)],
-}
+LEAKS = {kind: {kind: Leaks(1, ["(test: b; train: a)"])} for kind in data_gate._MESSAGES}
 
 
 @pytest.mark.parametrize("kind", LEAKS)
 def test_a_leak_between_given_splits_says_what_to_do(kind):
-    (issue,) = data_gate._leaks(LEAKS[kind], ACTIONS, 16, drawn=False)
+    (issue,) = data_gate._leaks(LEAKS[kind], ACTIONS, False, None)
     assert (issue.kind, issue.action, issue.total) == (kind, "fail", 1)
+    assert "such as (test: b; train: a). " in issue.message
     assert "split.ignore_given" in issue.message
     expected = {"patients": "`patient`", "near_identical": "validation.near_distance"}
     assert expected.get(kind, "Leave one of each") in issue.message
 
 
 def test_a_group_that_is_too_large_to_be_drawn_says_what_to_do():
-    film = [Example("train", f"{i}", f"p{i}", "film", FAR) for i in range(20)]
-    rest = [Example("test", f"r{i}", f"r{i}", f"{i}", f"{i:02x}" * 32) for i in range(16, 96)]
-    issues = list(data_gate._leaks([*film, *rest, Example("test", "x", "x", "film", FAR)],
-                                   ACTIONS, 16, drawn=True))  # fmt: skip
-    assert [issue.kind for issue in issues] == ["identical"]
-    assert "one group would hold 21 images of 101" in issues[0].message
+    groups = Drawn(0, 0, 0, (11, 21), 101)
+    (issue,) = data_gate._leaks(LEAKS["identical"], ACTIONS, True, groups)
+    assert issue.kind == "identical"
+    assert "one group would hold 11, 21 images of 101" in issue.message
+
+
+def test_images_of_nobody_in_two_splits_say_what_to_do():
+    (issue,) = data_gate._leaks(LEAKS["identical"], ACTIONS, True, None)
+    assert "drawn one by one. Leave one of each" in issue.message
 
 
 def test_patients_who_are_drawn_as_one_are_noted():
-    joined = [Example("train", "a", "p", "1", FAR), Example("train", "b", "q", "2", NEAR)]
-    (issue,) = data_gate._leaks(joined, ACTIONS, 16, drawn=True)
-    assert (issue.kind, issue.action, issue.total) == ("near_identical", "note", 2)
-    assert "2 images of 2 patients" in issue.message
-    assert list(data_gate._leaks(joined, ACTIONS, 16, drawn=False)) == []
+    (issue,) = data_gate._leaks({}, ACTIONS, True, Drawn(2, 3, 1, (), 9))
+    assert (issue.kind, issue.action, issue.total) == ("near_identical", "note", 3)
+    assert "3 images of 2 patients" in issue.message
+    assert "drawn as 1 patients" in issue.message
+    assert list(data_gate._leaks({}, ACTIONS, True, Drawn(0, 0, 0, (), 9))) == []
+    assert list(data_gate._leaks({}, ACTIONS, False, None)) == []

@@ -1,0 +1,149 @@
+"""What tells whether an image is in two places: a small table beside the examples.
+
+DataGate reads it instead of every example with its image.
+"""
+
+import json
+import os
+from typing import NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+import tensorflow as tf
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils
+
+from tfxray.components.common import contract
+from tfxray.components.pixels import near
+
+_FOLDER, _SUFFIX = "fingerprints", ".parquet"
+_GROUPS = "groups.json"
+
+
+class Row(NamedTuple):
+    """One example.
+
+    Attributes:
+        split: Where it is.
+        name: Its file's name.
+        patient: Its patient's id, empty where unknown.
+        sha256: Digest of its pixels, empty where unknown.
+        phash: Perceptual hash of its pixels, hexadecimal, empty where unknown.
+    """
+
+    split: str
+    name: str
+    patient: str = ""
+    sha256: str = ""
+    phash: str = ""
+
+
+_SCHEMA = pa.schema([(column, pa.string()) for column in Row._fields])
+_FEATURES = (contract.FILENAME, contract.PATIENT, contract.SHA256, contract.PHASH)
+
+
+class Drawn(NamedTuple):
+    """How patients who share an image were drawn; see `near.Groups`.
+
+    Attributes:
+        patients: How many share an image, and are drawn together.
+        images: How many images these patients have.
+        drawn_as: As how many patients.
+        too_large: The images of each group that is too large, the smallest one first.
+        total: All images.
+    """
+
+    patients: int
+    images: int
+    drawn_as: int
+    too_large: tuple[int, ...]
+    total: int
+
+
+def read_text(record: tf.train.Example, name: str, encoding: str, errors: str = "strict") -> str:
+    """A record's first value of a feature; empty where there is none."""
+    values = record.features.feature[name].bytes_list.value
+    return str(values[0], encoding, errors) if values else ""
+
+
+class Write(beam.PTransform):  # type: ignore[misc]
+    """Writes a split's rows; takes its records."""
+
+    def __init__(self, folder: str, split: str):
+        """Takes where.
+
+        Args:
+            folder: Of the examples.
+            split: The name.
+        """
+        super().__init__()
+        self._path, self._split = os.path.join(folder, _FOLDER, split), split
+
+    def expand(self, records: beam.PCollection) -> beam.PCollection:
+        """See `beam.PTransform`."""
+        write = beam.io.WriteToParquet(self._path, _SCHEMA, file_name_suffix=_SUFFIX)
+        return records | "Row" >> beam.Map(_row, self._split) | write
+
+
+def _row(record: tf.train.Example, split: str) -> dict[str, str]:
+    texts = [read_text(record, name, "utf-8", "replace") for name in _FEATURES]
+    return Row(split, *texts)._asdict()
+
+
+class WriteGroups(beam.PTransform):  # type: ignore[misc]
+    """Writes how patients were drawn; takes their groups."""
+
+    def __init__(self, folder: str):
+        """Takes where.
+
+        Args:
+            folder: Of the examples.
+        """
+        super().__init__()
+        self._path = os.path.join(folder, _FOLDER, _GROUPS)
+
+    def expand(self, groups: beam.PCollection) -> beam.PCollection:
+        """See `beam.PTransform`."""
+        write = beam.io.WriteToText(self._path, num_shards=1, shard_name_template="")
+        return groups | "Count" >> beam.Map(_count) | write
+
+
+def _count(groups: near.Groups) -> str:
+    counts = (len(groups.first), groups.images, groups.count, groups.too_large, groups.total)
+    return json.dumps(Drawn(*counts)._asdict())
+
+
+class Read(beam.PTransform):  # type: ignore[misc]
+    """Reads the rows of all splits."""
+
+    def __init__(self, folder: str):
+        """Takes where.
+
+        Args:
+            folder: Of the examples.
+        """
+        super().__init__()
+        self._pattern = os.path.join(folder, _FOLDER, f"*{_SUFFIX}")
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """See `beam.PTransform`."""
+        return pipeline | beam.io.ReadFromParquet(self._pattern) | beam.Map(_from_columns)
+
+
+def _from_columns(columns: dict[str, str]) -> Row:
+    return Row(**columns)
+
+
+def read_groups(folder: str) -> Drawn | None:
+    """Reads how patients were drawn.
+
+    Args:
+        folder: Of the examples.
+
+    Returns:
+        None where the splits were given, or nothing tells whose the images are.
+    """
+    path = os.path.join(folder, _FOLDER, _GROUPS)
+    if not fileio.exists(path):
+        return None
+    return Drawn(**json.loads(io_utils.read_string_file(path)))
