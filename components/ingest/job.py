@@ -4,10 +4,12 @@ A Beam job. What cannot be read is set aside in `rejects.csv` and counted; the r
 """
 
 import dataclasses
+import functools
+import heapq
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tfxray.components.common import filenames, filesystem, privacy
@@ -15,16 +17,24 @@ from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
-from tfxray.components.ingest import duplicates, output, pseudonym, reading, worker
+from tfxray.components.ingest import (
+    duplicates,
+    output,
+    pseudonym,
+    reading,
+    rewriting,
+    summary,
+    worker,
+)
 from tfxray.components.layouts import public
-from tfxray.components.listing import file_list
 from tfxray.components.manifest import findings
 from tfxray.components.metadata import sexes
 from tfxray.components.source import splits, tfrecords
 from tfxray.components.source.rows import Rules
 from tfxray.components.text import tables
 
-_NAMED = 5  # images of a note
+_WORK = ".work"  # within the output, what workers read and tell
+_QUOTED = 3  # rejects that an error quotes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,131 +142,147 @@ def _run(
     secret: bytes,
     processes: int,
 ) -> Report:
-    data = _find_images(source, rules) if features is None else _find_records(source, rules)
+    work = os.path.join(out, _WORK)
+    useful = functools.partial(reading.useful_processes, options=options, processes=processes)
+    if features is None:
+        data = _find_images(source, rules, os.path.join(work, "read"), useful)
+    else:
+        data = _find_records(source, rules, os.path.join(work, "read"))
     reader = worker.Reader(
         data.task, rules.limits, secret, rules.follow_links, rules.words, rules.views
     )
-    reading.write_examples(data, out, features or {}, reader, shards, options, processes)
-    results = reading.read_results(out)
-    _require_features(source, features or {}, results.notes)
-    sexes.require_clear(source, results.notes[worker.SEX])
-    # Rejects are listed under the names of the files in the source.
-    paths = {pseudonym.file_name(secret, row.path): row.path for row in data.rows}
-    index, copies = _settle_copies(out, results.index, paths, data.drawn, rules.near_distance)
-    views = [name for name, code, _ in results.rejects if code == worker.OTHER_VIEW]
-    if views:  # told by the file itself, as DICOM does
-        data.listing.left_out.setdefault(worker.OTHER_VIEW, []).extend(views)
-        results.rejects[:] = [r for r in results.rejects if r[1] != worker.OTHER_VIEW]
-    rejects = sorted([*data.listing.unread, *results.rejects, *copies])
-    with tables.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as write_row:
-        for reject in rejects:
-            write_row(reject)
-    report = _make_report(out, data, results, index, rejects, len(views))
-    _check(source, report, rejects, [row.path for row in data.rows])
+    parts = summary.Parts(os.path.join(work, "told"))
+    reading.write_examples(data, out, parts, features or {}, reader, shards, options)
+    counts = parts.counts()
+    _require_whole(counts)
+    _require_features(source, features or {}, counts)
+    sexes.require_clear(source, counts.notes.get(summary.SEX, ()))
+    moves = duplicates.find_moves(parts.kept(), data.drawn, rules.near_distance)
+    if counts.copies or moves:
+        parts.write_moves(moves)
+        rewriting.rewrite_records(out, parts, options)
+    for entry, split in moves.items():
+        counts.written.update({entry.split: -1, split: 1})
+    first = _write_rejects(out, heapq.merge(data.unread, parts.rejects()))
+    report = _make_report(out, data, counts)
+    _check(data, report, first)
+    filesystem.remove_folder(work)
     content = json.dumps(dataclasses.asdict(report), indent=1)
     filesystem.write_file(os.path.join(out, filenames.INGEST_REPORT), content.encode())
     return report
 
 
-def _find_images(source: str, rules: Rules) -> reading.Input:
+def _find_images(
+    source: str, rules: Rules, folder: str, useful_processes: Callable[[int], int]
+) -> reading.Input:
+    """What is known of each image goes into files: there may be too many to keep."""
     rows, task, listing = public.label_images(source, rules)
     sexes.require_clear(source, {row.metadata.get("sex", "") for row in rows})
     drawn = () if rows[0].eval_share is None else ("train", "eval")
     # Of a split that is drawn, there may be no image: that is known when all are read.
     outputs = sorted({row.split or worker.UNSPLIT for row in rows if row.labelled} | {*drawn})
-    return reading.Input(source, task, outputs, rows, listing, drawn, dataset=rules.dataset)
+    processes = useful_processes(len(rows))
+    return reading.Input(
+        source,
+        task,
+        outputs,
+        reading.divide_rows(folder, rows, processes),
+        len(rows),
+        processes,
+        unread=listing.unread,
+        left_out=listing.count_left_out(),
+        notes=listing.notes,
+        drawn=drawn,
+        dataset=rules.dataset,
+    )
 
 
-def _find_records(source: str, rules: Rules) -> reading.Input:
+def _find_records(source: str, rules: Rules, folder: str) -> reading.Input:
     layout = tfrecords.find_layout(source, rules.ignore_given)
     if not rules.classes and not rules.findings:
         raise UserError(f"{source}: TFRecords need the names of the classes (--classes)")
     task = Task(rules.findings, False) if rules.findings else Task(rules.classes)
     share = splits.eval_share(layout.splits, rules.eval_from_train, rules.eval_share)
     drawn = () if share is None else ("train", "eval")
-    listing = file_list.Listing()
-    if share is not None:
-        listing.notes.append(f"splits: {splits.describe_draw(share, layout.splits)}")
+    notes = () if share is None else (f"splits: {splits.describe_draw(share, layout.splits)}",)
     outputs = sorted({*layout.splits, *drawn}) or [worker.UNSPLIT]
-    return reading.Input(source, task, outputs, [], listing, drawn, layout, eval_share=share)
+    return reading.Input(
+        source,
+        task,
+        outputs,
+        reading.divide_records(folder, layout),
+        notes=notes,
+        drawn=drawn,
+        layout=layout,
+        eval_share=share,
+    )
 
 
-def _require_features(
-    source: str, features: Mapping[str, str], notes: Mapping[str, Mapping[str, int]]
-) -> None:
+def _require_whole(counts: summary.Counts) -> None:
+    """Sees that each file of records could be read to its end."""
+    if counts.broken:
+        rest = counts.broken - len(counts.faults)
+        more = [f"{rest} more files are damaged"] if rest else []
+        raise UserError("\n".join([*counts.faults, *more]))
+
+
+def _require_features(source: str, features: Mapping[str, str], counts: summary.Counts) -> None:
     """Sees that some record has each feature that the config names."""
-    for name in sorted(notes[worker.ABSENT].keys() - notes[worker.PRESENT].keys()):
+    absent = counts.notes.get(summary.ABSENT, Counter())
+    for name in sorted(absent.keys() - counts.notes.get(summary.PRESENT, {}).keys()):
         raise UserError(
             f"{source}: no record has a feature {features[name]!r}, which ingest.features "
             f"names for {name}. Write the name that the records have, or take the line out"
         )
 
 
-def _settle_copies(
-    out: str,
-    index: list[duplicates.Entry],
-    paths: Mapping[str, str],
-    drawn: tuple[str, ...],
-    distance: int,
-) -> tuple[list[duplicates.Entry], list[tuple[str, str, str]]]:
-    """Takes copies out of the examples, and puts into one split what hangs together.
-
-    Returns:
-        The index as it then is; and the copies, as rejects.
-    """
-    copies = duplicates.find_duplicates(index, paths, drawn)
-    removed_entries = {entry for entry, _ in copies}
-    index = [entry for entry in index if entry not in removed_entries]
-    moves = duplicates.find_moves(index, drawn, distance)
-    if copies or moves:
-        duplicates.rewrite_records(out, removed_entries, moves)
-        index = [dataclasses.replace(e, split=moves.get(e, e.split)) for e in index]
-    return index, [(e.source_name(paths), "duplicate", detail) for e, detail in copies]
+def _write_rejects(out: str, rejects: Iterable[summary.Reject]) -> list[summary.Reject]:
+    """Writes the table of rejects; returns the first of them, for an error."""
+    first: list[summary.Reject] = []
+    with tables.write_table(os.path.join(out, REJECTS), filenames.REJECT_COLUMNS) as write_row:
+        for reject in rejects:
+            write_row(reject)
+            if len(first) < _QUOTED:
+                first.append(reject)
+    return first
 
 
-def _make_report(
-    out: str,
-    data: reading.Input,
-    results: reading.Results,
-    index: list[duplicates.Entry],
-    rejects: list[tuple[str, str, str]],
-    views: int,
-) -> Report:
-    patients = Counter(entry.patient for entry in index if entry.patient)
-    split_counts = Counter(e.split for e in index)
-    labels = Counter(
-        name
-        for e in index
-        for name in ([e.label] if data.task.exclusive else e.label.split(findings.SEPARATOR))
-    )
-    left_out = data.listing.count_left_out()
-    images = sum(results.records) if data.layout else len(data.rows) + len(data.listing.unread)
-    images -= views
+def _make_report(out: str, data: reading.Input, counts: summary.Counts) -> Report:
+    labels = Counter[str]()
+    for label, count in counts.labels.items():
+        several = [label] if data.task.exclusive else label.split(findings.SEPARATOR)
+        labels.update(dict.fromkeys(several, count))
+    left_out = Counter(data.left_out)
+    if counts.other_view:  # told by the file itself, as DICOM does
+        left_out[summary.OTHER_VIEW] += counts.other_view
+    seen = counts.notes.get(summary.SEEN, Counter())
+    images = seen.total() if data.layout else data.images + len(data.unread)
+    images -= counts.other_view
+    reasons = counts.reasons + Counter(code for _, code, _ in data.unread)
     return Report(
         classes=data.task.names,
-        found=images + sum(left_out.values()),
+        found=images + left_out.total(),
         images=images,
-        written={split: split_counts[split] for split in data.splits},
+        written={split: counts.written[split] for split in data.splits},
         labels={name: labels[name] for name in data.task.names},
-        rejected=len(rejects),
-        reasons=dict(sorted(Counter(code for _, code, _ in rejects).items())),
-        left_out=left_out,
-        notes=tuple(data.listing.notes),
-        patients_known=all(entry.patient for entry in index),
-        largest_patient=max(patients.values(), default=0),
-        not_understood=dict(sorted(results.notes[worker.NOT_UNDERSTOOD].items())),
+        rejected=reasons.total(),
+        reasons=dict(sorted(reasons.items())),
+        left_out=dict(sorted(left_out.items())),
+        notes=tuple(data.notes),
+        patients_known=not counts.without_patient,
+        largest_patient=counts.largest_patient,
+        not_understood=dict(sorted(counts.notes.get(summary.NOT_UNDERSTOOD, {}).items())),
         image_notes={
-            note: {"count": len(names), "names": sorted(names)[:_NAMED]}
-            for note, names in sorted(results.image_notes.items())
+            note: {"count": count, "names": counts.noted[note]}
+            for note, count in sorted(counts.image_notes.items())
         },
         files=output.measure_records(out),
         dataset=public.describe(data.dataset),
     )
 
 
-def _check(
-    source: str, report: Report, rejects: list[tuple[str, str, str]], paths: list[str]
-) -> None:
+def _check(data: reading.Input, report: Report, first: list[summary.Reject]) -> None:
+    source = data.source
     record_count = sum(report.written.values())
     if record_count + report.rejected != report.images:
         raise RuntimeError(
@@ -272,9 +298,8 @@ def _check(
         )
     if not empty:
         return
-    first = rejects[:3]
     reasons = "; ".join(f"{name}: {code} {detail}".strip() for name, code, detail in first)
-    if privacy.names_withheld(source, [*(name for name, _, _ in first), *paths]):
+    if privacy.names_withheld(source, [*(name for name, _, _ in first), *data.paths()]):
         reasons = "; ".join(f"{code}: {count}" for code, count in sorted(report.reasons.items()))
     if not record_count:
         raise UserError(f"{source}: none of {report.images} images could be read ({reasons})")

@@ -1,27 +1,22 @@
 """Reads an ingest's input by Beam: its examples, and what the workers tell beside them."""
 
 import dataclasses
-import json
 import os
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import apache_beam as beam
 
 from tfxray.components.common import beam_options, filesystem, isolation
 from tfxray.components.common.contract import Task
-from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import duplicates, worker
-from tfxray.components.listing import file_list
-from tfxray.components.source import tfrecords
+from tfxray.components.ingest import summary, worker
+from tfxray.components.source import chunks, tfrecords
 from tfxray.components.source.rows import Row
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our
-# own read ahead within one.
+# own read ahead within one. Not single ones: an element costs Beam as much as a small image.
 _CHUNK, _LONG_CHUNK = 32, 512
-_LISTED = 10
 _WORTH_PROCESSES = 500  # with fewer images, the start of processes costs more than it saves
+_PER_FILE = 10_000  # images in a file of records, roughly
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +27,12 @@ class Input:
         source: The folder.
         task: What is asked of an image.
         splits: Those that its examples may be in; `worker.UNSPLIT` where none is given.
-        rows: Of a folder of images: each of them.
-        listing: What else such a folder holds.
+        work: In files: of a folder of images, the rows; of records, each file with its split.
+        images: How many rows there are.
+        processes: Images are read in so many.
+        unread: Folders that were not entered; see `file_list.Listing`.
+        left_out: How many files are no images, per rule.
+        notes: What the user should know of it, a line each.
         drawn: The splits that are drawn out of each other.
         layout: Of a folder of records: where they lie.
         eval_share: Of such: where `eval` is drawn by patient, its share.
@@ -43,55 +42,85 @@ class Input:
     source: str
     task: Task
     splits: list[str]
-    rows: list[Row] = dataclasses.field(default_factory=list)
-    listing: file_list.Listing = dataclasses.field(default_factory=file_list.Listing)
+    work: chunks.Chunks
+    images: int = 0
+    processes: int = 1
+    unread: Sequence[summary.Reject] = ()
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    notes: Sequence[str] = ()
     drawn: tuple[str, ...] = ()
     layout: tfrecords.Layout | None = None
     eval_share: float | None = None
     dataset: str = ""
 
+    def paths(self) -> Iterator[str]:
+        """Of a folder of images, the path of each row."""
+        if not self.layout:
+            yield from (Row(*cells).path for rows in self.work.read() for cells in rows)
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """What the workers made of the input.
 
-    Attributes:
-        index: An entry for each example that was written.
-        rejects: Name, reason and detail of each image that was not.
-        records: How many each file of records holds.
-        notes: By kind and subject, how many there were; see `worker.NOTES`.
-        image_notes: By the note, the images that have it.
+def useful_processes(images: int, options: Sequence[str], processes: int) -> int:
+    """How many processes of our own should read images.
+
+    Args:
+        images: So many are there.
+        options: As on Beam's command line.
+        processes: So many are allowed.
     """
+    here = beam_options.in_this_process(beam_options.parse(beam_options.complete(options)))
+    return processes if here and images >= _WORTH_PROCESSES else 1
 
-    index: list[duplicates.Entry] = dataclasses.field(default_factory=list)
-    rejects: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
-    records: list[int] = dataclasses.field(default_factory=list)
-    notes: defaultdict[str, Counter[str]] = dataclasses.field(
-        default_factory=lambda: defaultdict(Counter)
+
+def divide_rows(folder: str, rows: Sequence[Row], processes: int) -> chunks.Chunks:
+    """Writes rows into files of a new folder, in chunks that workers share out."""
+    size = _LONG_CHUNK if processes > 1 else _CHUNK
+    starts = range(0, len(rows), size)
+    return chunks.write_chunks(
+        folder, ([row.cells() for row in rows[start : start + size]] for start in starts)
     )
-    image_notes: defaultdict[str, list[str]] = dataclasses.field(
-        default_factory=lambda: defaultdict(list)
-    )
+
+
+def divide_records(folder: str, layout: tfrecords.Layout) -> chunks.Chunks:
+    """Writes the names of files of records, and their splits, into files of a new folder."""
+    files = ((split or worker.UNSPLIT, file) for split, file in layout.by_split())
+    return chunks.write_chunks(folder, files)
 
 
 def write_examples(
     data: Input,
     out: str,
+    told: summary.Parts,
     features: Mapping[str, str],
     reader: worker.Reader,
     shards: int,
     options: Sequence[str],
-    processes: int,
 ) -> None:
-    """Reads all images by Beam; writes their examples, and what `read_results` reads."""
+    """Reads all images by Beam; writes their examples, and what there is to tell of them.
+
+    Args:
+        data: What is read.
+        out: The folder of the examples.
+        told: What there is to tell goes here.
+        features: Of records: the name there of each feature of the contract that has another.
+        reader: How they are read.
+        shards: Files per split; 0 lets Beam choose.
+        options: As on Beam's command line.
+    """
+    if data.layout:
+        images = len(data.layout.files) * _PER_FILE
+        read: beam.DoFn = worker.ConvertRecords(
+            reader, data.layout.base, dict(features), data.eval_share
+        )
+    else:
+        images = data.images
+        read = worker.ReadFiles(reader, data.source, data.processes, images)
     pipeline_options = beam_options.parse(beam_options.complete(options))
-    if len(data.rows) < _WORTH_PROCESSES or not beam_options.in_this_process(pipeline_options):
-        processes = 1
     with isolation.apart(), beam.Pipeline(options=pipeline_options) as pipeline:
-        if data.layout:
-            results = _from_records(pipeline, data, data.layout, dict(features), reader)
-        else:
-            results = _from_files(pipeline, data, reader, processes)
+        results = (
+            pipeline
+            | "Work" >> chunks.ReadChunks(data.work)
+            | "Read" >> beam.ParDo(read).with_outputs(*data.splits, worker.BESIDE)
+        )
         for split in data.splits:
             place = os.path.join(out, split if split != worker.UNSPLIT else "", "data")
             _ = results[split] | f"Write_{split}" >> beam.io.WriteToTFRecord(
@@ -99,73 +128,5 @@ def write_examples(
                 file_name_suffix=".tfrecord",
                 num_shards=shards,
             )
-        place = filesystem.for_beam(os.path.join(out, f".{worker.BESIDE}"))
-        _ = results[worker.BESIDE] | "Write_beside" >> beam.io.WriteToText(place)
-
-
-def read_results(out: str) -> Results:
-    """What `write_examples` wrote beside the examples, which is gone afterwards.
-
-    Raises:
-        UserError: Files of records are damaged; names the first of them.
-    """
-    results = Results()
-    broken: list[str] = []
-    for kind, *content in _drain(out):
-        if kind == worker.INDEX:
-            results.index.append(duplicates.Entry(*content))
-        elif kind == worker.REJECTED:
-            name, code, detail = content
-            results.rejects.append((name, code, detail))
-        elif kind == worker.BROKEN:
-            broken += content
-        elif kind == worker.SEEN:
-            results.records.extend(content)
-        elif kind == worker.NOTES:
-            what, subject, count = content
-            results.notes[what][subject] += count
-        elif kind == worker.IMAGE_NOTES:
-            note, name = content
-            results.image_notes[note].append(name)
-    if broken:
-        more = [f"{len(broken) - _LISTED} more files are damaged"] if broken[_LISTED:] else []
-        raise UserError("\n".join([*sorted(broken)[:_LISTED], *more]))
-    return results
-
-
-def _drain(out: str) -> Iterator[Any]:
-    parts = [name for name in filesystem.list_names(out) if name.startswith(f".{worker.BESIDE}-")]
-    for name in parts:
-        with filesystem.open_file(os.path.join(out, name)) as file:
-            for line in file.read().decode().splitlines():
-                yield json.loads(line)
-    filesystem.remove_files(out, parts)
-
-
-def _from_files(pipeline: beam.Pipeline, data: Input, reader: worker.Reader, processes: int) -> Any:
-    rows = data.rows
-    # Chunks, not single rows: Beam's cost per element is that of decoding a small image.
-    size = _LONG_CHUNK if processes > 1 else _CHUNK
-    chunks = [worker.pack_rows(rows[i : i + size]) for i in range(0, len(rows), size)]
-    read = beam.ParDo(worker.ReadFiles(reader, data.source, processes, len(rows)))
-    return (
-        pipeline
-        | "Files" >> beam.Create(chunks, reshuffle=True)
-        | "Read" >> read.with_outputs(*data.splits, worker.BESIDE)
-    )
-
-
-def _from_records(
-    pipeline: beam.Pipeline,
-    data: Input,
-    layout: tfrecords.Layout,
-    features: dict[str, str],
-    reader: worker.Reader,
-) -> Any:
-    files = [(split or worker.UNSPLIT, file) for split, file in layout.by_split()]
-    convert = beam.ParDo(worker.ConvertRecords(reader, layout.base, features, data.eval_share))
-    return (
-        pipeline
-        | "Records" >> beam.Create(files, reshuffle=True)
-        | "Convert" >> convert.with_outputs(*data.splits, worker.BESIDE)
-    )
+        summarize = summary.Summarize(told, images, data.drawn)
+        _ = results[worker.BESIDE] | "Summarize" >> summarize

@@ -2,11 +2,9 @@
 
 import dataclasses
 import hashlib
-import json
 import os
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import apache_beam as beam
 import tensorflow as tf
@@ -15,32 +13,17 @@ from tfxray.components.common import contract, progress
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
-from tfxray.components.ingest import duplicates, pseudonym, record_check, record_labels
+from tfxray.components.ingest import pseudonym, record_check, record_labels, summary
 from tfxray.components.ingest.record_labels import Label
-from tfxray.components.listing import left_out
 from tfxray.components.manifest import findings
 from tfxray.components.metadata import views
 from tfxray.components.metadata.known import Known, join_sources, read_known
 from tfxray.components.pixels import image, loader
-from tfxray.components.source import splits, tfrecords
+from tfxray.components.source import chunks, splits, tfrecords
 from tfxray.components.source.rows import Row
 
 UNSPLIT = "all"
-OTHER_VIEW = left_out.OTHER_VIEW  # told as a reject is, and counted with what is left out
-# The output beside the splits: lines of JSON, each of which begins with its kind. One output, since
-# each more costs an ingest a part of a second, however small it is. There is a line for each reject
-# and each example; for each file of records, with their number, or why it cannot be read to its
-# end; for values that are not used, with their number; and for each note of an image.
-BESIDE = "beside"
-REJECTED = "rejected"
-INDEX = "index"
-SEEN = "seen"
-BROKEN = "broken"
-NOTES = "notes"
-IMAGE_NOTES = "image_notes"
-# The notes: a kind of value that was not understood; a mapped feature that a record has or lacks; a
-# letter by which a record tells a sex.
-NOT_UNDERSTOOD, PRESENT, ABSENT, SEX = "not_understood", "present", "absent", "sex"
+BESIDE = "beside"  # the output beside the splits: what `summary.tell` gives
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +68,7 @@ class Reader:
         place: str = "",
         eval_share: float | None = None,
     ) -> list[beam.pvalue.TaggedOutput]:
-        """One image, as an example for its split and an entry of the index: both or neither.
+        """One image, as an example for its split and one for the summary: both or neither.
 
         A patient's id that is none counts as a patient that is unknown.
 
@@ -95,7 +78,7 @@ class Reader:
         (xray, tags), record_name = loaded_image, name
         known = read_known(join_sources(tags or {}, metadata))
         if not views.is_wanted(known.view, "view" in known.not_understood, self.views):
-            raise rejects.Rejected(OTHER_VIEW)
+            raise rejects.Rejected(summary.OTHER_VIEW)
         if eval_share is not None:
             # By the hospital's number: pseudonyms differ from one key to another.
             split = splits.draw_split(split, known.patient or name, eval_share) or split
@@ -107,31 +90,25 @@ class Reader:
                 known = dataclasses.replace(known, patient=patient)
         message = make_example(xray, record_name, label, self.task, known)
         told = label if isinstance(label, str) else findings.describe(label)
-        entry = duplicates.Entry(
-            xray.sha256, record_name, told, split, known.patient, place, xray.phash
-        )
+        source_name = place or (name if name != record_name else "")
+        entry = (xray.sha256, record_name, told, split, known.patient, source_name, xray.phash)
+        counts = [(summary.NOT_UNDERSTOOD, kind, 1) for kind in known.not_understood]
         return [
             beam.pvalue.TaggedOutput(split, message.SerializeToString()),
-            _line(INDEX, *dataclasses.astuple(entry)),
-            *(_line(NOTES, NOT_UNDERSTOOD, kind, 1) for kind in known.not_understood),
+            _tell(xray.sha256, summary.INDEX, *entry),
+            *(_tell(name, summary.COUNT, *count) for count in counts),
             # Not by the name in the source, which may be a patient's.
-            *(_line(IMAGE_NOTES, note, place or record_name) for note in xray.notes),
+            *(_tell(name, summary.IMAGE_NOTES, n, place or record_name) for n in xray.notes),
         ]
 
 
-def _line(kind: str, *content: object) -> beam.pvalue.TaggedOutput:
-    # As JSON, which is ASCII: Beam takes no name that is not UTF-8.
-    return beam.pvalue.TaggedOutput(BESIDE, json.dumps((kind, *content)))
+def _tell(key: str, kind: str, *content: object) -> beam.pvalue.TaggedOutput:
+    return beam.pvalue.TaggedOutput(BESIDE, summary.tell(key, kind, *content))
 
 
 def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:
     reject = rejects.as_reject(error)
-    return _line(REJECTED, name, reject.code, reject.detail)
-
-
-def pack_rows(rows: Sequence[Row]) -> bytes:
-    """Rows as one element of Beam's, small already: Beam itself takes bzip2, for seconds."""
-    return zlib.compress(json.dumps([dataclasses.astuple(row) for row in rows]).encode(), 1)
+    return _tell(name, summary.REJECTED, name, reject.code, reject.detail)
 
 
 class ReadFiles(beam.DoFn):
@@ -153,8 +130,8 @@ class ReadFiles(beam.DoFn):
         self._loader.close()
 
     def process(self, chunk: bytes) -> Iterator[beam.pvalue.TaggedOutput]:
-        """Rows as of `pack_rows` to examples, rejects and lines of the index, in their order."""
-        rows = [Row(*row) for row in json.loads(zlib.decompress(chunk))]
+        """Rows to examples, rejects and lines of the index, in their order."""
+        rows = [Row(*cells) for cells in chunks.unpack(chunk)]
         usable, labels = [], {}
         for row in rows:
             try:
@@ -189,9 +166,9 @@ class ConvertRecords(beam.DoFn):
         self._features = features
         self._eval_share = eval_share
 
-    def process(self, element: tuple[str, str]) -> Iterator[beam.pvalue.TaggedOutput]:
+    def process(self, chunk: bytes) -> Iterator[beam.pvalue.TaggedOutput]:
         """A split and a file of it: to examples, rejects, lines of the index, in their order."""
-        split, file = element
+        split, file = chunks.unpack(chunk)
         records = tfrecords.read_records(os.path.join(self._source, file))
         notes: Counter[tuple[str, str]] = Counter()
         seen = 0
@@ -202,14 +179,16 @@ class ConvertRecords(beam.DoFn):
                     message = record_check.parse_record(record)
                     features = message.features.feature
                     for name, theirs in self._features.items():
-                        notes[PRESENT if theirs in features else ABSENT, name] += 1
+                        kind = summary.PRESENT if theirs in features else summary.ABSENT
+                        notes[kind, name] += 1
                     yield from self._convert(message, place, split, notes)
                 except Exception as error:
                     yield _set_aside(place, error)
         except UserError as error:
-            yield _line(BROKEN, str(error))
-        yield _line(SEEN, seen)
-        yield from (_line(NOTES, what, subject, n) for (what, subject), n in notes.items())
+            yield _tell(file, summary.BROKEN, str(error))
+        notes[summary.SEEN, ""] = seen
+        for (kind, subject), count in notes.items():
+            yield _tell(file, summary.COUNT, kind, subject, count)
 
     def _label(
         self, features: Mapping[str, tf.train.Feature], values: Mapping[str, object]
@@ -241,7 +220,7 @@ class ConvertRecords(beam.DoFn):
             loaded_image, str(name), label, split, metadata, place, self._eval_share
         )
         if len(sex := metadata.get("sex", "").strip()) == 1:
-            notes[SEX, sex] += 1
+            notes[summary.SEX, sex] += 1
         return lines
 
 

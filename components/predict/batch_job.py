@@ -33,10 +33,12 @@ from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 from tfxray.components.pixels import image
 from tfxray.components.predict import batch_parts, batch_worker
 from tfxray.components.predict.pushed_model import SEPARATOR, Model, find_model
+from tfxray.components.source import chunks
 from tfxray.components.text import tables
 
 _FORMAT = 1  # of a part's result
 _RESULT = "result"  # the folder that becomes the output
+_WORK = "work"  # what workers share out
 _LOCK = "lock"
 
 
@@ -256,9 +258,15 @@ def _score(parts: list[batch_parts.Part], work: batch_worker.Work, options: Sequ
         return
     if work.before:
         progress.log.info("%d of %d images are done already", work.before, work.images)
+    folder = os.path.join(work.results.folder, _WORK)
+    filesystem.remove_folder(folder)  # of a call that was killed
+    groups = chunks.write_chunks(folder, batch_parts.group_parts(parts))
     with isolation.apart(), beam.Pipeline(options=pipeline_options) as pipeline:
-        groups = beam.Create(batch_parts.group_parts(parts), reshuffle=True)
-        _ = pipeline | "Parts" >> groups | "Score" >> beam.ParDo(batch_worker.Score(work))
+        _ = (
+            pipeline
+            | "Parts" >> chunks.ReadChunks(groups)
+            | "Score" >> beam.ParDo(batch_worker.Score(work))
+        )
 
 
 def _check_out(out: str) -> str:

@@ -46,7 +46,7 @@ class Part:
 
     key: str
     images: int
-    names: tuple[str, ...] = ()
+    names: Sequence[str] = ()
     file: str = ""
     start: int = 0
 
@@ -150,9 +150,14 @@ class Source:
         return name, _read_or_reject(lambda: loader.decodable_file(encoded, self.limits))
 
 
-def group_parts(parts: Sequence[Part]) -> list[list[Part]]:
-    """Parts that are read together: those of one file of records, which is read from its start."""
-    return [list(own) for _, own in itertools.groupby(parts, lambda part: part.file or part.key)]
+def group_parts(parts: Sequence[Part]) -> Iterator[list[tuple[Any, ...]]]:
+    """Parts that are read together: those of one file of records, which is read from its start.
+
+    Yields:
+        The fields of each part.
+    """
+    for _, own in itertools.groupby(parts, lambda part: part.file or part.key):
+        yield [dataclasses.astuple(part) for part in own]
 
 
 def digest_keys(content: Any) -> str:

@@ -20,6 +20,7 @@ from tfxray.components.common import filesystem, progress
 from tfxray.components.guard import rejects
 from tfxray.components.predict import batch_parts
 from tfxray.components.predict.pushed_model import Model, Prediction
+from tfxray.components.source import chunks
 
 _BEFORE, _AFTER = ("name", "label"), ("distance", "unlike")
 
@@ -101,10 +102,11 @@ class Score(beam.DoFn):
         self._model = self._work.shared.acquire(lambda: Model(self._work.model))
         self._progress = progress.Count(self._work.images, self._work.before)
 
-    def process(self, group: list[batch_parts.Part]) -> Iterator[int]:
+    def process(self, group: bytes) -> Iterator[int]:
         """Scores the parts of a group, one after the other; tells the images of each."""
         work = self._work
-        with contextlib.closing(work.source.batches(group)) as read:
+        parts = [batch_parts.Part(*fields) for fields in chunks.unpack(group)]
+        with contextlib.closing(work.source.batches(parts)) as read:
             for part, batches in read:
                 lines: list[Sequence[Any]] = []
                 for batch in batches:

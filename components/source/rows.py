@@ -1,7 +1,9 @@
 """What is known of an image file before it is read, and the rules by which it is found out."""
 
 import dataclasses
+import operator
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 from tfxray.components.manifest.findings import SEPARATOR, Words
@@ -9,7 +11,7 @@ from tfxray.components.manifest.layout import Columns, Join, Layout
 from tfxray.components.source.several import REFUSE
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """One image file and what is known of it.
 
@@ -34,10 +36,17 @@ class Row:
     findings: Mapping[str, int] | None = None
     detail: str = ""
 
+    def cells(self) -> tuple[Any, ...]:
+        """The values of its fields, in their order."""
+        return _CELLS(self)
+
     @property
     def labelled(self) -> bool:
         """Whether anything is said of what the image shows."""
         return bool(self.label or self.findings)
+
+
+_CELLS = operator.attrgetter(*(field.name for field in dataclasses.fields(Row)))
 
 
 @dataclasses.dataclass(frozen=True)
