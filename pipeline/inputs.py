@@ -168,7 +168,8 @@ class Ingest:
             self._process = isolation.start_python(
                 _COMMAND,
                 ["ingest", "--out", self.folder, "--config", str(config_file), "--log", str(log),
-                 "--dataset", rules.dataset or data_folder.NO_DATASET, "--", source.folder],
+                 "--workers-found", "--dataset", rules.dataset or data_folder.NO_DATASET,
+                 "--", source.folder],
                 answers=False,
             )  # fmt: skip
 

@@ -64,9 +64,9 @@ def create_pipeline(
         The pipeline, for any engine.
 
     Raises:
-        UserError: An option of `beam.options` that Beam does not know.
+        UserError: An option of `beam.options` that Beam does not know; or its cluster is not there.
     """
-    beam_arguments = beam_options.complete(config.beam.options)
+    beam_arguments = beam_options.complete(config.beam.arguments())
     examples = ExampleGen(
         near_distance=config.validation.near_distance,
         input_base=filesystem.glob_for(records.base),

@@ -72,8 +72,9 @@ class Host:
         python: str = sys.executable,
         env: Mapping[str, str] = os.environ,
         without: Path | None = None,
+        wait: bool = True,
     ) -> subprocess.Popen:
-        """Starts a pool of Beam's SDK workers, and waits until it answers.
+        """Starts a pool of Beam's SDK workers.
 
         Args:
             log: Gets what the pool and its workers print.
@@ -81,6 +82,7 @@ class Host:
             python: Runs the pool and its workers.
             env: The environment.
             without: As in `start`.
+            wait: Until it answers.
         """
         # The pool starts what `python` is on its path.
         path = f"{Path(python).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
@@ -88,7 +90,8 @@ class Host:
             *(python, "-m", _POOL, f"--service_port={port}"),
             log=log, env={**env, "PATH": path}, without=without,
         )  # fmt: skip
-        self.wait_for_port(port, pool)
+        if wait:
+            self.wait_for_port(port, pool)
         return pool
 
     def wait_for_port(self, port: int, process: subprocess.Popen, seconds: float = 60) -> None:
@@ -170,7 +173,12 @@ def _remove(host: Host) -> None:
         process.kill()
         process.wait()
     shutil.rmtree(Path("/etc/netns", host.namespace), ignore_errors=True)
-    subprocess.run(["ip", "netns", "del", host.namespace], capture_output=True)
+    # By itself, the link stays for as long as a connection of the host's is half closed.
+    for arguments in (
+        ["-n", host.namespace, "link", "del", "eth0"],
+        ["netns", "del", host.namespace],
+    ):
+        subprocess.run(["ip", *arguments], capture_output=True)
 
 
 def _ip(*arguments: str) -> None:

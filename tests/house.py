@@ -11,6 +11,7 @@ ROOMS = (
     "components.disk",
     "components.object_store",
     "components.common",
+    "components.runners",
     "components.pusher",
     "components.text",
     "components.metrics",

@@ -19,6 +19,9 @@ _.buffer_text
 # `processes.train_together` finds it by its name.
 _.fit_with_others
 
+# `runners.probe` sends it to workers by its name.
+_.Deal
+
 # Methods that Beam, Keras and keras-tuner call.
 _.expand
 _.create_accumulator

@@ -4,7 +4,13 @@ import contextlib
 import io
 from collections.abc import Sequence
 
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+    WorkerOptions,
+)
 
 from tfxray.components.common import compat, filesystem
 from tfxray.components.common.errors import UserError
@@ -23,9 +29,10 @@ _PATH_OPTIONS = (
 def complete(options: Sequence[str]) -> list[str]:
     """Adds what TFX and Beam need besides a user's options.
 
-    If there are any options, TFX packs itself up for workers elsewhere, unless these have an image.
-    That takes two seconds for each job. Workers of this machine look at no image, so the options
-    name `none`.
+    If there are any options, TFX packs itself up for workers elsewhere, unless these have an image:
+    that takes two seconds for each job, and the workers install the package from an index. Workers
+    of this machine look at no image. On a cluster tfxray is there, in a worker pool or in the image
+    that `--environment_config` names, and no worker looks at this option. So it names `none`.
 
     Args:
         options: As in `parse`.
@@ -33,14 +40,15 @@ def complete(options: Sequence[str]) -> list[str]:
     Raises:
         UserError: As `parse` does.
     """
-    name = runner(parse(options))
+    pipeline_options = parse(options)
+    name = runner(pipeline_options)
     arguments = [_with_full_path(option) for option in options]
     arguments += compat.in_process() if name in _SWITCHING_RUNNERS else ()
-    return (
-        [*arguments, "--sdk_container_image=none"]
-        if arguments and name in _DIRECT_RUNNERS
-        else arguments
+    installed = name in _DIRECT_RUNNERS or (
+        pipeline_options.view_as(PortableOptions).environment_type
+        and not pipeline_options.view_as(WorkerOptions).sdk_container_image
     )
+    return [*arguments, "--sdk_container_image=none"] if arguments and installed else arguments
 
 
 def _with_full_path(option: str) -> str:

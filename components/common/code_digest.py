@@ -56,6 +56,14 @@ def digest(*entries: str) -> str:
     return result.hexdigest()[:16]
 
 
+def source_digests(*entries: str) -> dict[str, str]:
+    """A digest of each module of ours behind some modules, with the files that lie beside it."""
+    return {
+        name: hashlib.sha256("".join(map(_content, _files(name))).encode()).hexdigest()[:16]
+        for name in own_modules(*entries)
+    }
+
+
 def own_modules(*entries: str) -> list[str]:
     """The modules of ours behind some modules, sorted; see `digest`."""
     modules: set[str] = set()

@@ -71,6 +71,7 @@ def sample(out: Path, images: int, size: int, seed: int, findings: bool) -> None
 @click.option("--dataset", metavar="NAME", help="The public data set that SOURCE is, or none.")
 @config_options(required=False)
 @click.option("--log", type=PATH, hidden=True)
+@click.option("--workers-found", is_flag=True, hidden=True)  # a run has looked for them
 def ingest(
     source: str,
     out: str,
@@ -80,6 +81,7 @@ def ingest(
     pattern: str | None,
     config: Any,
     log: Path | None,
+    workers_found: bool,
 ) -> None:
     """Write images, or TFRecords of others, as TFRecords by the data contract."""
     from tfxray.components.guard import rejects
@@ -87,7 +89,7 @@ def ingest(
     from tfxray.components.listing import file_list
     from tfxray.components.metadata import known
     from tfxray.components.source import tfrecords
-    from tfxray.pipeline import data_folder
+    from tfxray.pipeline import beam_workers, data_folder
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
     file_list.require_folder(source)
@@ -112,13 +114,16 @@ def ingest(
         if tfrecords.holds_records(source):
             feature_names = dict(config.ingest.features) if config else {}
         with explain_refusals(out):
+            if config and not workers_found:
+                parent = beam_workers.folder_around(out)
+                beam_workers.find_workers(config.beam, {"SOURCE": source}, {"--out": parent})
             report = job.ingest(
                 source,
                 out,
                 rules,
                 feature_names,
                 config.ingest.shards if config else 0,
-                config.beam.options if config else (),
+                config.beam.arguments() if config else (),
                 config.ingest.pseudonym_key if config else None,
                 os.cpu_count() or 1,
             )

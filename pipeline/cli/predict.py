@@ -47,7 +47,7 @@ def predict_command(
 
     With --input and --output, all images below a folder, into predictions.csv; if it is killed,
     the same command goes on. Of --config, the limits of a file (ingest.max_pixels and those
-    beside it), ingest.features and beam.options count.
+    beside it), ingest.features and the section beam count.
     """
     if bool(images) == bool(source) or bool(source) != bool(out):
         raise click.UsageError("give images, or --input with --output")
@@ -154,11 +154,12 @@ def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -
         out: Where predictions, rejects and report go.
         model: See `pushed_model.find_model`.
         force: Give scores of images unlike the training data, too.
-        config: For `ingest` and `beam.options`; or None.
+        config: For `ingest` and `beam`; or None.
 
     Raises:
         UserError: See `batch_job.Job`.
     """
+    from tfxray.pipeline import beam_workers
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
     screen = Screen()
@@ -168,7 +169,11 @@ def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -
         settings = (config.ingest.limits, config.ingest.features) if config else ()
         job = batch_job.Job(source, out, model, force, *settings)
         with explain_refusals(out, "--output"):
-            report = job.earlier_report or job.run(config.beam.options if config else ())
+            if config and not job.earlier_report:
+                read = {"--input": source, "--model": model}
+                written = {"--output": beam_workers.folder_around(out)}
+                beam_workers.find_workers(config.beam, read, written)
+            report = job.earlier_report or job.run(config.beam.arguments() if config else ())
     if job.earlier_report:
         screen.say(f"nothing to do: {out} holds the scores of these images by this model")
     if report.withheld:

@@ -9,7 +9,8 @@ from tfxray.components.common.contract import FEATURES, Task
 from tfxray.components.layouts import registry
 from tfxray.components.manifest.columns import COLUMNS
 from tfxray.components.manifest.findings import word_key
-from tfxray.pipeline.config.base import Feature, Section, Share
+from tfxray.components.runners import presets
+from tfxray.pipeline.config.base import Feature, Section, Share, describe_choices
 from tfxray.pipeline.config.data import Split, Validation
 from tfxray.pipeline.config.ingest import Ingest
 from tfxray.pipeline.config.kubeflow import Kubeflow
@@ -208,12 +209,50 @@ class Serving(Section):
 
 
 class Beam(Section):
-    """The options of all Beam jobs."""
+    """The machines that process the data: where all Beam jobs run."""
 
-    options: list[str] = []
-    """One item for each option, as on Beam's command line, such as `--runner=FlinkRunner`.
-    `docs/how-to/beam.md` has the options of several runners.
+    engine: Annotated[str | None, describe_choices(presets.ENGINES)] = None
+    """Where the jobs run: in processes of this machine (`direct`), on a cluster of `flink` or
+    `spark`, on Google's `dataflow`, or through a job server of any kind (`portable`). `null` leaves
+    it to `beam.options`; without any, this process does all the work.
     """
+    master: str | None = None
+    """The cluster: the REST interface of Flink's job manager, such as `jobmanager:8081`; Spark's
+    master, such as `spark://spark-master:7077`; or the job server of `portable`, such as
+    `jobserver:8099`.
+    """
+    workers: str | None = None
+    """Where each machine of a cluster finds its Python workers: the address of a worker pool, as
+    that machine sees it, or the image that it starts, such as
+    `docker://registry.example.org/tfxray-beam:1`. `null` means `localhost:50000`: a worker pool on
+    each of these machines. `dataflow` needs an image.
+    """
+    parallelism: int | None = Field(None, ge=1)
+    """How many work at once: processes of `direct`, slots of `flink`, machines of `dataflow`.
+    `null` means one process, all slots of the cluster, as many machines as Dataflow likes.
+    """
+    options: list[str] = []
+    """Further options, one item for each, as on Beam's command line, such as
+    `--temp_location=gs://bucket/tmp`. An option that contradicts the keys above is refused.
+    """
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Beam":
+        self._preset.check(self.options)
+        return self
+
+    @property
+    def _preset(self) -> presets.Preset:
+        return presets.Preset(self.engine, self.master, self.workers, self.parallelism)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the jobs run on other machines than this one."""
+        return self._preset.elsewhere(self.options)
+
+    def arguments(self) -> list[str]:
+        """All that Beam is told, as on its command line; see `Preset.arguments`."""
+        return self._preset.arguments(self.options)
 
 
 class Config(Section):

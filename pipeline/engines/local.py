@@ -11,7 +11,7 @@ from typing import Any
 from tfxray.components.common.errors import DataRejected, UserError, explain_refusals
 from tfxray.components.disk import durable
 from tfxray.components.trainer.distributed import tf_config
-from tfxray.pipeline import inputs, prepare
+from tfxray.pipeline import beam_workers, inputs, prepare
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.nodes import WHOLE, Part
 from tfxray.pipeline.engines import watch
@@ -129,6 +129,10 @@ class Run:
             tf_config.as_chief()
         source = inputs.find_data(self.config, data, self.out, self.screen.say)
         listing.write_source(self.folder, source.folder)
+        if self.config.beam.elsewhere:
+            with self._step("workers") as step:
+                read, written = {"--data": source.folder}, {"--out": str(self.out)}
+                step.note = beam_workers.find_workers(self.config.beam, read, written)
         ingest = self._ingest(source) if source.kind != "records" else None
         try:
             with self._step("start-up"):

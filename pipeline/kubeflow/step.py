@@ -84,7 +84,7 @@ class Step:
         """
         from google.protobuf import json_format
 
-        from tfxray.pipeline import inputs, pipeline, prepare
+        from tfxray.pipeline import beam_workers, inputs, pipeline, prepare
         from tfxray.pipeline.engines import launch
         from tfxray.pipeline.places import Places, write_schema
         from tfxray.pipeline.runs import lineage
@@ -94,6 +94,7 @@ class Step:
         prepare.check_classes(config, self.root)
         prepare.check_model(config)
         source = inputs.find_data(config, data, self.root, say)
+        beam_workers.find_workers(config.beam, {"--data": source.folder}, {"--root": self.root})
         with tempfile.TemporaryDirectory() as scratch:
             config_file = Path(scratch) / run_summary.RESOLVED
             config_file.write_text(config.to_yaml(), encoding="utf-8")
