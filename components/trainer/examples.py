@@ -14,8 +14,8 @@ import tensorflow as tf
 from tfxray.components.common import contract
 from tfxray.components.networks.distortion_ranges import Distortions
 from tfxray.components.networks.distortions import DRAWS, distort
-from tfxray.components.trainer import windows
-from tfxray.components.trainer.distributed.in_step import Share
+from tfxray.components.trainer import objective, windows
+from tfxray.components.trainer.distributed.in_step import ALONE, Hosts, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Order:
     Attributes:
         batch: Examples per step, over all replicas.
         seed: The seed of order and distortions.
-        weights: One per label, see `weigh_labels`; [n, outputs], or [n, 1] for all of a row.
+        weights: One per label, [n, outputs], or [n, 1] for all of a row; see
+            `objective.weigh_labels`.
         distortions: Of images; embeddings come distorted from Transform.
     """
 
@@ -45,16 +46,25 @@ _COLUMNS = (contract.TARGET, contract.KEY, contract.NAME, contract.HOSPITAL, con
 class Examples:
     """One split of Transform's examples: in each window sorted by their files' names and `key`.
 
-    Memory holds the attributes below; `windows.Windows` holds the inputs.
+    Memory holds the attributes below; `windows.Windows` holds the inputs. Of a large split, each of
+    several hosts reads a part of its own, and takes its part of each batch from that.
 
     Attributes:
         kind: Of the inputs: `pixels` or `embedding`.
         columns: Transform's `key` and, where there are such, `hospital` and `owner`, [n].
         labels: int8 [n, outputs], 1 or 0, or -1 where the label is not known. Of two classes, a
             column tells the positive one; of more, each class has one; and so has each finding.
+        label_counts: Of the whole split, see `objective.count_labels`.
     """
 
-    def __init__(self, files: Sequence[str], spec: Mapping[str, Any], size: int, classes: int = 2):
+    def __init__(
+        self,
+        files: Sequence[str],
+        spec: Mapping[str, Any],
+        size: int,
+        classes: int = 2,
+        hosts: Hosts = ALONE,
+    ):
         """Reads them once.
 
         Args:
@@ -62,17 +72,27 @@ class Examples:
             spec: Transform's feature spec.
             size: Pixels on each side, where the examples are images.
             classes: How many there are, where the target is a class's number.
+            hosts: Those that train together.
         """
         self.kind = contract.PIXELS if contract.PIXELS in spec else contract.EMBEDDING
         self._spec, self._size = dict(spec), size
         self._windows = windows.Windows(self._read_inputs)
         paths = [path for pattern in files for path in tf.io.gfile.glob(pattern)]
-        tables = list(self._open_windows(windows.group_files(paths)))
+        buckets = windows.group_files(paths)
+        shared = windows.may_be_shared(buckets, hosts.count)
+        if shared:
+            buckets = buckets[hosts.number :: hosts.count]
+        tables = list(self._open_windows(buckets))
         self.columns = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
         self.keys, targets = self.columns[contract.KEY], self.columns.pop(contract.TARGET)
         self.labels = targets.astype(np.int8)
         if classes > 2:
             self.labels = np.eye(classes, dtype=np.int8)[targets[:, 0]]
+        gather = hosts.gather if shared else ALONE.gather
+        self.label_counts = gather(objective.count_labels(self.labels)).sum(0)
+        # Of each host that has a part of its own.
+        self._sizes = gather(np.array([len(self)]))[:, 0]
+        self._host = hosts.number if shared else 0
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -98,7 +118,7 @@ class Examples:
             chosen: Their places; None takes all.
             share: Of one host of several; a part of a batch may then be empty.
         """
-        share = share or Share()
+        share, (first, end) = self._own_share(share), self._own_part(batch)
         labels, starts = tf.constant(self.labels), tf.constant(self._windows.starts)
 
         @_as_written
@@ -112,7 +132,10 @@ class Examples:
             return inputs, tf.cast(tf.gather(labels, places), tf.float32)
 
         every = np.arange(len(self)) if chosen is None else chosen
-        places = tf.data.Dataset.from_tensor_slices(every).batch(batch).flat_map(share.parts)
+        places = tf.data.Dataset.from_tensor_slices(every).batch(end - first)
+        if chosen is None:
+            places = self._fill_up(places, batch, np.zeros(0, np.int64))
+        places = places.flat_map(share.parts)
         return _ready(places.map(load, tf.data.AUTOTUNE, deterministic=True))
 
     def passes(self, order: Order, first_step: int, share: Share | None = None) -> tf.data.Dataset:
@@ -133,8 +156,10 @@ class Examples:
             TensorFlow has no gradient of an empty one: where there are fewer examples than
             replicas, an example without weight fills the part.
         """
-        share = share or Share()
+        share, (lead, lead_end) = self._own_share(share), self._own_part(order.batch)
         steps = self.steps(order.batch)
+        sizes = tf.constant(self._sizes)
+        parts = tf.constant(np.diff(self._bounds(order.batch)))
         labels, starts = tf.constant(self.labels), tf.constant(self._windows.starts)
         weights = tf.constant(order.weights, tf.float32)
 
@@ -146,15 +171,18 @@ class Examples:
             following: tf.Tensor,
             part: tf.Tensor,
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            count = tf.size(places, tf.int64)
+            # What each host has of this batch; of one that has run out, a stand-in comes.
+            every = tf.clip_by_value(sizes - index * parts, 0, parts)
+            count, whole = every[self._host], tf.reduce_sum(every)
             start, end = share.bounds(part, count)
-            counts = tf.cast(end > start, tf.float32) / tf.cast(count, tf.float32)
-            start = tf.minimum(start, count - 1)
+            counts = tf.cast(end > start, tf.float32) / tf.cast(whole, tf.float32)
+            start = tf.maximum(tf.minimum(start, count - 1), 0)
             end = tf.maximum(end, start + 1)
             mine = places[start:end]
             seeds = [order.seed + number, index]
             inputs = self._read(mine, following[start:end])
-            inputs = self._distort(inputs, order, seeds, count, start)
+            drawn = order.batch if len(self._sizes) > 1 else count
+            inputs = self._distort(inputs, order, seeds, drawn, lead + start)
             goals = tf.cast(tf.gather(labels, mine), tf.float32)
             return inputs, goals, tf.gather(weights, mine) * counts
 
@@ -176,16 +204,41 @@ class Examples:
 
             examples = tf.data.Dataset.from_tensor_slices((turns, following)).flat_map(one_window)
             first = tf.where(number == first_step // steps, first_step % steps, 0)
-            batches = examples.batch(order.batch).enumerate().skip(tf.cast(first, tf.int64))
-            return batches.map(lambda index, example: (number, index, *example))
+            stand_in = (np.zeros(1, np.int64), np.zeros(1, np.int64))
+            batches = self._fill_up(examples.batch(lead_end - lead), order.batch, stand_in)
+            return (
+                batches.enumerate()
+                .skip(tf.cast(first, tf.int64))
+                .map(lambda index, example: (number, index, *example))
+            )
 
         numbers = tf.data.Dataset.counter(first_step // steps)
         step_parts = numbers.flat_map(one_pass).flat_map(share.parts)
         return _ready(step_parts.map(load, tf.data.AUTOTUNE, deterministic=True))
 
     def steps(self, batch: int) -> int:
-        """Batches of a pass; the last may be smaller."""
-        return -(-len(self) // batch)
+        """Batches of a pass; the last may be smaller, or the last few of hosts with own parts."""
+        parts = np.diff(self._bounds(batch))
+        return int(np.max(-(-self._sizes // parts)))
+
+    def _bounds(self, batch: int) -> np.ndarray:
+        """Where each host's part of a batch begins, and the last one's end."""
+        return batch * np.arange(len(self._sizes) + 1) // len(self._sizes)
+
+    def _own_part(self, batch: int) -> tuple[int, int]:
+        begin, end = self._bounds(batch)[self._host : self._host + 2].tolist()
+        return begin, end
+
+    def _own_share(self, share: Share | None) -> Share:
+        """A host with a part of its own shares that among its replicas alone."""
+        share = share or Share()
+        return Share(0, share.replicas, share.replicas) if len(self._sizes) > 1 else share
+
+    def _fill_up(self, batches: tf.data.Dataset, batch: int, stand_in: Any) -> tf.data.Dataset:
+        """A pass of as many batches as the other hosts have."""
+        first, end = self._own_part(batch)
+        lacking = self.steps(batch) - -(-len(self) // (end - first))
+        return batches.concatenate(tf.data.Dataset.from_tensors(stand_in).repeat(lacking))
 
     def _open_windows(self, buckets: Sequence[Sequence[str]]) -> Iterator[dict[str, np.ndarray]]:
         """Reads the split once, window by window, and yields the columns of each, sorted."""
@@ -304,35 +357,6 @@ def _sort(names: np.ndarray | None, keys: np.ndarray, targets: np.ndarray) -> np
     columns = (names.tolist(), keys.tolist(), targets.tolist())
     rows = sorted(zip(*columns, range(len(keys)), strict=True))
     return np.array([row for *_, row in rows], np.int64)
-
-
-def weigh_labels(labels: np.ndarray, softmax: bool, balanced: bool) -> np.ndarray:
-    """What each label counts in the loss.
-
-    Args:
-        labels: See `Examples.labels`.
-        softmax: Whether a row tells one class of several.
-        balanced: As scikit-learn has it: n / (classes * n of the class). A finding has two, present
-            and absent, and n counts its known labels.
-
-    Returns:
-        float32 [n, outputs], 0 where a label is not known; the loss is the mean over the outputs.
-        Of a softmax, [n, 1].
-    """
-    if softmax:
-        numbers = labels.argmax(1)
-        counts = np.bincount(numbers, minlength=labels.shape[1])
-        weights = len(labels) / (labels.shape[1] * counts) if balanced else np.ones(len(counts))
-        return np.asarray(weights[numbers, np.newaxis], np.float32)
-    known = labels >= 0
-    weights = known.astype(float)
-    if balanced:
-        for value in (0, 1):
-            count = np.maximum((labels == value).sum(0), 1)
-            weights[labels == value] = np.broadcast_to(known.sum(0) / (2 * count), labels.shape)[
-                labels == value
-            ]
-    return np.asarray(weights / labels.shape[1], np.float32)
 
 
 def _ready(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 # With 1,000 thresholds, the area differs from the exact one by less than 1e-3.
 _THRESHOLDS = 1_000
@@ -94,3 +95,42 @@ class MeanAuc(keras.metrics.AUC):
         judged = (self.true_positives[0] > 0) & (self.false_positives[0] > 0)
         judged = keras.ops.cast(judged, "float32")
         return divide(keras.ops.sum(areas * judged), keras.ops.sum(judged))
+
+
+def count_labels(labels: np.ndarray) -> np.ndarray:
+    """How many labels of each output are 0, and how many 1; [2, outputs].
+
+    Args:
+        labels: See `examples.Examples.labels`.
+    """
+    return np.stack([(labels == value).sum(0) for value in (0, 1)])
+
+
+def weigh_labels(
+    labels: np.ndarray, label_counts: np.ndarray, softmax: bool, balanced: bool
+) -> np.ndarray:
+    """What each label counts in the loss.
+
+    Args:
+        labels: See `examples.Examples.labels`.
+        label_counts: See `count_labels`; of the whole split.
+        softmax: Whether a row tells one class of several.
+        balanced: As scikit-learn has it: n / (classes * n of the class). A finding has two, present
+            and absent, and n counts its known labels.
+
+    Returns:
+        float32 [n, outputs], 0 where a label is not known; the loss is the mean over the outputs.
+        Of a softmax, [n, 1].
+    """
+    if softmax:
+        numbers = labels.argmax(1)
+        counts = label_counts[1]
+        weights = counts.sum() / (len(counts) * counts) if balanced else np.ones(len(counts))
+        return np.asarray(weights[numbers, np.newaxis], np.float32)
+    known = labels >= 0
+    weights = known.astype(float)
+    if balanced:
+        of_each = label_counts.sum(0) / (2 * np.maximum(label_counts, 1))
+        for value in (0, 1):
+            weights = np.where(labels == value, of_each[value], weights)
+    return np.asarray(weights / labels.shape[1], np.float32)

@@ -84,7 +84,7 @@ def fit_scaling(
 def undo_weights(labels: np.ndarray, softmax: bool) -> np.ndarray:
     """The biases after which scores of a training with class weights are as without, [outputs].
 
-    The weights of `examples.weigh_labels` make all classes as frequent; so the odds are off by how
+    The weights of `objective.weigh_labels` make all classes as frequent; so the odds are off by how
     frequent they are.
 
     Args:

@@ -18,7 +18,7 @@ from tfxray.components.networks import backbone, head, summary
 from tfxray.components.networks.distortion_ranges import Distortions
 from tfxray.components.trainer import loop, objective
 from tfxray.components.trainer.distributed import in_step
-from tfxray.components.trainer.examples import Examples, Order, weigh_labels
+from tfxray.components.trainer.examples import Examples, Order
 from tfxray.components.trainer.loop import Phase
 from tfxray.components.trainer.operating_point import OperatingPoints, fit_operating_points
 from tfxray.components.trainer.scaling import undo_weights
@@ -54,8 +54,11 @@ class Training:
         self._order = Order(
             batch=train["batch_size"],
             seed=train["seed"],
-            weights=weigh_labels(
-                splits.training.labels, self._head.softmax, train["class_weights"]
+            weights=objective.weigh_labels(
+                splits.training.labels,
+                splits.training.label_counts,
+                self._head.softmax,
+                train["class_weights"],
             ),
             distortions=Distortions(**train["distortions"]),
         )
@@ -241,7 +244,13 @@ def fit_with_others(plan: in_step.Plan, strategy: tf.distribute.Strategy) -> Non
             f"{replicas}; each needs an image per step"
         )
     transform_output = tft.TFTransformOutput(plan["transform_output"])
-    splits = find_examples(settings, transform_output, plan["train_files"], plan["eval_files"])
+    splits = find_examples(
+        settings,
+        transform_output,
+        plan["train_files"],
+        plan["eval_files"],
+        in_step.find_hosts(strategy),
+    )
     training = Training(settings, splits, strategy)
     training.fit(training.build(), plan["state"], plan["logs"])
 
@@ -251,6 +260,7 @@ def find_examples(
     transform_output: tft.TFTransformOutput,
     train_files: Sequence[str],
     eval_files: Sequence[str],
+    hosts: in_step.Hosts = in_step.ALONE,
 ) -> Splits:
     """Finds the examples.
 
@@ -259,6 +269,7 @@ def find_examples(
         transform_output: Transform's graph.
         train_files: Patterns of TFRecords.
         eval_files: The same, of the validation split.
+        hosts: Those that train together.
 
     Raises:
         UserError: A class without a training example, or a finding without a positive or without a
@@ -267,9 +278,9 @@ def find_examples(
     spec, size = transform_output.transformed_feature_spec(), settings["backbone"]["image_size"]
     task = Task.of(settings)
     classes = len(task.names) if task.exclusive else 2
-    training = Examples(train_files, spec, size, classes)
-    _require_labels(training.labels, task)
-    return Splits(training, Examples(eval_files, spec, size, classes))
+    training = Examples(train_files, spec, size, classes, hosts)
+    _require_labels(training.label_counts, task)
+    return Splits(training, Examples(eval_files, spec, size, classes, hosts))
 
 
 def plan_phases(train: Mapping[str, Any], steps: int) -> list[Phase]:
@@ -310,8 +321,8 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _require_labels(labels: np.ndarray, task: Task) -> None:
-    positive, negative = (labels == 1).any(0), (labels == 0).any(0)
+def _require_labels(label_counts: np.ndarray, task: Task) -> None:
+    negative, positive = label_counts > 0
     if task.exclusive:
         both = np.r_[negative, positive] if task.binary else positive
         if lacking := [name for name, there in zip(task.names, both, strict=True) if not there]:

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 
 import numpy as np
+import tensorflow as tf
 
 from tfxray.components.common import contract
 
 WINDOW_BYTES = 2**29  # a window is closed by the bucket that fills it
 # Windows on disk: one is read, one follows, and the last batches of one are still on their way.
 _AT_HAND = 3
+_BUCKETS_PER_HOST = 8  # at least: hosts that read parts of their own then have about as much to do
 _BUCKET = re.compile(contract.BUCKET.replace("{:05d}", "([0-9]+)"))
 
 
@@ -35,6 +37,19 @@ def group_files(files: Iterable[str]) -> list[list[str]]:
         match = _BUCKET.search(os.path.basename(file))
         buckets[int(match[1]) if match else -1].append(file)
     return [buckets[number] for number in sorted(buckets)]
+
+
+def may_be_shared(buckets: Sequence[Sequence[str]], hosts: int) -> bool:
+    """Whether hosts read a part of a split each: it fills more than a window, and has the buckets.
+
+    Args:
+        buckets: The files of each.
+        hosts: How many.
+    """
+    if hosts == 1 or len(buckets) < _BUCKETS_PER_HOST * hosts:
+        return False
+    sizes = (tf.io.gfile.stat(file).length for bucket in buckets for file in bucket)
+    return sum(sizes) > WINDOW_BYTES
 
 
 class Scratch:

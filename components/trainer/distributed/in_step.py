@@ -71,6 +71,46 @@ def require_same(strategy: tf.distribute.Strategy, value: int) -> None:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+    """The hosts of a training.
+
+    Attributes:
+        number: Of this one.
+        count: How many there are.
+        gather: From this host's counts to those of all hosts, [hosts, *shape].
+    """
+
+    number: int
+    count: int
+    gather: Callable[[np.ndarray], np.ndarray]
+
+
+ALONE = Hosts(0, 1, lambda counts: counts[np.newaxis])
+
+
+def find_hosts(strategy: tf.distribute.Strategy) -> Hosts:
+    """The hosts of a strategy.
+
+    Args:
+        strategy: Where a training is computed.
+    """
+    if not has_several_hosts(strategy):
+        return ALONE
+    resolver = strategy.cluster_resolver
+    after_chief = resolver.task_type == "worker" and "chief" in resolver.cluster_spec().jobs
+    number = resolver.task_id + after_chief
+    return Hosts(number, _hosts(strategy), lambda counts: _gather_counts(strategy, counts))
+
+
+def _gather_counts(strategy: tf.distribute.Strategy, counts: np.ndarray) -> np.ndarray:
+    # Floating point numbers of 32 bits tell whole ones apart below 2**24.
+    high, low = np.divmod(counts.reshape(-1).astype(np.int64), 2**20)
+    values = _gather(strategy, np.concatenate([high, low]).astype(np.float32))
+    high, low = values.astype(np.int64).reshape(-1, 2, counts.size).swapaxes(0, 1)
+    return (high * 2**20 + low).reshape(-1, *counts.shape)
+
+
 def _gather(strategy: tf.distribute.Strategy, values: np.ndarray) -> np.ndarray:
     """The values of all hosts, one after the other; each host's by its first replica."""
 

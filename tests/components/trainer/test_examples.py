@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfxray.components.common import contract
 from tfxray.components.networks.distortion_ranges import Distortions
-from tfxray.components.trainer import examples
+from tfxray.components.trainer import examples, objective
 
 SIZE = 8
 
@@ -107,7 +107,9 @@ def test_training_may_begin_at_any_step(images, first):
 
 def test_weights_sum_to_the_mean_over_the_batch(images):
     weights = [20 / (2 * 15), 20 / (2 * 5)]
-    order = examples.Order(6, 1, examples.weigh_labels(images.labels, False, True))
+    order = examples.Order(
+        6, 1, objective.weigh_labels(images.labels, images.label_counts, False, True)
+    )
     for inputs, goals, batch_weights in steps(images, order, 0, 4):
         positive = goals[:, 0] == 1
         assert np.allclose(batch_weights[:, 0] * len(inputs), np.where(positive, *weights[::-1]))

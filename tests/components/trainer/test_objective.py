@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics
 
 from tfxray.components.networks import head
-from tfxray.components.trainer import examples, objective
+from tfxray.components.trainer import objective
 
 
 @pytest.fixture
@@ -62,6 +62,10 @@ def test_softmax_is_watched_by_class():
     assert figures["accuracy"] == pytest.approx((scores.argmax(1) == numbers).mean(), abs=1e-6)
 
 
+def weigh(labels, balanced):
+    return objective.weigh_labels(labels, objective.count_labels(labels), False, balanced)
+
+
 def fit(labels, balanced=True):
     """A head's weights after some steps on these labels."""
     rng = np.random.default_rng(2)
@@ -69,7 +73,7 @@ def fit(labels, balanced=True):
     keras.utils.set_random_seed(3)
     model = head.build_head(head.HeadSpec(dropout=0, batch_norm=False, outputs=labels.shape[1]), 5)
     model.compile("sgd", objective.make_loss(softmax=False, smoothing=0.1))
-    weights = examples.weigh_labels(labels, False, balanced) / len(labels)
+    weights = weigh(labels, balanced) / len(labels)
     model.fit(inputs, labels.astype(np.float32), sample_weight=weights, epochs=4,
               batch_size=len(labels), verbose=0, shuffle=False)  # fmt: skip
     return model.get_weights()
@@ -101,7 +105,7 @@ def test_poison_where_a_label_is_unknown_changes_no_weight(drawn):
         model = head.build_head(spec, 5)
         model.compile("sgd", objective.make_loss(softmax=False, smoothing=0.0))
         model.fit(inputs, labels.astype(np.float32), verbose=0, batch_size=300, shuffle=False,
-                  sample_weight=examples.weigh_labels(labels, False, True) / 300)  # fmt: skip
+                  sample_weight=weigh(labels, True) / 300)  # fmt: skip
         kernels.append(model.get_weights()[0])
     assert np.array_equal(kernels[0][:, 0], kernels[1][:, 0])
     assert not np.allclose(kernels[0][:, 1], kernels[1][:, 1])
@@ -109,7 +113,7 @@ def test_poison_where_a_label_is_unknown_changes_no_weight(drawn):
 
 def test_balanced_weights_are_scikit_learns_of_each_finding(drawn):
     labels, _ = drawn
-    weights = examples.weigh_labels(labels, softmax=False, balanced=True)
+    weights = weigh(labels, True)
     for own, column in zip(weights.T, labels.T, strict=True):
         known = column >= 0
         counts = np.bincount(column[known])

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfxray.components.common import contract
 from tfxray.components.trainer import examples, windows
+from tfxray.components.trainer.distributed import in_step
 
 BUCKETS, COUNT, WIDTH = 16, 400, 3
 SPEC = {
@@ -120,3 +121,89 @@ def test_no_file_at_all_is_an_empty_split(tmp_path):
     assert len(split) == 0
     assert split.labels.shape == (0, 1)
     assert list(split.plain(8)) == []
+
+
+class Meeting:
+    """Hosts that meet to gather their counts, each in a thread of its own."""
+
+    def __init__(self, hosts):
+        self._barrier, self._counts = threading.Barrier(hosts, timeout=60), {}
+
+    def host(self, number):
+        def gather(counts):
+            self._barrier.wait()
+            self._counts[number] = counts
+            self._barrier.wait()
+            return np.stack([self._counts[place] for place in sorted(self._counts)])
+
+        return in_step.Hosts(number, self._barrier.parties, gather)
+
+
+def on_hosts(files, count, monkeypatch):
+    """Each host's split, and the files that it opened."""
+    meeting, splits, opened = Meeting(count), {}, {}
+    parse = examples.Examples._parse_records
+
+    def remember(self, paths):
+        opened.setdefault(threading.get_ident(), []).extend(paths)
+        return parse(self, paths)
+
+    monkeypatch.setattr(examples.Examples, "_parse_records", remember)
+
+    def read(number):
+        splits[number] = examples.Examples(files, SPEC, 0, hosts=meeting.host(number))
+        opened[number] = opened.pop(threading.get_ident())
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [(splits[number], opened[number]) for number in range(count)]
+
+
+def test_each_host_reads_a_part_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(windows, "WINDOW_BYTES", 2 * COUNT // BUCKETS * 4 * WIDTH)
+    files = write(tmp_path / "a", 1, 2)
+    hosts = on_hosts(files, 2, monkeypatch)
+    opened = [set(paths) for _, paths in hosts]
+    assert not opened[0] & opened[1]
+    assert opened[0] | opened[1] == {str(path) for path in (tmp_path / "a").iterdir()}
+    splits = [split for split, _ in hosts]
+    sizes = [len(split) for split in splits]
+    assert sum(sizes) == COUNT
+    assert sizes[0] != sizes[1]  # so that one of them runs out before the other
+    assert all(split.label_counts.tolist() == [[COUNT // 2]] * 2 for split in splits)
+    # Batches of 31 are 15 and 16 of two hosts with two replicas each.
+    steps = {split.steps(31) for split in splits}
+    assert len(steps) == 1
+    count = steps.pop()
+    passes = []
+    for number, split in enumerate(splits):
+        order = examples.Order(31, 3, np.ones((len(split), 1), np.float32))
+        share = examples.Share(2 * number, 2, 4)
+        parts = list(split.passes(order, 0, share).take(2 * count * 2).as_numpy_iterator())
+        again = list(split.passes(order, 7, share).take(2).as_numpy_iterator())
+        assert all(np.array_equal(a, b) for a, b in zip(parts[14], again[0], strict=True))
+        passes.append(parts)
+    of_pass = [[], []]
+    for step in range(2 * count):
+        parts = [part for parts in passes for part in parts[2 * step : 2 * step + 2]]
+        assert all(len(inputs) for inputs, *_ in parts)
+        weights = np.concatenate([weight[:, 0] for *_, weight in parts])
+        assert weights.sum() == pytest.approx(1)
+        assert len(set(weights[weights > 0])) == 1
+        whole = np.concatenate([inputs[:, 0] for inputs, *_ in parts])
+        of_pass[step // count] += whole[weights > 0].astype(int).tolist()
+    assert sorted(of_pass[0]) == sorted(of_pass[1]) == list(range(COUNT))
+    plain = [list(s.plain(31, share=examples.Share(2 * n, 2, 4))) for n, s in enumerate(splits)]
+    assert len(plain[0]) == len(plain[1]) == 2 * count
+    assert sorted(numbers(plain[0]) + numbers(plain[1])) == list(range(COUNT))
+
+
+def test_hosts_all_read_a_split_that_fits(tmp_path, monkeypatch):
+    files = write(tmp_path / "a", 1, 1)
+    for split, opened in on_hosts(files, 2, monkeypatch):
+        assert len(opened) == BUCKETS
+        assert len(split) == COUNT
+        assert split.steps(31) == -(-COUNT // 31)
