@@ -114,18 +114,21 @@ def test_a_store_that_fails_in_the_midst_ends_the_job_and_rejects_no_image(
         set_s3(monkeypatch, s3_server.environment() | {"AWS_ENDPOINT_URL": proxy.url})
 
         def fail(handler):
-            names = (".png", "GET")
-            return all(n in f"{handler.command} {handler.path}" for n in names) and handler.refuse(
-                503, "SlowDown"
-            )
+            asked = handler.command == "GET" and handler.path.endswith(".png")
+            proxy.asked += asked
+            # The first looks find out whether there is DICOM.
+            return asked and proxy.asked > proxy.spared and handler.refuse(503, "SlowDown")
 
         proxy.disturb = fail
-        for call in (
-            ("ingest", images, "--out", tmp_path / "records"),
-            ("predict", "--input", images, "--output", tmp_path / "scores", "--model", model),
+        for spared, call in (
+            (0, ("ingest", images, "--out", tmp_path / "records")),
+            (400, ("ingest", images, "--out", tmp_path / "records")),
+            (50, ("predict", "--input", images, "--output", tmp_path / "s", "--model", model)),
         ):
+            proxy.asked, proxy.spared = 0, spared
             done = tfxray(*call)
             assert done.code == 2
+            assert proxy.asked > spared
             lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
             assert len(lines) == 1
             assert lines[0].startswith(f"error: {images}: http://127.0.0.1")
@@ -143,21 +146,22 @@ def test_a_store_that_fails_in_the_midst_ends_the_job_and_rejects_no_image(
     ],
 )
 def test_a_store_that_lets_nobody_in_is_told_in_one_line(
-    bucket, s3_server, tfxray, monkeypatch, small_config, tmp_path, settings, reason
+    bucket, s3_server, tfxray, monkeypatch, drawn, small_config, tmp_path, settings, reason
 ):
     monkeypatch.setattr(s3, "_PATIENCE", 1)
     set_s3(monkeypatch, s3_server.environment() | settings)
     for call in (
         ("ingest", f"{bucket}/in", "--out", tmp_path / "records"),
-        ("ingest", tmp_path, "--out", f"{bucket}/records"),
+        ("ingest", drawn, "--out", f"{bucket}/records"),
         ("run", "--config", small_config, "--data", f"{bucket}/in", "--out", tmp_path / "out"),
-        ("predict", "--input", f"{bucket}/in", "--output", tmp_path / "s", "--model", tmp_path),
+        ("predict", "--input", drawn, "--output", f"{bucket}/scores", "--model", tmp_path),
     ):
         done = tfxray(*call)
         assert done.code == 2, done.err
         assert "Traceback" not in done.err
         lines = [line for line in done.err.splitlines() if "error: " in line.lower()]
         assert len(lines) == 1, done.err
+        assert reason in lines[0]
 
 
 def test_results_of_a_run_cannot_lie_in_a_bucket(tfxray, small_config):

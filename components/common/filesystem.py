@@ -12,11 +12,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import durable
 from tfxray.components.object_store.files import File, Store, StoreFailed
+
+if TYPE_CHECKING:
+    from apache_beam.options.value_provider import ValueProvider
 
 _PATTERN_CHARACTERS = "*?[\\"
 StrPath = str | os.PathLike[str]
@@ -56,13 +59,13 @@ def is_store_failure(error: Exception) -> bool:
     return isinstance(error, StoreFailed)
 
 
-def for_beam(path: str) -> str:
+def for_beam(path: str) -> "str | ValueProvider":
     """The same place, as a source or a sink of Beam's is told it."""
     if not is_s3(path):
         return path
-    from tfxray.components.object_store.beam_s3 import name_for_beam
+    from tfxray.components.object_store.beam_s3 import Place
 
-    return name_for_beam(path)
+    return Place(path)
 
 
 def full_path(path: StrPath) -> str:

@@ -62,18 +62,25 @@ def holds_dicom(source: StrPath, paths: Iterable[str]) -> bool:
     Args:
         source: A folder.
         paths: Files below it; they need not exist.
+
+    Raises:
+        UserError: What holds the folder does not answer.
     """
-    return any(_is_dicom_file(os.path.join(source, path)) for path in paths)
+    try:
+        return any(_is_dicom_file(os.path.join(source, path)) for path in paths)
+    except OSError as error:  # told by the folder's name: the file's may be a patient's
+        raise UserError(f"{os.fspath(source)}: {error.strerror}") from None
 
 
 def _is_dicom_file(path: str) -> bool:
     if os.path.splitext(path)[1].lower() in _EXTENSIONS:
         return True
     try:
-        if not filesystem.is_file(path):  # a pipe would keep us waiting
+        if filesystem.is_local(path) and not os.path.isfile(path):  # a pipe would keep us waiting
             return False
         with filesystem.open_file(path) as file:
             return is_dicom(file.read(132))
-    except (OSError, ValueError, UserError) as error:
-        # Where a store does not say, the name is withheld.
-        return isinstance(error, UserError) or filesystem.is_store_failure(error)
+    except (OSError, ValueError) as error:
+        if filesystem.is_store_failure(error):
+            raise
+        return False

@@ -16,6 +16,7 @@ from apache_beam.io.filesystem import (
     FileMetadata,
     FileSystem,
 )
+from apache_beam.options.value_provider import StaticValueProvider
 
 from tfxray.components.object_store import s3, streams
 
@@ -23,22 +24,16 @@ NAME = "tfxray-s3"
 _SCHEME = f"{NAME}://"
 
 
-class Path(str):
+class Place(StaticValueProvider):
     """A path for Beam. It is pickled by this module's name, so that a worker knows the scheme."""
 
-    __slots__ = ()
+    def __init__(self, url: str):
+        """Names the place.
 
-    def __reduce__(self) -> tuple[type, tuple[str]]:
-        return type(self), (str(self),)
-
-
-def name_for_beam(url: str) -> Path:
-    """The path by which a job of Beam's reads and writes an object.
-
-    Args:
-        url: `s3://bucket/key`, or a pattern of such.
-    """
-    return Path(_SCHEME + url.removeprefix(s3.SCHEME))
+        Args:
+            url: `s3://bucket/key`, or a pattern of such.
+        """
+        super().__init__(str, _SCHEME + url.removeprefix(s3.SCHEME))
 
 
 def _url(path: str) -> str:

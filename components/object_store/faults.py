@@ -104,7 +104,9 @@ def _explain_answer(error: exceptions.ClientError, url: str, endpoint: str, trie
     if code == "RequestTimeTooSkewed":
         return StoreFailed(errno.EACCES, f"this machine's clock is wrong ({code})", url)
     if status == "403":
-        reason = f"access denied ({code}): these credentials may not do this here"
+        # An answer without a body tells no more than the status.
+        wrong = "are wrong, or " if code == status else ""
+        reason = f"access denied ({code}): the credentials {wrong}may not do this here"
         return PermissionError(errno.EACCES, f"{reason}; set others ({_IDENTITY})", url)
     if status == "404":
         return FileNotFoundError(errno.ENOENT, "no such object, or no such bucket", url)

@@ -8,6 +8,7 @@ boto3 reads them, and the files and roles that AWS knows besides.
 import functools
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -27,6 +28,7 @@ _DELETED_AT_ONCE = 1000  # by the API
 # Bytes: a copy of more is made in parts, which the API asks for above 5 GB.
 _COPIED_AT_ONCE, _COPIED_PART = 2**31, 2**28
 
+_making = threading.Lock()
 Result = TypeVar("Result")
 
 
@@ -60,7 +62,8 @@ def split_url(url: str) -> tuple[str, str]:
 
 def client() -> Any:
     """This process's client, which all of its threads share."""
-    return _client(os.getpid())
+    with _making:
+        return _client(os.getpid())
 
 
 @functools.lru_cache(maxsize=1)

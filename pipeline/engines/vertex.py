@@ -10,6 +10,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as runner
 from tfx.orchestration.kubeflow.v2.pipeline_builder import DEFAULT_IMAGE_PATH_KEY
 
+from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline import pipeline, prepare
 from tfxray.pipeline.config.config import Config
@@ -38,6 +39,8 @@ def write_vertex_package(config: Config, output: Path) -> None:
         raise UserError(
             "kubeflow.data: is missing; Vertex runs on TFRecords that `tfxray ingest` wrote"
         )
+    if filesystem.is_s3(settings.data):
+        raise UserError(f"{settings.data}: Vertex reads gs:// alone (kubeflow.data)")
     records = prepare.prepare_records(settings.data, config, lambda text, style=None: None).records
     try:
         schema = write_schema(config, f"{settings.root}/schema")

@@ -98,7 +98,7 @@ class Clean:
             place = listing.find_version(self._out, destination) if destination else None
             pushing = self._lineage.run_of(artifact.id)
             if place and pushing:
-                needed[pushing] = f"pushed: {place.relative_to(self._out)}"
+                needed[pushing] = f"pushed: {place.removeprefix(f'{self._out}/')}"
         return needed
 
     def _runs(self, folders: list[Path]) -> Iterator[Removal]:

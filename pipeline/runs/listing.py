@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import durable
 from tfxray.components.text import escape
@@ -114,15 +115,19 @@ def start_of(run_id: str) -> datetime.datetime | None:
         return None
 
 
-def find_version(out: Path, destination: str) -> Path | None:
+def find_version(out: Path, destination: str) -> str | None:
     """Where a pushed model lies, also when `out` was moved since; None where it was removed.
 
     Args:
         out: The `--out` of its run.
-        destination: Where it was pushed to.
+        destination: Where it was pushed to. Of a bucket, nobody asks whether it is still there.
     """
-    path = out / "serving" / Path(destination).parent.name / Path(destination).name
-    return path if path.is_dir() else None
+    if not filesystem.is_local(destination):
+        return destination
+    path = Path(destination)
+    if path.parent.parent.name == "serving":  # not a folder that `serving.folder` names
+        path = out / "serving" / path.parent.name / path.name
+    return str(path) if path.is_dir() else None
 
 
 def list_runs(out: Path) -> list[PastRun]:
@@ -166,7 +171,7 @@ def _from_summary(out: Path, folder: Path) -> dict[str, Any]:
         "auc": summary.auc,
         "auc_interval": summary.auc_interval,
         "seconds": summary.seconds.get("total"),
-        "pushed_model": str(place) if place else None,
+        "pushed_model": place,
     }
 
 
