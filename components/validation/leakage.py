@@ -4,7 +4,7 @@ A Beam job: nothing is kept whole in one place but how much was found, and the f
 first goes by splits and names, whatever the order in which a runner reads.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -95,7 +95,11 @@ class _Places(beam.CombineFn):  # type: ignore[misc]
     def add_input(
         self, found: tuple[set[str], list[str]], place: tuple[str, str]
     ) -> tuple[set[str], list[str]]:
-        return self.merge_accumulators([found, ({place[0]}, [place[1]])])
+        splits, places = found
+        splits.add(place[0])
+        if place[1] not in places:
+            places = sorted([*places, place[1]])[: _PLACES + 1]
+        return splits, places
 
     def merge_accumulators(
         self, several: Iterable[tuple[set[str], list[str]]]
@@ -136,14 +140,23 @@ class _FindNear(beam.PTransform):  # type: ignore[misc]
         images = rows | "ByHash" >> beam.FlatMap(_by_hash)
         firsts = images | "First" >> beam.CombinePerKey(_FirstImages())
         pairs = firsts | "Splits" >> beam.Map(_splits) | FindPairs(self._distance)
+        paired = (
+            pairs | "Each" >> beam.FlatMap(iter),
+            firsts | "Several" >> beam.FlatMap(_several),
+        )
+        hashes = beam.pvalue.AsSingleton(
+            paired | "Paired" >> beam.Flatten() | beam.combiners.ToSet()
+        )
+        few_firsts = firsts | "FirstOfPaired" >> beam.Filter(_is_of, hashes)
+        few_images = images | "OfPaired" >> beam.Filter(_is_of, hashes)
         both_ways = pairs | "BothWays" >> beam.FlatMap(lambda pair: (pair, pair[::-1]))
         partners = (
-            {"firsts": firsts, "others": both_ways}
+            {"firsts": few_firsts, "others": both_ways}
             | "Tell" >> beam.CoGroupByKey()
             | "Partners" >> beam.FlatMap(_partners)
         )
         return (
-            {"images": images, "partners": partners}
+            {"images": few_images, "partners": partners}
             | "Meet" >> beam.CoGroupByKey()
             | "Pair" >> beam.FlatMap(_pairs)
             | "Names" >> beam.CombinePerKey(_first_names)
@@ -165,7 +178,10 @@ class _FirstImages(beam.CombineFn):  # type: ignore[misc]
 
     def add_input(self, firsts: _Firsts, image: _Image) -> _Firsts:
         split, sha256, name = image
-        return self.merge_accumulators([firsts, {split: ((name, sha256),)}])
+        first = ((name, sha256),)
+        if split not in firsts:
+            return {**firsts, split: first}
+        return self.merge_accumulators([firsts, {split: first}])
 
     def merge_accumulators(self, several: Iterable[_Firsts]) -> _Firsts:
         merged: dict[int, dict[str, str]] = {}
@@ -186,6 +202,17 @@ class _FirstImages(beam.CombineFn):  # type: ignore[misc]
 def _splits(of_hash: tuple[bytes, _Firsts]) -> tuple[bytes, int]:
     hash_, firsts = of_hash
     return hash_, sum(1 << split for split in firsts)
+
+
+def _several(of_hash: tuple[bytes, _Firsts]) -> Iterator[bytes]:
+    """A hash that is in several splits."""
+    hash_, firsts = of_hash
+    if len(firsts) > 1:
+        yield hash_
+
+
+def _is_of(of_hash: tuple[bytes, Any], hashes: Container[bytes]) -> bool:
+    return of_hash[0] in hashes
 
 
 def _partners(
