@@ -6,6 +6,7 @@ Beam's own, `local_job_service_main`, listens on loopback alone, and gives a job
 import argparse
 import itertools
 import logging
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -43,9 +44,25 @@ class Job(local_job_service.BeamJob):
     workers = 1
 
     def _invoke_runner(self) -> Any:
+        _LOGGER.info("JOB")
         self.set_state(beam_job_api_pb2.JobState.RUNNING)
         runner = Runner(self.workers, provision_info=self._provision_info)
         return runner.run_via_runner_api(self._pipeline_proto, self.pipeline_options())
+
+
+class Connection:
+    """A worker's connection that tells of the work that goes over it."""
+
+    def __init__(self, connection: Any, pool: str):
+        self._connection, self._pool = connection, pool
+
+    def push(self, request: Any) -> Any:
+        if request.WhichOneof("request") == "process_bundle":
+            _LOGGER.info("BUNDLE %s", self._pool)
+        return self._connection.push(request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
 
 
 def spread(pools: Iterator[str]) -> type:
@@ -56,9 +73,14 @@ def spread(pools: Iterator[str]) -> type:
             if payload.endpoint.url.startswith("localhost:"):  # as each of the hosts sees it
                 payload = type(payload)(endpoint={"url": next(pools)})
             super().__init__(payload, *settings)
-            _LOGGER.info("worker %s at %s", self.worker_id, payload.endpoint.url)
+            self.control_conn = Connection(self.control_conn, payload.endpoint.url)
 
     return Handler
+
+
+def works(log: str) -> list[set[str]]:
+    """The pools that had work of each job, in the order of the jobs, by what the service told."""
+    return [set(re.findall(r"BUNDLE (\S+)", job)) for job in log.split(" JOB\n")[1:]]
 
 
 def main() -> None:

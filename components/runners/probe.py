@@ -28,6 +28,7 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
     SparkRunnerOptions,
 )
+from apache_beam.transforms import environments
 
 from tfxray.components.common import (
     beam_options,
@@ -214,6 +215,23 @@ class _Sent(beam.DoFn):
         return eval, (self._made_by,)
 
 
+class _Open(beam.Pipeline):
+    """A pipeline that any worker takes on: Beam's own look at versions names no host."""
+
+    def to_runner_api(self, *arguments: Any, **settings: Any) -> Any:
+        """See `beam.Pipeline`."""
+        result = super().to_runner_api(*arguments, **settings)
+        pipeline = result[0] if isinstance(result, tuple) else result
+        for environment in pipeline.components.environments.values():
+            kept = [
+                capability
+                for capability in environment.capabilities
+                if not capability.startswith(environments.SDK_VERSION_CAPABILITY_PREFIX)
+            ]
+            environment.capabilities[:] = kept
+        return result
+
+
 def _run(
     options: PipelineOptions, wanted: dict[str, Any], name: str, cluster: flink.Cluster | None
 ) -> None:
@@ -250,7 +268,7 @@ def _run(
 
 def _submit(options: PipelineOptions, wanted: dict[str, Any], outcome: dict[str, Any]) -> None:
     try:
-        pipeline = beam.Pipeline(options=options)
+        pipeline = _Open(options=options)
         dealt = (
             pipeline
             | "Begin" >> beam.Impulse()
