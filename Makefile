@@ -17,7 +17,7 @@ TRIXIE ?= run test
 # The keys of a config, as the models have them; and the public data sets, as their readers do.
 REFERENCES := docs/reference/config.md docs/reference/datasets.md
 
-.PHONY: setup run test test-trixie test-stacks lint bench format lock package clean
+.PHONY: setup run test test-flink test-trixie test-stacks lint bench format lock package clean
 
 setup:
 	@STACK='$(STACK)' PYTHON='$(PYTHON)' sh setup.sh $(VENV)
@@ -28,6 +28,10 @@ run: setup
 test: setup
 	@sh tests/servers.sh
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+# On a Flink cluster of its own: needs root, Java and Maven, and says so where these are missing.
+test-flink: setup
+	$(BIN)/python -m pytest -s tests/flink/run_on_flink.py
 
 # Both need root and debootstrap, and say so where these are missing (77).
 test-trixie:

@@ -94,7 +94,7 @@ class Host:
             self.wait_for_port(port, pool)
         return pool
 
-    def wait_for_port(self, port: int, process: subprocess.Popen, seconds: float = 60) -> None:
+    def wait_for_port(self, port: int, process: subprocess.Popen, seconds: float = 180) -> None:
         """Waits until a process of this host listens at a port.
 
         Raises:
