@@ -55,6 +55,9 @@ _PARALLELISM = {
 # One process of Python's on each machine, which stays for a job's next stage with what it has
 # loaded, and no longer, since it holds some hundred MB.
 _KEPT = ("--sdk_worker_parallelism=1", "--environment_cache_millis=20000")
+# Else one worker reads all files, and does all that follows up to the first grouping
+# (apache/beam#21222, #24422).
+_SPREAD = ("--experiments=pre_optimize=all",)
 
 
 class Preset(NamedTuple):
@@ -127,7 +130,7 @@ class Preset(NamedTuple):
         own = self._own_options()
         if self.engine == "flink" and self.master and self.parallelism is None:
             own.append(f"--parallelism={flink.Cluster(self.master).slots}")
-        kept = _KEPT if self.engine in _CLUSTERS else ()
+        kept = (*_KEPT, *_SPREAD) if self.engine in _CLUSTERS else ()
         return [*own, *kept, *options]
 
     @property

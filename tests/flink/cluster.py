@@ -62,23 +62,10 @@ class Cluster:
         """The address that `--flink_master` takes."""
         return f"{self.manager.address}:8081"
 
-    def options(self) -> list[str]:
-        """Beam's options for a job on this cluster."""
-        return [
-            "--runner=FlinkRunner",
-            f"--flink_master={self.master}",
-            "--flink_submit_uber_jar",
-            f"--flink_job_server_jar={self.distribution.job_server}",
-            f"--parallelism={len(self.workers)}",
-            "--environment_type=EXTERNAL",
-            "--environment_config=localhost:50000",
-            "--sdk_container_image=none",
-            # Else one worker reads all files, and does all that follows up to the first grouping.
-            "--experiments=pre_optimize=all",
-            "--sdk_worker_parallelism=1",
-            # Between two stages, not beyond the job: a worker holds TensorFlow.
-            "--environment_cache_millis=20000",
-        ]
+    def config(self) -> dict:
+        """The section `beam` of a config whose jobs run on this cluster."""
+        options = [f"--flink_job_server_jar={self.distribution.job_server}"]
+        return {"engine": "flink", "master": self.master, "options": options}
 
     def ask(self, path: str) -> dict:
         """Asks the job manager by REST."""

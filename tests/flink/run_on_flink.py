@@ -56,7 +56,7 @@ class Lab:
         config["gate"] = {
             "auc": {"threshold": 0.6}, "slice_auc": None, "calibration_error": None,
         }  # fmt: skip
-        config["beam"] = {"options": self.cluster.options() if runner == "flink" else []}
+        config["beam"] = self.cluster.config() if runner == "flink" else {}
         path = self.folder / f"{runner}.yaml"
         path.write_text(yaml.safe_dump(config))
         return path

@@ -10,7 +10,11 @@ from tfxray.components.runners.presets import ENGINES, Preset
 
 POOL = ["--environment_type=EXTERNAL", "--environment_config=localhost:50000"]
 IMAGE = ["--environment_type=DOCKER", "--environment_config=example.org:5000/tfxray-beam:1"]
-KEPT = ["--sdk_worker_parallelism=1", "--environment_cache_millis=20000"]
+KEPT = [
+    "--sdk_worker_parallelism=1",
+    "--environment_cache_millis=20000",
+    "--experiments=pre_optimize=all",
+]
 DOCKER = "docker://example.org:5000/tfxray-beam:1"
 
 
