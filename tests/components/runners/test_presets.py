@@ -39,7 +39,8 @@ DOCKER = "docker://example.org:5000/tfxray-beam:1"
         ),
         (
             Preset("portable", "jobserver:8099", "localhost:50000", None),
-            ["--runner=PortableRunner", "--job_endpoint=jobserver:8099", *POOL, *KEPT],
+            ["--runner=PortableRunner", "--job_endpoint=jobserver:8099", *POOL, *KEPT,
+             "--job_server_timeout=2592000"],
         ),
         (
             Preset("dataflow", None, DOCKER, 20),
