@@ -4,6 +4,7 @@ import contextlib
 import json
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,13 +78,12 @@ class Cluster:
         return sorted(self.ask("jobs/overview")["jobs"], key=lambda job: job["start-time"])
 
     def hosts_of(self, job: str) -> set[str]:
-        """The names of the hosts that read some of a job's elements."""
-        return {
-            task["host"].partition(":")[0]
-            for vertex in self.ask(f"jobs/{job}")["vertices"]
-            for task in self.ask(f"jobs/{job}/vertices/{vertex['id']}")["subtasks"]
-            if task["metrics"]["read-records"]
-        }
+        """The names of the hosts that read a tenth of a job's elements, or more."""
+        read: Counter[str] = Counter()
+        for vertex in self.ask(f"jobs/{job}")["vertices"]:
+            for task in self.ask(f"jobs/{job}/vertices/{vertex['id']}")["subtasks"]:
+                read[task["host"].partition(":")[0]] += task["metrics"]["read-records"]
+        return {host for host, count in read.items() if count > read.total() / 10}
 
     def start_task_manager(self, host: hosts.Host) -> None:
         """Starts a task manager, and the pool beside it."""
