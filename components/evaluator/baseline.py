@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
+from tfx.dsl.io import fileio
 
 from tfxray.components.common import artifacts, contract, filenames
 from tfxray.components.common.contract import Task
@@ -41,7 +42,7 @@ def score_baseline(
         evaluation: What Evaluator wrote of it in its own run; None where that is not at hand.
         frame: The candidate's scores of the split; see `heldout_scores.read_scores`.
         records: The files of the split.
-        scratch: A folder where Beam's workers can write.
+        scratch: A folder where Beam's workers can write; it is removed in the end.
         make_pipeline: Makes the job.
     """
     if model is None:
@@ -59,6 +60,9 @@ def score_baseline(
         log.exception("the latest blessed model cannot score the test split")
         text = f"the latest blessed model cannot score this data: {type(error).__name__}"
         return Baseline("incompatible", text, heldout=heldout)
+    finally:
+        if fileio.exists(scratch):
+            fileio.rmtree(scratch)
     text = "the latest blessed model scored the same images"
     return Baseline("compared", text, scores, task.names, heldout)
 

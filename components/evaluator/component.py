@@ -85,7 +85,7 @@ class Executor(executor.Executor):  # type: ignore[misc]
                 evaluations[0].uri if evaluations else None,
                 frame,
                 records,
-                scratch,
+                os.path.join(folder, ".baseline"),
                 self._make_beam_pipeline,
             ),
             files,

@@ -109,6 +109,7 @@ def test_other_images_are_scored_in_a_job(model, records, task, tmp_path):
     by_digest = {heldout_scores.digest_image(image): int(image) / 40 for image in IMAGES}
     assert made.scores[first].to_dict() == pytest.approx(by_digest, abs=1e-7)
     assert len(made.heldout) == 39
+    assert not (tmp_path / "scratch").exists()
 
 
 def test_without_its_own_run_at_hand_too(model, records, task, tmp_path):
