@@ -55,6 +55,7 @@ class Lab:
         config["ingest"] = {"shards": 4}  # one worker reads a file
         config["gate"] = {
             "auc": {"threshold": 0.6}, "slice_auc": None, "calibration_error": None,
+            "min_positives": 1, "min_negatives": 1,
         }  # fmt: skip
         config["beam"] = self.cluster.config() if runner == "flink" else {}
         path = self.folder / f"{runner}.yaml"
