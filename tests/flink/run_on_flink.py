@@ -95,7 +95,7 @@ class Run:
     """What the latest run below an `--out` came to.
 
     Attributes:
-        began: When the first output of each node was registered, in seconds since 1970.
+        began: When each node began, in seconds since 1970: its outputs are registered at its end.
         uris: The folders of the nodes' outputs, as `StatisticsGen.statistics`.
     """
 
@@ -109,7 +109,7 @@ class Run:
         summary = json.loads(max(out.glob("runs/*/summary.json")).read_text())
         nodes = lineage.node_runs(lineage.local_connection(out), "demo", summary["run_id"])
         began = {
-            name: min(output.made for output in node.outputs.values())
+            name: min(output.made for output in node.outputs.values()) - node.seconds
             for name, node in nodes.items()
             if node.outputs
         }
