@@ -12,14 +12,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import Any, BinaryIO
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import durable
 from tfxray.components.object_store.files import File, Store, StoreFailed
-
-if TYPE_CHECKING:
-    from apache_beam.options.value_provider import ValueProvider
 
 _PATTERN_CHARACTERS = "*?[\\"
 StrPath = str | os.PathLike[str]
@@ -59,8 +56,8 @@ def is_store_failure(error: Exception) -> bool:
     return isinstance(error, StoreFailed)
 
 
-def for_beam(path: str) -> "str | ValueProvider":
-    """The same place, as a source or a sink of Beam's is told it."""
+def for_beam(path: str) -> Any:
+    """The same place, as a source or a sink of Beam's is told it: as text, or a ValueProvider."""
     if not is_s3(path):
         return path
     from tfxray.components.object_store.beam_s3 import Place
