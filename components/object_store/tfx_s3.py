@@ -1,4 +1,4 @@
-"""Objects of `s3://` for TFX's `fileio`, by our client: TensorFlow's own lacks S3 since 2.6.
+"""Objects of `s3://` for TFX's `fileio`, by our client: TensorFlow has none of its own.
 
 It serves what tfxray itself reads and writes through `fileio`: weights, and pushed models.
 TensorFlow's kernels do not come here. What they read must be a file of this machine.
