@@ -161,16 +161,24 @@ def _shown(folder: Folder, name: str) -> Iterator[dict[str, Any]]:
     else:
         file = _any_file(path)
     try:
-        with filesystem.open_file(os.path.join(path, file)) as content:
-            digest = hashlib.sha256(content.read(worker_check.START)).hexdigest()
         yield {
-            "path": path, "option": folder.option, "file": file, "digest": digest,
-            "answers": answers,
+            "path": path, "option": folder.option, "file": file, "answers": answers,
+            "digest": _digest_start(folder, file),
         }  # fmt: skip
     finally:
         if answers:
             filesystem.remove_folder(os.path.join(path, answers))
             filesystem.remove_files(path, [file])
+
+
+def _digest_start(folder: Folder, file: str) -> str:
+    try:
+        with filesystem.open_file(os.path.join(filesystem.full_path(folder.path), file)) as content:
+            return hashlib.sha256(content.read(worker_check.START)).hexdigest()
+    except OSError as error:
+        raise UserError(
+            f"{folder.path}: a file there cannot be read: {error.strerror} ({folder.option})"
+        ) from None
 
 
 def _any_file(folder: str) -> str:

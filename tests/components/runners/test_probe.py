@@ -80,6 +80,16 @@ def test_folders_that_workers_see_otherwise(tmp_path, monkeypatch):
             probe._read_answers(wanted)
 
 
+def test_a_folder_that_this_machine_cannot_use(tmp_path):
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone")
+    told = f"{tmp_path}: a file there cannot be read: No such file or directory (--data)"
+    with contextlib.ExitStack() as stack, pytest.raises(UserError) as caught:
+        shown(stack, Folder(str(tmp_path), "--data"))
+    assert str(caught.value) == told
+    with contextlib.ExitStack() as stack, pytest.raises(UserError, match="cannot be written"):
+        shown(stack, Folder(str(tmp_path / "link.png" / "out"), "--out", True))
+
+
 def refuse(*_):
     raise PermissionError(13, "Permission denied")
 
