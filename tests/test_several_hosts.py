@@ -133,9 +133,7 @@ def records(out):
     (examples,) = out.glob("artifacts/ExampleGen/examples/*")
     return {
         split.name: sorted(
-            tf.data.TFRecordDataset(
-                [str(file) for file in split.glob("*.gz")], "GZIP"
-            ).as_numpy_iterator()
+            tf.data.TFRecordDataset([str(file) for file in split.iterdir()]).as_numpy_iterator()
         )
         for split in examples.glob("Split-*")
     }
