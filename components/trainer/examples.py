@@ -278,15 +278,16 @@ class Examples:
         records = tf.data.TFRecordDataset(list(files), "GZIP").batch(64).with_options(options)
         for batch in records:
             features = tf.io.parse_example(batch, self._spec)
-            if self.kind == contract.PIXELS:
-                inputs = features[self.kind].numpy().tolist()
-            else:
-                own = features[self.kind][:, tf.newaxis]
-                if contract.DISTORTED in features:
-                    own = tf.concat([own, features[contract.DISTORTED]], 1)
-                inputs = [one.tobytes() for one in own.numpy()]
-            columns = {n: features[n].numpy() for n in _COLUMNS if n in features}
-            yield inputs, {n: v if n == contract.TARGET else v[:, 0] for n, v in columns.items()}
+            arrays = {name: tensor.numpy() for name, tensor in features.items()}
+            inputs = arrays[self.kind]
+            if self.kind == contract.EMBEDDING:
+                copies = [arrays[contract.DISTORTED]] if contract.DISTORTED in arrays else []
+                inputs = np.concatenate([inputs[:, np.newaxis], *copies], 1)
+            columns = {n: arrays[n] for n in _COLUMNS if n in arrays}
+            yield (
+                [one if isinstance(one, bytes) else one.tobytes() for one in inputs],
+                {n: v if n == contract.TARGET else v[:, 0] for n, v in columns.items()},
+            )
 
     def _no_columns(self) -> dict[str, np.ndarray]:
         specs = {name: self._spec[name] for name in _COLUMNS if name in self._spec}

@@ -30,10 +30,10 @@ SPEC = {
 }
 
 
-def _write(path, count, seed):
+def _write(path, count, seed, first=0):
     rng = np.random.default_rng(seed)
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for i in range(count):
+        for i in range(first, first + count):
             positive = int(i % 3 == 0)
             embeddings = rng.normal(positive, 2, (3, 12))
             feature = tf.train.Example().features.feature
@@ -157,3 +157,62 @@ def test_a_worker_whose_chief_does_not_come_says_so(together):
     assert worker.returncode == 2
     assert "error: 127.0.0.1" in log
     assert "no chief there within 0.01 minutes (--wait)" in log
+
+
+# A host whose windows are small, so that the hosts share even a few examples: argv is the plan.
+HOST = """
+import json, os, sys
+import tensorflow as tf
+from tfxray.components.trainer import examples, training, windows
+from tfxray.components.trainer.distributed import in_step
+
+windows.WINDOW_BYTES = 500
+opened = []
+parse = examples.Examples._parse_records
+examples.Examples._parse_records = lambda self, files: opened.extend(files) or parse(self, files)
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+training.fit_with_others(json.loads(sys.argv[1]), strategy)
+in_step.require_same(strategy, 0)
+print(json.dumps(sorted({os.path.basename(file) for file in opened})), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.usefixtures("together")
+def test_two_hosts_learn_from_a_part_of_the_examples_each(plan, tmp_path):
+    both = plan("parts", epochs=2)
+    for split, files in (("train", "train_files"), ("eval", "eval_files")):
+        for bucket in range(16):
+            name = f"{split}{contract.BUCKET.format(bucket, 16)}0.gz"
+            # Of unlike sizes, so that a host has fewer examples than the other.
+            _write(tmp_path / name, 2 + bucket % 4, bucket, first=10 * bucket)
+        both[files] = [str(tmp_path / f"{split}-bucket-*")]
+    hosts = []
+    for index in (0, 1):
+        config = json.loads(os.environ["TF_CONFIG"])
+        config["task"]["index"] = index
+        hosts.append(
+            subprocess.Popen(
+                [sys.executable, "-c", HOST, json.dumps(both)],
+                env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    try:
+        results = [host.communicate(timeout=2 * WAIT) for host in hosts]
+    finally:
+        for host in hosts:
+            host.kill()
+    assert [host.returncode for host in hosts] == [0, 0], results
+    opened = [set(json.loads(output.splitlines()[-1])) for output, _ in results]
+    assert not opened[0] & opened[1]
+    assert len(opened[0]) == len(opened[1]) == 16
+    state = TrainingState(Path(both["state"]))
+    assert state.finished
+    # Each example counts once in a round, though one host has fewer of them than the other.
+    for key in ("accuracy", "val_accuracy"):
+        right = np.array(state.history[key]) * 4 * (2 + 3 + 4 + 5)
+        assert right == pytest.approx(right.round(), abs=1e-3)
+        assert len(right) == 2
