@@ -51,6 +51,8 @@ _.onerror
 _.reading_validation_mode
 _.MAX_IMAGE_PIXELS
 _.auto_shard_policy
+_.enabled
+_.apply_default_optimizations
 _.connection_mode
 _.enable_cache
 _.partition_feature_name
