@@ -19,14 +19,14 @@ from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.records import Records
 
 if TYPE_CHECKING:
-    from tfxray.components.ingest.record_check import Scan
+    from tfxray.components.ingest.record_scan import Scan
 
 Say = Callable[..., None]
 # Where splits are drawn by patient, one may have this share of all images, or fewer than so many.
 _LARGEST_SHARE, _FEW = 0.5, 5
 # Of the report of an ingest, what a run's summary has: counts of files, and whose data they are.
 _OUTCOME = ("found", "images", "rejected", "reasons", "left_out", "dataset")
-_CHECK = "tfxray.components.ingest.record_check"  # by its name: to import it takes TensorFlow
+_CHECK = "tfxray.components.ingest.record_scan"  # by its name: to import it takes TensorFlow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +160,7 @@ def prepare_records(
     Raises:
         UserError: They cannot be used.
     """
-    from tfxray.components.ingest import record_check
+    from tfxray.components.ingest import record_scan
 
     layout = tfrecords.find_layout(filesystem.absolute_path(folder), config.split.ignore_given)
     share = splits.eval_share(layout.splits, config.split.eval_from_train, config.split.eval)
@@ -172,7 +172,7 @@ def prepare_records(
         return _ingest_records(start_ingest, say)
     try:
         scan = _check_once(layout, config, out)
-    except record_check.ContractBroken as breach:
+    except record_scan.ContractBroken as breach:
         if start_ingest is None:
             raise UserError(
                 f"{breach}. `tfxray ingest` writes those records that can be used"
@@ -207,7 +207,7 @@ def _ingest_records(start_ingest: Callable[[], inputs.Ingest], say: Say) -> Prep
 def _check_once(layout: tfrecords.Layout, config: Config, out: str | None) -> "Scan":
     """Checks records, unless the same files were checked in the same way before."""
     from tfxray.components.common import artifacts
-    from tfxray.components.ingest import record_check
+    from tfxray.components.ingest import record_scan
 
     limits = config.ingest.limits
     parts = (file_list.fingerprint(layout.base), layout, config.task, limits)
@@ -216,10 +216,12 @@ def _check_once(layout: tfrecords.Layout, config: Config, out: str | None) -> "S
     if note and filesystem.is_file(note):
         try:
             with filesystem.open_file(note) as file:
-                return record_check.Scan(**json.loads(file.read()))
+                return record_scan.Scan(**json.loads(file.read()))
         except (OSError, ValueError, TypeError):  # damaged
             pass
-    scan = record_check.check_records(layout, config.task, limits)
+    # Workers elsewhere answer by a file, for which only the folder of all runs is sure to do.
+    workers = (config.beam.options, os.path.join(out, "data")) if out else ()
+    scan = record_scan.check_records(layout, config.task, limits, *workers)
     if note:
         artifacts.write_text(note, json.dumps(dataclasses.asdict(scan)))
     return scan

@@ -13,7 +13,7 @@ from tests.scorer import export
 from tfxray.components.common import artifacts, filenames, filesystem
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, record_check
+from tfxray.components.ingest import job, record_scan
 from tfxray.components.layouts import registry
 from tfxray.components.predict import batch_job, pushed_model
 from tfxray.components.review.page import write_page
@@ -79,7 +79,7 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     told = job.ingest(source, f"{elsewhere}/records", rules)
     assert told.reasons == {"outside": 1, "unreadable": 1, "duplicate": 2}
     layout = tfrecords.find_layout(f"{elsewhere}/records")
-    assert record_check.check_records(layout, Task(CLASSES)).examples == 299
+    assert record_scan.check_records(layout, Task(CLASSES)).examples == 299
     connection = pipeline_metadata(tmp_path)
     places = Places(
         root=f"{elsewhere}/artifacts",

@@ -81,7 +81,7 @@ class Executor(executor.Executor):  # type: ignore[misc]
             | "Fingerprint" >> beam.Map(_fingerprint, owner)
             | "Join" >> near_transforms.GroupPatients(distance)
         )
-        _ = groups | "WriteGroups" >> fingerprints.WriteGroups(folder)
+        _ = groups | "WriteGroups" >> beam.Map(fingerprints.write_groups, folder)
         first_patients = groups | "First" >> beam.Map(lambda groups: groups.first)
         ends: list[int] = []
         for split in draw.splits:

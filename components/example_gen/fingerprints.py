@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components.common import contract
+from tfxray.components.common import artifacts, contract
 from tfxray.components.pixels import near
 
 _FOLDER, _SUFFIX = "fingerprints", ".parquet"
@@ -90,27 +90,16 @@ def _row(record: tf.train.Example, split: str) -> dict[str, str]:
     return Row(split, *texts)._asdict()
 
 
-class WriteGroups(beam.PTransform):  # type: ignore[misc]
-    """Writes how patients were drawn; takes their groups."""
+def write_groups(groups: near.Groups, folder: str) -> None:
+    """Writes how patients were drawn.
 
-    def __init__(self, folder: str):
-        """Takes where.
-
-        Args:
-            folder: Of the examples.
-        """
-        super().__init__()
-        self._path = os.path.join(folder, _FOLDER, _GROUPS)
-
-    def expand(self, groups: beam.PCollection) -> beam.PCollection:
-        """See `beam.PTransform`."""
-        write = beam.io.WriteToText(self._path, num_shards=1, shard_name_template="")
-        return groups | "Count" >> beam.Map(_count) | write
-
-
-def _count(groups: near.Groups) -> str:
+    Args:
+        groups: Those that were made.
+        folder: Of the examples.
+    """
     counts = (len(groups.first), groups.images, groups.count, groups.too_large, groups.total)
-    return json.dumps(Drawn(*counts)._asdict())
+    path = os.path.join(folder, _FOLDER, _GROUPS)
+    artifacts.write_text(path, json.dumps(Drawn(*counts)._asdict()))
 
 
 class Read(beam.PTransform):  # type: ignore[misc]

@@ -1,24 +1,20 @@
-"""Reads records that others wrote: what they hold, and whether they keep the data contract.
+"""Reads a record that others wrote: what it holds, and whether it keeps the data contract.
 
 All that the nodes rely on is checked here, since most of them end with the first record that lacks
 it: the kinds of values and their number, UTF-8, finite numbers, an image that TensorFlow decodes.
 """
 
-import concurrent.futures
 import dataclasses
 import math
-import os
 import re
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from tfxray.components.common import contract, decoder
 from tfxray.components.common.contract import Task
-from tfxray.components.common.errors import UserError
-from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected, as_reject
+from tfxray.components.guard.rejects import Limits, Rejected
 from tfxray.components.ingest import record_labels
 from tfxray.components.ingest.record_labels import CLASS, Features, shown
 from tfxray.components.manifest.findings import Words
@@ -44,14 +40,11 @@ _TAKEN: dict[str, tuple[type, ...]] = {
     contract.AGE: (int, bytes),
 }
 _KINDS = {"bytes_list": bytes, "int64_list": int, "float_list": float}
-_KIND_NAMES = {bytes: "bytes", int: "int64", float: "float"}
+KIND_NAMES = {bytes: "bytes", int: "int64", float: "float"}
 _PHASH = re.compile("[0-9a-fA-F]{64}")
 
 _LONGEST_TEXT = 4096  # bytes, as of a path on Linux
-_BATCH = 256
 _LISTED = 8
-# StatisticsGen makes a column of each; records that name so many do not mean columns.
-_MOST_FEATURES = 1000
 
 
 def parse_record(record: tfrecords.Record) -> tf.train.Example:
@@ -98,7 +91,7 @@ def read_values(
             continue
         own = contract.FEATURES[name]
         if kind not in (own, *_TAKEN.get(name, ()), *([int] if own is float else [])):
-            raise Rejected("malformed", f"{theirs} is {_KIND_NAMES[kind]}, not {_KIND_NAMES[own]}")
+            raise Rejected("malformed", f"{theirs} is {KIND_NAMES[kind]}, not {KIND_NAMES[own]}")
         values[name] = _checked(name, theirs, content[0])
     return values
 
@@ -122,102 +115,6 @@ def _checked(name: str, theirs: str, value: Value) -> Value:
     if isinstance(value, float) and not math.isfinite(value) and name != contract.AGE:
         raise Rejected("malformed", f"{theirs} is not finite")
     return value
-
-
-class ContractBroken(UserError):
-    """Records that cannot be used as they are; an ingest takes what it can of them."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Scan:
-    """What a scan of TFRecords by the contract found.
-
-    Attributes:
-        examples: Records.
-        labels: Records per class, or those in which a finding is present.
-        group: The feature to split by: `patient/id`, else `image/filename`, else None.
-        largest_patient: Records of the patient who has the most of them; 0 where none is named.
-    """
-
-    examples: int
-    labels: dict[str, int]
-    group: str | None
-    largest_patient: int
-
-
-def check_records(layout: tfrecords.Layout, task: Task, limits: Limits = DEFAULT_LIMITS) -> Scan:
-    """Reads all records once, and decodes their images, to find damage before anything is trained.
-
-    Args:
-        layout: Of a folder.
-        task: What is asked of an image.
-        limits: What one file may take.
-
-    Raises:
-        ContractBroken: By a record; names file, record, feature and what is allowed. The rest of
-            the records is not read.
-        UserError: A damaged file; or no record of a class, or with a finding.
-    """
-    labels: Counter[str] = Counter()
-    patients: Counter[str] = Counter()
-    kinds: dict[str, type] = {}
-    present = dict.fromkeys((contract.PATIENT, contract.FILENAME), 0)
-    total = 0
-
-    def look(item: tuple[str, tfrecords.Record]) -> tuple[str, Rejected | Look]:
-        where, record = item
-        try:
-            return where, look_at(record, task, limits)
-        except Exception as error:  # also a library's: the ingest has a row for it
-            return where, as_reject(error)
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for batch in tfrecords.batch_records(_enumerate(layout), _BATCH):
-            for where, seen in pool.map(look, batch):
-                if isinstance(seen, Rejected):
-                    raise ContractBroken(f"{where}: {_told(seen)}")
-                labels.update(seen.labels)
-                total += 1
-                patients.update([seen.patient] if seen.patient else [])
-                for name in present:
-                    present[name] += name in seen.kinds
-                _add_kinds(kinds, seen.kinds, where)
-    if 0 < present[contract.PATIENT] < total:
-        raise ContractBroken(
-            f"{layout.base}: {total - present[contract.PATIENT]} of {total} records have no "
-            f"{contract.PATIENT!r}"
-        )
-    label_counts = {name: labels[name] for name in task.names}
-    if min(label_counts.values(), default=0) == 0:
-        what = "of every class" if task.exclusive else "with every finding"
-        raise UserError(f"{layout.base}: needs records {what}; found {label_counts}")
-    group = next((name for name, count in present.items() if count == total), None)
-    return Scan(total, label_counts, group, max(patients.values(), default=0))
-
-
-def _told(reject: Rejected) -> str:
-    of_record = reject.code in ("damaged", "malformed", "undecodable", "unknown_label")
-    return reject.detail if of_record else f"the image cannot be used: {reject}"
-
-
-def _enumerate(layout: tfrecords.Layout) -> Iterator[tuple[str, tfrecords.Record]]:
-    for file in layout.files:
-        path = os.path.join(layout.base, file)
-        for number, record in enumerate(tfrecords.read_records(path)):
-            yield f"{path}, record {number}", record
-
-
-def _add_kinds(kinds: dict[str, type], more: Mapping[str, type], where: str) -> None:
-    for name, kind in more.items():
-        if kinds.setdefault(name, kind) != kind:
-            raise ContractBroken(
-                f"{where}: {shown(name)} is {_KIND_NAMES[kind]}, but "
-                f"{_KIND_NAMES[kinds[name]]} in other records"
-            )
-    if len(kinds) > _MOST_FEATURES:
-        raise ContractBroken(
-            f"{where}: with this record there are more than {_MOST_FEATURES} features"
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,7 +150,7 @@ def look_at(record: tfrecords.Record, task: Task, limits: Limits) -> Look:
         if name in features and name not in values:
             raise Rejected("malformed", f"{name} is empty")
         if name in values and kinds[name] is not kind:
-            names = f"{_KIND_NAMES[kinds[name]]}, not {_KIND_NAMES[kind]}"
+            names = f"{KIND_NAMES[kinds[name]]}, not {KIND_NAMES[kind]}"
             raise Rejected("malformed", f"{name} is {names}")
     labels = _labels(features, kinds, values, task)
     for name, allowed in contract.WORDS.items():
@@ -285,7 +182,7 @@ def _labels(
     own = {contract.finding(name): contract.finding(name) for name in task.names}
     for name in own:
         if kinds.get(name, int) is not int:
-            raise Rejected("malformed", f"{name} is {_KIND_NAMES[kinds[name]]}, not int64")
+            raise Rejected("malformed", f"{name} is {KIND_NAMES[kinds[name]]}, not int64")
     told = record_labels.findings_of(features, own, task, Words())
     return tuple(name for name, value in told.items() if value == 1)
 

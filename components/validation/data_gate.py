@@ -18,7 +18,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact, standard_artifacts
 from tfx.utils import io_utils
 
-from tfxray.components.common import contract
+from tfxray.components.common import artifacts, contract
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.components.example_gen import fingerprints
@@ -181,8 +181,7 @@ def _find_leaks(
             pipeline
             | fingerprints.Read(examples)
             | leakage.FindLeaks(distance)
-            | beam.Map(json.dumps)
-            | beam.io.WriteToText(path, num_shards=1, shard_name_template="")
+            | "Write" >> beam.Map(lambda found: artifacts.write_text(path, json.dumps(found)))
         )
     found = json.loads(io_utils.read_string_file(path))
     fileio.rmtree(scratch)

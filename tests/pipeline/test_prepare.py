@@ -11,7 +11,7 @@ from tests.components.ingest.test_record_check import FULL, record
 from tests.scorer import export
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, record_check
+from tfxray.components.ingest import job, record_scan
 from tfxray.components.layouts import registry
 from tfxray.components.predict import pushed_model
 from tfxray.pipeline import data_folder, prepare
@@ -81,7 +81,7 @@ def test_a_run_of_turned_classes_ends_before_anything_is_trained(
 def test_records_are_checked_once_until_they_or_the_config_change(tmp_path, monkeypatch):
     source, out = tmp_path / "records", tmp_path / "out"
     source.mkdir()
-    checked, check = [], record_check.check_records
+    checked, check = [], record_scan.check_records
 
     def count(layout, *arguments):
         checked.append(layout.files)
@@ -96,7 +96,7 @@ def test_records_are_checked_once_until_they_or_the_config_change(tmp_path, monk
             for label in labels:
                 writer.write(record(label=label, **FULL))
 
-    monkeypatch.setattr(record_check, "check_records", count)
+    monkeypatch.setattr(record_scan, "check_records", count)
     write("a.tfrecord", 0, 1)
     before = prepare_records()
     assert prepare_records() == before

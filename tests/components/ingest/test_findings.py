@@ -11,7 +11,7 @@ from tests.images import png
 from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, record_check, record_labels
+from tfxray.components.ingest import job, record_labels, record_scan
 from tfxray.components.source import labelling, tfrecords
 
 NAMES = ("Effusion", "Mass")
@@ -145,5 +145,5 @@ def test_what_ingest_writes_keeps_the_contract(tmp_path):
     rows = [("1", ""), ("0", "1"), ("-1", "0"), ("0", "0")]
     write_images(tmp_path / "in", rows, NAMES)
     job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(findings=NAMES))
-    scan = record_check.check_records(tfrecords.find_layout(tmp_path / "out"), TASK)
+    scan = record_scan.check_records(tfrecords.find_layout(tmp_path / "out"), TASK)
     assert (scan.examples, scan.labels) == (4, {"Effusion": 1, "Mass": 1})

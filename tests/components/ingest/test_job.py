@@ -12,7 +12,7 @@ from tests.dicoms import encode, write
 from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, output, reading, record_check
+from tfxray.components.ingest import job, output, reading, record_scan
 from tfxray.components.pixels import grey, image
 from tfxray.components.source import labelling, tfrecords
 
@@ -80,7 +80,7 @@ def test_records_under_other_names_are_mapped(drawn, tmp_path):
     report = job.ingest(tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES), mapping)
     assert (report.images, report.written, report.rejected) == (30, {"all": 29}, 1)
     assert report.patients_known
-    scan = record_check.check_records(tfrecords.find_layout(tmp_path / "out"), Task(CLASSES))
+    scan = record_scan.check_records(tfrecords.find_layout(tmp_path / "out"), Task(CLASSES))
     assert (scan.examples, scan.group) == (29, contract.PATIENT)
 
 
@@ -301,4 +301,4 @@ def test_eval_that_is_drawn_out_of_train_keeps_together_what_hangs_together(tmp_
     assert splits["eval"]
     assert sum(report.written.values()) == 130
     layout = tfrecords.find_layout(tmp_path / "out")
-    assert record_check.check_records(layout, Task(CLASSES)).examples == 130
+    assert record_scan.check_records(layout, Task(CLASSES)).examples == 130

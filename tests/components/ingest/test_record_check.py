@@ -13,8 +13,8 @@ from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.guard.rejects import Limits, Rejected
-from tfxray.components.ingest import record_check, record_labels
-from tfxray.components.ingest.record_check import ContractBroken
+from tfxray.components.ingest import record_check, record_labels, record_scan
+from tfxray.components.ingest.record_scan import ContractBroken
 from tfxray.components.pixels import image
 from tfxray.components.source import tfrecords
 
@@ -79,7 +79,7 @@ def check(folder, *records, **options):
     with tf.io.TFRecordWriter(str(folder / "a.tfrecord")) as writer:
         for one in records:
             writer.write(one)
-    return record_check.check_records(tfrecords.find_layout(folder), Task(CLASSES), **options)
+    return record_scan.check_records(tfrecords.find_layout(folder), Task(CLASSES), **options)
 
 
 def test_records_that_keep_the_contract_pass(tmp_path):

@@ -15,7 +15,7 @@ from tests.components.ingest.test_record_check import BROKEN, CLASSES, FULL, exa
 from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, record_check
+from tfxray.components.ingest import job, record_scan
 from tfxray.components.source import labelling, tfrecords
 
 RULES = labelling.Rules(CLASSES)
@@ -115,7 +115,7 @@ def test_the_reason_names_the_feature(ingested, what):
 
 def test_what_an_ingest_wrote_keeps_the_contract_to_the_letter(ingested):
     folder, report, _ = ingested
-    scan = record_check.check_records(tfrecords.find_layout(folder), Task(CLASSES))
+    scan = record_scan.check_records(tfrecords.find_layout(folder), Task(CLASSES))
     assert scan.examples == report.images - report.rejected
     assert scan.group == contract.PATIENT
 
