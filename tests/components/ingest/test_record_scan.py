@@ -33,7 +33,7 @@ def test_files_are_counted_together(tmp_path):
 
 def test_a_kind_that_differs_from_a_file_before_comes_before_a_later_fault(tmp_path):
     files = {"a": [GOOD, ILL], "b": [GOOD, OTHER_KIND, ODD_VIEW]}
-    with pytest.raises(ContractBroken, match=r"b\.tfrecord, record 1: image/channels is float, but"):
+    with pytest.raises(ContractBroken, match=r"b\.tfrecord, record 1: image/channels is float"):
         check(tmp_path, **files)
 
     files = {"a": [GOOD], "b": [ODD_VIEW, OTHER_KIND], "c": [OTHER_KIND]}
