@@ -6,10 +6,9 @@ patient do: ExampleGen sees to it, and `find_moves` where `eval` is drawn out of
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from tfxray.components.common import contract
-from tfxray.components.pixels import near
 
 # Of two copies in given splits, the one that held-out scores need stays: that of the lower rank.
 _SPLIT_RANK = {"test": 0, "eval": 1, "train": 2}
@@ -42,6 +41,10 @@ class Entry:
     def owner(self) -> str:
         """Its patient, as the records have it: one of its own where it is unknown."""
         return self.patient or contract.own_patient(self.name)
+
+    def fields(self) -> tuple[str, ...]:
+        """Its texts, in their order, to make it again."""
+        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
     @property
     def source_name(self) -> str:
@@ -92,25 +95,19 @@ def _other(entry: Entry, group: list[Entry]) -> str:
     return f"same pixels as {other.source_name}, which is {other.label}"
 
 
-def find_moves(index: Iterable[Entry], drawn: Collection[str], distance: int) -> dict[Entry, str]:
-    """Finds the examples to move, so that a patient's are in one of the splits that were drawn.
+def find_moves(entries: Iterable[Entry]) -> Iterator[tuple[Entry, str]]:
+    """Finds the examples to move, so that all of a group are in one of the splits that were drawn.
 
     They were drawn by what is known before a file is read. A DICOM file tells its patient only
     then; and patients who share an image, or nearly so, count as one.
 
     Args:
-        index: All examples.
-        drawn: The splits that were drawn out of each other.
-        distance: See `near.find_pairs`.
+        entries: All examples, in splits that were drawn, of one patient or of a group of them.
 
-    Returns:
-        The split that each of them belongs to: that of the first example of the first patient.
+    Yields:
+        Each that moves, and the split that it belongs to: that of the first example of the first
+        patient.
     """
-    entries = sorted((e for e in index if e.split in drawn), key=lambda e: (e.owner, e.order()))
-    prints = (near.Fingerprint(entry.owner, entry.sha256, entry.phash) for entry in entries)
-    first = near.group_patients(prints, distance).first
-    splits: dict[str, str] = {}
-    for entry in entries:
-        splits.setdefault(first.get(entry.owner, entry.owner), entry.split)
-    belongs = {entry: splits[first.get(entry.owner, entry.owner)] for entry in entries}
-    return {entry: split for entry, split in belongs.items() if split != entry.split}
+    ordered = sorted(entries, key=lambda e: (e.owner, e.order()))
+    split = ordered[0].split
+    yield from ((entry, split) for entry in ordered if entry.split != split)

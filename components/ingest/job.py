@@ -18,7 +18,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filenames import REJECTS
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.ingest import (
-    duplicates,
+    moves,
     output,
     pseudonym,
     reading,
@@ -157,12 +157,11 @@ def _run(
     _require_whole(counts)
     _require_features(source, features or {}, counts)
     sexes.require_clear(source, counts.notes.get(summary.SEX, ()))
-    moves = duplicates.find_moves(parts.kept(), data.drawn, rules.near_distance)
-    if counts.copies or moves:
-        parts.write_moves(moves)
+    if data.drawn:
+        moves.find_moves(parts, rules.near_distance, options)
+        counts = parts.counts()
+    if counts.copies or counts.moves:
         rewriting.rewrite_records(out, parts, options)
-    for entry, split in moves.items():
-        counts.written.update({entry.split: -1, split: 1})
     first = _write_rejects(out, heapq.merge(data.unread, parts.rejects()))
     report = _make_report(out, data, counts)
     _check(data, report, first)

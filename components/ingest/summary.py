@@ -13,7 +13,7 @@ import json
 import os
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -43,7 +43,7 @@ LISTED = 10  # broken files that an error names
 _PER_BUCKET, _MOST_BUCKETS = 20_000, 256  # images; of very many, each bucket has more
 _HELD = 10_000  # of what is told, until a worker packs it
 _COUNTS, _REJECTS, _COPIES, _KEPT, _MOVES = "counts", "rejects", "copies", "kept", "moves"
-_PATIENTS = f"{_COUNTS}-patients"  # counts, too
+_PATIENTS, _COUNTS_OF_MOVES = f"{_COUNTS}-patients", f"{_COUNTS}-moves"  # counts, too
 
 Reject = tuple[str, str, str]
 Told = tuple[int, str]  # what decides its bucket, and what is told, as JSON
@@ -75,6 +75,7 @@ class Counts:
         without_patient: Examples whose patient is unknown.
         largest_patient: Examples of the patient who has the most.
         copies: Examples to take out.
+        moves: Examples that go to another split; they are counted there.
         reasons: Rejects per reason.
         other_view: Images of a view that is not used, which are no rejects.
         notes: By kind and subject; see COUNT.
@@ -89,6 +90,7 @@ class Counts:
     without_patient: int = 0
     largest_patient: int = 0
     copies: int = 0
+    moves: int = 0
     reasons: Counter[str] = dataclasses.field(default_factory=Counter)
     other_view: int = 0
     notes: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
@@ -118,6 +120,7 @@ class Counts:
         self.without_patient += other.without_patient
         self.largest_patient = max(self.largest_patient, other.largest_patient)
         self.copies += other.copies
+        self.moves += other.moves
         self.reasons.update(other.reasons)
         self.other_view += other.other_view
         for kind, subjects in other.notes.items():
@@ -176,19 +179,28 @@ class Parts:
         """The examples to take out."""
         return self._entries(_COPIES)
 
-    def write_moves(self, moves: Mapping[duplicates.Entry, str]) -> None:
-        """Writes which examples go to another split, and to which."""
-        lines = ((split, *dataclasses.astuple(entry)) for entry, split in moves.items())
-        self.write(0, _MOVES, lines)
+    def write_moves(self, bucket: int, moves: Iterable[tuple[duplicates.Entry, str]]) -> None:
+        """Writes which examples go to another split, and to which; they count there from now on."""
+        counts, lines = Counts(), []
+        for entry, split in moves:
+            counts.written.update({entry.split: -1, split: 1})
+            counts.moves += 1
+            lines.append((split, *entry.fields()))
+        self.write(bucket, _MOVES, lines)
+        self.write(bucket, _COUNTS_OF_MOVES, [vars(counts)])
 
     def moves(self) -> Iterator[tuple[duplicates.Entry, str]]:
         """What `write_moves` wrote."""
         for lines in self.read(_MOVES):
             yield from ((duplicates.Entry(*fields), split) for split, *fields in lines)
 
-    def kept(self) -> Iterator[duplicates.Entry]:
-        """The examples that stay, of splits that are drawn."""
-        return self._entries(_KEPT)
+    def kept(self) -> list[str]:
+        """The files of examples that stay, of splits that are drawn."""
+        return [name for name in filesystem.list_names(self.folder) if name.startswith(_KEPT)]
+
+    def entries(self, name: str) -> Iterator[duplicates.Entry]:
+        """The examples of one of the files."""
+        return (duplicates.Entry(*fields) for fields in self._read(name))
 
     def _entries(self, kind: str) -> Iterator[duplicates.Entry]:
         for lines in self.read(kind):
@@ -299,10 +311,10 @@ class _Settle(beam.DoFn):
         if rejects:
             self._parts.write(bucket, _REJECTS, sorted(rejects))
         if copies:
-            self._parts.write(bucket, _COPIES, map(dataclasses.astuple, copies))
+            self._parts.write(bucket, _COPIES, [entry.fields() for entry in copies])
         if self._drawn:
-            drawn = (entry for entry in kept if entry.split in self._drawn)
-            self._parts.write(bucket, _KEPT, map(dataclasses.astuple, drawn))
+            drawn = [entry.fields() for entry in kept if entry.split in self._drawn]
+            self._parts.write(bucket, _KEPT, drawn)
 
 
 def _count_patients(parts: Parts, bucket: int, packed: Iterable[bytes]) -> None:

@@ -3,8 +3,8 @@ import shutil
 import tensorflow as tf
 
 from tfxray.components.common import contract
-from tfxray.components.ingest import job
-from tfxray.components.ingest.duplicates import Entry, find_duplicates, find_moves
+from tfxray.components.ingest import job, moves, summary
+from tfxray.components.ingest.duplicates import Entry, find_duplicates
 from tfxray.components.source import labelling
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -33,24 +33,31 @@ def test_splits_that_are_drawn_share_a_copy_until_it_is_moved():
     assert [entry.name for entry, _ in gone] == ["3"]
 
 
-def test_what_hangs_together_is_moved_to_one_of_the_drawn_splits():
-    far, near = "0" * 64, "0" * 63 + "7"
+def test_what_hangs_together_is_moved_to_one_of_the_drawn_splits(tmp_path):
+    far, close = "0" * 64, "0" * 63 + "7"
     index = [
         # A DICOM file's patient was not known when the splits were drawn.
         Entry("a", "1", "NORMAL", "train", "p"), Entry("b", "2", "NORMAL", "eval", "p"),
         # The same pixels, of two patients; and nearly the same, of unknown ones.
         Entry("c", "3", "NORMAL", "eval", "q"), Entry("c", "4", "NORMAL", "train", "r"),
         Entry("d", "5", "NORMAL", "train", "", "", far),
-        Entry("e", "6", "NORMAL", "eval", "", "", near),
+        Entry("e", "6", "NORMAL", "eval", "", "", close),
         # A given split stays.
         Entry("f", "7", "NORMAL", "test", "", "", far), Entry("g", "8", "NORMAL", "eval", "s"),
     ]  # fmt: skip
-    moves = find_moves(index, ("train", "eval"), 3)
-    assert {entry.name: split for entry, split in moves.items()} == {
-        "2": "train", "4": "eval", "6": "train",
-    }  # fmt: skip
-    assert find_moves(index, ("train", "eval"), 2).keys() == moves.keys() - {index[5]}
-    assert find_moves(index, (), 16) == {}
+    drawn = [entry for entry in index if entry.split != "test"]
+    for distance, expected in (
+        (3, {"2": "train", "4": "eval", "6": "train"}),
+        (2, {"2": "train", "4": "eval"}),
+    ):
+        parts = summary.Parts(str(tmp_path / str(distance)))
+        for bucket, entries in enumerate((drawn[:3], drawn[3:])):
+            parts.write(bucket, "kept", [entry.fields() for entry in entries])
+        moves.find_moves(parts, distance, ())
+        assert {entry.name: split for entry, split in parts.moves()} == expected
+        counts = parts.counts()
+        assert counts.moves == len(expected)
+        assert sum(counts.written.values()) == 0
 
 
 def test_copies_are_taken_out_of_the_records_and_counted(drawn, tmp_path):

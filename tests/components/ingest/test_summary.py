@@ -52,11 +52,11 @@ def test_who_reads_first_decides_nothing():
         for n in range(40)
     ]
     index += [Entry("a", "1", "NORMAL", "eval", "q", f"y#{n}", "0" * 64) for n in range(12)]
-    told = find_duplicates(index), find_moves(index, ("train", "eval"), 3)
+    told = find_duplicates(index), list(find_moves(index))
     for seed in range(5):
         shuffled = random.Random(seed).sample(index, len(index))
         assert find_duplicates(shuffled) == told[0]
-        assert find_moves(shuffled, ("train", "eval"), 3) == told[1]
+        assert list(find_moves(shuffled)) == told[1]
     assert told[0][0][1] == "same pixels as y#0 (in eval)"
     assert [entry.place for entry, _ in told[0][:11]] == [f"x-00000#{n}" for n in range(11)]
 
@@ -98,8 +98,8 @@ def test_only_files_that_hold_what_goes_are_written_again(tmp_path):
     parts = summary.Parts(str(out / ".work"))
     gone = Entry("sha b", "b", "NORMAL", "train", "p")
     moved = Entry("sha g", "g", "NORMAL", "eval", "p")
-    parts.write(0, "copies", [list(vars(gone).values())])
-    parts.write_moves({moved: "train"})
+    parts.write(0, "copies", [gone.fields()])
+    parts.write_moves(0, [(moved, "train")])
     expected = {
         "eval/data-0.tfrecord": [b"f"], "train/data-0.tfrecord": [b"a", b"c"],
         "train/data-1.tfrecord": [b"d", b"e"], "train/moved-data-0.tfrecord": [b"g"],
@@ -124,7 +124,7 @@ def test_counts_of_parts_add_up(tmp_path):
     total = parts.counts()
     assert json.loads(json.dumps(vars(total))) == {
         "written": {"train": 3}, "labels": {}, "without_patient": 3, "largest_patient": 2,
-        "copies": 0, "reasons": {}, "other_view": 0, "notes": {"seen": {"": 15}},
+        "copies": 0, "moves": 0, "reasons": {}, "other_view": 0, "notes": {"seen": {"": 15}},
         "image_notes": {"odd": 12}, "noted": {"odd": ["00", "01", "02", "10", "11"]},
         "broken": 12, "faults": ["00", "01", "02", "10", "11", "12", "20", "21", "22", "30"],
     }  # fmt: skip
