@@ -20,6 +20,7 @@ from tfxray.components.source.rows import Row, Rules
 Given = splits.FolderSplits | splits.ListedSplits
 Values = Mapping[str, str]
 _NO_FINDING = "no_finding"
+_NOTHING: Values = {}  # known of an image; one for all of them
 _NO_ROW = "no row of the table names it"
 # What a label that says so does not exclude: devices are no finding of the lungs. CheXpert's
 # labeler gives `No Finding` beside them (github.com/stanfordmlgroup/chexpert-labeler).
@@ -74,6 +75,7 @@ class Finder:
             for kind, texts in rules.meanings.items()
         }
         self._texts: dict[str, tuple[dict[str, int], list[str]]] = {}
+        self._told: dict[tuple[tuple[str, int], ...], Mapping[str, int]] = {}
         self._cells: dict[str, int | None] = {}
         self._odd_parts: dict[str, list[str]] = {}
         self._views: dict[str, bool] = {}
@@ -121,8 +123,12 @@ class Finder:
             return Row(path, None, split, metadata, detail=_NO_ROW)
         if self._rules.findings:
             odd, values = self._findings_of(label or "", row)
-            return Row(path, odd, split, metadata, findings=values)
+            return Row(path, odd, split, metadata, findings=self._once(values))
         return Row(path, self._class_of(label or ""), split, metadata)
+
+    def _once(self, values: dict[str, int] | None) -> Mapping[str, int] | None:
+        """The same values, once for all images that have them: there may be millions."""
+        return values and self._told.setdefault(tuple(values.items()), values)
 
     def _is_listed(self, path: str) -> bool:
         return self._table is None or path in self._table.rows
@@ -210,7 +216,7 @@ class Finder:
         detail = "no class has the majority of its rows" if label is None else ""
         return dataclasses.replace(rows[0], label=label, detail=detail)
 
-    def _metadata(self, path: str, row: Values, groups: Values) -> dict[str, str]:
+    def _metadata(self, path: str, row: Values, groups: Values) -> Values:
         beside = self._beside.get(path, {})
         metadata = {key: row.get(key) or groups.get(key) or beside.get(key, "") for key in METADATA}
         if groups.get("kind") and metadata["patient"] == groups.get("patient"):
@@ -225,7 +231,7 @@ class Finder:
                 metadata[key] = meaning
         for key, text in self._rules.defaults.items():
             metadata[key] = metadata[key] or text
-        return {key: value for key, value in metadata.items() if value}
+        return {key: value for key, value in metadata.items() if value} or _NOTHING
 
     def _is_wanted(self, text: str) -> bool:
         """Whether a view is wanted, as far as it is known: a DICOM file may tell it later."""
