@@ -29,6 +29,8 @@ _.add_input
 _.merge_accumulators
 _.extract_output
 _.setup
+_.start_bundle
+_.finish_bundle
 _.teardown
 _.start_bundle
 _.finish_bundle

