@@ -312,8 +312,7 @@ class _Settle(beam.DoFn):
             self._parts.write(bucket, _REJECTS, sorted(rejects))
         if copies:
             self._parts.write(bucket, _COPIES, [entry.fields() for entry in copies])
-        if self._drawn:
-            drawn = [entry.fields() for entry in kept if entry.split in self._drawn]
+        if drawn := [entry.fields() for entry in kept if entry.split in self._drawn]:
             self._parts.write(bucket, _KEPT, drawn)
 
 
