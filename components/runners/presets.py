@@ -133,8 +133,8 @@ class Preset(NamedTuple):
         own = self._own_options()
         if self.engine == "flink" and self.master and self.parallelism is None:
             own.append(f"--parallelism={flink.Cluster(self.master).slots}")
-        kept = (*_KEPT, *_SPREAD) if self.engine in _CLUSTERS else ()
-        kept += (_ENDURING,) if self.engine == "portable" else ()
+        kept = [*_KEPT, *_SPREAD] if self.engine in _CLUSTERS else []
+        kept += [_ENDURING] if self.engine == "portable" else []
         return [*own, *kept, *options]
 
     @property
