@@ -220,7 +220,7 @@ def _check_once(layout: tfrecords.Layout, config: Config, out: str | None) -> "S
         except (OSError, ValueError, TypeError):  # damaged
             pass
     # Workers elsewhere answer by a file, for which only the folder of all runs is sure to do.
-    workers = (config.beam.options, os.path.join(out, "data")) if out else ()
+    workers = (config.beam.arguments(), os.path.join(out, "data")) if out else ()
     scan = record_scan.check_records(layout, config.task, limits, *workers)
     if note:
         artifacts.write_text(note, json.dumps(dataclasses.asdict(scan)))

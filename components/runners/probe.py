@@ -44,8 +44,8 @@ from tfxray.components.runners import flink, worker_check
 _ENTRIES = tuple(
     f"tfxray.components.{module}"
     for module in (
-        "ingest.job", "example_gen.executor", "transform.preprocessing", "evaluator.component",
-        "predict.batch_job",
+        "ingest.job", "ingest.record_scan", "example_gen.executor", "validation.data_gate",
+        "transform.executor", "transform.preprocessing", "evaluator.component", "predict.batch_job",
     )
 )  # fmt: skip
 _CLUSTERS = ("flink", "spark", "portable")
