@@ -1,5 +1,6 @@
 """Flink and Beam's job server, from the registries into a folder that git ignores."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from tests.conftest import ROOT
 
 CACHE = ROOT / "build" / "flink"
 POM = Path(__file__).parent / "job_server.xml"
+_PATIENCE = 600  # seconds for one of the registries' programs
 _BEAM = apache_beam.__version__
 
 # What goes with Beam's SDK: the job server that Beam publishes for it, and Flink, of the version
@@ -113,11 +115,13 @@ def _flink(version: str) -> Path:
 
 
 def _call(*command: object) -> bool:
-    with _log().open("ab") as log:
+    with _log().open("ab") as log, contextlib.suppress(subprocess.TimeoutExpired):
+        arguments = list(map(str, command))
         done = subprocess.run(
-            list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=600
+            arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=_PATIENCE
         )
-    return done.returncode == 0
+        return done.returncode == 0
+    return False
 
 
 def _log() -> Path:
