@@ -47,7 +47,7 @@ def test_a_whole_file_of_another_kind_is_found_at_its_first_record(tmp_path):
 
 
 def test_a_damaged_file_is_told_in_its_turn(tmp_path):
-    (tmp_path / "b\.tfrecord").write_bytes(b"no record")
+    (tmp_path / "b.tfrecord").write_bytes(b"no record")
     with pytest.raises(UserError, match=r"b\.tfrecord: damaged after record 0") as caught:
         check(tmp_path, a=[GOOD, ILL], c=[ODD_VIEW])
     assert not isinstance(caught.value, ContractBroken)

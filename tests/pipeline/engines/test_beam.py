@@ -34,7 +34,7 @@ VIEWS = {
         {"temp_location": "gs://my-bucket/tmp", "region": "europe-west4"},
     ),
 }
-JOBS = {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
+JOBS = {"ExampleGen", "StatisticsGen", "DataGate", "Transform", "Evaluator"}
 
 
 def config_with(small_config, tmp_path, section):
