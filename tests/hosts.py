@@ -156,7 +156,7 @@ def _make(host: Host, bridge: str, listed: str) -> None:
     _ip("netns", "add", host.namespace)
     # What lies there stands in the place of the machine's file: see ip-netns(8).
     folder = Path("/etc/netns", host.namespace)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)  # of a test that was killed
     (folder / "hosts").write_text(listed)
     port = f"{bridge}p{host.address.rpartition('.')[2]}"
     inner = ("peer", "name", "eth0", "netns", host.namespace)
