@@ -56,8 +56,8 @@ _PARALLELISM = {
 # loaded, and no longer, since it holds some hundred MB.
 _KEPT = ("--sdk_worker_parallelism=1", "--environment_cache_millis=20000")
 # Else one worker reads all files, and does all that follows up to the first grouping
-# (apache/beam#21222, #24422).
-_SPREAD = ("--experiments=pre_optimize=all",)
+# (apache/beam#21222, #24422). Python's own job server does not know what comes of it.
+_SPREAD, _SPREADING = ["--experiments=pre_optimize=all"], ("flink", "spark")
 # A job server of Python's is asked for a job's state with this time limit, in seconds, so that Beam
 # would give up a job that takes longer than the minute that is the default.
 _ENDURING = "--job_server_timeout=2592000"
@@ -133,8 +133,9 @@ class Preset(NamedTuple):
         own = self._own_options()
         if self.engine == "flink" and self.master and self.parallelism is None:
             own.append(f"--parallelism={flink.Cluster(self.master).slots}")
-        kept = [*_KEPT, *_SPREAD] if self.engine in _CLUSTERS else []
+        kept = [*_KEPT] if self.engine in _CLUSTERS else []
         kept += [_ENDURING] if self.engine == "portable" else []
+        kept += _SPREAD if self.engine in _SPREADING else []
         return [*own, *kept, *options]
 
     @property

@@ -10,11 +10,8 @@ from tfxray.components.runners.presets import ENGINES, Preset
 
 POOL = ["--environment_type=EXTERNAL", "--environment_config=localhost:50000"]
 IMAGE = ["--environment_type=DOCKER", "--environment_config=example.org:5000/tfxray-beam:1"]
-KEPT = [
-    "--sdk_worker_parallelism=1",
-    "--environment_cache_millis=20000",
-    "--experiments=pre_optimize=all",
-]
+KEPT = ["--sdk_worker_parallelism=1", "--environment_cache_millis=20000"]
+SPREAD = "--experiments=pre_optimize=all"
 DOCKER = "docker://example.org:5000/tfxray-beam:1"
 
 
@@ -31,11 +28,12 @@ DOCKER = "docker://example.org:5000/tfxray-beam:1"
         (
             Preset("flink", "jobmanager:8081", None, 16),
             ["--runner=FlinkRunner", "--flink_master=jobmanager:8081", "--flink_submit_uber_jar",
-             "--parallelism=16", *POOL, *KEPT],
+             "--parallelism=16", *POOL, *KEPT, SPREAD],
         ),
         (
             Preset("spark", "spark://spark-master:7077", DOCKER, None),
-            ["--runner=SparkRunner", "--spark_master_url=spark://spark-master:7077", *IMAGE, *KEPT],
+            ["--runner=SparkRunner", "--spark_master_url=spark://spark-master:7077", *IMAGE, *KEPT,
+             SPREAD],
         ),
         (
             Preset("portable", "jobserver:8099", "localhost:50000", None),
