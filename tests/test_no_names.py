@@ -23,7 +23,7 @@ from PIL import Image
 
 from tests.dicoms import encode
 from tfxray.components.common.errors import UserError
-from tfxray.components.ingest import job, worker
+from tfxray.components.ingest import job, summary
 from tfxray.components.pixels import loader
 from tfxray.components.source import labelling
 from tfxray.pipeline import inputs
@@ -302,7 +302,7 @@ def test_a_job_that_fails_logs_no_element(films, tmp_path, monkeypatch, tfxray):
     def fail(element):
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(worker, "json", SimpleNamespace(dumps=fail, loads=json.loads))
+    monkeypatch.setattr(summary, "json", SimpleNamespace(dumps=fail, loads=json.loads))
     frames = named(films[0][0], 1, NumberOfFrames=2)
     for label in CLASSES:
         write(tmp_path / "in", f"{label}/{FAMILY}", frames)
