@@ -17,7 +17,7 @@ import yaml
 
 from tests import hosts, job_service
 from tests.conftest import ROOT
-from tfxray.components.common import filenames
+from tfxray.components.common import contract, filenames
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.slow]
 PORTABLE = {"engine": "portable", "master": "jobs:8099"}
@@ -129,14 +129,18 @@ def test_the_records_are_the_same(outs):
 
 
 def records(out):
-    """ExampleGen's records by their split; Beam deals them to files in any order."""
+    """ExampleGen's records by split and name: Beam deals them to files, and protobuf their features
+    to places, in any order.
+    """
     (examples,) = out.glob("artifacts/ExampleGen/examples/*")
-    return {
-        split.name: sorted(
-            tf.data.TFRecordDataset([str(file) for file in split.iterdir()]).as_numpy_iterator()
-        )
-        for split in examples.glob("Split-*")
-    }
+    told = {}
+    for split in examples.glob("Split-*"):
+        files = [str(file) for file in split.iterdir()]
+        for record in tf.data.TFRecordDataset(files).as_numpy_iterator():
+            features = tf.train.Example.FromString(record).features.feature
+            values = {name: value.SerializeToString() for name, value in features.items()}
+            told.setdefault(split.name, {})[values[contract.FILENAME]] = values
+    return told
 
 
 def test_the_statistics_are_the_same(outs):
