@@ -26,6 +26,7 @@ from tfxray.components.ingest import job
 from tfxray.components.sample import draw
 from tfxray.components.source import labelling
 from tfxray.components.validation import drift
+from tfxray.components.watch import feature_statistics
 from tfxray.pipeline.config.data import DRIFT
 
 DRAWS = 200
@@ -72,7 +73,7 @@ def take_patients(
 
 def compare_samples(a: pa.RecordBatch, b: pa.RecordBatch):
     """What DistributionValidator measures."""
-    options = tfdv.StatsOptions(num_histogram_buckets=drift.HISTOGRAM_BUCKETS)
+    options = tfdv.StatsOptions(num_histogram_buckets=feature_statistics.HISTOGRAM_BUCKETS)
     baseline = stats_impl.generate_statistics_in_memory(a, options)
     current = stats_impl.generate_statistics_in_memory(b, options)
     schema = tfdv.infer_schema(baseline)

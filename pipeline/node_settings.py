@@ -85,6 +85,7 @@ def evaluator_settings(config: Config) -> str:
         "gate": config.gate.model_dump(),
         "slices": config.evaluate.slices,
         "min_patients": config.evaluate.min_patients,
+        "drift": config.validation.drift,  # goes with the model, for monitoring
     }
     return json.dumps(settings, sort_keys=True)
 

@@ -28,6 +28,7 @@ from tfxray.components.pusher.component import Pusher
 from tfxray.components.transform.executor import Transform
 from tfxray.components.validation import drift
 from tfxray.components.validation.data_gate import DataGate
+from tfxray.components.watch import feature_statistics
 from tfxray.pipeline import cache_key
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.node_settings import (
@@ -78,7 +79,7 @@ def create_pipeline(
         # The encoded image is of no use to TFDV, and all of its cost.
         stats_options=tfdv.StatsOptions(
             feature_allowlist=_measured(config),
-            num_histogram_buckets=drift.HISTOGRAM_BUCKETS,
+            num_histogram_buckets=feature_statistics.HISTOGRAM_BUCKETS,
         ),
     )
     inferred = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=False)
@@ -118,6 +119,7 @@ def create_pipeline(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
+        statistics=statistics.outputs["statistics"],
         baseline_model=baseline.outputs["model"],
         baseline_evaluation=baseline.outputs["evaluation"] if own_resolvers else None,
         eval_config=eval_config.make_eval_config(

@@ -17,6 +17,9 @@ EXPLAIN = "assets.extra/explain.keras"
 # the same beside its blessing.
 VERSION_RECORD = "assets.extra/version.json"
 EVALUATED = "evaluated.json"
+# Likewise: what its own run knew of its data and scores, for monitoring; beside the blessing, too.
+MONITORING = "assets.extra/monitoring.json"
+EVALUATED_MONITORING = "monitoring.json"
 # Likewise: the names of the classes in the order of their labels, for a reader that does not load
 # the model.
 CLASSES = "assets.extra/classes.json"
@@ -26,5 +29,7 @@ REJECT_COLUMNS = ("name", "reason", "detail")
 INGEST_REPORT = "ingest.json"
 PREDICTIONS = "predictions.csv"
 PREDICT_REPORT = "predict.json"
+SCORED_STATISTICS = "statistics.json"
+MONITOR_PAGE = "monitor.html"
 CHECKED = "checked-{}.json"  # notes that records of others keep the contract
 PARTIAL = ".{}.partial"  # what a folder of records or predictions is called until it is complete

@@ -37,8 +37,9 @@ from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.evaluator.rules import Rule, ServingCheck
 from tfxray.components.predict import pushed_model
 from tfxray.components.pusher import versions
+from tfxray.components.watch import reference
 
-MODEL_RUN, SETTINGS, SERVING = "model_run", "settings", "serving"
+MODEL_RUN, STATISTICS, SETTINGS, SERVING = "model_run", "statistics", "settings", "serving"
 BASELINE_EVALUATION = "baseline_evaluation"
 # What was pushed, where the verdict depends on it: a part of the cache key, which the engine sets.
 PUSHED = "pushed"
@@ -79,7 +80,7 @@ class Executor(executor.Executor):  # type: ignore[misc]
         records, blessed = _records(examples, SPLIT), input_dict.get("baseline_model")
         evaluations = input_dict.get(BASELINE_EVALUATION)
         blessed_folder = _serving_folder(blessed[0]) if blessed else None
-        reference = baseline.require_baseline(
+        compared = baseline.require_baseline(
             baseline.score_baseline(
                 blessed_folder,
                 evaluations[0].uri if evaluations else None,
@@ -100,13 +101,52 @@ class Executor(executor.Executor):  # type: ignore[misc]
             frame, task, thresholds, records, model_folder, folder, self._make_beam_pipeline
         )
         served = pushed_model.read_served(exec_properties[SERVING])
-        rules = gate.apply_rules(frame, settings, reference, served, check)
-        gate.write_verdicts(rules, reference.in_order_of(task), folder)
+        rules = gate.apply_rules(frame, settings, compared, served, check)
+        gate.write_verdicts(rules, compared.in_order_of(task), folder)
+        _write_reference(input_dict, output_dict["blessing"][0].uri, frame, settings)
         record = versions.Record(files, _figures(rules, frame))
         versions.write_record(
             os.path.join(output_dict["blessing"][0].uri, filenames.EVALUATED), record
         )
         _withdraw_blessing(output_dict["blessing"][0], rules)
+
+
+def _write_reference(
+    input_dict: dict[str, list[types.Artifact]],
+    blessing: str,
+    frame: pd.DataFrame,
+    settings: dict[str, Any],
+) -> None:
+    """Writes what goes with the model for monitoring, beside the blessing."""
+    task = Task.of(settings)
+    training, patients = reference.read_training(
+        artifact_utils.get_single_uri(input_dict[STATISTICS])
+    )
+    heldout = {}
+    for name in task.judged:
+        view = heldout_scores.view(frame, task, name)
+        heldout[name] = reference.summarise_scores(
+            reference.Scores(
+                view[contract.LABEL].to_numpy(int),
+                view[contract.SCORE].to_numpy(float),
+                view[contract.PATIENT].to_numpy(),
+                view[contract.UNLIKE].to_numpy(int) == 1,
+            )
+        )
+    reference.write_reference(
+        os.path.join(blessing, filenames.EVALUATED_MONITORING),
+        reference.Reference(
+            task=task,
+            statistics=training,
+            patients=patients,
+            heldout_images=len(frame),
+            heldout_patients=frame[contract.PATIENT].nunique(),
+            heldout_unlike=int((frame[contract.UNLIKE] == 1).sum()),
+            heldout=heldout,
+            threshold=settings["gate"]["auc"]["threshold"],
+            drift={name: most for name, most in settings["drift"].items() if most is not None},
+        ),
+    )
 
 
 def _withdraw_blessing(blessing: types.Artifact, rules: list[Rule]) -> None:
@@ -191,6 +231,7 @@ class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
     }
     INPUTS = _STANDARD.INPUTS | {
         MODEL_RUN: component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
+        STATISTICS: component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
         BASELINE_EVALUATION: component_spec.ChannelParameter(
             type=standard_artifacts.ModelEvaluation, optional=True
         ),
@@ -215,6 +256,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
         examples: types.BaseChannel,
         model: types.BaseChannel,
         model_run: types.BaseChannel,
+        statistics: types.BaseChannel,
         baseline_model: types.BaseChannel,
         baseline_evaluation: types.BaseChannel | None,
         eval_config: config_pb2.EvalConfig,
@@ -227,6 +269,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
             examples: With the splits `eval` and `test`.
             model: The candidate.
             model_run: What Trainer left beside it.
+            statistics: StatisticsGen's, which go with the model for monitoring.
             baseline_model: The latest blessed model; may be none.
             baseline_evaluation: What Evaluator wrote of it in its own run; may be none. None where
                 the engine cannot find it.
@@ -239,6 +282,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
                 examples=examples,
                 model=model,
                 model_run=model_run,
+                statistics=statistics,
                 baseline_model=baseline_model,
                 baseline_evaluation=baseline_evaluation,
                 eval_config=eval_config,

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import io
 import logging
-import math
 import warnings
 from collections.abc import Iterator
 
@@ -23,7 +22,7 @@ from PIL import (
 
 from tfxray.components.guard import codestream, file_kinds
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits, Rejected
-from tfxray.components.pixels import deep_colour, grey, orientation, png, tiff
+from tfxray.components.pixels import deep_colour, grey, look, orientation, png, tiff
 
 # Kept byte for byte, where TensorFlow's decoder sees in them what we see. All else becomes PNG.
 KEPT_FORMATS = {"JPEG": "jpeg", "PNG": "png"}
@@ -36,8 +35,6 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
-_LEVELS = np.arange(256.0)
-_MEASURED_ROWS = 256
 _HASHED_SIZE = 64  # pixels on each side that imagehash.phash looks at, for 256 bits
 # What is converted to 8-bit grey as it is. Any other mode is deep, or is not known here.
 _SHALLOW_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
@@ -181,19 +178,16 @@ def measure_pixels(
     if encoded is None or kind not in KEPT_FORMATS or _holds_more(encoded, pixels.size):
         encoded, kind = encode_png(pixels), "PNG"
     height, width = pixels.shape
-    # Of a large image, so many rows tell as much as all, except for the digest.
-    step = max(1, height // _MEASURED_ROWS)
-    rows = Image.fromarray(np.ascontiguousarray(pixels[::step]))
-    mean, std = _mean_and_std(rows)
+    measures, rows = look.measure_rows(pixels)
     return XRay(
         encoded=encoded,
         format=KEPT_FORMATS[kind],
         height=height,
         width=width,
         sha256=_digest(pixels),
-        mean=mean,
-        std=std,
-        sharpness=_sharpness(pixels, step),
+        mean=measures.mean,
+        std=measures.std,
+        sharpness=measures.sharpness,
         phash=perceptual_hash(rows),
         notes=notes,
     )
@@ -368,23 +362,3 @@ def _checked_png(image: Image.Image, encoded: bytes) -> str:
     sound = png.is_sound(encoded)
     png.check_rows(encoded, image, sound)
     return "PNG" if sound else ""
-
-
-def _mean_and_std(image: Image.Image) -> tuple[float, float]:
-    # From the histogram: many times faster than from the pixels.
-    counts = np.asarray(image.histogram(), np.float64)
-    share = counts / counts.sum()
-    mean = float(share @ _LEVELS)
-    return mean, math.sqrt(float(share @ (_LEVELS - mean) ** 2))
-
-
-def _sharpness(pixels: np.ndarray, step: int) -> float:
-    if min(pixels.shape) < 3:
-        return 0.0
-    inner = pixels.shape[0] - 2
-    above, here, below = (pixels[i : inner + i : step] for i in range(3))
-    laplacian = here[:, 1:-1].astype(np.int16) * -4
-    for neighbour in (above[:, 1:-1], below[:, 1:-1], here[:, :-2], here[:, 2:]):
-        laplacian += neighbour
-    values = laplacian.ravel().astype(np.float32)
-    return float(np.dot(values, values) / values.size - values.mean() ** 2)

@@ -15,6 +15,7 @@ from tfxray.components.common import filesystem, privacy
 from tfxray.components.guard import file_kinds, rejects, workers
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 from tfxray.components.pixels import image
+from tfxray.components.pixels.look import Look, measure_look
 
 _TASK = 8  # files handed to a process at a time
 _AHEAD = 3  # tasks per process that may be under way: what bounds the memory
@@ -66,6 +67,45 @@ def _decodable(encoded: bytes, limits: Limits) -> bytes:
     from tfxray.components.pixels import dicom
 
     return image.encode_png(dicom.read_dicom(encoded, limits)[0], compress_level=1)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A file as TensorFlow's decoder takes it, and what else it tells.
+
+    Attributes:
+        encoded: See `image.decodable`.
+        look: None where Pillow cannot decode what TensorFlow is to decode.
+        tags: Of a DICOM file, what its whitelisted tags say; else nothing.
+    """
+
+    encoded: bytes
+    look: Look | None
+    tags: dict[str, str]
+
+
+def measure_file(encoded: bytes, limits: Limits = DEFAULT_LIMITS) -> Measured:
+    """A file of any kind as `decodable_file` gives it, measured as ingest measures it.
+
+    Raises:
+        Rejected: See `decodable_file`.
+    """
+    return _apart(_measured, encoded, limits)
+
+
+def _measured(encoded: bytes, limits: Limits) -> Measured:
+    if privacy.is_dicom(encoded):
+        from tfxray.components.pixels import dicom
+
+        pixels, tags = dicom.read_dicom(encoded, limits)
+        kept = image.encode_png(pixels, compress_level=1)
+        return Measured(kept, measure_look(pixels), tags)
+    kept = image.decodable(encoded, limits)
+    try:
+        look = measure_look(image.decode_grey(kept, limits)[1])
+    except Exception:  # the model's own decoder decides whether the image is damaged
+        look = None
+    return Measured(kept, look, {})
 
 
 Result = TypeVar("Result")

@@ -13,11 +13,9 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
 from tfxray.components.common import (
-    artifacts,
     beam_options,
     code_digest,
     contract,
@@ -32,11 +30,17 @@ from tfxray.components.disk import locks
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 from tfxray.components.pixels import image
 from tfxray.components.predict import batch_parts, batch_worker
-from tfxray.components.predict.pushed_model import SEPARATOR, Model, find_model
+from tfxray.components.predict.pushed_model import (
+    SEPARATOR,
+    Model,
+    find_model,
+    read_fingerprint,
+)
 from tfxray.components.source import chunks
 from tfxray.components.text import tables
+from tfxray.components.watch import scored
 
-_FORMAT = 1  # of a part's result
+_FORMAT = 2  # of a part's result
 _RESULT = "result"  # the folder that becomes the output
 _WORK = "work"  # what workers share out
 _LOCK = "lock"
@@ -48,6 +52,7 @@ class Report:
 
     Attributes:
         predictions: The file of scores.
+        statistics: The file of what `tfxray monitor` compares.
         model: The version's folder.
         classes: In the order of their labels; of two, scores are the last one's. Or the findings.
         threshold: A score that reaches it makes the last class the label. None of more than two
@@ -69,6 +74,7 @@ class Report:
     """
 
     predictions: str
+    statistics: str
     model: str
     classes: list[str]
     threshold: float | None
@@ -124,7 +130,8 @@ class Job:
         self._model, self._force = find_model(filesystem.full_path(model)), force
         self._source = batch_parts.Source(source_path, limits, dict(features or {}))
         code = code_digest.digest(__name__)
-        settings = [_FORMAT, code, _fingerprint(self._model), force]
+        self._fingerprint = read_fingerprint(self._model)
+        settings = [_FORMAT, code, self._fingerprint, force]
         self._parts, listing = self._source.parts(settings)
         self._unread, self._left_out = listing.unread, listing.count_left_out()
         keys = [[part.key for part in self._parts], self._unread, self._left_out]
@@ -150,8 +157,9 @@ class Job:
             whole = (
                 self._count_rows(filenames.PREDICTIONS, headings) == report.scored + report.withheld
                 and self._count_rows(filenames.REJECTS, filenames.REJECT_COLUMNS) == report.rejected
+                and scored.read_scored(self._out).images == report.scored + report.withheld
             )
-        except (OSError, ValueError, TypeError, csv.Error):
+        except (OSError, ValueError, TypeError, csv.Error, UserError):
             return None
         return report if whole and report.key == self._key else None
 
@@ -193,6 +201,7 @@ class Job:
             filesystem.remove_folder(folder)  # of a call that was killed
             report = Report(
                 predictions=os.path.join(self._out, filenames.PREDICTIONS),
+                statistics=os.path.join(self._out, filenames.SCORED_STATISTICS),
                 model=self._model,
                 classes=classes,
                 threshold=thresholds[told[0]] if len(told) == 1 else None,
@@ -214,11 +223,11 @@ class Job:
     def _gather(
         self, results: batch_worker.Results, folder: str, told: Sequence[str]
     ) -> dict[str, Any]:
-        """Writes the parts' results as two files; returns what the report tells of them."""
+        """Writes the parts' results as three files; returns what the report tells of them."""
         if filesystem.is_local(folder):
             os.makedirs(folder, exist_ok=True)
         counts, reasons, labels = Counter[str](), Counter[str](), Counter[str]()
-        flags = Counter[str]()
+        flags, collector = Counter[str](), scored.Collector(told)
         predictions = os.path.join(folder, filenames.PREDICTIONS)
         rejects = os.path.join(folder, filenames.REJECTS)
         with (
@@ -236,12 +245,15 @@ class Job:
                         reasons[row[1]] += 1
                         write_reject(row)
                     else:
+                        _collect(collector, row.pop(), row, told)
                         if kind == batch_worker.SCORED:
                             labels.update(row[1].split(SEPARATOR) if len(told) > 1 else [row[1]])
                         flags[row[-1]] += 1
                         write_prediction(row)
         if counts.total() != self.images:
             raise RuntimeError(f"{self.images} images in, but {counts.total()} out: {counts}")
+        content = scored.to_json(collector.finish(self._fingerprint))
+        filesystem.write_file(os.path.join(folder, filenames.SCORED_STATISTICS), content)
         kinds = (batch_worker.SCORED, batch_worker.WITHHELD, batch_worker.REJECTED)
         label_counts = {label: count for label, count in sorted(labels.items()) if label}
         return {
@@ -250,6 +262,20 @@ class Job:
             "labels": label_counts,
             "reasons": dict(sorted(reasons.items())),
         }
+
+
+def _collect(
+    collector: scored.Collector,
+    known: dict[str, Any],
+    row: Sequence[str],
+    told: Sequence[str],
+) -> None:
+    """Counts one row of the predictions; see `batch_worker.columns`."""
+    texts = row[2 : 2 + len(told)]
+    features = {key: v.encode() if isinstance(v, str) and key != contract.PATIENT else v
+                for key, v in known.items()}  # fmt: skip
+    unlike = next(flag for flag, text in batch_worker.FLAGS.items() if text == row[-1])
+    collector.add(features, [float(text) for text in texts] if all(texts) else None, unlike)
 
 
 def _score(parts: list[batch_parts.Part], work: batch_worker.Work, options: Sequence[str]) -> None:
@@ -270,7 +296,10 @@ def _score(parts: list[batch_parts.Part], work: batch_worker.Work, options: Sequ
 
 
 def _check_out(out: str) -> str:
-    own_files = {filenames.PREDICTIONS, filenames.REJECTS, filenames.PREDICT_REPORT}
+    own_files = {
+        filenames.PREDICTIONS, filenames.REJECTS, filenames.PREDICT_REPORT,
+        filenames.SCORED_STATISTICS, filenames.MONITOR_PAGE,
+    }  # fmt: skip
     try:
         names = set(filesystem.list_names(out))
     except OSError as error:
@@ -285,14 +314,6 @@ def _check_out(out: str) -> str:
             "is new, empty, or was written by tfxray predict (--output)"
         )
     return out
-
-
-def _fingerprint(model: str) -> str:
-    try:
-        with artifacts.local_folder(model) as local:
-            return str(tf.saved_model.experimental.read_fingerprint(local))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise UserError(f"{model}: is no model of tfxray's: {error}") from None
 
 
 def _operating_points(model: Model) -> tuple[list[str], dict[str, float]]:

@@ -19,8 +19,10 @@ from tfxray.components.guard import rejects
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 from tfxray.components.ingest import record_check
 from tfxray.components.listing import file_list
+from tfxray.components.metadata.known import join_sources, read_known
 from tfxray.components.pixels import loader
 from tfxray.components.source import tfrecords
+from tfxray.components.watch import scored
 
 SIZE = 1000  # images: seconds of work, which is what a kill costs
 BATCH = 64  # what the served graph computes at once
@@ -29,7 +31,22 @@ _TASK = 8
 _READERS = 8  # threads: of a file elsewhere, most of reading is waiting
 
 NamedRecord = tuple[str, tfrecords.Record]  # a record's place, and its content
-NamedImage = tuple[str, bytes | rejects.Rejected]
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedImage:
+    """An image, read.
+
+    Attributes:
+        name: Below the folder, or what the record says.
+        encoded: As TensorFlow takes it, or why it cannot be used.
+        known: What monitoring counts of it, by the data contract's names: how it looks, and what a
+            DICOM file or a record says of it, with the patient as `scored.hide_patient` has it.
+    """
+
+    name: str
+    encoded: bytes | rejects.Rejected
+    known: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +133,7 @@ class Source:
         folder = loader.Folder(self.folder, self.limits)
 
         def of_file(name: str) -> NamedImage:
-            return name, _read_or_reject(
-                lambda: loader.decodable_file(folder.content(name), self.limits)
-            )
+            return _read_or_reject(name, lambda: folder.content(name), {}, self.limits)
 
         with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
             if not parts[0].file:
@@ -143,11 +158,24 @@ class Source:
             name = str(names.get(contract.FILENAME, name))
             values = record_check.read_values(features, self.features, [contract.IMAGE])
         except Exception as error:
-            return name, rejects.as_reject(error)
+            return NamedImage(name, rejects.as_reject(error))
         encoded = values.get(contract.IMAGE)
         if not isinstance(encoded, bytes):
-            return name, rejects.Rejected("empty", "the record holds no image")
-        return name, _read_or_reject(lambda: loader.decodable_file(encoded, self.limits))
+            return NamedImage(name, rejects.Rejected("empty", "the record holds no image"))
+        metadata = self._metadata(features)
+        return _read_or_reject(name, lambda: encoded, metadata, self.limits)
+
+    def _metadata(self, features: record_check.Features) -> dict[str, str]:
+        """What a record says of its image; a value that cannot be read says nothing."""
+        metadata = {}
+        for kind, name in contract.METADATA.items():
+            try:
+                value = record_check.read_values(features, self.features, [name]).get(name)
+            except rejects.Rejected:
+                continue
+            if value is not None:
+                metadata[kind] = f"{value:f}" if isinstance(value, float) else str(value)
+        return metadata
 
 
 def group_parts(parts: Sequence[Part]) -> Iterator[list[tuple[Any, ...]]]:
@@ -166,13 +194,31 @@ def digest_keys(content: Any) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _read_or_reject(read: Callable[[], bytes]) -> bytes | rejects.Rejected:
+def _read_or_reject(
+    name: str, read: Callable[[], bytes], metadata: Mapping[str, str], limits: Limits
+) -> NamedImage:
     try:
-        return read()
+        measured = loader.measure_file(read(), limits)
     except Exception as error:
         if filesystem.is_store_failure(error):
             raise
-        return rejects.as_reject(error)
+        return NamedImage(name, rejects.as_reject(error))
+    known = read_known(join_sources(measured.tags, metadata))
+    values = {
+        contract.AGE: known.age,
+        contract.SEX: known.sex,
+        contract.VIEW: known.view,
+        contract.SITE: known.site,
+        contract.PATIENT: known.patient and scored.hide_patient(known.patient),
+    }
+    if measured.look:
+        values |= {
+            contract.MEAN: measured.look.mean,
+            contract.STD: measured.look.std,
+            contract.SHARPNESS: measured.look.sharpness,
+        }
+    told = {key: value for key, value in values.items() if value not in (None, "")}
+    return NamedImage(name, measured.encoded, told)  # type: ignore[arg-type]
 
 
 def _ahead(

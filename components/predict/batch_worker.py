@@ -26,7 +26,7 @@ _BEFORE, _AFTER = ("name", "label"), ("distance", "unlike")
 
 # In the column `unlike`.
 FLAGS = {True: "true", False: "false", None: "not checked"}
-# The first entry of each line of a result.
+# The first entry of each line of a result. The last is `NamedImage.known`, but for the rejected.
 SCORED, WITHHELD, REJECTED = "scored", "withheld", "rejected"
 
 
@@ -116,22 +116,21 @@ class Score(beam.DoFn):
                 yield part.images
 
     def _lines(self, batch: list[batch_parts.NamedImage]) -> Iterator[Sequence[Any]]:
-        usable = []
-        for name, encoded in batch:
-            if isinstance(encoded, rejects.Rejected):
-                yield _reject(name, encoded)
+        usable, known = [], []
+        for image in batch:
+            if isinstance(image.encoded, rejects.Rejected):
+                yield _reject(image.name, image.encoded)
             else:
-                usable.append((name, encoded))
-        if usable:
-            yield from self._score_images(usable)
-
-    def _score_images(self, usable: list[tuple[str, bytes]]) -> Iterator[Sequence[Any]]:
+                usable.append((image.name, image.encoded))
+                known.append(image.known)
+        if not usable:
+            return
         predictions = self._model.predict(usable, self._work.force)
-        for (name, _), prediction in zip(usable, predictions, strict=True):
+        for (name, _), own, prediction in zip(usable, known, predictions, strict=True):
             if isinstance(prediction, rejects.Rejected):
                 yield _reject(name, prediction)
             else:
-                yield _row(prediction, self._work.told)
+                yield *_row(prediction, self._work.told), own
 
 
 def columns(told: Sequence[str]) -> Sequence[str]:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -213,6 +214,23 @@ class Model:
             make_prediction(path, {name: column[place] for name, column in columns.items()}, force)
             for place, (path, _) in enumerate(images)
         ]
+
+
+def read_fingerprint(version: str) -> str:
+    """A digest that tells one model from another, wherever a copy of it lies.
+
+    Args:
+        version: Its folder.
+
+    Raises:
+        UserError: It is no model.
+    """
+    try:
+        with artifacts.local_folder(version) as local:
+            fingerprint = str(tf.saved_model.experimental.read_fingerprint(local))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise UserError(f"{version}: is no model of tfxray's: {error}") from None
+    return hashlib.sha256(fingerprint.encode()).hexdigest()[:32]
 
 
 def predict_images(paths: Sequence[str], model: StrPath, force: bool = False) -> list[Prediction]:

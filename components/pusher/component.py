@@ -46,7 +46,10 @@ class Executor(executor.Executor):  # type: ignore[misc]
         )
         model = self.GetModelPath(input_dict)
         io_utils.copy_dir(model, pushed.uri)  # TFX's archive
-        version = push.push_version(model, destination.filesystem.base_directory, evaluated)
+        monitoring = os.path.join(blessing, filenames.EVALUATED_MONITORING)
+        version = push.push_version(
+            model, destination.filesystem.base_directory, evaluated, monitoring
+        )
         self._MarkPushed(
             pushed, pushed_destination=version, pushed_version=os.path.basename(version)
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 from tfx.dsl.io import fileio
+from tfx.utils import io_utils
 
 from tfxray.components.common import artifacts, filenames, filesystem
 from tfxray.components.common.errors import UserError
@@ -19,10 +20,11 @@ _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 _BLOCK = 1 << 20
 
 
-def push_version(model: str, base: str, evaluated: Record) -> str:
+def push_version(model: str, base: str, evaluated: Record, monitoring: str | None = None) -> str:
     """Pushes a model as the newest version.
 
-    If the newest version holds this very model, it stays, and nothing is written.
+    If the newest version holds this very model, it stays, and nothing is written but what goes with
+    it for monitoring.
 
     On this machine the version is written beside the others, and then renamed: it is there as a
     whole, or not at all. An object store has no such rename. There `saved_model.pb` comes last:
@@ -32,6 +34,7 @@ def push_version(model: str, base: str, evaluated: Record) -> str:
         model: The exported model's folder.
         base: The folder of the versions, on any of TFX's file systems.
         evaluated: What Evaluator saw of the model.
+        monitoring: The file that goes with it for monitoring, if there is one.
 
     Returns:
         The version's folder.
@@ -48,10 +51,11 @@ def push_version(model: str, base: str, evaluated: Record) -> str:
         )
     newest = versions.find_newest(base)
     if newest.sound and not newest.damaged and versions.holds_model(newest.sound, evaluated.files):
+        _copy_monitoring(monitoring, newest.sound)
         return newest.sound
     write = _push_by_rename if filesystem.is_local(base) else _push_file_by_file
     try:
-        return write(model, base, evaluated)
+        return write(model, base, evaluated, monitoring)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise UserError(
@@ -59,7 +63,15 @@ def push_version(model: str, base: str, evaluated: Record) -> str:
         ) from error
 
 
-def _push_by_rename(model: str, base: str, evaluated: Record) -> str:
+def _copy_monitoring(monitoring: str | None, version: str) -> None:
+    """Copies the file that goes with a model; it replaces one that an earlier run left."""
+    if monitoring is None or not fileio.exists(monitoring):  # an older tfxray evaluated the model
+        return
+    content = io_utils.read_string_file(monitoring)
+    artifacts.write_text(os.path.join(version, filenames.MONITORING), content)
+
+
+def _push_by_rename(model: str, base: str, evaluated: Record, monitoring: str | None) -> str:
     os.makedirs(base, exist_ok=True)
     half_versions.remove_abandoned(base)
     with half_versions.make_folder(base) as scratch:
@@ -69,6 +81,7 @@ def _push_by_rename(model: str, base: str, evaluated: Record) -> str:
         record = os.path.join(version, filenames.VERSION_RECORD)
         os.makedirs(os.path.dirname(record), exist_ok=True)
         versions.write_record(record, evaluated)
+        _copy_monitoring(monitoring, version)
         durable.sync_tree(version)
         _check_copy(version, base)
         while True:
@@ -100,10 +113,11 @@ def _check_copy(version: str, base: str) -> None:
         )
 
 
-def _push_file_by_file(model: str, base: str, evaluated: Record) -> str:
+def _push_file_by_file(model: str, base: str, evaluated: Record, monitoring: str | None) -> str:
     with _claimed_number(base) as number:
         version = os.path.join(base, str(number))
         versions.write_record(os.path.join(version, filenames.VERSION_RECORD), evaluated)
+        _copy_monitoring(monitoring, version)
         for name in _last(evaluated.files, versions.MODEL):
             target = os.path.join(version, name)
             fileio.makedirs(os.path.dirname(target))

@@ -28,6 +28,7 @@ from tfx.proto import distribution_validator_pb2
 from tfx.utils import io_utils
 
 from tfxray.components.common.contract import AGE, FEATURES
+from tfxray.components.watch.feature_statistics import Statistics, feature_name
 
 if TYPE_CHECKING:
     import ml_metadata as mlmd
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 # The training splits are compared: the largest, and what a model learns from.
 SPLITS = [("train", "train")]
-# TFDV compares two histograms of equal bins over different ranges. With its 10 bins, two samples of
-# one skewed feature lie up to 0.1 apart however large they are; with 60, up to 0.04.
-HISTOGRAM_BUCKETS = 60
 # Upper ends of what random splits of one source measure, in units of 1/n + 1/m for the divergence
 # and of its root for the distance; benchmarks/drift_false_alarms.py shows the false alarms. Age is
 # the same in all images of a patient and takes whole years, so that it varies the most.
@@ -84,12 +82,17 @@ def limit(name: str, threshold: float, patients: int, baseline_patients: int) ->
 
 
 @dataclasses.dataclass(frozen=True)
-class DriftedFeature:
-    """A feature that lies further off than it may."""
+class FeatureDrift:
+    """How far a feature lies off, and how far it may."""
 
     feature: str
     value: float
     limit: float
+
+    @property
+    def drifted(self) -> bool:
+        """Whether it lies further off than it may."""
+        return self.value > self.limit
 
     def __str__(self) -> str:
         """For the page and the screen."""
@@ -97,13 +100,13 @@ class DriftedFeature:
         return f"{self.feature} ({kind} {self.value:.3f}, at most {self.limit:.3f})"
 
 
-def find_drifted(
+def list_drifts(
     anomalies: anomalies_pb2.Anomalies,
     thresholds: Mapping[str, float],
     patients: int,
     baseline_patients: int,
-) -> list[DriftedFeature]:
-    """The features that have drifted, the furthest off first.
+) -> list[FeatureDrift]:
+    """How far the features lie off, the furthest beyond its limit first.
 
     Args:
         anomalies: What TFDV measured.
@@ -116,9 +119,19 @@ def find_drifted(
         name = ".".join(info.path.step)
         for measurement in info.drift_measurements if name in thresholds else ():
             most = limit(name, thresholds[name], patients, baseline_patients)
-            if measurement.value > most:
-                features.append(DriftedFeature(name, measurement.value, most))
+            features.append(FeatureDrift(name, measurement.value, most))
     return sorted(features, key=lambda d: d.limit - d.value)
+
+
+def find_drifted(
+    anomalies: anomalies_pb2.Anomalies,
+    thresholds: Mapping[str, float],
+    patients: int,
+    baseline_patients: int,
+) -> list[FeatureDrift]:
+    """The features of `list_drifts` that have drifted."""
+    features = list_drifts(anomalies, thresholds, patients, baseline_patients)
+    return [feature for feature in features if feature.drifted]
 
 
 def of_other_bins(statistics: str, baseline: str) -> list[str]:
@@ -132,9 +145,15 @@ def of_other_bins(statistics: str, baseline: str) -> list[str]:
         Features, sorted. Their divergence tells of the bins, not of the data.
     """
     current, before = (
-        _bins(folder, split)
+        tfdv.load_stats_binary(os.path.join(folder, f"Split-{split}", "FeatureStats.pb"))
         for folder, split in zip((statistics, baseline), SPLITS[0], strict=True)
     )
+    return find_other_bins(current.datasets[0], before.datasets[0])
+
+
+def find_other_bins(statistics: Statistics, baseline: Statistics) -> list[str]:
+    """The same, of statistics that are at hand; see `of_other_bins`."""
+    current, before = _bins(statistics), _bins(baseline)
     # One value alone makes one bin, and no value none, whatever number was asked for.
     return sorted(
         name
@@ -143,13 +162,11 @@ def of_other_bins(statistics: str, baseline: str) -> list[str]:
     )
 
 
-def _bins(folder: str, split: str) -> dict[str, int]:
+def _bins(statistics: Statistics) -> dict[str, int]:
     """How many bins the standard histogram of each number has."""
-    path = os.path.join(folder, f"Split-{split}", "FeatureStats.pb")
-    features = tfdv.load_stats_binary(path).datasets[0].features
     return {
-        feature.name or ".".join(feature.path.step): len(histogram.buckets)
-        for feature in features
+        feature_name(feature): len(histogram.buckets)
+        for feature in statistics.features
         for histogram in feature.num_stats.histograms
         if histogram.type == statistics_pb2.Histogram.STANDARD
     }

@@ -7,6 +7,7 @@ from tensorflow_data_validation.statistics import stats_impl
 from tfxray.components.common import contract
 from tfxray.components.example_gen.fingerprints import Drawn
 from tfxray.components.validation import data_gate, drift
+from tfxray.components.watch import feature_statistics
 from tfxray.components.validation.leakage import Leaks
 
 RULES = {
@@ -32,7 +33,7 @@ def gate(tmp_path):
 
     def call(bins, views=(0.5, 0.5), age=40.0):
         tables = {
-            "now": statistics(drift.HISTOGRAM_BUCKETS, (0.5, 0.5), 40.0),
+            "now": statistics(feature_statistics.HISTOGRAM_BUCKETS, (0.5, 0.5), 40.0),
             "then": statistics(bins, views, age),
         }
         schema = tfdv.infer_schema(tables["now"])
@@ -71,11 +72,11 @@ def test_its_categories_are_judged_all_the_same(gate):
 
 def test_one_value_alone_is_no_other_version(gate):
     """All are of one age, which makes one bin."""
-    assert gate(bins=drift.HISTOGRAM_BUCKETS) == []
+    assert gate(bins=feature_statistics.HISTOGRAM_BUCKETS) == []
 
 
 def test_another_age_of_all_is_drift(gate):
-    (issue,) = gate(bins=drift.HISTOGRAM_BUCKETS, age=70.0)
+    (issue,) = gate(bins=feature_statistics.HISTOGRAM_BUCKETS, age=70.0)
     assert issue.action == "fail"
     assert contract.AGE in issue.message
 

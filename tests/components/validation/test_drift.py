@@ -5,12 +5,13 @@ from tensorflow_data_validation.statistics import stats_impl
 
 from tfxray.components.common import contract
 from tfxray.components.validation import drift
+from tfxray.components.watch import feature_statistics
 
 THRESHOLDS = {contract.MEAN: 0.07, contract.SEX: 0.1}
 
 
 def measure(baseline, current):
-    options = tfdv.StatsOptions(num_histogram_buckets=drift.HISTOGRAM_BUCKETS)
+    options = tfdv.StatsOptions(num_histogram_buckets=feature_statistics.HISTOGRAM_BUCKETS)
     tables = []
     for means, sexes in (baseline, current):
         columns = [pa.array([[float(m)] for m in means]), pa.array([[s] for s in sexes])]

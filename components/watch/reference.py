@@ -1,0 +1,231 @@
+"""What goes with a pushed model so that its scores can be watched, wherever it is copied.
+
+Statistics of its training split, and its held-out scores as counts: no image, no name, no patient.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_data_validation as tfdv
+from tfx.dsl.io import fileio
+from tfx.utils import io_utils
+
+from tfxray.components.common import artifacts, contract, filenames
+from tfxray.components.common.contract import Task
+from tfxray.components.common.errors import UserError
+from tfxray.components.metrics import intervals
+from tfxray.components.metrics.intervals import Estimate
+from tfxray.components.watch import feature_statistics
+from tfxray.components.watch.calibration_map import CalibrationMap, fit_calibration
+from tfxray.components.watch.feature_statistics import Statistics
+from tfxray.components.watch.score_histogram import ScoreHistogram
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """The held-out scores of one class or finding, of images like the training data.
+
+    Attributes:
+        positives: Scores of the images that have it.
+        negatives: Of those that do not.
+        calibration: What the labels say that the scores mean.
+        auc: With its interval by patient; None where one of the two is missing.
+        clustering: How many times the variance of the AUC is by patient what it were by image.
+    """
+
+    positives: ScoreHistogram
+    negatives: ScoreHistogram
+    calibration: CalibrationMap
+    auc: Estimate | None
+    clustering: float
+
+    @property
+    def scores(self) -> ScoreHistogram:
+        """Of all images whose label is known."""
+        return self.positives.add(self.negatives)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What a model's own run knew.
+
+    Attributes:
+        task: What is asked.
+        statistics: TFDV's, of the training split's images.
+        patients: Of the training split.
+        heldout_images: Of the test split.
+        heldout_patients: Likewise.
+        heldout_unlike: How many of the test split are unlike the training data.
+        heldout: By the task's `judged`.
+        threshold: The least AUC that the gate asks for; of several, the least mean.
+        drift: The greatest drift of each feature that is compared; see the config's
+            `validation.drift`.
+    """
+
+    task: Task
+    statistics: Statistics
+    patients: int
+    heldout_images: int
+    heldout_patients: int
+    heldout_unlike: int
+    heldout: Mapping[str, HeldOut]
+    threshold: float
+    drift: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """The held-out scores of one class or finding, where a label is known.
+
+    Attributes:
+        labels: 0 or 1, [n].
+        scores: [n].
+        patients: [n].
+        unlike: Whether the image is unlike the training data, bool [n].
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    patients: np.ndarray
+    unlike: np.ndarray
+
+
+def summarise_scores(heldout: Scores) -> HeldOut:
+    """Makes counts of held-out scores.
+
+    Args:
+        heldout: Of the test split. A score of an image unlike the training data is given to nobody,
+            so it does not count.
+    """
+    like = ~heldout.unlike
+    labels, scores, patients = heldout.labels[like], heldout.scores[like], heldout.patients[like]
+    by_patient = intervals.auc(labels, scores, patients)
+    by_image = intervals.auc(labels, scores, np.arange(len(labels)))
+    return HeldOut(
+        positives=ScoreHistogram.of(scores[labels == 1]),
+        negatives=ScoreHistogram.of(scores[labels == 0]),
+        calibration=fit_calibration(labels, scores, patients),
+        auc=by_patient,
+        clustering=_compare_variances(by_patient, by_image, len(labels), len(np.unique(patients))),
+    )
+
+
+def _compare_variances(
+    by_patient: Estimate | None, by_image: Estimate | None, images: int, patients: int
+) -> float:
+    """The design effect: at least 1, and at most as many as a patient has images."""
+    if not by_patient or not by_image or by_image.high <= by_image.low:
+        return 1.0
+    ratio = (by_patient.high - by_patient.low) / (by_image.high - by_image.low)
+    return float(np.clip(ratio**2, 1.0, max(1.0, images / max(1, patients))))
+
+
+def read_training(statistics: str) -> tuple[Statistics, int]:
+    """The training split's statistics, and how many patients it has.
+
+    Args:
+        statistics: StatisticsGen's artifact.
+    """
+    path = os.path.join(statistics, "Split-train", "FeatureStats.pb")
+    with artifacts.local_copy(path) as copy:
+        (training,) = tfdv.load_stats_binary(copy).datasets
+    patients = [
+        feature.string_stats.unique
+        for feature in training.features
+        if feature_statistics.feature_name(feature) == contract.PATIENT
+    ]
+    return feature_statistics.select_monitored(training), int(
+        sum(patients) or training.num_examples
+    )
+
+
+def write_reference(path: str, reference: Reference) -> None:
+    """Writes a reference as JSON.
+
+    Args:
+        path: The file, on any of TFX's file systems.
+        reference: The reference.
+    """
+    content = {
+        "format": _FORMAT,
+        "task": {"names": reference.task.names, "exclusive": reference.task.exclusive},
+        "patients": reference.patients,
+        "heldout_images": reference.heldout_images,
+        "heldout_patients": reference.heldout_patients,
+        "heldout_unlike": reference.heldout_unlike,
+        "threshold": reference.threshold,
+        "drift": dict(reference.drift),
+        "heldout": {name: _to_json(heldout) for name, heldout in reference.heldout.items()},
+        "statistics": feature_statistics.to_json(reference.statistics),
+    }
+    io_utils.write_string_file(path, json.dumps(content))
+
+
+def _to_json(heldout: HeldOut) -> dict[str, Any]:
+    return {
+        "positives": heldout.positives.to_json(),
+        "negatives": heldout.negatives.to_json(),
+        "calibration": dataclasses.asdict(heldout.calibration),
+        "auc": heldout.auc and dataclasses.asdict(heldout.auc),
+        "clustering": heldout.clustering,
+    }
+
+
+def read_reference(version: str) -> Reference:
+    """Reads what goes with a pushed version.
+
+    Args:
+        version: Its folder, on any of TFX's file systems.
+
+    Raises:
+        UserError: There is none, or it cannot be read.
+    """
+    path = os.path.join(version, filenames.MONITORING)
+    if not fileio.exists(path):
+        raise UserError(
+            f"{version}: holds no {filenames.MONITORING}, so that nobody knows what its run saw: an "
+            "older tfxray or another tool pushed it. Run the pipeline once more, which adds it "
+            "(tfxray run), or give a version that has one (--model)"
+        )
+    try:
+        content = json.loads(io_utils.read_string_file(path))
+        if content["format"] != _FORMAT:
+            raise ValueError(f"it is of format {content['format']}, not {_FORMAT}")
+        return _of_json(content)
+    except Exception as error:  # cut, or altered by hand: any of many
+        reason = str(error) if isinstance(error, ValueError) else type(error).__name__
+        raise UserError(
+            f"{path}: cannot be read: {reason}; give another version (--model)"
+        ) from None
+
+
+def _of_json(content: Mapping[str, Any]) -> Reference:
+    heldout = {}
+    for name, part in content["heldout"].items():
+        one, two = part["calibration"]["covariance"]
+        calibration = CalibrationMap(
+            **{**part["calibration"], "covariance": (tuple(one), tuple(two))}
+        )
+        heldout[name] = HeldOut(
+            ScoreHistogram.from_json(part["positives"]),
+            ScoreHistogram.from_json(part["negatives"]),
+            calibration,
+            Estimate(**part["auc"]) if part["auc"] else None,
+            float(part["clustering"]),
+        )
+    task = Task(tuple(content["task"]["names"]), content["task"]["exclusive"])
+    numbers = ("patients", "heldout_images", "heldout_patients", "heldout_unlike")
+    return Reference(
+        task=task,
+        statistics=feature_statistics.from_json(content["statistics"]),
+        **{name: int(content[name]) for name in numbers},
+        heldout={name: heldout[name] for name in task.judged},
+        threshold=float(content["threshold"]),
+        drift={str(name): float(value) for name, value in content["drift"].items()},
+    )
