@@ -18,6 +18,7 @@ from tfxray.components.common.filesystem import StrPath
 from tfxray.components.guard import rejects
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
 from tfxray.components.ingest import record_check
+from tfxray.components.ingest.record_labels import Features
 from tfxray.components.listing import file_list
 from tfxray.components.metadata.known import join_sources, read_known
 from tfxray.components.pixels import loader
@@ -165,7 +166,7 @@ class Source:
         metadata = self._metadata(features)
         return _read_or_reject(name, lambda: encoded, metadata, self.limits)
 
-    def _metadata(self, features: record_check.Features) -> dict[str, str]:
+    def _metadata(self, features: Features) -> dict[str, str]:
         """What a record says of its image; a value that cannot be read says nothing."""
         metadata = {}
         for kind, name in contract.METADATA.items():

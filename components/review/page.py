@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,9 @@ def write_page(
         **_training_section(evidence),
     }
     # Names of files, sites and classes are text, never markup: neither HTML's nor Markdown's.
-    html_templates = _templates(escape.for_screen, autoescape=True)
+    html_templates = make_templates(escape.for_screen, autoescape=True)
     html = html_templates.get_template("review.html").render(plotly_js=get_plotlyjs(), **values)
-    text = _templates(escape.for_markdown).get_template(CARD).render(**values)
+    text = make_templates(escape.for_markdown).get_template(CARD).render(**values)
     artifacts.write_text(os.fspath(path), html)
     model_folder = values["summary"]["pushed_model"]
     for folder in (os.path.dirname(path), *([model_folder] if model_folder else [])):
@@ -82,10 +82,18 @@ def write_page(
             artifacts.write_text(os.path.join(folder, CARD), text)
 
 
-def _templates(write: Callable[[str], str], autoescape: bool = False) -> jinja2.Environment:
-    """The templates, with what every text goes through that one of them puts in."""
+def make_templates(
+    write: Callable[[str], str], autoescape: bool = False, more: Sequence[Path] = ()
+) -> jinja2.Environment:
+    """The templates, with what every text goes through that one of them puts in.
+
+    Args:
+        write: See `escape`.
+        autoescape: Whether what they make is HTML.
+        more: Folders of other templates, which may include these.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader([Path(__file__).parent / "templates", *more]),
         autoescape=autoescape,
         # Not what is markup already: `Markup` is another type.
         finalize=lambda value: write(value) if type(value) is str else value,

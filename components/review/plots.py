@@ -46,7 +46,14 @@ def escape_label(text: str, most: int = 1000) -> str:
     return short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _plot(figure: go.Figure, text: str, height: int) -> Plot:
+def make_plot(figure: go.Figure, text: str, height: int) -> Plot:
+    """A figure in the style of our pages.
+
+    Args:
+        figure: The figure.
+        text: What it shows.
+        height: Pixels.
+    """
     figure.update_layout(
         template="simple_white", height=height, dragmode=False,
         margin={"l": 10, "r": 15, "t": 30, "b": 40},
@@ -97,9 +104,9 @@ def plot_roc_and_pr(evidence: Evidence) -> tuple[Plot, Plot] | None:
         f"{precision:.3f}" if precision is not None else "undefined: nothing is called positive"
     )
     return (
-        _plot(roc, f"ROC curve. {at}, sensitivity is {sensitivity:.3f} and specificity "
+        make_plot(roc, f"ROC curve. {at}, sensitivity is {sensitivity:.3f} and specificity "
               f"{1 - false:.3f}.", 380),
-        _plot(pr, f"Precision-recall curve. {at}, sensitivity is {sensitivity:.3f} and PPV "
+        make_plot(pr, f"Precision-recall curve. {at}, sensitivity is {sensitivity:.3f} and PPV "
               f"{precision_text}; {share:.3f} of the images are positive.", 380),
     )  # fmt: skip
 
@@ -164,7 +171,7 @@ def plot_forest(rows: Sequence[Row], limit: float | None) -> Plot | None:
     figure.update_yaxes(tickvals=places, ticktext=labels, range=[-0.6, len(points) - 0.4])
     worst = min(points, key=lambda pair: pair[1].value)
     text = f"AUC of {len(points)} slices with intervals; the least is {worst[1].value:.3f}, of "
-    return _plot(figure, f"{text}{worst[0].name}. The table below holds all of them.",
+    return make_plot(figure, f"{text}{worst[0].name}. The table below holds all of them.",
                  110 + 30 * len(points))  # fmt: skip
 
 
@@ -206,7 +213,7 @@ def plot_reliability(evidence: Evidence) -> tuple[Plot, Plot] | None:
     off = max(bins, key=lambda b: abs(b.score - b.positives.value))
     text = (f"Reliability diagram of {len(bins)} bins. The furthest off: of images scored "
             f"{off.score:.2f} on average, {off.positives.value:.0%} are positive.")  # fmt: skip
-    return _plot(figure, text, 360), _histogram(evidence, table)
+    return make_plot(figure, text, 360), _histogram(evidence, table)
 
 
 def _histogram(evidence: Evidence, table: pd.DataFrame) -> Plot:
@@ -227,7 +234,7 @@ def _histogram(evidence: Evidence, table: pd.DataFrame) -> Plot:
     figure.update_yaxes(title="images")
     low, high = table[contract.SCORE].quantile([0.1, 0.9])
     text = f"Histogram of scores by class; 8 of 10 lie between {low:.3f} and {high:.3f}."
-    return _plot(figure, text, 360)
+    return make_plot(figure, text, 360)
 
 
 def plot_balance(counts: Mapping[str, SplitCounts], classes: tuple[str, str]) -> Plot:
@@ -249,7 +256,7 @@ def plot_balance(counts: Mapping[str, SplitCounts], classes: tuple[str, str]) ->
     shares = "; ".join(
         f"{s}: {counts[s].labels[classes[1]][0]} of {counts[s].images}" for s in splits
     )
-    return _plot(
+    return make_plot(
         figure, f"Images that are {classes[1]}, by split. {shares}.", 120 + 45 * len(splits)
     )
 
@@ -279,4 +286,4 @@ def plot_training(history: Mapping[str, list[float]], key: str, name: str) -> Pl
     figure.update_yaxes(title=name)
     last = f" and validation {held_out[-1]:.4f}" if held_out else ""
     text = f"{name} over {len(values)} rounds; at the end, training {values[-1]:.4f}{last}."
-    return _plot(figure, text, 300)
+    return make_plot(figure, text, 300)

@@ -47,9 +47,14 @@ def read_table(path: str) -> list[dict[str, str]]:
     Raises:
         OSError: It cannot be read.
     """
+    return list(iterate_table(path))
+
+
+def iterate_table(path: str) -> Iterator[dict[str, str]]:
+    """The same, row by row; see `read_table`."""
     with (
         filesystem.open_file(path) as file,
         io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="") as text,
     ):
-        rows = csv.DictReader(text)
-        return [{key: escape.from_cell(cell) for key, cell in row.items()} for row in rows]
+        for row in csv.DictReader(text):
+            yield {key: escape.from_cell(cell) for key, cell in row.items()}

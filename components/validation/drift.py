@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, path_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
@@ -28,7 +29,7 @@ from tfx.proto import distribution_validator_pb2
 from tfx.utils import io_utils
 
 from tfxray.components.common.contract import AGE, FEATURES
-from tfxray.components.watch.feature_statistics import Statistics, feature_name
+from tfxray.components.watch.feature_statistics import feature_name
 
 if TYPE_CHECKING:
     import ml_metadata as mlmd
@@ -151,7 +152,9 @@ def of_other_bins(statistics: str, baseline: str) -> list[str]:
     return find_other_bins(current.datasets[0], before.datasets[0])
 
 
-def find_other_bins(statistics: Statistics, baseline: Statistics) -> list[str]:
+def find_other_bins(
+    statistics: DatasetFeatureStatistics, baseline: DatasetFeatureStatistics
+) -> list[str]:
     """The same, of statistics that are at hand; see `of_other_bins`."""
     current, before = _bins(statistics), _bins(baseline)
     # One value alone makes one bin, and no value none, whatever number was asked for.
@@ -162,7 +165,7 @@ def find_other_bins(statistics: Statistics, baseline: Statistics) -> list[str]:
     )
 
 
-def _bins(statistics: Statistics) -> dict[str, int]:
+def _bins(statistics: DatasetFeatureStatistics) -> dict[str, int]:
     """How many bins the standard histogram of each number has."""
     return {
         feature_name(feature): len(histogram.buckets)

@@ -8,6 +8,7 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import json_format
 from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import statistics_pb2
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 
 from tfxray.components.common import contract
 from tfxray.components.common.contract import AGE, MEAN, SEX, SHARPNESS, SITE, STD, VIEW
@@ -17,8 +18,6 @@ MONITORED = (MEAN, STD, SHARPNESS, AGE, SEX, VIEW, SITE)
 # TFDV compares two histograms of equal bins over different ranges. With its 10 bins, two samples of
 # one skewed feature lie up to 0.1 apart however large they are; with 60, up to 0.04.
 HISTOGRAM_BUCKETS = 60
-
-Statistics = statistics_pb2.DatasetFeatureStatistics
 
 
 class Collector:
@@ -63,21 +62,21 @@ class Collector:
             for generator, one, other in pairs
         ]
 
-    def statistics(self) -> Statistics:
+    def statistics(self) -> DatasetFeatureStatistics:
         """Of all images that were added."""
         if self._collected is None:
-            return Statistics()
+            return DatasetFeatureStatistics()
         listed = stats_impl.extract_statistics_output(self._collected, self._generators)
         return select_monitored(listed.datasets[0])
 
 
-def select_monitored(statistics: Statistics) -> Statistics:
+def select_monitored(statistics: DatasetFeatureStatistics) -> DatasetFeatureStatistics:
     """The statistics of the features in `MONITORED` that are known of an image at least.
 
     Args:
         statistics: TFDV's of a whole data set, or of a split.
     """
-    selected = Statistics(num_examples=statistics.num_examples)
+    selected = DatasetFeatureStatistics(num_examples=statistics.num_examples)
     for feature in statistics.features:
         name = feature_name(feature)
         if name in MONITORED and common(feature).num_non_missing:
@@ -95,19 +94,19 @@ def common(feature: statistics_pb2.FeatureNameStatistics) -> statistics_pb2.Comm
     return getattr(feature, feature.WhichOneof("stats")).common_stats
 
 
-def to_json(statistics: Statistics) -> dict[str, Any]:
+def to_json(statistics: DatasetFeatureStatistics) -> dict[str, Any]:
     """Statistics as JSON; `from_json` reads it."""
     content: dict[str, Any] = json_format.MessageToDict(statistics)
     return content
 
 
-def from_json(content: Mapping[str, Any]) -> Statistics:
+def from_json(content: Mapping[str, Any]) -> DatasetFeatureStatistics:
     """Reads what `to_json` gave.
 
     Raises:
         ValueError: It gave no such thing.
     """
     try:
-        return json_format.ParseDict(content, Statistics())
+        return json_format.ParseDict(content, DatasetFeatureStatistics())
     except json_format.ParseError as error:
         raise ValueError(str(error)) from None

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
@@ -21,7 +22,6 @@ from tfxray.components.metrics import intervals
 from tfxray.components.metrics.intervals import Estimate
 from tfxray.components.watch import feature_statistics
 from tfxray.components.watch.calibration_map import CalibrationMap, fit_calibration
-from tfxray.components.watch.feature_statistics import Statistics
 from tfxray.components.watch.score_histogram import ScoreHistogram
 
 _FORMAT = 1
@@ -69,7 +69,7 @@ class Reference:
     """
 
     task: Task
-    statistics: Statistics
+    statistics: DatasetFeatureStatistics
     patients: int
     heldout_images: int
     heldout_patients: int
@@ -126,7 +126,7 @@ def _compare_variances(
     return float(np.clip(ratio**2, 1.0, max(1.0, images / max(1, patients))))
 
 
-def read_training(statistics: str) -> tuple[Statistics, int]:
+def read_training(statistics: str) -> tuple[DatasetFeatureStatistics, int]:
     """The training split's statistics, and how many patients it has.
 
     Args:
@@ -189,8 +189,8 @@ def read_reference(version: str) -> Reference:
     path = os.path.join(version, filenames.MONITORING)
     if not fileio.exists(path):
         raise UserError(
-            f"{version}: holds no {filenames.MONITORING}, so that nobody knows what its run saw: an "
-            "older tfxray or another tool pushed it. Run the pipeline once more, which adds it "
+            f"{version}: holds no {filenames.MONITORING}, so that nobody knows what its run saw: "
+            "an older tfxray or another tool pushed it. Run the pipeline once more, which adds it "
             "(tfxray run), or give a version that has one (--model)"
         )
     try:

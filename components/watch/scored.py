@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 
 from tfxray.components.common import contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.watch import feature_statistics
-from tfxray.components.watch.feature_statistics import Statistics
 from tfxray.components.watch.score_histogram import ScoreHistogram
 
 _FORMAT = 1
@@ -38,7 +38,7 @@ class Scored:
     patients: int | None
     unlike: int | None
     scores: Mapping[str, ScoreHistogram]
-    statistics: Statistics
+    statistics: DatasetFeatureStatistics
 
 
 class Collector:
@@ -135,8 +135,8 @@ def read_scored(folder: str) -> Scored:
     path = os.path.join(folder, filenames.SCORED_STATISTICS)
     if not filesystem.is_file(path):
         raise UserError(
-            f"{folder}: holds no {filenames.SCORED_STATISTICS}; name the --output of a tfxray predict "
-            "--input. One of an older tfxray has none: score the folder again (--scored)"
+            f"{folder}: holds no {filenames.SCORED_STATISTICS}; name the --output of a tfxray "
+            "predict --input. One of an older tfxray has none: score the folder again (--scored)"
         )
     try:
         with filesystem.open_file(path) as file:

@@ -18,9 +18,9 @@ from tfxray.components.common.errors import UserError, explain_refusals
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
 from tfxray.pipeline.cli.config import config_command
 from tfxray.pipeline.cli.datasets import datasets_command
-from tfxray.pipeline.cli.group import Group
 from tfxray.pipeline.cli.history import clean, runs
-from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
+from tfxray.pipeline.cli.monitor import monitor_command
+from tfxray.pipeline.cli.options import ANYWHERE, PATH, Group, config_options
 from tfxray.pipeline.cli.predict import explain, predict_command
 from tfxray.pipeline.config.nodes import NODES, Part
 from tfxray.pipeline.terminal import process
@@ -28,7 +28,7 @@ from tfxray.pipeline.terminal.lines import echo, echo_json, echo_lines
 
 EPILOG = (
     "Exit codes: 0 pushed or done, 1 failure, 2 bad usage, config or input, "
-    "3 not blessed, 4 data refused."
+    "3 not blessed or below the gate, 4 data refused or drifted."
 )
 NODE = click.Choice(NODES)
 
@@ -330,6 +330,7 @@ main.add_command(config_command)
 main.add_command(datasets_command)
 main.add_command(predict_command)
 main.add_command(explain)
+main.add_command(monitor_command)
 main.add_command(runs)
 main.add_command(clean)
 main.add_command(compile_command)

@@ -1,4 +1,4 @@
-"""What the options of several commands have in common."""
+"""What commands have in common: their options, and how each ends."""
 
 import functools
 import os
@@ -9,7 +9,11 @@ from typing import Any
 import click
 
 from tfxray.components.common import filesystem
+from tfxray.components.common.errors import UserError
+from tfxray.components.text import escape
 from tfxray.pipeline.config import base
+from tfxray.pipeline.terminal import process
+from tfxray.pipeline.terminal.lines import echo, echo_lines, error_lines
 
 
 class _Local(click.Path):
@@ -100,3 +104,27 @@ def config_options(required: bool = True, origin: bool = False) -> Callable[[Any
         )(wrapper)  # fmt: skip
 
     return decorate
+
+
+class Group(click.Group):
+    """Tells in one line what a user can mend, and what ended a command, with its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See `click.Group`."""
+        try:
+            with process.stoppable():
+                return super().invoke(ctx)
+        except UserError as error:
+            echo_lines(error_lines(error), err=True)
+            ctx.exit(2)
+        except click.ClickException as error:  # quotes arguments, which may be names of files
+            error.message = escape.for_screen(error.message)  # type: ignore[misc]
+            raise
+        except process.Stopped as stopped:
+            echo(stopped, err=True)
+            ctx.exit(stopped.code)
+        except Exception as error:
+            if (reason := process.lacking(error)) is None:
+                raise
+            echo(f"failed: {reason}", err=True)
+            ctx.exit(1)

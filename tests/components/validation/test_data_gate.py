@@ -7,8 +7,8 @@ from tensorflow_data_validation.statistics import stats_impl
 from tfxray.components.common import contract
 from tfxray.components.example_gen.fingerprints import Drawn
 from tfxray.components.validation import data_gate, drift
-from tfxray.components.watch import feature_statistics
 from tfxray.components.validation.leakage import Leaks
+from tfxray.components.watch import feature_statistics
 
 RULES = {
     "drift": {contract.MEAN: 0.07, contract.AGE: 0.07, contract.VIEW: 0.1},

@@ -1,0 +1,183 @@
+"""The page of a watch: the verdict, the trend, and what each measure came to."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+from plotly.subplots import make_subplots
+
+from tfxray.components.common import filesystem
+from tfxray.components.metrics.intervals import Estimate
+from tfxray.components.monitor import verdict
+from tfxray.components.monitor.verdict import Month
+from tfxray.components.review import page, plots
+from tfxray.components.review.plots import BLUE, GREY, ORANGE, Plot
+from tfxray.components.text import escape
+from tfxray.components.watch.reference import Reference
+from tfxray.components.watch.score_histogram import ScoreHistogram
+
+TITLES = {
+    verdict.ALL_RIGHT: "All right",
+    verdict.DRIFTED: "Drifted",
+    verdict.BELOW: "Below the gate",
+}
+NEXT_STEPS = {
+    verdict.ALL_RIGHT: "Nothing is to be done.",
+    verdict.DRIFTED: "Look at these images. If they are what is to come, label some of them, give "
+    "the labels (tfxray monitor --labels), and train on data that hold such images (tfxray run).",
+    verdict.BELOW: "Train on the newest labelled data (tfxray run). Until its model is pushed, do "
+    "not rely on these scores.",
+}
+_LINES = ("solid", "dash", "dot", "dashdot")
+_MOST_LINES = 8  # measures in the plot: those that came nearest to their limits
+
+
+def write_page(
+    path: str,
+    months: Sequence[Month],
+    reference: Reference,
+    scores: dict[str, ScoreHistogram],
+    model: str,
+) -> None:
+    """Writes the page.
+
+    Args:
+        path: The file, on any of Beam's file systems.
+        months: The scored folders, the newest last.
+        reference: What goes with the model.
+        scores: The newest folder's, by class or finding.
+        model: The model's folder.
+    """
+    newest = months[-1]
+    templates = page.make_templates(
+        escape.for_screen, autoescape=True, more=[Path(__file__).parent / "templates"]
+    )
+    html = templates.get_template("monitor.html").render(
+        plotly_js=get_plotlyjs(),
+        title=TITLES[newest.status],
+        next_step=NEXT_STEPS[newest.status],
+        month=newest,
+        months=months,
+        reference=reference,
+        model=model,
+        trend=_plot_trend(months, reference),
+        histograms=[
+            (name, _plot_scores(name, scores[name], heldout.scores))
+            for name, heldout in reference.heldout.items()
+            if heldout.scores.total and scores[name].total
+        ],
+        heldout_auc=_heldout_auc(reference),
+        expected_before={
+            name: _share(heldout.positives.total, heldout.scores.total)
+            for name, heldout in reference.heldout.items()
+        },
+        finite=math.isfinite,
+    )
+    content = html.encode()
+    if filesystem.is_local(path):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    filesystem.write_file(path, content)
+
+
+def _share(part: int, total: int) -> float | None:
+    return part / total if total else None
+
+
+def _heldout_auc(reference: Reference) -> float | None:
+    values = [heldout.auc.value for heldout in reference.heldout.values() if heldout.auc]
+    return float(np.mean(values)) if values else None
+
+
+def _plot_trend(months: Sequence[Month], reference: Reference) -> Plot:
+    """The AUC of each folder beside the gate's, and how much of its limit each measure takes."""
+    names = [plots.escape_label(month.name, 24) for month in months]
+    places = list(range(len(months)))
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    estimated = [month.estimated for month in months]
+    labelled = [month.labelled.auc if month.labelled else None for month in months]
+    for values, label, colour, symbol, offset in (
+        (estimated, "AUC, estimated without labels", BLUE, "circle", -0.04),
+        (labelled, "AUC, by labels", ORANGE, "diamond", 0.04),
+    ):
+        if any(values):
+            figure.add_trace(_with_intervals(values, label, colour, symbol, offset), row=1, col=1)
+    figure.add_hline(
+        y=reference.threshold, row=1, col=1, opacity=1,
+        line={"color": ORANGE, "dash": "dash", "width": 2},
+        annotation_text=f"gate: {reference.threshold:g}", annotation_position="bottom right",
+    )  # fmt: skip
+    for number, name in enumerate(_nearest(months)):
+        shares = [_of_limit(month, name) for month in months]
+        figure.add_trace(
+            go.Scatter(x=places, y=shares, name=plots.escape_label(name, 24), mode="lines+markers",
+                       line={"dash": _LINES[number % 4], "color": (BLUE, ORANGE)[number // 4 % 2]},
+                       hovertemplate="%{y:.0%} of its limit<extra></extra>"), row=2, col=1,
+        )  # fmt: skip
+    figure.add_hline(
+        y=1, row=2, col=1, line={"color": GREY, "width": 2}, opacity=1,
+        annotation_text="limit", annotation_position="top right",
+    )  # fmt: skip
+    lows = [each.low for each in (*estimated, *labelled) if each]
+    figure.update_yaxes(
+        title="AUC", range=[max(0, min([*lows, reference.threshold]) - 0.03), 1.01], row=1, col=1
+    )
+    figure.update_yaxes(title="drift, by its limit", rangemode="tozero", row=2, col=1)
+    figure.update_xaxes(
+        tickvals=places, ticktext=names, range=[-0.5, len(months) - 0.5], showticklabels=True,
+        row=2, col=1,
+    )  # fmt: skip
+    wrong = [month.name for month in months if month.status != verdict.ALL_RIGHT]
+    told = f"not all right: {', '.join(wrong)}" if wrong else "all of them are all right"
+    text = (
+        f"{len(months)} scored folder{'s' if len(months) > 1 else ''}, the newest last; {told}. "
+        "Above, the AUC with 95 % intervals; below, how much of its limit each measure takes."
+    )
+    return plots.make_plot(figure, text, 620)
+
+
+def _with_intervals(
+    values: Sequence[Estimate | None], name: str, colour: str, symbol: str, offset: float
+) -> go.Scatter:
+    known = [(place, each) for place, each in enumerate(values) if each]
+    return go.Scatter(
+        x=[place + offset for place, _ in known],
+        y=[each.value for _, each in known],
+        error_y={"type": "data", "array": [each.high - each.value for _, each in known],
+                 "arrayminus": [each.value - each.low for _, each in known], "color": colour},
+        name=name, mode="lines+markers", line={"color": colour},
+        marker={"size": 9, "symbol": symbol}, hovertemplate="AUC %{y:.4f}<extra></extra>",
+    )  # fmt: skip
+
+
+def _nearest(months: Sequence[Month]) -> list[str]:
+    """The measures that came nearest to their limits, in any of the folders."""
+    most: dict[str, float] = {}
+    for month in months:
+        for measure in month.measures:
+            most[measure.name] = max(most.get(measure.name, 0.0), measure.value / measure.limit)
+    return sorted(most, key=lambda name: -most[name])[:_MOST_LINES]
+
+
+def _of_limit(month: Month, name: str) -> float | None:
+    return next((m.value / m.limit for m in month.measures if m.name == name), None)
+
+
+def _plot_scores(name: str, now: ScoreHistogram, before: ScoreHistogram) -> Plot:
+    edges = np.linspace(0, 1, 21)
+    figure = go.Figure()
+    looks = (("held-out images", GREY, "", before), ("these images", BLUE, "/", now))
+    for label, colour, shape, histogram in looks:
+        figure.add_trace(
+            go.Bar(x=(edges[:-1] + edges[1:]) / 2, y=histogram.shares(edges), name=label,
+                   marker={"color": colour, "pattern": {"shape": shape}},
+                   hovertemplate="score about %{x:.2f}: %{y:.1%}<extra></extra>")
+        )  # fmt: skip
+    figure.update_layout(barmode="group", bargap=0.1)
+    figure.update_xaxes(title=f"score of {plots.escape_label(name, 34)}", range=[-0.02, 1.02])
+    figure.update_yaxes(title="share of the images", tickformat=".0%")
+    text = f"Scores of {name}, of {now.total} images here and of {before.total} held-out ones."
+    return plots.make_plot(figure, text, 320)

@@ -1,0 +1,240 @@
+"""What scored images say of a model that is served: drift, and its AUC beside the gate's."""
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+import tensorflow_data_validation as tfdv
+from scipy import stats
+from tensorflow_metadata.proto.v0 import statistics_pb2
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
+
+from tfxray.components.common.errors import UserError
+from tfxray.components.metrics.intervals import Estimate
+from tfxray.components.monitor import estimate
+from tfxray.components.monitor.estimate import Expected
+from tfxray.components.monitor.labels import Labelled
+from tfxray.components.validation import drift
+from tfxray.components.watch import feature_statistics
+from tfxray.components.watch.reference import Reference
+from tfxray.components.watch.score_histogram import largest_gap
+from tfxray.components.watch.scored import Scored
+
+ALL_RIGHT, DRIFTED, BELOW = "all_right", "drifted", "below_gate"
+SCORE, UNLIKE = "score", "unlike"
+# What scores and the share unlike may differ by in samples without end, as the config's
+# `validation.drift` says it of features; and how often chance alone may go further. That is one
+# month in 1,000, for all scores together and for the share; benchmarks/MONITOR.md has the alarms.
+_SCORE_SHIFT, _UNLIKE_MORE = 0.05, 0.02
+_CHANCE = 0.001
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """One measure of drift.
+
+    Attributes:
+        name: A feature of the data contract; `score`, of several with a name behind it; `unlike`.
+        value: What was measured.
+        limit: The most that it may be.
+        drifted: Whether it is more.
+        text: All of it in words.
+    """
+
+    name: str
+    value: float
+    limit: float
+    drifted: bool
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Month:
+    """One scored folder: a month, a week, whatever its user takes together.
+
+    Attributes:
+        name: The folder's.
+        images: Scored or withheld.
+        patients: None where the images do not tell.
+        measures: Furthest beyond its limit first.
+        unknown: Features that the training data tell and these images do not.
+        expected: By class or finding; see `estimate.expect_labels`.
+        estimated: The AUC without labels; the mean of several. None where too few of a class are
+            expected.
+        labelled: What labels say, where there are any.
+        status: `all_right`, `drifted` or `below_gate`.
+        reason: Why it is not all right; empty where it is.
+    """
+
+    name: str
+    images: int
+    patients: int | None
+    measures: Sequence[Measure]
+    unknown: Sequence[str]
+    expected: Mapping[str, Expected]
+    estimated: Estimate | None
+    labelled: Labelled | None
+    status: str
+    reason: str
+
+    @property
+    def auc(self) -> Estimate | None:
+        """What is compared with the gate: by labels where there are any, else without."""
+        return self.labelled.auc if self.labelled else self.estimated
+
+
+def judge_month(
+    name: str, scored: Scored, reference: Reference, labelled: Labelled | None = None
+) -> Month:
+    """Compares what was scored with what the model's own run knew.
+
+    Args:
+        name: Of the folder.
+        scored: What scoring left there.
+        reference: What goes with the model.
+        labelled: What labels say of these images.
+    """
+    heldout_images = reference.heldout_images / max(1, reference.heldout_patients)
+    patients = scored.patients or max(1, round(scored.images / heldout_images))
+    measures = [
+        *_features(scored.statistics, patients, reference),
+        *_scores(scored, patients, reference),
+        *_unlike(scored, patients, reference),
+    ]
+    expected = estimate.expect_all(
+        scored.scores,
+        reference.heldout,
+        heldout_images,
+        scored.images / scored.patients if scored.patients else None,
+    )
+    month = Month(
+        name=name,
+        images=scored.images,
+        patients=scored.patients,
+        measures=sorted(measures, key=lambda m: m.limit - m.value),
+        unknown=_unknown(scored.statistics, reference),
+        expected=expected,
+        estimated=estimate.estimate_mean(list(expected.values())),
+        labelled=labelled,
+        status=ALL_RIGHT,
+        reason="",
+    )
+    return _with_status(month, reference.threshold)
+
+
+def _with_status(month: Month, threshold: float) -> Month:
+    drifted = [measure.text for measure in month.measures if measure.drifted]
+    # Chance is no reason: the interval as a whole must lie below.
+    below = month.auc is not None and month.auc.high < threshold
+    reasons = []
+    if below and month.auc:
+        known = "AUC by labels" if month.labelled else "AUC estimated without labels"
+        reasons.append(
+            f"{known} {month.auc.value:.3f} [{month.auc.low:.3f}, {month.auc.high:.3f}], and the "
+            f"gate asks for {threshold:g}"
+        )
+    if drifted:
+        reasons.append(f"drift from the training data: {'; '.join(drifted)}")
+    status = BELOW if below else DRIFTED if drifted else ALL_RIGHT
+    return dataclasses.replace(month, status=status, reason="; ".join(reasons))
+
+
+def _features(
+    statistics: DatasetFeatureStatistics, patients: int, reference: Reference
+) -> Iterator[Measure]:
+    """The features' drift, by TFDV, with DataGate's limits."""
+    thresholds = {
+        name: most for name, most in reference.drift.items() if name in _known(statistics)
+    }
+    for name in drift.find_other_bins(statistics, reference.statistics):
+        raise UserError(
+            f"{name}: its histogram has another number of bins than the training data's; score the "
+            "images by the version of tfxray that trained the model, or train anew"
+        )
+    for each in drift.list_drifts(
+        _compare(statistics, reference.statistics), thresholds, patients, reference.patients
+    ):
+        yield Measure(each.feature, each.value, each.limit, each.drifted, str(each))
+
+
+def _compare(statistics: DatasetFeatureStatistics, training: DatasetFeatureStatistics) -> object:
+    """What TFX's DistributionValidator would measure between the two."""
+    current, baseline = (
+        statistics_pb2.DatasetFeatureStatisticsList(datasets=[each])
+        for each in (statistics, training)
+    )
+    schema = tfdv.infer_schema(baseline)
+    names = _known(statistics) & _known(training)
+    config = drift.validator_config(dict.fromkeys(names, 0.0))
+    for feature in config.default_slice_config.feature:
+        comparator = tfdv.get_feature(schema, feature.path.step[0]).drift_comparator
+        comparator.CopyFrom(feature.distribution_comparator)
+    return tfdv.validate_statistics(current, schema, previous_statistics=baseline)
+
+
+def _known(statistics: DatasetFeatureStatistics) -> set[str]:
+    return {feature_statistics.feature_name(feature) for feature in statistics.features}
+
+
+def _unknown(statistics: DatasetFeatureStatistics, reference: Reference) -> list[str]:
+    compared = _known(reference.statistics) & set(reference.drift)
+    return sorted(compared - _known(statistics))
+
+
+def _scores(scored: Scored, patients: int, reference: Reference) -> Iterator[Measure]:
+    """The largest gap between the shares below a score (Kolmogorov, Smirnov)."""
+    noise = 1 / patients + 1 / max(1, reference.heldout_patients)
+    chance = math.sqrt(-math.log(_CHANCE / len(reference.heldout) / 2) / 2 * noise)
+    limit = _SCORE_SHIFT + chance
+    for name, heldout in reference.heldout.items():
+        if not scored.scores[name].total or not heldout.scores.total:
+            continue
+        value = largest_gap(scored.scores[name], heldout.scores)
+        label = SCORE if reference.task.binary else f"{SCORE} {name}"
+        text = f"{label} (shares below a score lie {value:.3f} apart, at most {limit:.3f})"
+        yield Measure(label, value, limit, value > limit, text)
+
+
+def _unlike(scored: Scored, patients: int, reference: Reference) -> Iterator[Measure]:
+    """The share unlike the training data, beside what the held-out split has of it."""
+    if scored.unlike is None or not scored.images:
+        return
+    value = scored.unlike / scored.images
+    heldout = reference.heldout_unlike / max(1, reference.heldout_images)
+    # What to expect of so many patients, after so many held-out ones: beta-binomial, with
+    # Jeffreys' prior. Images of one patient count as one.
+    known = heldout * reference.heldout_patients
+    expected = stats.betabinom(patients, known + 0.5, reference.heldout_patients - known + 0.5)
+    limit = float(expected.ppf(1 - _CHANCE)) / patients + _UNLIKE_MORE
+    text = (
+        f"{UNLIKE} ({value:.1%} of the images are unlike the training data, {heldout:.1%} of the "
+        f"held-out ones; at most {limit:.1%})"
+    )
+    yield Measure(UNLIKE, value, limit, value > limit, text)
+
+
+def check_model(folder: str, scored: Scored, fingerprint: str, model: str) -> None:
+    """Sees that images were scored by this model.
+
+    Args:
+        folder: Where they were scored.
+        scored: What scoring left there.
+        fingerprint: Of the model.
+        model: Its folder.
+
+    Raises:
+        UserError: Another one scored them, or none is left to compare.
+    """
+    if scored.model != fingerprint:
+        raise UserError(
+            f"{folder}: was scored by another model than {model}. Give the model that scored it "
+            "(--model), or score the images again by this one (tfxray predict --input)"
+        )
+    if not scored.images:
+        raise UserError(f"{folder}: no image was scored there; see its rejects.csv (--scored)")
+
+
+def name_month(folder: str) -> str:
+    """What a scored folder is called on the page."""
+    return os.path.basename(folder.rstrip("/")) or folder
