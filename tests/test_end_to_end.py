@@ -140,6 +140,59 @@ def test_a_folder_is_scored_as_its_images_are(pushed, tfxray, drawn, tmp_path):
             assert float(row["score"]) == pytest.approx(one["scores"]["PNEUMONIA"], abs=1e-5)
 
 
+def test_what_was_scored_is_watched(pushed, tfxray, drawn, tmp_path):
+    """A quiet month, a brighter one, and labels that arrive later."""
+    model = shutil.copytree(pushed["pushed_model"], tmp_path / "copy" / "1").parent
+    manifest = list(csv.DictReader((drawn / "manifest.csv").open()))
+    for row in manifest:
+        pixels = np.asarray(Image.open(drawn / row["path"])).astype(int)
+        (tmp_path / "brighter" / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+        brighter = np.clip(pixels + 60, 0, 255).astype(np.uint8)
+        Image.fromarray(brighter).save(tmp_path / "brighter" / row["path"])
+    for source, out in ((drawn, "october"), (tmp_path / "brighter", "november")):
+        done = tfxray("predict", "--input", source, "--output", tmp_path / out, "--model", model)
+        assert done.code == 0, done.err
+    quiet = tfxray("monitor", "--model", model, "--scored", tmp_path / "october")
+    assert quiet.code == 0, quiet.err
+    assert "All right" in quiet.err
+    assert "not compared, since these images do not tell it: patient/age" in quiet.err
+    page = Path(quiet.out.strip())
+    assert page == tmp_path / "october" / "monitor.html"
+    for place in (page, tmp_path / "october" / "statistics.json", model / "1" / "assets.extra" /
+                  "monitoring.json"):  # fmt: skip
+        text = place.read_text()
+        assert not any(row["patient"] in text or row["path"] in text for row in manifest)
+
+    labels = tmp_path / "labels.csv"
+    rows = "".join(f"{row['path']},{row['label']},{row['patient']}\n" for row in manifest)
+    labels.write_text(f"name,label,patient\n{rows}")
+    command = ("monitor", "--model", model, "--scored", tmp_path / "november")
+    changed = tfxray(*command, tmp_path / "october", "--labels", labels, "--json")
+    assert changed.code == 0, changed.err
+    november, october = last_line(changed)["months"]
+    assert november["status"] == "drifted"
+    assert "image/mean" in [m["name"] for m in november["measures"] if m["drifted"]]
+    assert october["labelled"]["patients"] == len({row["patient"] for row in manifest})
+    scores = {row["name"]: row for row in csv.DictReader((tmp_path / "october" /
+              "predictions.csv").open())}  # fmt: skip
+    pairs = [(row["label"] == "PNEUMONIA", float(scores[row["path"]]["score"]))
+             for row in manifest if scores[row["path"]]["score"]]  # fmt: skip
+    assert october["labelled"]["auc"]["value"] == pytest.approx(
+        roc_auc_score(*zip(*pairs, strict=True))
+    )
+    assert tfxray(*command).code == 4
+    again = tfxray("predict", "--input", drawn, "--output", tmp_path / "october", "--model", model)
+    assert "nothing to do" in again.err  # the page does no harm
+
+    labels.write_text("name,label\nnowhere.png,NORMAL\n")
+    stranger = tfxray(*command, "--labels", labels)
+    assert (stranger.code, "never scored" in stranger.err) == (2, True)
+    other = shutil.copytree(model, tmp_path / "other")
+    (other / "1" / "assets.extra" / "monitoring.json").unlink()
+    bare = tfxray("monitor", "--model", other, "--scored", tmp_path / "october")
+    assert (bare.code, "holds no assets.extra/monitoring.json" in bare.err) == (2, True)
+
+
 def examples(out, split):
     paths = [str(p) for p in out.glob(f"artifacts/ExampleGen/examples/*/Split-{split}/*")]
     for record in tf.data.TFRecordDataset(paths).as_numpy_iterator():

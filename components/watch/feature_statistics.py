@@ -62,8 +62,8 @@ class Collector:
             for generator, one, other in pairs
         ]
 
-    def statistics(self) -> DatasetFeatureStatistics:
-        """Of all images that were added."""
+    def finish(self) -> DatasetFeatureStatistics:
+        """Ends the collection: the statistics of all images that were added."""
         if self._collected is None:
             return DatasetFeatureStatistics()
         listed = stats_impl.extract_statistics_output(self._collected, self._generators)

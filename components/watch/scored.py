@@ -103,7 +103,7 @@ class Collector:
             patients + self._strangers if patients else None,
             self._unlike if self._checked else None,
             self._scores,
-            self._features.statistics(),
+            self._features.finish(),
         )
 
 
