@@ -92,19 +92,45 @@ def _slope(logits: np.ndarray, counts: np.ndarray, calibration: CalibrationMap) 
     return np.array([(area(step) - area(-step)) / (2 * _STEP) for step in _STEP * np.eye(2)])
 
 
-def scale_clustering(heldout: HeldOut, heldout_images: float, images: float | None) -> float:
+def scale_clustering(clustering: float, heldout_images: float, images: float | None) -> float:
     """The design effect for images that are more, or fewer, per patient than the held-out ones.
 
     By Kish (1965), it is 1 + (m - 1) * rho for m images of a patient.
 
     Args:
-        heldout: The held-out scores.
+        clustering: The design effect of the held-out images.
         heldout_images: Per patient.
         images: Per patient; None where patients are not known. It is then taken to be the same.
     """
     if images is None or heldout_images <= 1:
-        return heldout.clustering
-    return 1 + (heldout.clustering - 1) * max(0.0, images - 1) / (heldout_images - 1)
+        return clustering
+    return 1 + (clustering - 1) * max(0.0, images - 1) / (heldout_images - 1)
+
+
+def fit_prevalence(scores: ScoreHistogram, heldout: HeldOut) -> tuple[float, float] | None:
+    """How many images would be positive if only that share had changed.
+
+    The mixture of the held-out positives' and negatives' scores whose distribution is nearest
+    (Forman, Data Mining and Knowledge Discovery 17:164, 2008, has such mixture models).
+
+    Args:
+        scores: Of the images.
+        heldout: The held-out scores.
+
+    Returns:
+        The share, and the largest gap that then remains between the shares below a score. None
+        where a class is missing.
+    """
+    positives, negatives = heldout.positives, heldout.negatives
+    if not (scores.total and positives.total and negatives.total):
+        return None
+    now, one, zero = (np.cumsum(h.counts) / h.total for h in (scores, positives, negatives))
+    weights = heldout.scores.counts
+    square = float(weights @ (one - zero) ** 2)
+    if not square:
+        return None
+    share = float(np.clip((weights * (now - zero)) @ (one - zero) / square, 0, 1))
+    return share, float(np.abs(now - share * one - (1 - share) * zero).max())
 
 
 def estimate_mean(expected: Sequence[Expected]) -> Estimate | None:
@@ -133,6 +159,8 @@ def expect_all(
 ) -> dict[str, Expected]:
     """What is expected of each class or finding; see `expect_labels` and `scale_clustering`."""
     return {
-        name: expect_labels(scores[name], own, scale_clustering(own, heldout_images, images))
+        name: expect_labels(
+            scores[name], own, scale_clustering(own.clustering, heldout_images, images)
+        )
         for name, own in heldout.items()
     }

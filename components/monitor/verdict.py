@@ -17,8 +17,8 @@ from tfxray.components.monitor.estimate import Expected
 from tfxray.components.monitor.labels import Labelled
 from tfxray.components.validation import drift
 from tfxray.components.watch import feature_statistics
-from tfxray.components.watch.reference import Reference
-from tfxray.components.watch.score_histogram import largest_gap
+from tfxray.components.watch.reference import HeldOut, Reference
+from tfxray.components.watch.score_histogram import ScoreHistogram, largest_gap
 from tfxray.components.watch.scored import Scored
 
 ALL_RIGHT, DRIFTED, BELOW = "all_right", "drifted", "below_gate"
@@ -97,16 +97,17 @@ def judge_month(
     """
     heldout_images = reference.heldout_images / max(1, reference.heldout_patients)
     patients = scored.patients or max(1, round(scored.images / heldout_images))
+    images = scored.images / scored.patients if scored.patients else None
     measures = [
         *_features(scored.statistics, patients, reference),
-        *_scores(scored, patients, reference),
+        *_scores(scored, heldout_images, images, reference),
         *_unlike(scored, patients, reference),
     ]
     expected = estimate.expect_all(
         scored.scores,
         reference.heldout,
         heldout_images,
-        scored.images / scored.patients if scored.patients else None,
+        images,
     )
     month = Month(
         name=name,
@@ -182,18 +183,36 @@ def _unknown(statistics: DatasetFeatureStatistics, reference: Reference) -> list
     return sorted(compared - _known(statistics))
 
 
-def _scores(scored: Scored, patients: int, reference: Reference) -> Iterator[Measure]:
-    """The largest gap between the shares below a score (Kolmogorov, Smirnov)."""
-    noise = 1 / patients + 1 / max(1, reference.heldout_patients)
-    chance = math.sqrt(-math.log(_CHANCE / len(reference.heldout) / 2) / 2 * noise)
-    limit = _SCORE_SHIFT + chance
+def _scores(
+    scored: Scored, heldout_images: float, images: float | None, reference: Reference
+) -> Iterator[Measure]:
+    """The largest gap between the shares below a score (Kolmogorov, Smirnov).
+
+    Of images of one patient, as many count as they are worth, by the design effect.
+    """
+    factor = -math.log(_CHANCE / len(reference.heldout) / 2) / 2
     for name, heldout in reference.heldout.items():
         if not scored.scores[name].total or not heldout.scores.total:
             continue
+        own = heldout.score_clustering
+        here = estimate.scale_clustering(own, heldout_images, images)
+        noise = here / scored.scores[name].total + own / heldout.scores.total
+        chance = math.sqrt(factor * noise)
+        limit = _SCORE_SHIFT + chance
         value = largest_gap(scored.scores[name], heldout.scores)
         label = SCORE if reference.task.binary else f"{SCORE} {name}"
-        text = f"{label} (shares below a score lie {value:.3f} apart, at most {limit:.3f})"
-        yield Measure(label, value, limit, value > limit, text)
+        text = f"shares below a score lie {value:.3f} apart, at most {limit:.3f}"
+        text += _as_prevalence(scored.scores[name], heldout, chance) if value > limit else ""
+        yield Measure(label, value, limit, value > limit, f"{label} ({text})")
+
+
+def _as_prevalence(scores: ScoreHistogram, heldout: HeldOut, chance: float) -> str:
+    """Another share of positive images, where that alone would make such scores."""
+    fit = estimate.fit_prevalence(scores, heldout)
+    if fit is None or fit[1] > chance:
+        return ""
+    before = heldout.positives.total / heldout.scores.total
+    return f", as if {fit[0]:.0%} of the images were positive and not {before:.0%}"
 
 
 def _unlike(scored: Scored, patients: int, reference: Reference) -> Iterator[Measure]:

@@ -37,6 +37,7 @@ class HeldOut:
         calibration: What the labels say that the scores mean.
         auc: With its interval by patient; None where one of the two is missing.
         clustering: How many times the variance of the AUC is by patient what it were by image.
+        score_clustering: Likewise, of the mean score.
     """
 
     positives: ScoreHistogram
@@ -44,6 +45,7 @@ class HeldOut:
     calibration: CalibrationMap
     auc: Estimate | None
     clustering: float
+    score_clustering: float
 
     @property
     def scores(self) -> ScoreHistogram:
@@ -105,25 +107,29 @@ def summarise_scores(heldout: Scores) -> HeldOut:
     """
     like = ~heldout.unlike
     labels, scores, patients = heldout.labels[like], heldout.scores[like], heldout.patients[like]
+    images = np.arange(len(labels))
+    most = len(labels) / max(1, len(np.unique(patients)))
     by_patient = intervals.auc(labels, scores, patients)
-    by_image = intervals.auc(labels, scores, np.arange(len(labels)))
     return HeldOut(
         positives=ScoreHistogram.of(scores[labels == 1]),
         negatives=ScoreHistogram.of(scores[labels == 0]),
         calibration=fit_calibration(labels, scores, patients),
         auc=by_patient,
-        clustering=_compare_variances(by_patient, by_image, len(labels), len(np.unique(patients))),
+        clustering=_compare_variances(by_patient, intervals.auc(labels, scores, images), most),
+        score_clustering=_compare_variances(
+            intervals.mean(scores, patients), intervals.mean(scores, images), most
+        ),
     )
 
 
 def _compare_variances(
-    by_patient: Estimate | None, by_image: Estimate | None, images: int, patients: int
+    by_patient: Estimate | None, by_image: Estimate | None, most: float
 ) -> float:
-    """The design effect: at least 1, and at most as many as a patient has images."""
+    """The design effect: at least 1, and at most so many images as a patient has."""
     if not by_patient or not by_image or by_image.high <= by_image.low:
         return 1.0
     ratio = (by_patient.high - by_patient.low) / (by_image.high - by_image.low)
-    return float(np.clip(ratio**2, 1.0, max(1.0, images / max(1, patients))))
+    return float(np.clip(ratio**2, 1.0, max(1.0, most)))
 
 
 def read_training(statistics: str) -> tuple[DatasetFeatureStatistics, int]:
@@ -174,6 +180,7 @@ def _to_json(heldout: HeldOut) -> dict[str, Any]:
         "calibration": dataclasses.asdict(heldout.calibration),
         "auc": heldout.auc and dataclasses.asdict(heldout.auc),
         "clustering": heldout.clustering,
+        "score_clustering": heldout.score_clustering,
     }
 
 
@@ -218,6 +225,7 @@ def _of_json(content: Mapping[str, Any]) -> Reference:
             calibration,
             Estimate(**part["auc"]) if part["auc"] else None,
             float(part["clustering"]),
+            float(part["score_clustering"]),
         )
     task = Task(tuple(content["task"]["names"]), content["task"]["exclusive"])
     numbers = ("patients", "heldout_images", "heldout_patients", "heldout_unlike")

@@ -43,9 +43,9 @@ def test_the_estimate_is_the_auc_of_labels_by_their_chances():
 
 @pytest.mark.parametrize(("middle", "spread"), [(0.0, 2.0), (1.5, 1.0), (-1.0, 3.0)])
 def test_the_interval_holds_what_labels_then_show(middle, spread):
-    """Of 300 months of 150 patients with 2 images each, in other mixes than the held-out ones."""
+    """Of 100 months of 150 patients with 2 images each, in other mixes than the held-out ones."""
     rng, held = np.random.default_rng(1), 0
-    for _ in range(300):
+    for _ in range(100):
         known = heldout(rng, 300, 2)
         labels, scores, patients = draw(rng, 150, 2, middle, spread)
         expected = estimate.expect_all(
@@ -53,7 +53,7 @@ def test_the_interval_holds_what_labels_then_show(middle, spread):
         )
         told = estimate.estimate_mean(list(expected.values()))
         held += told.low <= intervals.auc(labels, scores, patients).value <= told.high
-    assert 0.91 <= held / 300 <= 0.99
+    assert held >= 89  # of 95 to expect, three standard deviations less
 
 
 def test_other_labels_for_the_same_images_go_unseen():
@@ -68,9 +68,11 @@ def test_other_labels_for_the_same_images_go_unseen():
 def test_images_per_patient_scale_the_clustering():
     known = heldout(np.random.default_rng(3), 400, 3)
     assert known.clustering == pytest.approx(3, abs=0.4)
-    assert estimate.scale_clustering(known, 3.0, None) == known.clustering
-    assert estimate.scale_clustering(known, 3.0, 1.0) == 1
-    assert estimate.scale_clustering(known, 3.0, 2.0) == pytest.approx((1 + known.clustering) / 2)
+    assert estimate.scale_clustering(known.clustering, 3.0, None) == known.clustering
+    assert estimate.scale_clustering(known.clustering, 3.0, 1.0) == 1
+    assert estimate.scale_clustering(known.clustering, 3.0, 2.0) == pytest.approx(
+        (1 + known.clustering) / 2
+    )
 
 
 def test_too_few_expected_images_of_a_class_have_no_estimate():

@@ -9,7 +9,7 @@ from tests.components.monitor.made import MODEL, Population, make_reference, mak
 from tfxray.components.common.contract import AGE, MEAN, SEX, SITE, Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.metrics.intervals import Estimate
-from tfxray.components.monitor import labels, verdict
+from tfxray.components.monitor import estimate, labels, verdict
 
 SEVERAL = Task(("Effusion", "Nodule"), exclusive=False)
 
@@ -51,16 +51,24 @@ def test_a_change_is_named(reference, population, named):
     assert all(name in month.reason for name in named)
 
 
-def test_more_ill_patients_are_expected_from_their_scores(reference):
-    month = judge(make_scored(3, 2000, Population(ill=0.7)), reference)
-    assert month.expected["ILL"].positives == pytest.approx(0.7, abs=0.06)
+def test_more_ill_patients_are_told_from_their_scores(reference):
+    scored = make_scored(3, 2000, Population(ill=0.7))
+    month = judge(scored, reference)
+    share, gap = estimate.fit_prevalence(scored.scores["ILL"], reference.heldout["ILL"])
+    assert share == pytest.approx(0.7, abs=0.05)
+    assert gap < 0.06
+    assert f"as if {share:.0%} of the images were positive and not 4" in month.reason
+    # What a score means is taken to be as it was: so they are between the two.
+    assert 0.45 < month.expected["ILL"].positives < 0.7
 
 
 def test_the_limit_of_scores_is_kolmogorovs_for_one_month_in_a_thousand(reference):
     month = judge(make_scored(3), reference)
     (measure,) = (m for m in month.measures if m.name == "score")
-    patients = (1 / 200 + 1 / 300) ** -0.5
-    assert measure.limit == pytest.approx(0.05 + stats.kstwobign.isf(0.001) / patients, rel=0.01)
+    effect = reference.heldout["ILL"].score_clustering
+    assert 1 < effect < 2
+    worth = (effect / 397 + effect / 595) ** -0.5
+    assert measure.limit == pytest.approx(0.05 + stats.kstwobign.isf(0.001) / worth, rel=0.01)
 
 
 def test_an_auc_below_the_gate_counts_more_than_drift(reference):

@@ -28,7 +28,7 @@ def test_it_is_logistic_regression():
 
 def test_its_covariance_is_by_patient():
     rng, fits, told = np.random.default_rng(1), [], []
-    for _ in range(300):
+    for _ in range(150):
         labels, scores, images = draw(rng, 200, 3)
         fit = fit_calibration(labels, scores, images // 3)
         fits.append((fit.intercept, fit.slope))
