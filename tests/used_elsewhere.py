@@ -77,6 +77,7 @@ _.scored
 _.compared
 _.started
 _.title
+_.by_chance
 _.more_values
 _.specificity
 _.question

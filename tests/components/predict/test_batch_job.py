@@ -13,6 +13,7 @@ from tests.components.ingest.test_odd_inputs import READ, REJECTED
 from tests.components.ingest.test_record_check import BROKEN, FLIPPED, FULL
 from tests.components.ingest.test_record_check import record as make_record
 from tests.components.source.test_tfrecords import frame
+from tests.dicoms import dicom
 from tests.scorer import export
 from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
@@ -20,6 +21,7 @@ from tfxray.components.disk import locks
 from tfxray.components.pixels import loader
 from tfxray.components.predict import batch_job, batch_parts, batch_worker, pushed_model
 from tfxray.components.text import tables
+from tfxray.components.watch import feature_statistics, scored
 
 
 @pytest.fixture(scope="module")
@@ -288,3 +290,53 @@ def test_what_tensorflow_cannot_decode_is_told_of_that_image_alone(tmp_path, mod
     assert good == again
     assert half.error.startswith("truncated")
     assert half.label is None
+
+
+def test_statistics_are_left_of_what_files_and_records_tell(tmp_path, model):
+    """As ingest measures and reads them; and no name, no patient."""
+    grey = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (30, 1))
+    tags = {"PatientID": "HOSP-1", "PatientAge": "042Y", "PatientSex": "F", "ViewPosition": "AP"}
+    encoded = loader.read_file(READ["grey.png"])[0].encoded
+    (tmp_path / "films").mkdir()
+    for number in range(3):
+        (tmp_path / "films" / f"{number}.dcm").write_bytes(dicom(grey, bits=8, **tags))
+    (tmp_path / "records").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "records" / "a.tfrecord")) as writer:
+        for site in (b"north", b"south"):
+            writer.write(
+                record(**{contract.IMAGE: encoded, contract.SITE: site, contract.PATIENT: site,
+                          contract.SEX: b"male"})
+            )  # fmt: skip
+    told = {}
+    for source in ("films", "records"):
+        report = run(tmp_path / source, tmp_path / f"{source} out", model)
+        text = (tmp_path / f"{source} out" / filenames.SCORED_STATISTICS).read_text()
+        assert report.statistics.endswith(filenames.SCORED_STATISTICS)
+        assert "HOSP-1" not in text
+        assert ".dcm" not in text
+        told[source] = scored.read_scored(str(tmp_path / f"{source} out"))
+    features = {
+        source: {feature_statistics.feature_name(f): f for f in each.statistics.features}
+        for source, each in told.items()
+    }
+    films = features["films"]
+    assert films[contract.AGE].num_stats.mean == 42
+    assert films[contract.MEAN].num_stats.mean == pytest.approx(grey.mean(), abs=0.1)
+    assert films[contract.STD].num_stats.mean == pytest.approx(grey.std(), abs=0.1)
+    assert [v.value for v in films[contract.VIEW].string_stats.top_values] == ["AP"]
+    assert contract.SITE not in films
+    assert (told["films"].images, told["films"].patients) == (3, 1)
+    sexes = features["records"][contract.SEX].string_stats.top_values
+    assert [(v.value, v.frequency) for v in sexes] == [("M", 2)]
+    assert told["records"].patients == 2
+    assert told["records"].scores["PNEUMONIA"].total == 2
+    assert told["films"].model == told["records"].model == pushed_model.read_fingerprint(str(model))
+
+
+def test_scores_of_images_unlike_the_training_data_are_not_counted(tmp_path, greys, model):
+    Image.new("L", (8, 8), 255).save(greys / "white.png")
+    for force in (False, True):
+        run(greys, tmp_path / "out", model, force=force)
+        told = scored.read_scored(str(tmp_path / "out"))
+        assert (told.images, told.unlike, told.patients) == (13, 1, None)
+        assert told.scores["PNEUMONIA"].total == 12

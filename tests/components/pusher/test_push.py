@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tests import ramfs  # noqa: F401  ram:// for TFX
 from tests.components.pusher.made import files_of, make_model, make_record, push_model
+from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError
 from tfxray.components.pusher import half_versions, push, versions
 
@@ -295,3 +296,19 @@ def test_in_an_object_store_a_claimed_number_is_left_to_its_owner(tmp_path, buck
     version = push.push_version(str(model), bucket, make_record(model))
     assert int(version.rpartition("/")[2]) > NOW
     assert push.push_version(str(model), bucket, make_record(model)) == version
+
+
+def test_what_monitoring_needs_goes_with_a_version_and_is_brought_up_to_date(tmp_path, base):
+    model, monitoring = make_model(tmp_path / "model"), tmp_path / "monitoring.json"
+    record = make_record(model)
+    version = push.push_version(str(model), str(base), record, str(monitoring))
+    beside = Path(version) / filenames.MONITORING
+    assert not beside.exists()  # an older tfxray evaluated it
+    for content in ("{}", '{"newer": 1}'):
+        monitoring.write_text(content)
+        assert push.push_version(str(model), str(base), record, str(monitoring)) == version
+        assert beside.read_text() == content
+        assert versions.find_damage(version) is None
+    other = make_model(tmp_path / "other", b"b")
+    newer = push.push_version(str(other), str(base), make_record(other), str(monitoring))
+    assert (Path(newer) / filenames.MONITORING).read_text() == '{"newer": 1}'
