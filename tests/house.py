@@ -11,6 +11,7 @@ ROOMS = (
     "components.disk",
     "components.object_store",
     "components.common",
+    "components.jobs",
     "components.runners",
     "components.pusher",
     "components.text",

@@ -30,10 +30,10 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.disk import locks
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
+from tfxray.components.jobs import chunks
 from tfxray.components.pixels import image
 from tfxray.components.predict import batch_parts, batch_worker
 from tfxray.components.predict.pushed_model import SEPARATOR, Model, find_model
-from tfxray.components.source import chunks
 from tfxray.components.text import tables
 
 _FORMAT = 1  # of a part's result

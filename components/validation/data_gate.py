@@ -179,8 +179,7 @@ def _find_leaks(
     with beam_pipeline as pipeline:
         (
             pipeline
-            | fingerprints.Read(examples)
-            | leakage.FindLeaks(distance)
+            | leakage.FindLeaks(fingerprints.Read(examples), distance)
             | "Write" >> beam.Map(lambda found: artifacts.write_text(path, json.dumps(found)))
         )
     found = json.loads(io_utils.read_string_file(path))
