@@ -5,6 +5,7 @@ if __name__ == "__main__":  # by `python -m`, which looks for modules in the wor
 
     isolation.shut_out()
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -113,7 +114,8 @@ def ingest(
         feature_names = None
         if tfrecords.holds_records(source):
             feature_names = dict(config.ingest.features) if config else {}
-        with explain_refusals(out):
+        beam = beam_workers.name_lost_hosts(config.beam) if config else contextlib.nullcontext()
+        with explain_refusals(out), beam:
             if config and not workers_found:
                 parent = beam_workers.folder_around(out)
                 beam_workers.find_workers(config.beam, {"SOURCE": source}, {"--out": parent})
