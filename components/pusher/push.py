@@ -1,6 +1,7 @@
 """Pushes a model: a version appears whole, under a number of its own, and is what was evaluated."""
 
 import contextlib
+import dataclasses
 import errno
 import os
 import secrets
@@ -49,9 +50,41 @@ def push_version(model: str, base: str, evaluated: Record) -> str:
     newest = versions.find_newest(base)
     if newest.sound and not newest.damaged and versions.holds_model(newest.sound, evaluated.files):
         return newest.sound
+    return _write(model, base, evaluated)
+
+
+def copy_version(version: str) -> str:
+    """Makes a copy of a version the newest one: the way back to it. It appears as a push does.
+
+    Args:
+        version: Its folder, beside the others, on any of TFX's file systems. It stays.
+
+    Returns:
+        The copy's folder. Its record names the version.
+
+    Raises:
+        UserError: The version is damaged, or the copy cannot be written.
+    """
+    base, number = os.path.split(version)
+    try:
+        record = versions.read_record(os.path.join(version, filenames.VERSION_RECORD))
+        record = record or Record(versions.hash_files(version), None)
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        raise UserError(f"{version}: cannot be read. Nothing was changed") from error
+    # After the record was read: what is copied is what was compared with it.
+    if damage := versions.find_damage(version):
+        raise UserError(
+            f"{version}: this version is damaged: {damage}. Nothing was changed. Go back to "
+            "another one"
+        )
+    return _write(version, base, dataclasses.replace(record, copy_of=int(number)))
+
+
+def _write(model: str, base: str, record: Record) -> str:
+    """Writes a new version, whole."""
     write = _push_by_rename if filesystem.is_local(base) else _push_file_by_file
     try:
-        return write(model, base, evaluated)
+        return write(model, base, record)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise UserError(
@@ -59,16 +92,16 @@ def push_version(model: str, base: str, evaluated: Record) -> str:
         ) from error
 
 
-def _push_by_rename(model: str, base: str, evaluated: Record) -> str:
+def _push_by_rename(model: str, base: str, record: Record) -> str:
     os.makedirs(base, exist_ok=True)
     half_versions.remove_abandoned(base)
     with half_versions.make_folder(base) as scratch:
         version = os.path.join(scratch, "version")
-        for name in evaluated.files:
+        for name in record.files:
             _copy(os.path.join(model, name), os.path.join(version, name))
-        record = os.path.join(version, filenames.VERSION_RECORD)
-        os.makedirs(os.path.dirname(record), exist_ok=True)
-        versions.write_record(record, evaluated)
+        path = os.path.join(version, filenames.VERSION_RECORD)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        versions.write_record(path, record)
         durable.sync_tree(version)
         _check_copy(version, base)
         while True:
@@ -100,11 +133,11 @@ def _check_copy(version: str, base: str) -> None:
         )
 
 
-def _push_file_by_file(model: str, base: str, evaluated: Record) -> str:
+def _push_file_by_file(model: str, base: str, record: Record) -> str:
     with _claimed_number(base) as number:
         version = os.path.join(base, str(number))
-        versions.write_record(os.path.join(version, filenames.VERSION_RECORD), evaluated)
-        for name in _last(evaluated.files, versions.MODEL):
+        versions.write_record(os.path.join(version, filenames.VERSION_RECORD), record)
+        for name in _last(record.files, versions.MODEL):
             target = os.path.join(version, name)
             fileio.makedirs(os.path.dirname(target))
             fileio.copy(os.path.join(model, name), target)

@@ -20,7 +20,7 @@ from tfxray.pipeline.cli.cluster import compile_command, submit_command
 from tfxray.pipeline.cli.config import config_command
 from tfxray.pipeline.cli.datasets import datasets_command
 from tfxray.pipeline.cli.group import Group
-from tfxray.pipeline.cli.history import clean, runs
+from tfxray.pipeline.cli.history import clean, runs, serving
 from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
 from tfxray.pipeline.cli.predict import explain, predict_command
 from tfxray.pipeline.config.nodes import NODES, Part
@@ -333,6 +333,7 @@ main.add_command(datasets_command)
 main.add_command(predict_command)
 main.add_command(explain)
 main.add_command(runs)
+main.add_command(serving)
 main.add_command(clean)
 main.add_command(compile_command)
 main.add_command(submit_command)
