@@ -114,8 +114,9 @@ class _Known:
         self._summaries: dict[str, run_summary.Summary] = {}
         for folder in listing.list_folders(self.out):
             summary = run_summary.read_summary(folder)
-            place = summary and summary.pushed_model
-            if summary and place and (place := listing.find_version(self.out, place)):
+            if not summary or not summary.pushed_model:
+                continue
+            if place := listing.find_version(self.out, summary.pushed_model):
                 # The first: a later run of the same model finds it served already.
                 self._summaries.setdefault(place, summary)
 
