@@ -62,9 +62,12 @@ def name_lost_hosts(beam: Beam) -> Iterator[None]:
             raise
         try:
             after = cluster.task_managers
-        except UserError as gone:
-            raise HostLost(str(gone)) from error
-        lost = sorted({before[name] for name in before.keys() - after.keys()})
+        except UserError as unreachable:
+            raise HostLost(str(unreachable)) from error
+        gone = before.keys() - after.keys()
+        # It stays in the list for a minute, while those that it was connected with miss it at once.
+        missed = flink.missed_by(str(error))
+        lost = sorted({before.get(name, name) for name in (*gone, *missed)})
         if not lost:
             raise
         raise HostLost(

@@ -15,7 +15,7 @@ from tfxray.components.pixels import near
 from tfxray.components.pixels.near import Fingerprint, Groups, Links
 
 # Up to so many hashes go to one place each time, where some parts of them are compared. Of more,
-# those that may agree on a part go to one: about so many, and each hash as often as there are parts.
+# those that may agree on a part go to one, about so many; each hash as often as there are parts.
 _WHOLE, _PARTS_AT_ONCE, _SHARD = 2**20, 5, 2**15
 _ANY_SPLIT = 0b11  # in two splits, so that each pair counts
 

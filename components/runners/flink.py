@@ -12,6 +12,10 @@ import urllib3
 from tfxray.components.common.errors import UserError
 
 _SECONDS = 10.0
+# Flink's words: RemoteTransportException's and those of a lost connection or heartbeat.
+_MISSED = re.compile(
+    r"remote task manager '([^/' ]+)|TaskManager with id (\S+) (?:is no longer reachable|timed out)"
+)
 
 
 class Cluster:
@@ -117,6 +121,15 @@ class Cluster:
                 "address of its REST interface (beam.master)"
             ) from None
         return content if key is None else content[key]
+
+
+def missed_by(text: str) -> list[str]:
+    """The task managers that a failed job misses, by their hosts or by what Flink calls them.
+
+    Args:
+        text: What Flink tells of the failure.
+    """
+    return [host or name for host, name in _MISSED.findall(text)]
 
 
 def cluster_of(options: Sequence[str]) -> Cluster | None:

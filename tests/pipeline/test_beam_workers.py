@@ -35,8 +35,23 @@ def fail(error, beam=None):
 @pytest.mark.parametrize("after", [{"tm-1": "one"}, {"tm-1": "one", "tm-3": "two"}])
 def test_the_host_of_a_task_manager_that_is_gone_is_named(answers, after):
     answers += [HOSTS, after]
-    with pytest.raises(HostLost, match="has lost its task manager on two. Start it again"):
+    with pytest.raises(HostLost, match="has lost its task manager on two"):
         fail(RuntimeError("NoResourceAvailableException"))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "RemoteTransportException: Connection unexpectedly closed by remote task manager "
+        "'two/10.77.3.12:39771 [ tm-2 ] '. This might indicate that it was lost.",
+        "TimeoutException: Heartbeat of TaskManager with id tm-2 timed out.",
+        "ResourceManagerException: TaskManager with id tm-2 is no longer reachable.",
+    ],
+)
+def test_a_task_manager_that_flink_itself_misses_is_named(answers, told):
+    answers += [HOSTS, HOSTS]
+    with pytest.raises(HostLost, match="has lost its task manager on two"):
+        fail(RuntimeError(told))
 
 
 def test_a_cluster_that_is_gone_is_told(answers):
