@@ -27,6 +27,7 @@ ROOMS = (
     "components.datasets",
     "components.layouts",
     "components.ingest",
+    "components.shortcuts",
     "components.example_gen",
     "components.networks",
     "components.transform",
