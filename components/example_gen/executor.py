@@ -2,8 +2,8 @@
 
 Where it draws the splits, patients who share an image, or have nearly the same one, are drawn as
 one patient. Otherwise the model would know an image of the test split beforehand. Beside the
-examples it leaves what tells whether an image is in two splits (`fingerprints.py`), and what is known
-of each besides its pixels (`shortcuts/traits.py`).
+examples it leaves what tells whether an image is in two splits (`fingerprints.py`), and what is
+known of each besides its pixels (`shortcuts/traits.py`).
 
 TFX's own shuffles them and compresses them by GZIP. Trainer draws its batches from the whole split,
 so that nothing is won by a shuffle, for which Beam's in-memory runner keeps all images at once. And

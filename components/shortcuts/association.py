@@ -140,8 +140,8 @@ def fit_scores(codes: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.
         others: The values of the images that are scored, [m, traits].
 
     Returns:
-        [m, traits + 1]: the logarithm of the odds, less that of all images; last their sum, which is
-        a score by all traits together, as naive Bayes has it. 0 where all labels are alike.
+        [m, traits + 1]: the logarithm of the odds, less that of all images; last their sum, which
+        is a score by all traits together, as naive Bayes has it. 0 where all labels are alike.
     """
     share = labels.mean() if len(labels) else 0.0
     if not 0 < share < 1 or not len(others):

@@ -16,8 +16,8 @@ class Part:
 
     Attributes:
         finding: Its name.
-        associations: The fields of each `association.Association`, and `beyond`, whether it may be a
-            shortcut.
+        associations: The fields of each `association.Association`, and `beyond`, whether it may be
+            a shortcut.
         comparisons: The fields of each `strata.Comparison`.
         lines: What follows from both, in sentences; none where no trait may be a shortcut.
     """

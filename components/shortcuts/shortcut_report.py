@@ -36,7 +36,10 @@ def find_associations(examples: str, task: contract.Task, threshold: float) -> l
 
 def describe(found: Association) -> str:
     """One line of one association."""
-    text = f"{name_trait(found.trait)} tells {found.finding} with AUC {found.auc.value:.2f} (at most {found.limit:.2f})"
+    text = (
+        f"{name_trait(found.trait)} tells {found.finding} with AUC {found.auc.value:.2f} (at most "
+        f"{found.limit:.2f})"
+    )
     enough = [rate for rate in found.rates if rate.images >= _least(found.rates)]
     if len(enough) < 2:
         return text

@@ -1,8 +1,8 @@
 """Whether a model is better than a shortcut: on held-out images, beside it and without its help.
 
 Beside it: the trait alone, by the shares of the training images, scores the same held-out images.
-Without its help: among images of one view, the view tells nothing; what the model still tells there,
-it has from elsewhere.
+Without its help: among images of one view, the view tells nothing; what the model still tells
+there, it has from elsewhere.
 """
 
 import dataclasses
@@ -51,8 +51,8 @@ class Comparison:
             mean over the strata that can be judged, by their pairs. None where there is none.
         strata: The largest one first; none of a trait whose values are parts of a scale.
         verdict: `BETTER` than the trait, and better than chance in each stratum that can be judged;
-            `NOT_EVERYWHERE`: in some stratum, not; `NOT_SHOWN`: nothing shows that it is better than
-            the trait; `UNJUDGED`: the held-out images are too few to say.
+            `NOT_EVERYWHERE`: in some stratum, not; `NOT_SHOWN`: nothing shows that it is better
+            than the trait; `UNJUDGED`: the held-out images are too few to say.
     """
 
     trait: str
@@ -138,11 +138,12 @@ def _compare(
     for trait, own in zip(names, alone.T, strict=False):
         shortcut = images.auc(own)
         difference = intervals.auc_difference(images.labels, images.scores, own, images.patients)
-        assert shortcut and difference  # both classes are there
-        strata = list(_strata(words[trait], images, least)) if trait in values.CATEGORIES else []
-        verdict = _judge(difference, strata) if enough else UNJUDGED
-        within = _mean_within(strata, words[trait], images) if strata else None
-        yield Comparison(trait, finding, shortcut, model, difference, within, strata, verdict)
+        assert shortcut is not None  # both classes are there
+        assert difference is not None
+        parts = list(_strata(words[trait], images, least)) if trait in values.CATEGORIES else []
+        verdict = _judge(difference, parts) if enough else UNJUDGED
+        within = _mean_within(parts, words[trait], images) if parts else None
+        yield Comparison(trait, finding, shortcut, model, difference, within, parts, verdict)
 
 
 def _strata(words: pd.Series, images: _Images, least: int) -> Iterator[Stratum]:

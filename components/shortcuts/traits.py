@@ -98,7 +98,7 @@ def _number(value: Any) -> float | None:
 def read_traits(
     folder: str, splits: Sequence[str], task: contract.Task, most: int = MOST
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Reads the rows of some splits, in the order of the digests, whatever order Beam wrote them in.
+    """Reads the rows of some splits, in the order of the digests, whatever order Beam had.
 
     Args:
         folder: Of the examples.

@@ -125,9 +125,9 @@ class Validation(Section):
     `benchmarks/DRIFT.md` has the false alarms.
     """
     shortcut_auc: float = Field(0.56, ge=0.5, le=1)
-    """The highest AUC with which one of these may tell the label. The default is a small effect by
-    Cohen's measure (0.2 standard deviations). Small samples vary more by chance, and get a higher
-    limit; `benchmarks/SHORTCUTS.md` has the false alarms.
+    """The highest AUC with which what `validation.gate.shortcut` names may tell the label. The
+    default is a small effect by Cohen's measure (0.2 standard deviations). Small samples vary more
+    by chance, and get a higher limit; `benchmarks/SHORTCUTS.md` has the false alarms.
     """
     gate: DataGate = DataGate()
 

@@ -97,7 +97,7 @@ def test_examples_without_the_table_are_not_compared(examples, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "verdict, words",
+    ("verdict", "words"),
     [
         (strata.BETTER, "The model is better than that: AUC 0.90 against 0.62"),
         (strata.NOT_SHOWN, "Nothing shows that the model is better"),
