@@ -117,7 +117,9 @@ def measure_all(
         truth = own[known].to_numpy()
         if len(set(truth)) < 2 or not len(varied.columns):
             continue
-        sizes = [count_independent(patients[known][truth == label]) for label in (1, 0)]
+        positives, negatives = (
+            count_independent(patients[known][truth == label]) for label in (1, 0)
+        )
         scores = _score_out_of_fold(codes[known].to_numpy(), truth, folds[known])
         # Of one trait alone, the two columns are the same.
         traits = [*varied.columns, *([TOGETHER] if len(varied.columns) > 1 else [])]
@@ -126,7 +128,7 @@ def measure_all(
             assert auc is not None  # both labels are there
             rates = _list_rates(varied[trait][known], truth) if trait != TOGETHER else []
             shares = np.array([rate.images for rate in rates]) / len(truth)
-            limit = find_limit(threshold, *sizes, shares, comparisons)
+            limit = find_limit(threshold, positives, negatives, shares, comparisons)
             found.append(Association(trait, str(finding), auc, limit, rates))
     return sorted(found, key=lambda one: -one.auc.value)
 
