@@ -14,6 +14,7 @@ from sklearn.preprocessing import TargetEncoder
 
 from tfxray.components.common import contract
 from tfxray.components.metrics import intervals
+from tfxray.components.shortcuts import values as trait_values
 
 TOGETHER = "all together"
 _FOLDS = 5
@@ -44,7 +45,8 @@ class Association:
         finding: The class or finding that is told from all else.
         auc: Of the shares as scores, by cross-validation, with its interval by patient.
         limit: The AUC above which chance is no explanation, and a model may learn the trait.
-        rates: By value, the most frequent one first; of all traits together, none.
+        rates: By value: the parts of a scale in their order, of others the most frequent one first;
+            of all traits together, none.
     """
 
     trait: str
@@ -127,6 +129,9 @@ def measure_all(
             auc = intervals.auc(truth, score, owners[known])
             assert auc is not None  # both labels are there
             rates = _list_rates(varied[trait][known], truth) if trait != TOGETHER else []
+            if trait in trait_values.TRAITS and trait not in trait_values.CATEGORIES:
+                by_name = {rate.value: rate for rate in rates}
+                rates = [by_name[name] for name in trait_values.order_parts(list(by_name))]
             shares = np.array([rate.images for rate in rates]) / len(truth)
             limit = find_limit(threshold, positives, negatives, shares, comparisons)
             found.append(Association(trait, str(finding), auc, limit, rates))

@@ -69,7 +69,11 @@ def make_section(
         beside = [one for one in comparisons if one["finding"] == finding]
         if own or beside:
             by_trait = {one["trait"]: one for one in beside}
-            lines = [_tell(one, by_trait.get(one["trait"])) for one in own if one["beyond"]]
+            # What is single can be looked at, and mended.
+            beyond = sorted(
+                (one for one in own if one["beyond"]), key=lambda one: one["trait"] == TOGETHER
+            )
+            lines = [_tell(one, by_trait.get(one["trait"])) for one in beyond]
             parts.append(Part(finding, own, beside, lines))
     return Section(parts, probe, least)
 

@@ -53,7 +53,7 @@ def describe(found: Association) -> str:
 def name_trait(trait: str) -> str:
     """What tells, in a sentence."""
     if trait == association.TOGETHER:
-        return "all that is known besides the X-ray"
+        return "all that is known besides what the X-ray shows"
     return f"{trait} alone"
 
 

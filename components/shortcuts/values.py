@@ -1,5 +1,7 @@
 """How traits become a few values each, so that a rate can be told of each value."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -62,6 +64,20 @@ class Values:
             else:
                 columns[name] = _name_parts(frame[name], self._edges[name])
         return pd.DataFrame(columns, index=frame.index)
+
+
+def order_parts(names: Sequence[str]) -> list[str]:
+    """The parts of a scale from its lower end to its upper one, and then what is unknown."""
+
+    def place(name: str) -> tuple[int, float]:
+        first, *_ = name.removeprefix("up to ").removeprefix("above ").split()
+        if name in (UNKNOWN, "known"):
+            return 3, 0.0
+        return (0 if name.startswith("up to") else 2 if name.startswith("above") else 1), float(
+            first
+        )
+
+    return sorted(names, key=place)
 
 
 def _words(frame: pd.DataFrame, name: str) -> pd.Series:

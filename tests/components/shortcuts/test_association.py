@@ -76,10 +76,17 @@ def test_a_size_of_one_class_alone_tells_it():
 def test_a_number_tells_though_high_and_low_are_alike():
     rng = np.random.default_rng(0)
     labels = np.arange(COUNT) % 2
-    mean = np.where(
-        labels, rng.choice([-1, 1], COUNT) * rng.uniform(2, 3, COUNT), rng.normal(size=COUNT)
-    )
-    assert measure(frame(mean=mean), labels)[contract.MEAN, "SICK"].auc.value > 0.9
+    far = rng.choice([-1, 1], COUNT) * rng.uniform(200, 300, COUNT)
+    mean = np.where(labels, far, 100 * rng.normal(size=COUNT))
+    mean[:9] = np.nan
+    one = measure(frame(mean=mean), labels)[contract.MEAN, "SICK"]
+    assert one.auc.value > 0.9
+    names = [rate.value for rate in one.rates]
+    assert names[0].startswith("up to -")
+    assert names[-2].startswith("above ")
+    assert names[-1] == "unknown"
+    starts = [float(name.split()[0]) for name in names[1:-2]]
+    assert starts == sorted(starts)
 
 
 def test_what_goes_with_nothing_is_no_shortcut():
@@ -142,7 +149,7 @@ def test_one_message_names_the_single_traits_first(nih):
     assert {one.trait for one in found} == {contract.VIEW, association.TOGETHER}
     message = shortcut_report.tell_all(found)
     assert message.startswith("shortcuts: study/view alone tells SICK with AUC 0.6")
-    assert "; all that is known besides the X-ray tells SICK" in message
+    assert "; all that is known besides what the X-ray shows tells SICK" in message
 
 
 def test_no_rows_have_no_association():
