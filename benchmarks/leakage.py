@@ -58,16 +58,18 @@ def main() -> None:
     count = parser.parse_args().examples
     with tempfile.TemporaryDirectory() as folder:
         write_table(folder, count)
+        read = fingerprints.Read(folder)
         jobs = {
-            "nothing": beam.combiners.Count.Globally(),
-            "leaks": leakage.FindLeaks(_DISTANCE),
-            "groups": "Print" >> beam.Map(lambda row: near.Fingerprint(*row[2:]))
+            "nothing": read | "All" >> beam.combiners.Count.Globally(),
+            "leaks": leakage.FindLeaks(read, _DISTANCE),
+            "groups": read
+            | "Print" >> beam.Map(lambda row: near.Fingerprint(*row[2:]))
             | near_transforms.GroupPatients(_DISTANCE),
         }
         for name, transform in jobs.items():
             core, clock = time.process_time(), time.monotonic()
             with beam.Pipeline() as pipeline:
-                _ = pipeline | fingerprints.Read(folder) | name >> transform
+                _ = pipeline | name >> transform
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             print(
                 f"{count} {name}: {time.process_time() - core:.1f} s of a core, "

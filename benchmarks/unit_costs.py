@@ -1,13 +1,14 @@
 """What does an image cost, node by node, beside what a run costs anyway?
 
-    python benchmarks/unit_costs.py [--small N] [--large N] [--pixels P]
+    python benchmarks/unit_costs.py [--small N] [--large N] [--pixels P] [--records]
 
 Draws N chest X-rays of P pixels on each side (above 512: drawn at 512, and enlarged to a JPEG with
 a detector's noise), and runs the pipeline over them at both sizes, each run in a process of its
 own: in mode `frozen` at 224 pixels (MobileNetV2 0.35), and at the small size in mode `fine_tune`
 with one epoch and with three. Counted is time on a core, of all threads and child processes: unlike
 seconds on the clock, it is hardly changed by what else the machine does. Where two sizes are known,
-the straight line through them tells what is fixed from what each image adds.
+the straight line through them tells what is fixed from what each image adds. With `--records`, the
+X-rays are drawn into TFRecords by all cores, and mode `fine_tune` is left out: for large sets.
 """
 
 import argparse
@@ -40,7 +41,8 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=600)
     parser.add_argument("--large", type=int, default=10_000)
     parser.add_argument("--pixels", type=int, default=224)
-    parser.add_argument("--one", nargs=3, metavar=("DATA", "OUT", "TRAIN"), help=argparse.SUPPRESS)
+    parser.add_argument("--records", action="store_true")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # data, out, settings
     arguments = parser.parse_args()
     if arguments.one:
         print(
@@ -51,24 +53,38 @@ def main() -> None:
             )
         )
         return
+    sizes, pixels = (arguments.small, arguments.large), arguments.pixels
+    _CONFIG["model"]["image_size"] = min(pixels, 224)
+    draw = draw_records if arguments.records else draw_set
     with tempfile.TemporaryDirectory() as scratch:
-        data = {n: draw_set(Path(scratch) / f"drawn-{n}", n, arguments.pixels)
-                for n in (arguments.small, arguments.large)}  # fmt: skip
+        data = {n: draw(Path(scratch) / f"drawn-{n}", n, pixels) for n in sizes}
         frozen = [measure_in_process(folder, _FROZEN) for folder in data.values()]
-        tuned_runs = [
-            measure_in_process(data[arguments.small], {**_TUNED, "epochs": n}) for n in (1, 3)
-        ]
-    sizes = arguments.small, arguments.large
-    print(f"\nImages of {arguments.pixels} pixels, {os.cpu_count()} cores; seconds of a core.\n")
-    print_table(sizes, *frozen)
-    print(f"\nBytes on disk: {frozen[0]['bytes']}, {frozen[1]['bytes']}")
-    print(f"Rows in the metadata store after one run: {frozen[0]['rows']}, {frozen[1]['rows']}")
-    first, third = (run["steps"]["Trainer"]["cpu"] for run in tuned_runs)
-    images = tuned_runs[0]["examples"]["train"]
-    epoch = (third - first) / 2
+        print(f"\nImages of {pixels} pixels, {os.cpu_count()} cores; seconds of a core.\n")
+        print_table(sizes, *frozen)
+        print(f"\nBytes on disk: {frozen[0]['bytes']}, {frozen[1]['bytes']}")
+        print(f"Largest child process, MB: {frozen[0]['child']:.0f}, {frozen[1]['child']:.0f}")
+        print(f"Seconds on the clock: {frozen[0]['wall']:.0f}, {frozen[1]['wall']:.0f}")
+        print(f"Rows in the metadata store after one run: {frozen[0]['rows']}, {frozen[1]['rows']}")
+        if not arguments.records:
+            print_epochs(data[arguments.small])
+
+
+def print_epochs(data: Path) -> None:
+    """Prints what an epoch takes where the network is trained."""
+    first, third = (measure_in_process(data, {**_TUNED, "epochs": n}) for n in (1, 3))
+    images = first["examples"]["train"]
+    epoch = (third["steps"]["Trainer"]["cpu"] - first["steps"]["Trainer"]["cpu"]) / 2
     print(f"fine_tune, {images} training images: an epoch takes {epoch:.1f} s, ", end="")
     print(f"{epoch / images * 1000:.1f} s per 1,000, validation included.")
-    print(f"Bytes on disk: {tuned_runs[0]['bytes']}")
+    print(f"Bytes on disk: {first['bytes']}")
+
+
+def draw_records(folder: Path, images: int, pixels: int) -> Path:
+    """Draws a set into TFRecords."""
+    from drawn_records import write_records
+
+    write_records(folder, images, pixels)
+    return folder
 
 
 def draw_set(folder: Path, images: int, pixels: int) -> Path:
@@ -89,24 +105,26 @@ def draw_set(folder: Path, images: int, pixels: int) -> Path:
 def measure_in_process(data: Path, train: dict[str, Any]) -> dict[str, Any]:
     """Runs the pipeline once, in a process of its own."""
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, __file__, "--one", str(data), out, json.dumps(train)]
+        settings = json.dumps({"model": _CONFIG["model"], "train": train})
+        command = [sys.executable, __file__, "--one", str(data), out, settings]
         process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     costs: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return costs
 
 
-def measure(data: Path, out: Path, train: dict[str, Any]) -> dict[str, Any]:
+def measure(data: Path, out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Runs the pipeline once, and measures each step.
 
     Args:
         data: Images with their manifest.
         out: As the command's `--out`.
-        train: The config's section.
+        settings: Sections of the config.
 
     Returns:
         `steps`: seconds of a core (`cpu`), on the clock (`wall`) and the peak of this process's
-        memory in MB (`peak`), by step; `bytes` of what lies on disk, by kind; `rows` of the
-        metadata store, by table; `examples`, by split.
+        memory in MB (`peak`), by step; `bytes` of what lies on disk, by kind; `child`, the peak of
+        the largest child process (ingest's), in MB; `wall`, seconds; `rows` of the metadata store,
+        by table; `examples`, by split.
     """
     from tfxray.pipeline.config.config import Config
     from tfxray.pipeline.engines.local import Run
@@ -126,7 +144,7 @@ def measure(data: Path, out: Path, train: dict[str, Any]) -> dict[str, Any]:
                 "cpu": _cpu() - before, "wall": step.seconds, "peak": int(peak) / 1024
             }  # fmt: skip
 
-    config = Config.model_validate({**_CONFIG, "train": train})
+    config = Config.model_validate({**_CONFIG, **settings})
     summary = Run(config, out, Meter())(str(data))
     if summary.status != "pushed":
         raise RuntimeError(f"{summary.status}: {summary.reason}")
@@ -138,6 +156,8 @@ def measure(data: Path, out: Path, train: dict[str, Any]) -> dict[str, Any]:
             **{path.name: _bytes(path) for path in sorted((out / "artifacts").iterdir())},
             "page": Path(str(summary.review)).stat().st_size,
         },
+        "child": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "wall": summary.seconds["total"],
         "rows": _rows(out / "metadata.db"),
         "examples": summary.examples,
     }

@@ -15,7 +15,9 @@ from PIL import Image
 from tfxray.components.common import beam_options, contract, filenames
 from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import heldout_scores, pictures
+from tfxray.components.metrics import intervals
 from tfxray.components.networks import summary
+from tfxray.components.shortcuts import association, probe, shortcut_report, strata
 from tfxray.pipeline.config.config import Config
 
 TAG = "<img src=x onerror=alert(1)>"
@@ -128,6 +130,7 @@ def leave(
         "Trainer.model_run": folder / "model_run",
         "Trainer.model": folder / "model",
         "ExampleGen.examples": folder / "examples",
+        "DataGate.verdict": folder / "verdict",
     }
     for path in uris.values():
         path.mkdir(parents=True)
@@ -148,19 +151,47 @@ def leave(
     }
     (folder / "model_run" / "operating_point.json").write_text(json.dumps(operating_point))
     (folder / "model_run" / filenames.SITE_TRANSFER).write_text(json.dumps(_carried()))
+    task = task or Task(tuple(CLASSES))
+    _leave_shortcuts(folder, task)
     layer = summary.Layer("conv", "Conv2D", "8 × 8 × 4", 40, True)
     described = summary.Network([layer], [layer], 40, 40)
     (folder / "model_run" / filenames.NETWORK).write_text(json.dumps(dataclasses.asdict(described)))
     history = {"loss": [0.7, 0.5], "auc": [0.6, 0.8], "val_auc": [0.6, 0.7]}
     (folder / "model_run" / "history.json").write_text(json.dumps(history))
     records = _records(folder / "examples" / "Split-test", frame)
-    task = task or Task(tuple(CLASSES))
     thresholds = dict.fromkeys(task.judged, THRESHOLD)
     pictures.draw_pictures(
         frame, task, thresholds, [str(records)], uris["Trainer.model"],
         folder / "evaluation", make_pipeline,
     )  # fmt: skip
     return {name: str(path) for name, path in uris.items()}
+
+
+def _leave_shortcuts(folder: Path, task: Task) -> None:
+    """A site that tells each class or finding, and a sex that does not."""
+    auc, low = intervals.Estimate(0.62, 0.58, 0.66), intervals.Estimate(0.51, 0.48, 0.54)
+    rates = [association.Rate(site, 40 - i, 20) for i, site in enumerate(SITES)]
+    plain = [association.Rate("F", 60, 30), association.Rate("M", 60, 31)]
+    parts = [
+        strata.Stratum(SITES[0], 30, 15, 14, intervals.Estimate(0.84, 0.71, 0.93)),
+        strata.Stratum(SITES[2], 8, 3, 5, None),
+    ]
+    better = intervals.Estimate(0.24, 0.15, 0.33)
+    model = intervals.Estimate(0.86, 0.8, 0.9)
+    associations, comparisons = [], []
+    for name in task.judged:
+        associations += [
+            association.Association(contract.SITE, name, auc, 0.58, rates),
+            association.Association(contract.SEX, name, low, 0.58, plain),
+        ]
+        comparisons.append(
+            strata.Comparison(contract.SITE, name, auc, model, better, 0.84, parts, strata.BETTER)
+        )
+    shortcut_report.write_found(associations, str(folder / "verdict"))
+    shortcut_report.write_found(comparisons, str(folder / "evaluation"))
+    told = probe.Told(contract.SITE, SITES[0], 40, 120, model)
+    content = dataclasses.asdict(probe.Probe([told], ["study/view: none is known"]))
+    (folder / "model_run" / filenames.PROBE).write_text(json.dumps(content))
 
 
 def make_pipeline() -> beam.Pipeline:

@@ -107,8 +107,8 @@ def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, else
     assert pushed_model.predict_images([f"{source}/{first}"], elsewhere, force=True)[0].scores
     assert fileio.exists(os.path.join(model, filenames.EXPLAIN))
     assert artifacts.list_folder(uris["Trainer.model_run"]) == [
-        "history.json", "metrics.json", "network.json", "operating_point.json", "scored.npz",
-        "site_transfer.json", "train", "validation",
+        "history.json", "metrics.json", "network.json", "operating_point.json", "probe.json",
+        "scored.npz", "site_transfer.json", "train", "validation",
     ]  # fmt: skip
     summary = {"run_id": "one", "status": "pushed", "threshold": 0.6, "pushed_model": model}
     write_page(f"{elsewhere}/review.html", summary, config.to_yaml(), uris)

@@ -19,6 +19,7 @@ from tfxray.components.common.contract import Task
 from tfxray.components.common.filenames import VERSION_RECORD
 from tfxray.components.evaluator import results, serving_check
 from tfxray.components.evaluator.heldout_scores import read_scores
+from tfxray.components.shortcuts import shortcut_report
 from tfxray.pipeline.config.nodes import NODES
 
 
@@ -68,6 +69,23 @@ def test_figures_are_told_split_by_split(pushed):
 def test_sites_reach_the_trainer_and_the_page_says_why_they_are_too_few(pushed):
     page = Path(pushed["review"]).read_text()
     assert "No table: it takes two sites, one with 10 training patients" in page
+
+
+def test_the_model_is_held_beside_what_is_known_besides_the_xray(pushed, out):
+    (verdict,) = out.glob("artifacts/DataGate/verdict/*")
+    associations = {one["trait"]: one for one in shortcut_report.read_found(str(verdict))}
+    assert {"study/site", "study/view", "patient/sex", "image/mean"} <= set(associations)
+    images = sum(pushed["examples"][split] for split in ("train", "eval", "test"))
+    for trait in ("study/view", "image/mean"):
+        assert sum(rate["images"] for rate in associations[trait]["rates"]) == images
+    (evaluation,) = out.glob("artifacts/Evaluator/evaluation/*")
+    beside = {one["trait"]: one for one in shortcut_report.read_found(str(evaluation))}
+    view = beside["study/view"]
+    assert view["model"]["value"] == pytest.approx(pushed["auc"])
+    assert sum(part["images"] for part in view["strata"]) == pushed["examples"]["test"]
+    page = Path(pushed["review"]).read_text()
+    assert 'id="shortcuts"' in page
+    assert "What the embedding tells" in page
 
 
 def test_no_patient_is_in_two_splits(pushed, out):

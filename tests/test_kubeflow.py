@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,9 @@ class Place:
         self.cluster = kfp.Cluster(folder / "kfp", SECRETS)
         self._arguments = {"root": str(self.root), "metadata": database, "image": kfp.IMAGE}
 
-    def run(self, name: str, data: Path, preloaded: bool = False) -> kfp.Run:
+    def run(self, name: str, data: Path, fresh: Collection[str] = ()) -> kfp.Run:
         arguments = {**self._arguments, "data": str(data)}
-        run = self.cluster.run(self.package, name, arguments, preloaded)
+        run = self.cluster.run(self.package, name, arguments, fresh)
         print(kfp.table(run))
         return run
 
@@ -95,10 +96,13 @@ def second_pod(place: Place, task: str) -> threading.Thread:
 
 @pytest.fixture(scope="module")
 def pushed(place, drawn):
-    """A run with a node killed and another one started twice."""
+    """A run with a node killed and another one started twice.
+
+    The processes of these two start as a container's does, and so do those that train and score.
+    """
     killer = killed_once(place, "transform", place.root / "artifacts" / "Transform")
     twin = second_pod(place, "statistics-gen")
-    run = place.run("first", drawn)
+    run = place.run("first", drawn, ("transform", "statistics-gen", "trainer", "evaluator"))
     killer.join(1)
     twin.join(120)
     return run, twin.ended[0]
@@ -183,7 +187,7 @@ def test_no_password_is_written_anywhere(place, pushed):
 
 def test_the_same_run_again_comes_from_the_cache(place, pushed, drawn, history):
     del pushed
-    run = place.run("second", drawn, preloaded=True)
+    run = place.run("second", drawn)
     assert run.state == "SUCCEEDED"
     nodes = history("second")
     assert {name for name, node in nodes.items() if not node.cached} == {
@@ -202,7 +206,7 @@ def test_drifted_data_fails_at_the_gate_and_nothing_runs_after_it(
         copy.parent.mkdir(parents=True, exist_ok=True)
         Image.open(path).point(lambda grey: min(255, grey // 3 + 150)).save(copy)
     shutil.copy(drawn / "manifest.csv", tmp_path)
-    run = place.run("drifted", tmp_path, preloaded=True)
+    run = place.run("drifted", tmp_path)
     assert run.state == "FAILED"
     assert [container.code for container in run.of("data-gate")] == [4]  # and not tried again
     assert "drift against the latest blessed run" in run.of("data-gate")[0].last_line

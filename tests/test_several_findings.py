@@ -14,6 +14,7 @@ from tests.conftest import last_line
 from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import heldout_scores, results
 from tfxray.components.sample import several
+from tfxray.components.shortcuts import shortcut_report
 
 NAMES = ["Effusion", "Cardiomegaly", "Pneumothorax"]
 TASK = Task(tuple(NAMES), exclusive=False)
@@ -80,6 +81,14 @@ def test_a_model_of_findings_is_pushed_with_figures_of_each(pushed, out):
         assert tfmas.figures["auc"].value == pytest.approx(area, abs=1e-3)
         assert of_each[name]["auc"] == pytest.approx(area, abs=1e-3)
         assert {"auc", "accuracy", "recall"} <= pushed["metrics"]["eval"]["findings"][name].keys()
+
+
+def test_each_finding_is_held_beside_what_is_known_besides_the_xray(pushed, out):
+    folder, _ = scored(out)
+    models = {one["finding"]: one["model"]["value"] for one in shortcut_report.read_found(folder)}
+    assert list(models) == NAMES
+    for name, told in pushed["findings"].items():
+        assert models[name] == pytest.approx(told["auc"])
 
 
 def test_labels_are_those_of_the_manifest(pushed, xrays, out):

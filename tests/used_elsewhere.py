@@ -103,6 +103,7 @@ _.calibrate
 _.unlike_share
 _.near_identical
 _.near_distance
+_.shortcut_auc
 _.effect
 _.factor
 _.weight_decay

@@ -67,6 +67,7 @@ TARGET = "target"
 KEY = "key"  # a hash of the file, to find an image again
 NAME = "name"  # `image/filename`, by which Trainer sorts; empty where unknown
 HOSPITAL = "hospital"  # `study/site`, empty where unknown
+PROJECTION = "projection"  # `study/view`, empty where unknown
 OWNER = "owner"  # a hash of the patient; of the file where the patient is unknown
 
 # In the names of its files: which part of a split, drawn by the examples' keys, a file holds of.

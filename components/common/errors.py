@@ -1,4 +1,4 @@
-"""The errors that are not ours: the user's to mend, the data's, and the disk's."""
+"""The errors that are not ours: the user's to mend, the data's, the disk's and the cluster's."""
 
 import contextlib
 import errno
@@ -45,6 +45,10 @@ class DataRejected(Exception):
     def __init__(self, message: str, verdict: str):
         super().__init__(message)
         self.verdict = verdict
+
+
+class HostLost(Exception):
+    """A cluster lost a machine while a job ran there; the process exits with 1."""
 
 
 def _disk_refusal(error: BaseException) -> str | None:

@@ -5,6 +5,7 @@ HISTORY = "history.json"
 METRICS = "metrics.json"
 OPERATING_POINT = "operating_point.json"
 SITE_TRANSFER = "site_transfer.json"
+PROBE = "probe.json"
 NETWORK = "network.json"
 EXPORT_CHECK = "scored.npz"
 # What tfxray 0.1.0 called them; its runs are still read.

@@ -158,17 +158,25 @@ def require_baseline(
 
     Returns:
         The baseline. Where there is none to compare with, or an earlier one, but a version that
-        holds another model, it refuses, and its text says what that version is.
+        holds another model, it refuses, and its text says what that version is. So it does where
+        a rollback took this very model out of service.
     """
     newest = versions.newest_version(serving)
     if newest is None or versions.holds_model(newest, files):
         return baseline
+    number = int(os.path.basename(newest))
+    withdrawn = versions.find_withdrawal(serving, files)
+    if withdrawn and accepted != number:
+        text = (
+            f"this very model is version {withdrawn}, which a rollback took out of service. To "
+            f"serve it again: tfxray serving --rollback {withdrawn}"
+        )
+        return dataclasses.replace(baseline, text=text, refuses=True)
     if baseline.state == "compared":
         if model is None or not versions.comes_after(newest, model, made):
             return baseline
         text = "the latest blessed model is not the one that is served"
         baseline = dataclasses.replace(baseline, text=text)
-    number = int(os.path.basename(newest))
     if accepted == number:
         text = f"{baseline.text}; gate.accept_without_baseline accepts that version {number} is "
         return dataclasses.replace(baseline, text=f"{text}replaced without a comparison")
@@ -185,4 +193,4 @@ def _figures(version: str) -> str:
         record = versions.read_record(os.path.join(version, filenames.VERSION_RECORD))
     except ValueError:
         record = None
-    return str(record.heldout) if record else "its held-out figures are unknown"
+    return str(record.heldout) if record and record.heldout else "its held-out figures are unknown"

@@ -37,6 +37,7 @@ from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.evaluator.rules import Rule, ServingCheck
 from tfxray.components.predict import pushed_model
 from tfxray.components.pusher import versions
+from tfxray.components.shortcuts import shortcut_report, strata
 from tfxray.components.watch import reference
 
 MODEL_RUN, STATISTICS, SETTINGS, SERVING = "model_run", "statistics", "settings", "serving"
@@ -95,6 +96,11 @@ class Executor(executor.Executor):  # type: ignore[misc]
             blessed_folder,
             blessed[0].mlmd_artifact.create_time_since_epoch / 1000 if blessed else 0,
         )
+        found = strata.compare_model(
+            examples[0].uri, frame, *heldout_scores.matrices(frame, task), task,
+            settings["min_patients"], SPLIT,
+        )  # fmt: skip
+        shortcut_report.write_found(found, folder)
         model_run = artifact_utils.get_single_uri(input_dict[MODEL_RUN])
         thresholds = artifacts.read_thresholds({"Trainer.model_run": model_run}, task)
         pictures.draw_pictures(

@@ -17,6 +17,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import heldout_scores
+from tfxray.components.metadata import ages
 
 _FIGURES, _WEIGHTS = "figures", "example_weights"
 _KEPT = 10_000  # images
@@ -143,11 +144,11 @@ def _take_apart(extracts: dict[str, Any], task: Task) -> dict[str, Any]:
 
 def _band_age(extracts: dict[str, Any]) -> dict[str, Any]:
     features = extracts["features"]
-    ages = np.ravel(features.get(contract.AGE, []))
-    if not ages.size:
+    years = np.ravel(features.get(contract.AGE, []))
+    if not years.size:
         return extracts
     banded_features = {
         **features,
-        contract.AGE: np.array([heldout_scores.age_band(float(ages[0])).encode()], object),
+        contract.AGE: np.array([ages.name_band(float(years[0])).encode()], object),
     }
     return {**extracts, "features": banded_features}

@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import itertools
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -26,6 +25,7 @@ from tfx.utils import io_utils
 from tfxray.components.common import artifacts, contract
 from tfxray.components.common.contract import UNKNOWN, Task
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.metadata import ages
 from tfxray.components.text import escape
 
 FILE = "scores.parquet"
@@ -43,8 +43,6 @@ _NUMBERS = (contract.SCORE, contract.DISTANCE, contract.AGE)
 _TEXT = pa.large_string()
 _ROWS = 10_000  # that become cells at once
 _destination: contextvars.ContextVar[tuple[str, Task]] = contextvars.ContextVar("destination")
-# Upper ends, in whole years.
-_BANDS = ((17, "0-17"), (39, "18-39"), (59, "40-59"), (79, "60-79"), (math.inf, "80+"))
 
 
 def label_column(task: Task, name: str) -> str:
@@ -292,13 +290,6 @@ def _read_cells(text: str) -> pd.DataFrame:
     )
 
 
-def age_band(age: float) -> str:
-    """The band of an age in years; empty where it is none: negative, infinite or NaN."""
-    if not 0 <= age < math.inf:
-        return ""
-    return next(name for end, name in _BANDS if math.floor(age) <= end)
-
-
 def mask_slices(
     frame: pd.DataFrame, features: Sequence[str | Sequence[str]]
 ) -> dict[str, np.ndarray]:
@@ -317,7 +308,8 @@ def mask_slices(
         if any(key not in frame for key in keys):
             continue
         columns = [
-            frame[k].map(age_band) if k == contract.AGE else frame[k].astype(str) for k in keys
+            frame[k].map(ages.name_band) if k == contract.AGE else frame[k].astype(str)
+            for k in keys
         ]
         present = [sorted(set(column.fillna("")) - {"", "nan"}) for column in columns]
         for values in itertools.product(*present):

@@ -7,6 +7,8 @@ from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
 
+from tfxray.components.pusher import rollbacks
+
 if TYPE_CHECKING:
     import ml_metadata as mlmd
     from tfx.types import Artifact
@@ -20,6 +22,9 @@ class LatestOtherBlessedModel(LatestBlessedModelStrategy):
 
     TFX's own strategy gives back the candidate itself once it has been blessed: a second,
     identical run would compare the model with itself, and could not come from the cache.
+
+    After a rollback it is the model that is served again: the one that was taken out of service is
+    no measure for the next.
     """
 
     def resolve_artifacts(
@@ -30,8 +35,10 @@ class LatestOtherBlessedModel(LatestBlessedModelStrategy):
         `candidate` holds the model not to resolve; of `evaluation`, that of the blessing is taken.
         """
         candidates = {model.id for model in input_dict["candidate"]}
+        models = [m for m in input_dict["model"] if m.id not in candidates]
+        restored = rollbacks.find_restored(store, {model.id for model in models})
         channels = {
-            "model": [m for m in input_dict["model"] if m.id not in candidates],
+            "model": [m for m in models if restored in (None, m.id)],
             "blessing": list(input_dict["blessing"]),
         }
         latest = super().resolve_artifacts(store, channels) or {}

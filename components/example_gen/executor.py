@@ -2,7 +2,8 @@
 
 Where it draws the splits, patients who share an image, or have nearly the same one, are drawn as
 one patient. Otherwise the model would know an image of the test split beforehand. Beside the
-examples it leaves what tells whether an image is in two splits; see `fingerprints.py`.
+examples it leaves what tells whether an image is in two splits (`fingerprints.py`), and what is
+known of each besides its pixels (`shortcuts/traits.py`).
 
 TFX's own shuffles them and compresses them by GZIP. Trainer draws its batches from the whole split,
 so that nothing is won by a shuffle, for which Beam's in-memory runner keeps all images at once. And
@@ -31,6 +32,7 @@ from tfx.utils import proto_utils
 from tfxray.components.common import contract
 from tfxray.components.example_gen import fingerprints
 from tfxray.components.pixels import near, near_transforms
+from tfxray.components.shortcuts import traits
 
 _FILE = "data_tfrecord"  # what TFX calls it
 _NEAR_DISTANCE = "near_distance"  # the execution property
@@ -61,6 +63,7 @@ class Executor(executor.Executor):  # type: ignore[misc]
                     | f"Write[{split}]" >> beam.io.WriteToTFRecord(path)
                 )
                 _ = records | f"Fingerprints[{split}]" >> fingerprints.Write(examples.uri, split)
+                _ = records | f"Traits[{split}]" >> traits.Write(examples.uri, split)
         payload = exec_properties[standard_component_specs.OUTPUT_DATA_FORMAT_KEY]
         examples_utils.set_payload_format(examples, payload)
 

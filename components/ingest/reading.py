@@ -9,7 +9,8 @@ import apache_beam as beam
 from tfxray.components.common import beam_options, filesystem, isolation
 from tfxray.components.common.contract import Task
 from tfxray.components.ingest import summary, worker
-from tfxray.components.source import chunks, tfrecords
+from tfxray.components.jobs import chunks
+from tfxray.components.source import tfrecords
 from tfxray.components.source.rows import Row
 
 # Rows per element of Beam's: few, where Beam's workers share them out; many, where processes of our

@@ -11,19 +11,16 @@ import functools
 import heapq
 import json
 import os
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.transforms import window
-from apache_beam.utils.windowed_value import WindowedValue
 
 from tfxray.components.common import filesystem
 from tfxray.components.ingest import duplicates
+from tfxray.components.jobs import chunks, packing
 from tfxray.components.listing import left_out
-from tfxray.components.source import chunks
 
 # What is told: its kind, and more.
 INDEX = "index"  # an example: the fields of `duplicates.Entry`
@@ -41,28 +38,10 @@ NAMED = 5  # images of a note
 LISTED = 10  # broken files that an error names
 
 _PER_BUCKET, _MOST_BUCKETS = 20_000, 256  # images; of very many, each bucket has more
-_HELD = 10_000  # of what is told, until a worker packs it
 _COUNTS, _REJECTS, _COPIES, _KEPT, _MOVES = "counts", "rejects", "copies", "kept", "moves"
 _PATIENTS, _COUNTS_OF_MOVES = f"{_COUNTS}-patients", f"{_COUNTS}-moves"  # counts, too
 
 Reject = tuple[str, str, str]
-Told = tuple[int, str]  # what decides its bucket, and what is told, as JSON
-
-
-def tell(key: str, kind: str, *content: object) -> Told:
-    """What is told of an image, a record or a file.
-
-    Args:
-        key: What has the same key meets in one bucket.
-        kind: One of those above.
-        content: Texts and numbers.
-    """
-    # As JSON, which is ASCII: Beam takes no name that is not UTF-8.
-    return _hash(key), json.dumps((kind, *content))
-
-
-def _hash(key: str) -> int:
-    return zlib.crc32(key.encode("utf-8", "surrogateescape"))
 
 
 @dataclasses.dataclass
@@ -222,45 +201,16 @@ class Summarize(beam.PTransform):
         self._parts, self._drawn = parts, tuple(drawn)
         self._buckets = min(images // _PER_BUCKET + 1, _MOST_BUCKETS)
 
-    def expand(self, told: beam.PCollection[Told]) -> beam.PCollection[None]:
+    def expand(self, told: beam.PCollection[packing.Keyed]) -> beam.PCollection[None]:
         """See `beam.PTransform`."""
         return (
             told
-            | "Pack" >> beam.ParDo(_Pack(self._buckets)).with_output_types(tuple[int, bytes])
-            | "By digest" >> beam.GroupByKey()
+            | "By digest" >> packing.ByBucket(self._buckets)
             | "Find copies" >> beam.ParDo(_Settle(self._parts, self._drawn, self._buckets))
             .with_output_types(tuple[int, bytes])
             | "By patient" >> beam.GroupByKey()
             | "Count patients" >> beam.MapTuple(functools.partial(_count_patients, self._parts))
         )  # fmt: skip
-
-
-class _Pack(beam.DoFn):
-    """What is told, some thousands at a time, to a packed element for each bucket."""
-
-    def __init__(self, buckets: int):
-        self._buckets = buckets
-
-    def start_bundle(self) -> None:
-        self._held: defaultdict[int, list[str]] = defaultdict(list)
-        self._count = 0
-
-    def process(self, told: Told) -> Iterator[tuple[int, bytes]]:
-        number, line = told
-        self._held[number % self._buckets].append(line)
-        self._count += 1
-        if self._count >= _HELD:
-            yield from self._packed()
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        for element in self._packed():
-            yield WindowedValue(element, window.MIN_TIMESTAMP, [window.GlobalWindow()])
-
-    def _packed(self) -> Iterator[tuple[int, bytes]]:
-        for bucket, held in sorted(self._held.items()):
-            yield bucket, chunks.pack(held)
-        self._held.clear()
-        self._count = 0
 
 
 class _Settle(beam.DoFn):
@@ -272,20 +222,19 @@ class _Settle(beam.DoFn):
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[int, bytes]]:
         bucket, packed = element
         counts, index, rejects = Counts(), [], []
-        for chunk in packed:
-            for kind, *content in map(json.loads, chunks.unpack(chunk)):
-                if kind == INDEX:
-                    index.append(duplicates.Entry(*content))
-                elif kind == REJECTED and content[1] == OTHER_VIEW:
-                    counts.other_view += 1
-                elif kind == REJECTED:
-                    rejects.append(tuple(content))
-                elif kind == IMAGE_NOTES:
-                    counts.note_image(*content)
-                elif kind == COUNT:
-                    counts.note(*content)
-                elif kind == BROKEN:
-                    counts.add_broken(*content)
+        for kind, *content in packing.unpack(packed):
+            if kind == INDEX:
+                index.append(duplicates.Entry(*content))
+            elif kind == REJECTED and content[1] == OTHER_VIEW:
+                counts.other_view += 1
+            elif kind == REJECTED:
+                rejects.append(tuple(content))
+            elif kind == IMAGE_NOTES:
+                counts.note_image(*content)
+            elif kind == COUNT:
+                counts.note(*content)
+            elif kind == BROKEN:
+                counts.add_broken(*content)
         copies = duplicates.find_duplicates(index, self._drawn)
         gone = {entry for entry, _ in copies}
         kept = [entry for entry in index if entry not in gone]
@@ -299,7 +248,7 @@ class _Settle(beam.DoFn):
         patients = Counter(entry.patient for entry in kept if entry.patient)
         by_bucket: defaultdict[int, dict[str, int]] = defaultdict(dict)
         for patient, count in patients.items():
-            by_bucket[_hash(patient) % self._buckets][patient] = count
+            by_bucket[packing.bucket_of(patient, self._buckets)][patient] = count
         for other, some in by_bucket.items():
             yield other, chunks.pack(some)
 

@@ -15,11 +15,12 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.ingest import pseudonym, record_check, record_labels, summary
 from tfxray.components.ingest.record_labels import Label
+from tfxray.components.jobs import chunks, packing
 from tfxray.components.manifest import findings
 from tfxray.components.metadata import views
 from tfxray.components.metadata.known import Known, join_sources, read_known
 from tfxray.components.pixels import image, loader
-from tfxray.components.source import chunks, splits, tfrecords
+from tfxray.components.source import splits, tfrecords
 from tfxray.components.source.rows import Row
 
 UNSPLIT = "all"
@@ -103,7 +104,7 @@ class Reader:
 
 
 def _tell(key: str, kind: str, *content: object) -> beam.pvalue.TaggedOutput:
-    return beam.pvalue.TaggedOutput(BESIDE, summary.tell(key, kind, *content))
+    return beam.pvalue.TaggedOutput(BESIDE, packing.keyed(key, kind, *content))
 
 
 def _set_aside(name: str, error: Exception) -> beam.pvalue.TaggedOutput:

@@ -1,4 +1,4 @@
-"""Reads ages, in years, as DICOM, tables and people write them."""
+"""Reads ages, in years, as DICOM, tables and people write them; and the bands that slices have."""
 
 import math
 import re
@@ -7,6 +7,8 @@ from tfxray.components.metadata.words import NotUnderstood, normal_form, says_no
 
 OLDEST = 130.0  # years, as in the schema
 
+# Upper ends, in whole years.
+_BANDS = ((17, "0-17"), (39, "18-39"), (59, "40-59"), (79, "60-79"), (math.inf, "80+"))
 _YEAR, _MONTH, _WEEK, _DAY = 1.0, 1 / 12, 7 / 365.25, 1 / 365.25
 # DICOM's letters are those of its value representation AS (PS3.5, 6.2). The words are the units of
 # the Unicode CLDR (cldr.unicode.org, units/year, month, week and day, long and short), without
@@ -91,6 +93,13 @@ def age_between(birth: str, study: str) -> str:
     if born["month"] and seen["month"]:
         years -= (seen["month"], seen["day"]) < (born["month"], born["day"])
     return str(years)
+
+
+def name_band(age: float) -> str:
+    """The band of an age in years; empty where it is none: negative, infinite or NaN."""
+    if not 0 <= age < math.inf:
+        return ""
+    return next(name for end, name in _BANDS if math.floor(age) <= end)
 
 
 def _in_years(text: str) -> float | None:

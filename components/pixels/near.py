@@ -12,7 +12,7 @@ import numpy as np
 _LARGEST_SHARE, _FEW = 0.1, 10
 HASH_BYTES = 32
 _PLACES = np.arange(8 * HASH_BYTES)  # of the bits
-_CHUNK = 2**18  # pairs compared at a time: what bounds the memory
+_CHUNK = 2**16  # pairs compared at a time: what bounds the memory
 _FEW_SHARING = 512  # so many that share a part are compared each with each
 _SAMPLE = 2048
 # Odd numbers; see `_mix`.

@@ -3,26 +3,31 @@
 Nothing here is kept whole in one place but what was found: the pairs that link patients.
 """
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 
+from tfxray.components.jobs import chunks, packing
 from tfxray.components.pixels import near
 from tfxray.components.pixels.near import Fingerprint, Groups, Links
 
-# So many hashes go together on their way, and about so many of a part are compared in one place.
-_BATCH, _SHARD = 2**16, 2**15
+# Up to so many hashes go to one place each time, where some parts of them are compared. Of more,
+# those that may agree on a part go to one, about so many; each hash as often as there are parts.
+_WHOLE, _PARTS_AT_ONCE, _SHARD = 2**20, 5, 2**15
 _ANY_SPLIT = 0b11  # in two splits, so that each pair counts
 
 HashPair = tuple[bytes, bytes]
+# Some hashes, one behind the other; and for each a byte, with a bit for each split that holds it.
+Batch = tuple[bytes, bytes]
 
 
 class FindPairs(beam.PTransform):  # type: ignore[misc]
     """Finds pairs of hashes that differ in a few bits; see `near.compare`.
 
-    Takes each hash once, as bytes, with a bit for each split that holds it. Gives each pair once.
+    Takes batches, in which each hash comes once. Gives each pair once.
     """
 
     def __init__(self, distance: int, spanning: bool = False):
@@ -36,43 +41,57 @@ class FindPairs(beam.PTransform):  # type: ignore[misc]
         super().__init__()
         self._distance, self._spanning = distance, spanning
 
-    def expand(self, hashes: beam.PCollection) -> beam.PCollection:
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
         """See `beam.PTransform`."""
-        count = beam.pvalue.AsSingleton(hashes | beam.combiners.Count.Globally())
+        count = batches | "Size" >> beam.Map(_size) | "Count" >> beam.CombineGlobally(sum)
         return (
-            hashes
-            | beam.BatchElements(min_batch_size=_BATCH, max_batch_size=_BATCH)
-            | "Shard" >> beam.FlatMap(_shard, self._distance, count)
+            batches
+            | "Shard" >> beam.FlatMap(_shard, self._distance, beam.pvalue.AsSingleton(count))
             | beam.GroupByKey()
             | "Compare" >> beam.FlatMap(_compare, self._distance, self._spanning)
         )
 
 
-def _shard(
-    batch: list[tuple[bytes, int]], distance: int, count: int
-) -> Iterator[tuple[tuple[int, int], tuple[bytes, bytes]]]:
-    """Hashes and their splits, by part, and by what the part holds."""
-    words = near.pack([hash_ for hash_, _ in batch])
-    splits = np.array([bits for _, bits in batch], np.uint8)
+def make_batch(splits: Mapping[str, int]) -> Batch:
+    """Some hashes for `FindPairs`.
+
+    Args:
+        splits: Of each hash, hexadecimal: a bit for each split that holds it.
+    """
+    return bytes.fromhex("".join(splits)), bytes(splits.values())
+
+
+def _size(batch: Batch) -> int:
+    return len(batch[1])
+
+
+def _shard(batch: Batch, distance: int, count: int) -> Iterator[tuple[tuple[int, int, int], Batch]]:
+    """Hashes and their splits, by the parts to compare, and by what a part holds."""
+    if count <= _WHOLE:
+        for start in range(0, distance + 1, _PARTS_AT_ONCE):
+            yield (start, min(start + _PARTS_AT_ONCE, distance + 1), 0), batch
+        return
+    words, splits = near.pack(batch[:1]), np.frombuffer(batch[1], np.uint8)
     for part, keys in enumerate(near.part_keys(words, distance)):
         shards = keys % np.uint64(1 + count // _SHARD)
         order = np.argsort(shards, kind="stable")
         found, starts = np.unique(shards[order], return_index=True)
         for shard, rows in zip(found.tolist(), np.split(order, starts[1:]), strict=True):
-            yield (part, shard), (words[rows].tobytes(), splits[rows].tobytes())
+            yield (part, part + 1, shard), (words[rows].tobytes(), splits[rows].tobytes())
 
 
 def _compare(
-    shard: tuple[tuple[int, int], Iterable[tuple[bytes, bytes]]], distance: int, spanning: bool
+    shard: tuple[tuple[int, int, int], Iterable[Batch]], distance: int, spanning: bool
 ) -> Iterator[HashPair]:
-    (part, _), batches = shard
-    hashes, splits = (b"".join(column) for column in zip(*batches, strict=True))
-    words, links = near.pack([hashes]), Links()
-    for first, second in near.compare(words, distance, part, np.frombuffer(splits, np.uint8)):
-        for one, other in zip(first.tolist(), second.tolist(), strict=True):
-            if not spanning or links.join(one, other):
-                a, b = words[one].tobytes(), words[other].tobytes()
-                yield min(a, b), max(a, b)
+    (start, end, _), batches = shard
+    hashes, bits = (b"".join(column) for column in zip(*batches, strict=True))
+    words, splits, links = near.pack([hashes]), np.frombuffer(bits, np.uint8), Links()
+    for part in range(start, end):
+        for first, second in near.compare(words, distance, part, splits):
+            for one, other in zip(first.tolist(), second.tolist(), strict=True):
+                if not spanning or links.join(one, other):
+                    a, b = words[one].tobytes(), words[other].tobytes()
+                    yield min(a, b), max(a, b)
 
 
 class GroupPatients(beam.PTransform):  # type: ignore[misc]
@@ -94,54 +113,86 @@ class GroupPatients(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, images: beam.PCollection) -> beam.PCollection:
         """See `beam.PTransform`."""
-        owned = (
+        shared = (
             images
             | "ByValue" >> beam.FlatMap(_by_value)
-            | beam.GroupByKey()
+            | "Meet" >> packing.ByBucket()
             | "Shared" >> beam.FlatMapTuple(_shared).with_outputs("owners", main="links")
         )
         near_pairs = (
-            owned.owners
-            | "Hash" >> beam.MapTuple(lambda hash_, _: (hash_, _ANY_SPLIT))
+            shared.owners
+            | "Hashes" >> beam.MapTuple(lambda hashes, _: (hashes, _any_split(hashes)))
             | "FindPairs" >> FindPairs(self._distance, spanning=True)
         )
         paired = near_pairs | "Each" >> beam.FlatMap(iter) | beam.combiners.ToSet()
-        owners = owned.owners | "OfPairs" >> beam.Filter(_is_in, beam.pvalue.AsSingleton(paired))
-        linked = (owned.links, near_pairs, owners) | beam.Flatten() | beam.CombineGlobally(_Link())
-        links = beam.pvalue.AsSingleton(linked)
-        sizes = images | "Patient" >> beam.Map(_patient) | beam.combiners.Count.PerElement()
-        total = sizes | beam.Values() | "Total" >> beam.CombineGlobally(sum)
+        wanted = beam.pvalue.AsSingleton(paired)
+        owners = shared.owners | "OfPairs" >> beam.FlatMap(_owners_of, wanted)
+        linked = (shared.links, near_pairs, owners) | beam.Flatten()
+        links = beam.pvalue.AsSingleton(linked | beam.CombineGlobally(_Link()))
+        sizes = (
+            images
+            | "Patient" >> beam.Map(_by_patient)
+            | "OfPatient" >> packing.ByBucket()
+            | "Sizes" >> beam.MapTuple(_sizes)
+        )
+        total = sizes | "Images" >> beam.Map(_total) | "Total" >> beam.CombineGlobally(sum)
         return (
             sizes
-            | "Linked" >> beam.Filter(_is_in, links)
-            | "Sizes" >> beam.combiners.ToDict()
+            | "Linked" >> beam.FlatMap(_sizes_of, links)
+            | "ToDict" >> beam.combiners.ToDict()
             | "Group" >> beam.Map(_make_groups, links, beam.pvalue.AsSingleton(total))
         )
 
 
-def _by_value(image: Fingerprint) -> Iterator[tuple[tuple[bool, str], str]]:
-    """Its patient, by what two images may have in common; and whether that is a perceptual hash."""
-    if image.sha256:
-        yield (False, image.sha256), image.patient
-    if image.phash:
-        yield (True, image.phash.lower()), image.patient
+def _by_value(image: Fingerprint) -> Iterator[packing.Keyed]:
+    """Its patient, by what two images may have in common: a digest, or a perceptual hash."""
+    for is_hash, value in ((False, image.sha256), (True, image.phash.lower())):
+        if value:
+            yield packing.keyed(value, is_hash, value, image.patient)
 
 
-def _shared(value: tuple[bool, str], patients: Iterable[str]) -> Iterator[Any]:
-    """Links between all patients who have the same image; of a hash, one who has it."""
-    others = iter(patients)
-    first = next(others)
-    if value[0]:
-        yield beam.pvalue.TaggedOutput("owners", (bytes.fromhex(value[1]), first))
-    yield from ((first, other) for other in others if other != first)
+def _shared(_: int, packed: Iterable[bytes]) -> Iterator[Any]:
+    """Links between all patients who have the same image; of all hashes, one who has it."""
+    first: tuple[dict[str, str], dict[str, str]] = {}, {}
+    for is_hash, value, patient in packing.unpack(packed):
+        one = first[is_hash].setdefault(value, patient)
+        if one != patient:
+            yield one, patient
+    if hashes := first[True]:
+        owners = bytes.fromhex("".join(hashes)), chunks.pack(list(hashes.values()))
+        yield beam.pvalue.TaggedOutput("owners", owners)
 
 
-def _is_in(pair: tuple[Any, Any], members: Container[Any]) -> bool:
-    return pair[0] in members
+def _any_split(hashes: bytes) -> bytes:
+    return bytes([_ANY_SPLIT]) * (len(hashes) // near.HASH_BYTES)
 
 
-def _patient(image: Fingerprint) -> str:
-    return image.patient
+def _owners_of(
+    of_bucket: tuple[bytes, bytes], paired: Container[bytes]
+) -> Iterator[tuple[bytes, str]]:
+    hashes, owners = of_bucket
+    for place, owner in enumerate(chunks.unpack(owners)):
+        hash_ = hashes[place * near.HASH_BYTES :][: near.HASH_BYTES]
+        if hash_ in paired:
+            yield hash_, owner
+
+
+def _by_patient(image: Fingerprint) -> packing.Keyed:
+    return packing.keyed(image.patient, image.patient)
+
+
+def _sizes(_: int, packed: Iterable[bytes]) -> bytes:
+    """How many images each patient has, of a bucket's."""
+    return chunks.pack(Counter(patient for (patient,) in packing.unpack(packed)))
+
+
+def _total(sizes: bytes) -> int:
+    return sum(chunks.unpack(sizes).values())
+
+
+def _sizes_of(sizes: bytes, links: Container[str]) -> Iterator[tuple[str, int]]:
+    """The patients of a bucket who are linked."""
+    yield from (pair for pair in chunks.unpack(sizes).items() if pair[0] in links)
 
 
 class _Link(beam.CombineFn):  # type: ignore[misc]

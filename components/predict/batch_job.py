@@ -28,6 +28,7 @@ from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.disk import locks
 from tfxray.components.guard.rejects import DEFAULT_LIMITS, Limits
+from tfxray.components.jobs import chunks
 from tfxray.components.pixels import image
 from tfxray.components.predict import batch_parts, batch_worker
 from tfxray.components.predict.pushed_model import (
@@ -36,7 +37,6 @@ from tfxray.components.predict.pushed_model import (
     find_model,
     read_fingerprint,
 )
-from tfxray.components.source import chunks
 from tfxray.components.text import tables
 from tfxray.components.watch import scored
 

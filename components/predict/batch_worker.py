@@ -18,9 +18,9 @@ from apache_beam.utils.shared import Shared
 
 from tfxray.components.common import filesystem, progress
 from tfxray.components.guard import rejects
+from tfxray.components.jobs import chunks
 from tfxray.components.predict import batch_parts
 from tfxray.components.predict.pushed_model import Model, Prediction
-from tfxray.components.source import chunks
 
 _BEFORE, _AFTER = ("name", "label"), ("distance", "unlike")
 

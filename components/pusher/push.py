@@ -1,6 +1,7 @@
 """Pushes a model: a version appears whole, under a number of its own, and is what was evaluated."""
 
 import contextlib
+import dataclasses
 import errno
 import os
 import secrets
@@ -53,9 +54,42 @@ def push_version(model: str, base: str, evaluated: Record, monitoring: str | Non
     if newest.sound and not newest.damaged and versions.holds_model(newest.sound, evaluated.files):
         _copy_monitoring(monitoring, newest.sound)
         return newest.sound
+    return _write(model, base, evaluated, monitoring)
+
+
+def copy_version(version: str) -> str:
+    """Makes a copy of a version the newest one: the way back to it. It appears as a push does.
+
+    Args:
+        version: Its folder, beside the others, on any of TFX's file systems. It stays.
+
+    Returns:
+        The copy's folder. Its record names the version.
+
+    Raises:
+        UserError: The version is damaged, or the copy cannot be written.
+    """
+    base, number = os.path.split(version)
+    try:
+        record = versions.read_record(os.path.join(version, filenames.VERSION_RECORD))
+        record = record or Record(versions.hash_files(version), None)
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        raise UserError(f"{version}: cannot be read. Nothing was changed") from error
+    # After the record was read: what is copied is what was compared with it.
+    if damage := versions.find_damage(version):
+        raise UserError(
+            f"{version}: this version is damaged: {damage}. Nothing was changed. Go back to "
+            "another one"
+        )
+    copy = dataclasses.replace(record, copy_of=int(number))
+    return _write(version, base, copy, os.path.join(version, filenames.MONITORING))
+
+
+def _write(model: str, base: str, record: Record, monitoring: str | None) -> str:
+    """Writes a new version, whole."""
     write = _push_by_rename if filesystem.is_local(base) else _push_file_by_file
     try:
-        return write(model, base, evaluated, monitoring)
+        return write(model, base, record, monitoring)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise UserError(
@@ -71,16 +105,16 @@ def _copy_monitoring(monitoring: str | None, version: str) -> None:
     artifacts.write_text(os.path.join(version, filenames.MONITORING), content)
 
 
-def _push_by_rename(model: str, base: str, evaluated: Record, monitoring: str | None) -> str:
+def _push_by_rename(model: str, base: str, record: Record, monitoring: str | None) -> str:
     os.makedirs(base, exist_ok=True)
     half_versions.remove_abandoned(base)
     with half_versions.make_folder(base) as scratch:
         version = os.path.join(scratch, "version")
-        for name in evaluated.files:
+        for name in record.files:
             _copy(os.path.join(model, name), os.path.join(version, name))
-        record = os.path.join(version, filenames.VERSION_RECORD)
-        os.makedirs(os.path.dirname(record), exist_ok=True)
-        versions.write_record(record, evaluated)
+        path = os.path.join(version, filenames.VERSION_RECORD)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        versions.write_record(path, record)
         _copy_monitoring(monitoring, version)
         durable.sync_tree(version)
         _check_copy(version, base)
@@ -113,12 +147,12 @@ def _check_copy(version: str, base: str) -> None:
         )
 
 
-def _push_file_by_file(model: str, base: str, evaluated: Record, monitoring: str | None) -> str:
+def _push_file_by_file(model: str, base: str, record: Record, monitoring: str | None) -> str:
     with _claimed_number(base) as number:
         version = os.path.join(base, str(number))
-        versions.write_record(os.path.join(version, filenames.VERSION_RECORD), evaluated)
+        versions.write_record(os.path.join(version, filenames.VERSION_RECORD), record)
         _copy_monitoring(monitoring, version)
-        for name in _last(evaluated.files, versions.MODEL):
+        for name in _last(record.files, versions.MODEL):
             target = os.path.join(version, name)
             fileio.makedirs(os.path.dirname(target))
             fileio.copy(os.path.join(model, name), target)

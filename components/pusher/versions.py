@@ -11,9 +11,10 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from typing import Annotated
 
 import tensorflow as tf
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
@@ -68,11 +69,13 @@ class Record:
 
     Attributes:
         files: The exported model's, by name below its folder.
-        heldout: Its figures.
+        heldout: Its figures; None of a copy of a version that told none.
+        copy_of: The number of the version from which a rollback made this one; None of a push.
     """
 
     files: Mapping[str, File]
-    heldout: Figures
+    heldout: Figures | None
+    copy_of: Annotated[int, Field(ge=0, le=_HIGHEST)] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +141,20 @@ def holds_model(version: str, files: Mapping[str, File]) -> bool:
         if record:
             return record.files == files
         return bool(files) and files.items() <= hash_files(version).items()
+    except (ValueError, OSError, tf.errors.OpError):
+        return False
+
+
+def hold_the_same(version: str, other: str) -> bool:
+    """Whether two versions, both sound, hold the same model.
+
+    Args:
+        version: Its folder.
+        other: Likewise.
+    """
+    try:
+        record = read_record(os.path.join(version, filenames.VERSION_RECORD))
+        return holds_model(other, record.files if record else hash_files(version))
     except (ValueError, OSError, tf.errors.OpError):
         return False
 
@@ -255,6 +272,35 @@ def find_newest(base: str) -> Newest:
             return Newest(version, damaged)
         damaged[version] = damage
     return Newest(None, damaged)
+
+
+def find_withdrawal(base: str, files: Mapping[str, File]) -> int | None:
+    """Whether a rollback took a model out of service, and nothing has brought it back since.
+
+    A version that is damaged withdraws nothing: what was wrong with it was the copy.
+
+    Args:
+        base: The folder of the versions, on any of TFX's file systems.
+        files: The model's; see `hash_files`.
+
+    Returns:
+        The version that a rollback went back from, of this model; None where there is none.
+    """
+    withdrawn, before, newest = None, 0, False
+    versions = list_versions(base)
+    for number, version in versions.items():
+        try:
+            record = read_record(os.path.join(version, filenames.VERSION_RECORD))
+        except ValueError:
+            record = None
+        if record and record.files == files:
+            withdrawn, newest = None, True
+        else:
+            if newest and record and record.copy_of is not None:
+                withdrawn = before
+            newest = False
+        before = number
+    return None if withdrawn is None or find_damage(versions[withdrawn]) else withdrawn
 
 
 def next_number(base: str) -> int:

@@ -11,7 +11,7 @@ import jinja2
 from plotly.offline import get_plotlyjs
 from tfx.dsl.io import fileio
 
-from tfxray.components.common import artifacts
+from tfxray.components.common import artifacts, filenames
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.predict import likeness
@@ -26,6 +26,7 @@ from tfxray.components.review import (
     verdict,
 )
 from tfxray.components.review.evidence import Evidence, read_evidence
+from tfxray.components.shortcuts import section, shortcut_report
 from tfxray.components.text import escape
 
 # The columns of the table of splits: Trainer's figure, and its heading.
@@ -63,11 +64,13 @@ def write_page(
     """
     evidence = read_evidence(summary, config, uris)
     categories = data_profile.read_categories(evidence)
+    shortcuts = _read_shortcuts(evidence)
     values = {
         "summary": {**_PLAIN, **summary},
         "evidence": evidence,
         "config": config.splitlines(),
         **_evaluations(evidence, categories),
+        "shortcuts": shortcuts,
         **_data_sections(evidence, categories),
         **_training_section(evidence),
     }
@@ -199,6 +202,17 @@ def _data_sections(evidence: Evidence, categories: list[data_profile.Category]) 
         "inferred": "SchemaGen.schema" in evidence.uris,
         "differences": data_profile.find_differences(evidence.uris),
     }
+
+
+def _read_shortcuts(evidence: Evidence) -> section.Section:
+    """What may be learnt in the place of the disease, by DataGate, Evaluator and Trainer."""
+    associations, comparisons = (
+        shortcut_report.read_found(evidence.uris.get(name))
+        for name in ("DataGate.verdict", "Evaluator.evaluation")
+    )
+    probe = artifacts.read_training_file(evidence.uris, filenames.PROBE)
+    judged, least = evidence.task.judged, evidence.min_patients
+    return section.make_section(associations, comparisons, probe, judged, least)
 
 
 def _training_section(evidence: Evidence) -> dict[str, Any]:

@@ -12,6 +12,10 @@ import urllib3
 from tfxray.components.common.errors import UserError
 
 _SECONDS = 10.0
+# Flink's words: RemoteTransportException's and those of a lost connection or heartbeat.
+_MISSED = re.compile(
+    r"remote task manager '([^/' ]+)|TaskManager with id (\S+) (?:is no longer reachable|timed out)"
+)
 
 
 class Cluster:
@@ -48,6 +52,16 @@ class Cluster:
                 "that is to work (beam.master)"
             )
         return slots
+
+    @property
+    def task_managers(self) -> dict[str, str]:
+        """The hosts of its task managers, by what Flink calls each of them.
+
+        Raises:
+            UserError: It cannot be asked.
+        """
+        managers = self._ask("taskmanagers", "taskmanagers")
+        return {each["id"]: _host(each["path"]) for each in managers}
 
     def check(self, versions: Sequence[str], parallelism: int, jar: str | None) -> None:
         """Sees that it can take Beam's jobs.
@@ -107,6 +121,30 @@ class Cluster:
                 "address of its REST interface (beam.master)"
             ) from None
         return content if key is None else content[key]
+
+
+def missed_by(text: str) -> list[str]:
+    """The task managers that a failed job misses, by their hosts or by what Flink calls them.
+
+    Args:
+        text: What Flink tells of the failure.
+    """
+    return [host or name for host, name in _MISSED.findall(text)]
+
+
+def cluster_of(options: Sequence[str]) -> Cluster | None:
+    """The cluster that options on Beam's command line name, if they name one."""
+    for option in options:
+        name, _, master = option.partition("=")
+        if name == "--flink_master" and not master.startswith("["):  # such as [local]
+            return Cluster(master)
+    return None
+
+
+def _host(path: str) -> str:
+    """Of a task manager's address within Flink, such as pekko.tcp://flink@one:4000/user/rpc/it."""
+    found = re.search(r"@(\[[^\]]*\]|[^:/]*)", path)
+    return found[1] if found else path
 
 
 def _reason(error: Exception) -> str:

@@ -39,8 +39,11 @@ class Order:
 # Autograph would rewrite these functions, and all that they call, for nothing.
 _as_written = tf.autograph.experimental.do_not_convert
 
-# Transform's outputs for each example besides its inputs; the last three may be missing.
-_COLUMNS = (contract.TARGET, contract.KEY, contract.NAME, contract.HOSPITAL, contract.OWNER)
+# Transform's outputs for each example besides its inputs; all but the first two may be missing.
+_COLUMNS = (
+    contract.TARGET, contract.KEY, contract.NAME, contract.HOSPITAL, contract.PROJECTION,
+    contract.OWNER,
+)  # fmt: skip
 
 
 class Examples:
@@ -51,7 +54,8 @@ class Examples:
 
     Attributes:
         kind: Of the inputs: `pixels` or `embedding`.
-        columns: Transform's `key` and, where there are such, `hospital` and `owner`, [n].
+        columns: Transform's `key` and, where there are such, `hospital`, `projection` and
+            `owner`, [n].
         labels: int8 [n, outputs], 1 or 0, or -1 where the label is not known. Of two classes, a
             column tells the positive one; of more, each class has one; and so has each finding.
         label_counts: Of the whole split, see `objective.count_labels`.

@@ -12,10 +12,11 @@ import tensorflow_transform as tft
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
-from tfxray.components.common import artifacts, filenames
+from tfxray.components.common import artifacts, contract, filenames
 from tfxray.components.common.contract import Task
 from tfxray.components.metrics.split_metrics import measure_split
 from tfxray.components.networks import backbone
+from tfxray.components.shortcuts import probe
 from tfxray.components.trainer import (
     export,
     export_explainable,
@@ -24,6 +25,7 @@ from tfxray.components.trainer import (
 )
 from tfxray.components.trainer.distributed import processes, tf_config
 from tfxray.components.trainer.distributed.strategy import make_strategy
+from tfxray.components.trainer.examples import Examples
 from tfxray.components.trainer.training import WORK, Training, find_examples
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ def run_fn(fn_args: "FnArgs") -> None:
             splits.training, splits.validation, settings["transfer"], seed
         )
         files[filenames.SITE_TRANSFER] = dataclasses.asdict(transfer)
+    files[filenames.PROBE] = dataclasses.asdict(_probe(splits.training, settings["train"]["seed"]))
     for name, content in files.items():
         io_utils.write_string_file(os.path.join(logs, name), json.dumps(content, indent=1))
     keys, scores = splits.validation.keys[:_SCORED], result.validation[:_SCORED]
@@ -98,6 +101,29 @@ def run_fn(fn_args: "FnArgs") -> None:
         np.savez(path, keys=keys, scores=scores)
     if state and fileio.exists(state):
         fileio.rmtree(state)  # nothing is left to go on with
+
+
+def _probe(examples: Examples, seed: int) -> probe.Probe:
+    """How well the embeddings tell site and view; not those of a backbone that has learnt here."""
+    if examples.kind != contract.EMBEDDING:
+        return probe.Probe(
+            skipped=["the backbone learnt from these images (train.mode: fine_tune)"]
+        )
+    columns = {t: c for t, c in probe.COLUMNS.items() if c in examples.columns}
+    if not columns:
+        return probe.Probe(
+            skipped=["the schema's tensor_representation_group hands no site and view to Transform"]
+        )
+    places = probe.draw_images(len(examples), examples.width, seed)
+    batches = examples.plain(_SCORED, places).as_numpy_iterator()
+    embeddings = np.concatenate([inputs for inputs, _ in batches])
+    traits = {
+        trait: np.array(
+            [text.decode("utf-8", "replace") for text in examples.columns[name][places]]
+        )
+        for trait, name in columns.items()
+    }
+    return probe.probe_embeddings(embeddings, traits, examples.columns[contract.OWNER][places])
 
 
 def _fit_with_others(fn_args: "FnArgs", state: str) -> None:

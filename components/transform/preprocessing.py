@@ -34,7 +34,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Args:
         inputs: `image/encoded` and `image/class/label`, of shape [n, 1], or the findings, sparse;
             where the schema has them (`tensor_representation_group`), `image/filename`,
-            `study/site` and `patient/id`, sparse.
+            `study/site`, `study/view` and `patient/id`, sparse.
         custom_config: `mode`, the config's `train.mode`; `backbone`, the fields of a
             `backbone.BackboneSpec`; `copies`, `distortions` (the fields of a
             `distortion_ranges.Distortions`) and `seed`, of the distorted embeddings; `findings`, of
@@ -43,11 +43,11 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Returns:
         `target`, int64 [n, 1], or of findings [n, k]; `key`, int64 [n, 1], to find an image again;
         `name`, strings [n, 1], where the schema has file names: Trainer sorts by it; and in mode
-        `frozen` `embedding`, float32 [n, d], `hospital`, strings [n, 1], and `owner`, int64 [n, 1],
-        where the schema has them, and, where copies are asked for, `distorted`, float32
-        [n, copies, d]; in mode `fine_tune` `pixels`, strings of shape [n]: PNGs, grey, of
-        the backbone's size. Trainer reads `distorted` of the training split alone; what nobody asks
-        the served graph for, it does not compute.
+        `frozen` `embedding`, float32 [n, d], `hospital` and `projection`, strings [n, 1], and
+        `owner`, int64 [n, 1], where the schema has them, and, where copies are asked for,
+        `distorted`, float32 [n, copies, d]; in mode `fine_tune` `pixels`, strings of shape [n]:
+        PNGs, grey, of the backbone's size. Trainer reads `distorted` of the training split alone;
+        what nobody asks the served graph for, it does not compute.
     """
     encoded = tf.reshape(inputs[contract.IMAGE], [-1])
     key = tf.strings.to_hash_bucket_fast(encoded, 2**62)
@@ -72,6 +72,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         outputs[contract.HOSPITAL] = first_values(inputs[contract.SITE], tf.size(encoded))[
             :, tf.newaxis
         ]
+        if contract.VIEW in inputs:
+            views = first_values(inputs[contract.VIEW], tf.size(encoded))
+            outputs[contract.PROJECTION] = views[:, tf.newaxis]
     if custom_config["copies"]:
         distortions = Distortions(**custom_config["distortions"])
         outputs[contract.DISTORTED] = embedder.embed_distorted(

@@ -22,6 +22,8 @@ from tfxray.components.common import artifacts, contract
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.components.example_gen import fingerprints
+from tfxray.components.shortcuts import shortcut_report
+from tfxray.components.shortcuts.association import Association
 from tfxray.components.validation import leakage
 from tfxray.components.validation.drift import (
     find_drifted,
@@ -47,8 +49,8 @@ class DataIssue:
     """One thing that is wrong with the data.
 
     Attributes:
-        kind: `rejects`, `image_notes`, `patients`, `identical`, `near_identical`, `drift` or
-            `anomalies`.
+        kind: `rejects`, `image_notes`, `patients`, `identical`, `near_identical`, `drift`,
+            `shortcut` or `anomalies`.
         action: `fail` or `warn`, as the config has it; `note` for what is no reason for either.
         message: What is wrong.
         items: The first of those concerned.
@@ -96,6 +98,12 @@ def DataGate(
     gate = config["gate"]
     scratch = os.path.join(verdict.uri, ".leaks")
     leaks = _find_leaks(beam_pipeline, examples.uri, config["near_distance"], scratch)
+    associations = (
+        shortcut_report.find_associations(examples.uri, Task.of(config), config["shortcut_auc"])
+        if gate["shortcut"] != "off"
+        else []
+    )
+    shortcut_report.write_found(associations, verdict.uri)
     # Most telling first.
     issues = [
         *_rejects(config["ingest"], config["max_rejected"], gate["rejects"]),
@@ -106,6 +114,7 @@ def DataGate(
             if drift and baseline
             else [DataIssue("drift", "note", _NO_BASELINE, [], 0)]
         ),
+        *_shortcuts(associations, gate["shortcut"]),
         *_anomalies(anomalies.uri, gate["anomalies"]),
     ]
     text = json.dumps([dataclasses.asdict(issue) for issue in issues], indent=1)
@@ -179,8 +188,7 @@ def _find_leaks(
     with beam_pipeline as pipeline:
         (
             pipeline
-            | fingerprints.Read(examples)
-            | leakage.FindLeaks(distance)
+            | leakage.FindLeaks(fingerprints.Read(examples), distance)
             | "Write" >> beam.Map(lambda found: artifacts.write_text(path, json.dumps(found)))
         )
     found = json.loads(io_utils.read_string_file(path))
@@ -280,6 +288,12 @@ def _drifted_findings(
                 f"{100 * most:.1f} points of difference)"
             )
     return texts
+
+
+def _shortcuts(found: Sequence[Association], action: str) -> Iterator[DataIssue]:
+    if beyond := [one for one in found if one.beyond]:
+        texts = [shortcut_report.describe(one) for one in beyond]
+        yield DataIssue("shortcut", action, shortcut_report.tell_all(beyond), texts, len(texts))
 
 
 def _anomalies(folder: str, action: str) -> Iterator[DataIssue]:

@@ -29,6 +29,7 @@ from tfx.proto import distribution_validator_pb2
 from tfx.utils import io_utils
 
 from tfxray.components.common.contract import AGE, FEATURES
+from tfxray.components.pusher import rollbacks
 from tfxray.components.watch.feature_statistics import feature_name
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ SPLITS = [("train", "train")]
 _DIVERGENCE_ALLOWANCE = 10.0
 _AGE_ALLOWANCE = 24.0
 _DISTANCE_ALLOWANCE = 1.2
-_BLESSED = "blessed"
+_BLESSED, _MODEL = "blessed", "current_model_id"  # TFX's, of a blessing
 _OUTPUT_EVENTS = (4, 6)  # mlmd.Event.OUTPUT, INTERNAL_OUTPUT
 
 
@@ -197,7 +198,11 @@ class LatestBlessedStatistics(LatestBlessedModelStrategy):
         own = {artifact.id for artifact in input_dict["current"]}
         candidates = {a.id: a for a in input_dict["statistics"] if a.id not in own}
         blessings = [a for a in input_dict["blessing"] if a.get_int_custom_property(_BLESSED) == 1]
-        for blessing in sorted(blessings, key=lambda a: a.id, reverse=True):
+        models = {a.id: a.get_int_custom_property(_MODEL) for a in blessings}
+        # After a rollback, the data of the model that is served again come first.
+        restored = rollbacks.find_restored(store, models.values())
+        blessings.sort(key=lambda a: (models[a.id] == restored, a.id), reverse=True)
+        for blessing in blessings:
             same_run = set(_of_the_same_run(store, blessing.id))
             if statistics := same_run & set(candidates):
                 return {

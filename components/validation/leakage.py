@@ -4,6 +4,7 @@ A Beam job: nothing is kept whole in one place but how much was found, and the f
 first goes by splits and names, whatever the order in which a runner reads.
 """
 
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -11,10 +12,12 @@ import apache_beam as beam
 
 from tfxray.components.common import contract
 from tfxray.components.example_gen.fingerprints import Row
-from tfxray.components.pixels.near_transforms import FindPairs
+from tfxray.components.jobs import packing
+from tfxray.components.pixels import near_transforms
 
 LISTED = 50
 _PLACES = 4  # listed of those that share a value
+_HASH = "hash"
 
 # An image among those of its hash: the place of its split, its digest, its file's name.
 _Image = tuple[int, str, str]
@@ -37,7 +40,7 @@ class Leaks(NamedTuple):
 
 
 class FindLeaks(beam.PTransform):  # type: ignore[misc]
-    """Finds leakage between splits. Takes a `fingerprints.Row` of each example.
+    """Finds leakage between splits. Begins a job.
 
     Gives one mapping, with the kinds of which there are any:
 
@@ -49,27 +52,32 @@ class FindLeaks(beam.PTransform):  # type: ignore[misc]
       where thousands are black, their pairs are millions.
     """
 
-    def __init__(self, distance: int):
+    def __init__(self, read: beam.PTransform, distance: int):
         """Takes what is near.
 
         Args:
+            read: Reads a `fingerprints.Row` of each example. It is used twice: what is read once
+                and used twice, Beam's in-memory runner keeps at once.
             distance: At most so many differing bits.
         """
         super().__init__()
-        self._distance = distance
+        self._read, self._distance = read, distance
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """See `beam.PTransform`."""
-        shared = (
-            rows
+        met = (
+            pipeline
+            | "Read" >> self._read
             | "ByValue" >> beam.FlatMap(_by_value)
-            | "Places" >> beam.CombinePerKey(_Places())
-            | "InSeveral" >> beam.FlatMap(_in_several)
+            | "Meet" >> packing.ByBucket()
+            | "Tell" >> beam.FlatMapTuple(_tell_bucket).with_outputs("hashes", "several", main="in")
         )
+        again = pipeline | "ReadAgain" >> self._read
+        near_pairs = (met.hashes, met.several, again) | "Near" >> _FindNear(self._distance)
         first = beam.combiners.TopCombineFn(LISTED, reverse=True)
         count = beam.combiners.CountCombineFn()
         return (
-            (shared, rows | "Near" >> _FindNear(self._distance))
+            (met["in"], near_pairs)
             | beam.Flatten()
             | "ByKind"
             >> beam.CombinePerKey(beam.combiners.TupleCombineFn(count, first).with_common_input())
@@ -78,46 +86,39 @@ class FindLeaks(beam.PTransform):  # type: ignore[misc]
         )
 
 
-def _by_value(row: Row) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
-    place = (row.split, f"{row.split}: {row.name}")
-    if row.patient:
-        yield ("patients", row.patient), place
-    if row.sha256:
-        yield ("identical", row.sha256), place
+def _by_value(row: Row) -> Iterator[packing.Keyed]:
+    place = contract.SPLITS.index(row.split)
+    for kind, value in (("patients", row.patient), ("identical", row.sha256)):
+        if value:
+            yield packing.keyed(value, kind, value, place, row.name)
+    if row.phash:
+        value = row.phash.lower()
+        yield packing.keyed(value, _HASH, value, place, "")
 
 
-class _Places(beam.CombineFn):  # type: ignore[misc]
-    """The splits of some images, and the first places, one more than are listed."""
-
-    def create_accumulator(self) -> tuple[set[str], list[str]]:
-        return set(), []
-
-    def add_input(
-        self, found: tuple[set[str], list[str]], place: tuple[str, str]
-    ) -> tuple[set[str], list[str]]:
-        splits, places = found
-        splits.add(place[0])
-        if place[1] not in places:
-            places = sorted([*places, place[1]])[: _PLACES + 1]
-        return splits, places
-
-    def merge_accumulators(
-        self, several: Iterable[tuple[set[str], list[str]]]
-    ) -> tuple[set[str], list[str]]:
-        splits, places = zip(*several, strict=True)
-        return set().union(*splits), sorted(set().union(*places))[: _PLACES + 1]
-
-    def extract_output(self, found: tuple[set[str], list[str]]) -> tuple[int, list[str]]:
-        return len(found[0]), found[1]
+def _tell_bucket(_: int, packed: Iterable[bytes]) -> Iterator[Any]:
+    """What is in several splits; and beside it the bucket's hashes, for `FindPairs`."""
+    splits: dict[tuple[str, str], int] = defaultdict(int)
+    names: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
+    for kind, value, place, name in packing.unpack(packed):
+        splits[kind, value] |= 1 << place
+        if kind != _HASH:
+            names[kind, value].append((place, name))
+    for (kind, value), places in names.items():
+        if _are_several(splits[kind, value]):
+            start = f"{value} " if kind == "patients" else ""
+            texts = sorted({f"{contract.SPLITS[place]}: {name}" for place, name in places})
+            yield kind, ((value,), start + _list_places(texts))
+    hashes = {value: bits for (kind, value), bits in splits.items() if kind == _HASH}
+    if hashes:
+        yield beam.pvalue.TaggedOutput("hashes", near_transforms.make_batch(hashes))
+    for value, bits in hashes.items():
+        if _are_several(bits):
+            yield beam.pvalue.TaggedOutput("several", bytes.fromhex(value))
 
 
-def _in_several(
-    shared: tuple[tuple[str, str], tuple[int, list[str]]],
-) -> Iterator[tuple[str, tuple[Any, str]]]:
-    (kind, value), (splits, places) = shared
-    if splits > 1:
-        start = f"{value} " if kind == "patients" else ""
-        yield kind, ((value,), start + _list_places(places))
+def _are_several(bits: int) -> bool:
+    return bits & (bits - 1) != 0
 
 
 def _list_places(places: list[str]) -> str:
@@ -130,33 +131,30 @@ def _leaks(kind: str, found: tuple[int, list[tuple[Any, str]]]) -> tuple[str, Le
 
 
 class _FindNear(beam.PTransform):  # type: ignore[misc]
-    """Pairs of nearly identical images."""
+    """Pairs of nearly identical images.
+
+    Takes batches of hashes, those of them that are in several splits, and the rows.
+    """
 
     def __init__(self, distance: int):
         super().__init__()
         self._distance = distance
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
-        images = rows | "ByHash" >> beam.FlatMap(_by_hash)
+    def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
+        hashes, several, rows = inputs
+        pairs = hashes | near_transforms.FindPairs(self._distance)
+        paired = (pairs | "Each" >> beam.FlatMap(iter), several) | beam.Flatten()
+        wanted = beam.pvalue.AsSingleton(paired | beam.combiners.ToSet())
+        images = rows | "OfPaired" >> beam.FlatMap(_by_hash, wanted)
         firsts = images | "First" >> beam.CombinePerKey(_FirstImages())
-        pairs = firsts | "Splits" >> beam.Map(_splits) | FindPairs(self._distance)
-        paired = (
-            pairs | "Each" >> beam.FlatMap(iter),
-            firsts | "Several" >> beam.FlatMap(_several),
-        )
-        hashes = beam.pvalue.AsSingleton(
-            paired | "Paired" >> beam.Flatten() | beam.combiners.ToSet()
-        )
-        few_firsts = firsts | "FirstOfPaired" >> beam.Filter(_is_of, hashes)
-        few_images = images | "OfPaired" >> beam.Filter(_is_of, hashes)
         both_ways = pairs | "BothWays" >> beam.FlatMap(lambda pair: (pair, pair[::-1]))
         partners = (
-            {"firsts": few_firsts, "others": both_ways}
+            {"firsts": firsts, "others": both_ways}
             | "Tell" >> beam.CoGroupByKey()
             | "Partners" >> beam.FlatMap(_partners)
         )
         return (
-            {"images": few_images, "partners": partners}
+            {"images": images, "partners": partners}
             | "Meet" >> beam.CoGroupByKey()
             | "Pair" >> beam.FlatMap(_pairs)
             | "Names" >> beam.CombinePerKey(_first_names)
@@ -164,10 +162,10 @@ class _FindNear(beam.PTransform):  # type: ignore[misc]
         )
 
 
-def _by_hash(row: Row) -> Iterator[tuple[bytes, _Image]]:
-    if row.phash:
-        image = (contract.SPLITS.index(row.split), row.sha256, row.name)
-        yield bytes.fromhex(row.phash), image
+def _by_hash(row: Row, wanted: Container[bytes]) -> Iterator[tuple[bytes, _Image]]:
+    hash_ = bytes.fromhex(row.phash)
+    if hash_ in wanted:
+        yield hash_, (contract.SPLITS.index(row.split), row.sha256, row.name)
 
 
 class _FirstImages(beam.CombineFn):  # type: ignore[misc]
@@ -197,22 +195,6 @@ class _FirstImages(beam.CombineFn):  # type: ignore[misc]
 
     def extract_output(self, firsts: _Firsts) -> _Firsts:
         return firsts
-
-
-def _splits(of_hash: tuple[bytes, _Firsts]) -> tuple[bytes, int]:
-    hash_, firsts = of_hash
-    return hash_, sum(1 << split for split in firsts)
-
-
-def _several(of_hash: tuple[bytes, _Firsts]) -> Iterator[bytes]:
-    """A hash that is in several splits."""
-    hash_, firsts = of_hash
-    if len(firsts) > 1:
-        yield hash_
-
-
-def _is_of(of_hash: tuple[bytes, Any], hashes: Container[bytes]) -> bool:
-    return of_hash[0] in hashes
 
 
 def _partners(

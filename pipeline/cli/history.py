@@ -9,6 +9,7 @@ import click
 from tfxray.components.common.errors import explain_refusals
 from tfxray.pipeline.cli.options import PATH
 from tfxray.pipeline.terminal.lines import echo, echo_json, echo_lines
+from tfxray.pipeline.terminal.process import silence_stderr, without_keras
 
 _OUT = click.option("--out", type=PATH, required=True, help="The --out of the runs.")
 _MEGABYTE = 1e6
@@ -26,6 +27,31 @@ def runs(out: Path, as_json: bool) -> None:
         echo_lines(listing.format_runs(past))
     for run in past if as_json else ():
         echo_json(dataclasses.asdict(run))
+
+
+@click.command()
+@_OUT
+@click.option("--name", help="Of one model; default: all that were pushed.")
+@click.option(
+    "--rollback", type=click.IntRange(0), metavar="VERSION",
+    help="Make a copy of this version the newest one, which a server then serves.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def serving(out: Path, name: str | None, rollback: int | None, as_json: bool) -> None:
+    """List the pushed versions, the newest last; or go back to an earlier one."""
+    say = functools.partial(echo, err=True)
+    with silence_stderr(), without_keras():
+        from tfxray.pipeline.runs import serving as pushes
+    with explain_refusals(out):
+        if rollback is None:
+            listed = pushes.list_versions(out, name)
+        else:
+            listed = [pushes.roll_back(out, rollback, name, say)]
+            say(f"version {listed[0].version}, a copy of version {rollback}, is the newest now")
+    for version in listed if as_json else ():
+        echo_json(dataclasses.asdict(version))
+    if not as_json:
+        echo_lines(pushes.format_versions(listed) if rollback is None else [listed[0].path])
 
 
 @click.command()

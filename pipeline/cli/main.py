@@ -5,6 +5,7 @@ if __name__ == "__main__":  # by `python -m`, which looks for modules in the wor
 
     isolation.shut_out()
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -18,7 +19,7 @@ from tfxray.components.common.errors import UserError, explain_refusals
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
 from tfxray.pipeline.cli.config import config_command
 from tfxray.pipeline.cli.datasets import datasets_command
-from tfxray.pipeline.cli.history import clean, runs
+from tfxray.pipeline.cli.history import clean, runs, serving
 from tfxray.pipeline.cli.monitor import monitor_command
 from tfxray.pipeline.cli.options import ANYWHERE, PATH, Group, config_options
 from tfxray.pipeline.cli.predict import explain, predict_command
@@ -113,7 +114,8 @@ def ingest(
         feature_names = None
         if tfrecords.holds_records(source):
             feature_names = dict(config.ingest.features) if config else {}
-        with explain_refusals(out):
+        beam = beam_workers.name_lost_hosts(config.beam) if config else contextlib.nullcontext()
+        with explain_refusals(out), beam:
             if config and not workers_found:
                 parent = beam_workers.folder_around(out)
                 beam_workers.find_workers(config.beam, {"SOURCE": source}, {"--out": parent})
@@ -332,6 +334,7 @@ main.add_command(predict_command)
 main.add_command(explain)
 main.add_command(monitor_command)
 main.add_command(runs)
+main.add_command(serving)
 main.add_command(clean)
 main.add_command(compile_command)
 main.add_command(submit_command)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tfxray.components.common import filesystem
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import HostLost, UserError
 from tfxray.components.text import escape
 from tfxray.pipeline.config import base
 from tfxray.pipeline.terminal import process
@@ -123,6 +123,9 @@ class Group(click.Group):
         except process.Stopped as stopped:
             echo(stopped, err=True)
             ctx.exit(stopped.code)
+        except HostLost as error:
+            echo(f"failed: {error}", err=True)
+            ctx.exit(1)
         except Exception as error:
             if (reason := process.lacking(error)) is None:
                 raise

@@ -1,5 +1,6 @@
 """The commands that ask a pushed model: `tfxray predict` and `tfxray explain`."""
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -168,7 +169,8 @@ def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -
             from tfxray.components.predict import batch_job, likeness
         settings = (config.ingest.limits, config.ingest.features) if config else ()
         job = batch_job.Job(source, out, model, force, *settings)
-        with explain_refusals(out, "--output"):
+        beam = beam_workers.name_lost_hosts(config.beam) if config else contextlib.nullcontext()
+        with explain_refusals(out, "--output"), beam:
             if config and not job.earlier_report:
                 read = {"--input": source, "--model": model}
                 written = {"--output": beam_workers.folder_around(out)}

@@ -96,6 +96,11 @@ class DataGate(Section):
     """Two splits have nearly the same image; `validation.near_distance` says how near."""
     drift: Action = "fail"
     """A feature lies further from the latest blessed run's than `validation.drift` allows."""
+    shortcut: Literal["fail", "warn", "off"] = "warn"
+    """Site, view, sex, age, size, format, brightness, contrast or sharpness alone tell the label
+    better than `validation.shortcut_auc` allows, so that a model may learn them in the place of the
+    disease. `off` leaves the check out.
+    """
     anomalies: Action = "fail"
     """The data break the schema. A column that the schema lacks only gives a warning."""
 
@@ -118,6 +123,11 @@ class Validation(Section):
     the Jensen-Shannon divergence for numbers and the L-infinity distance for categories. The limits
     hold for very large samples. A smaller sample varies more by chance, so it gets a higher limit;
     `benchmarks/DRIFT.md` has the false alarms.
+    """
+    shortcut_auc: float = Field(0.56, ge=0.5, le=1)
+    """The highest AUC with which what `validation.gate.shortcut` names may tell the label. The
+    default is a small effect by Cohen's measure (0.2 standard deviations). Small samples vary more
+    by chance, and get a higher limit; `benchmarks/SHORTCUTS.md` has the false alarms.
     """
     gate: DataGate = DataGate()
 

@@ -86,6 +86,7 @@ class Run:
             with (
                 process.told_as_stop(),
                 explain_refusals(self.out),
+                beam_workers.name_lost_hosts(self.config.beam),
                 locks.mark_running(self.folder),
                 node_progress,
                 output_to(self.folder / run_summary.LOG),

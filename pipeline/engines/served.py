@@ -23,7 +23,7 @@ def note_versions(node: pipeline_pb2.PipelineNode, node_runs: Mapping[str, NodeR
     """Tells Evaluator's cache key which pushed version has nothing to be compared with.
 
     Without a baseline, or with one that is not served, its verdict depends on the newest version;
-    see `baseline.require_baseline`.
+    so it does for a model that a rollback took out of service. See `baseline.require_baseline`.
 
     Args:
         node: Evaluator; changed.
@@ -37,9 +37,11 @@ def note_versions(node: pipeline_pb2.PipelineNode, node_runs: Mapping[str, NodeR
     newest = versions.newest_version(parameters[component.SERVING].field_value.string_value)
     if not model or not newest:
         return
-    if baseline and _is_evidence(baseline, newest):
-        return
+    serving = os.path.dirname(newest)
     files = versions.hash_files(path_utils.serving_model_path(model.uri))
+    withdrawn = versions.find_withdrawal(serving, files)
+    if baseline and _is_evidence(baseline, newest) and not withdrawn:
+        return
     if not versions.holds_model(newest, files):
         parameters[component.PUSHED].field_value.string_value = os.path.basename(newest)
 

@@ -135,10 +135,13 @@ class Step:
             UserError: The run was not started.
             DataRejected: By DataGate.
         """
+        from tfxray.pipeline import beam_workers
+        from tfxray.pipeline.config.loader import parse_config
         from tfxray.pipeline.engines import launch
         from tfxray.pipeline.runs import lineage
 
         graph = self._graph()
+        config = parse_config(self._read(run_summary.RESOLVED) or "", "the run's config")
         nodes = {node.node_info.id: node for node in launch.list_nodes(graph)}
         work = f"{self.root} {self.run_id} {self.name}"
         with store.hold_work(self.connection, work, say) as fence:
@@ -149,7 +152,8 @@ class Step:
                 return before.state
             if before:
                 lineage.publish_failed(self.connection, before)
-            node_run = launch.run_node(graph, nodes[self.name], self.connection, fence, say=say)
+            with beam_workers.name_lost_hosts(config.beam):
+                node_run = launch.run_node(graph, nodes[self.name], self.connection, fence, say=say)
         self._forget_failure()
         return node_run.state
 

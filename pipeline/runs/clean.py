@@ -17,7 +17,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError
-from tfxray.components.pusher import half_versions
+from tfxray.components.pusher import half_versions, rollbacks
 from tfxray.pipeline.runs import lineage, listing, locks, run_summary
 
 _NEWEST = "newest"
@@ -96,7 +96,10 @@ class Clean:
         for artifact in self._store.get_artifacts_by_type("PushedModel"):
             destination = artifact.custom_properties["pushed_destination"].string_value
             place = listing.find_version(self._out, destination) if destination else None
-            pushing = self._lineage.run_of(artifact.id)
+            # Of a rollback, no run's: that of the model, also where the copied version is gone.
+            pushing = self._lineage.run_of(artifact.id) or self._lineage.run_of(
+                rollbacks.find_model(self._store, artifact) or 0
+            )
             if place and pushing:
                 needed[pushing] = f"pushed: {place.removeprefix(f'{self._out}/')}"
         return needed

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import durable
-from tfxray.components.text import escape
 from tfxray.pipeline.runs import locks, run_summary
+from tfxray.pipeline.terminal.lines import format_table
 
 # Beside the summary, not in it, nor on the page: both are handed on, and a path may tell too much.
 SOURCE = "source.json"
@@ -70,6 +66,15 @@ def write_source(folder: Path, data: str) -> None:
         data: As it was given.
     """
     durable.write_file(folder / SOURCE, json.dumps({"data": data}))
+
+
+def read_source(folder: Path) -> str | None:
+    """The folder that a run's data came from; None where that is not known.
+
+    Args:
+        folder: The run's.
+    """
+    return str(_keys(folder / SOURCE).get("data") or "") or None
 
 
 def make_folder(out: Path) -> Path:
@@ -125,9 +130,10 @@ def find_version(out: Path, destination: str) -> str | None:
     if not filesystem.is_local(destination):
         return destination
     path = Path(destination)
-    if path.parent.parent.name == "serving":  # not a folder that `serving.folder` names
-        path = out / "serving" / path.parent.name / path.name
-    return str(path) if path.is_dir() else None
+    places = [path]
+    if path.parent.parent.name == "serving":  # or a folder of `serving.folder` that is called so
+        places.insert(0, out / "serving" / path.parent.name / path.name)
+    return next((str(place) for place in places if place.is_dir()), None)
 
 
 def list_runs(out: Path) -> list[PastRun]:
@@ -154,7 +160,7 @@ def list_runs(out: Path) -> list[PastRun]:
         changes = _differences(before.get(name) or config, config) if config else {}
         before[name] = config or before.get(name, {})
         outcome = _from_summary(out, folder) or stored_runs.unfinished(folder, name)
-        data = str(_keys(folder / SOURCE).get("data") or "") or None
+        data = read_source(folder)
         when = str(start_of(run_id))[:19]
         past.append(PastRun(run_id, when, name, changes, data, **outcome))
     return past
@@ -235,10 +241,7 @@ def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def format_runs(past: Sequence[PastRun]) -> list[str]:
     """Runs as lines of a table, as wide as the terminal."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("run", "config", "data", "AUC", "verdict", "time", "changed"):
-        narrow = heading in ("run", "AUC", "time")
-        table.add_column(heading, no_wrap=narrow, overflow="fold")
+    rows = []
     for run in past:
         low_high = ", ".join(f"{value:.4f}" for value in run.auc_interval or ())
         cells = (
@@ -252,11 +255,9 @@ def format_runs(past: Sequence[PastRun]) -> list[str]:
                 f"{key}={json.dumps(value, default=str)}" for key, value in run.changed.items()
             ),
         )
-        table.add_row(*(Text(escape.for_screen(cell)) for cell in cells))
-    console = Console(width=shutil.get_terminal_size((160, 24)).columns, color_system=None)
-    with console.capture() as capture:
-        console.print(table)
-    return [line.rstrip() for line in capture.get().rstrip().splitlines()]
+        rows.append(cells)
+    headings = ("run", "config", "data", "AUC", "verdict", "time", "changed")
+    return format_table(headings, rows, narrow=("run", "AUC", "time"))
 
 
 def _verdict(run: PastRun) -> str:

@@ -1,7 +1,8 @@
 """Lines of text for the terminal: what is in them is shown, and never obeyed."""
 
 import logging
-from collections.abc import Iterable
+import shutil
+from collections.abc import Collection, Iterable, Sequence
 
 import click
 
@@ -28,6 +29,31 @@ def echo_lines(lines: Iterable[str], err: bool = False) -> None:
 def echo_json(value: object) -> None:
     """Prints a result for a program: one line of JSON, see `escape.to_json`."""
     click.echo(escape.to_json(value))
+
+
+def format_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], narrow: Collection[str]
+) -> list[str]:
+    """A table as lines, as wide as the terminal.
+
+    Args:
+        headings: Of the columns.
+        rows: Cells of any origin; see `escape.for_screen`.
+        narrow: The columns whose cells stay on one line.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading in narrow, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(escape.for_screen(cell)) for cell in row))
+    console = Console(width=shutil.get_terminal_size((160, 24)).columns, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return [line.rstrip() for line in capture.get().rstrip().splitlines()]
 
 
 def error_lines(error: UserError) -> list[str]:

@@ -178,7 +178,7 @@ def _run(root: Path, name: str, features: dict[str, str], count: int) -> Path:
         "model": {"arguments": {"alpha": 0.35}, "weights": "bundled", "image_size": 96},
         "train": {"epochs": 2},
         "validation": {"max_rejected": 1, "gate": dict.fromkeys(
-            ("rejects", "leakage", "near_identical", "drift", "anomalies"), "warn")},
+            ("rejects", "leakage", "near_identical", "drift", "shortcut", "anomalies"), "warn")},
         "gate": {"auc": {"threshold": 0}, "slice_auc": None, "calibration_error": None,
                  "min_positives": 1, "min_negatives": 1, "servable": False},
     }  # fmt: skip

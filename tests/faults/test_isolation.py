@@ -33,14 +33,6 @@ def traps(tmp_path_factory: pytest.TempPathFactory) -> Traps:
     return traps
 
 
-def test_no_module_of_the_data_runs_until_the_examples_are_written(traps: Traps) -> None:
-    done = traps.run(
-        PROGRAM, "run", "--config", "c.yaml", "--data", ".", "--out", "../to", "--to", "ExampleGen"
-    )
-    assert done.returncode == 0, done.stderr
-    assert not traps.sprung()
-
-
 def test_no_module_of_the_data_runs_in_beams_workers(traps: Traps) -> None:
     command = [PROGRAM, "ingest", ".", "--out", "../records", "--config", "c.yaml"]
     done = traps.run(*command, "--set", WORKERS)

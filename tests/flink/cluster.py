@@ -130,6 +130,8 @@ class Cluster:
             # By default, each shuffle of a job takes 16 MB of the network's memory.
             "taskmanager.network.sort-shuffle.min-buffers: 64\n"
             "rest.port: 8081\n"
+            # How long a job waits for a lost machine; five minutes by default.
+            "slot.request.timeout: 60000\n"
         )
         # Flink 2 reads the second alone, and the others the first.
         for name in ("flink-conf.yaml", "config.yaml"):

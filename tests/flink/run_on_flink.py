@@ -53,6 +53,7 @@ class Lab:
         """The demo's experiment on one of the runners `direct` and `flink`."""
         config = yaml.safe_load(DEMO.read_text()) | {"train": {"epochs": 8}}
         config["ingest"] = {"shards": 8}  # one worker reads a file
+        config["model"]["image_size"] = 224  # as most use it; what a cluster costs is beside it
         config["gate"] = {
             "auc": {"threshold": 0.6}, "slice_auc": None, "calibration_error": None,
             "min_positives": 1, "min_negatives": 1,
@@ -256,7 +257,6 @@ def test_a_folder_is_scored_alike(lab, flink):
     pd.testing.assert_frame_equal(*rows, rtol=1e-4)
 
 
-@pytest.mark.xfail(run=False, reason="the job fails, and its line does not name the lost host")
 def test_a_host_may_be_lost(lab, flink):
     """Its power goes in the middle of Transform; a new task manager takes its place."""
     cluster, out = lab.cluster, lab.folder / "flink"
@@ -283,4 +283,5 @@ def test_a_host_may_be_lost(lab, flink):
 
 
 def _ids(jobs: list[dict]) -> list[str]:
-    return [job["jid"] for job in jobs]
+    """The jobs' ids, but for those that look for the workers."""
+    return [job["jid"] for job in jobs if not job["name"].startswith("tfxray-probe")]

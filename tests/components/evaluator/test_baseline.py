@@ -5,7 +5,7 @@ import pytest
 from tests.components.evaluator.test_gate import apply_gate, failed_rules, frame, same
 from tests.components.pusher.made import make_model, push_model
 from tfxray.components.evaluator import baseline, gate
-from tfxray.components.pusher import versions
+from tfxray.components.pusher import push, versions
 
 NONE = gate.Baseline()
 INCOMPATIBLE = gate.Baseline("incompatible", "the latest blessed model cannot score this data: X")
@@ -99,3 +99,31 @@ def test_versions_of_other_tools_and_damaged_ones_count_too(tmp_path, serving, d
 def test_a_folder_without_a_model_is_no_version(tmp_path, serving):
     (serving / "9").mkdir(parents=True)
     assert not require(tmp_path, serving).refuses
+
+
+def test_a_model_that_a_rollback_took_out_of_service_is_not_pushed_again(tmp_path, serving, pushed):
+    """It was blessed; the same run once more would undo what a person decided."""
+    withdrawn = push_model(make_model(tmp_path / "candidate"), serving)
+    copy = push.copy_version(str(pushed))
+    after = require(tmp_path, serving, same(frame()))
+    assert failed_rules(apply_gate(baseline=after)) == ["baseline"]
+    assert f"this very model is version {withdrawn.name}, which a rollback took" in after.text
+    assert f"tfxray serving --rollback {withdrawn.name}" in after.text
+    number = int(copy.rpartition("/")[2])
+    assert not require(tmp_path, serving, same(frame()), accepted=number).refuses
+    push.copy_version(str(withdrawn))
+    assert not require(tmp_path, serving, same(frame())).refuses
+
+
+def test_after_a_rollback_the_model_that_is_served_is_a_baseline(tmp_path, serving, pushed):
+    push_model(make_model(tmp_path / "worse", b"w"), serving)
+    push.copy_version(str(pushed))
+    files = versions.hash_files(str(make_model(tmp_path / "candidate")))
+    arguments = (same(frame()), files, str(serving), None)
+    assert not baseline.require_baseline(*arguments, str(tmp_path / "better"), 1).refuses
+    assert baseline.require_baseline(*arguments, str(tmp_path / "worse"), 1).refuses
+
+
+def test_a_copy_of_a_version_without_figures_is_told_so(tmp_path, serving):
+    push.copy_version(str(make_model(serving / "7", b"o")))
+    assert "its held-out figures are unknown" in require(tmp_path, serving).text

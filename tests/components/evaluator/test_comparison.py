@@ -12,6 +12,7 @@ from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.evaluator import comparison, heldout_scores
 from tfxray.components.evaluator.comparison import ScoredRun
+from tfxray.components.metadata.ages import name_band
 
 TASK = Task(("NORMAL", "PNEUMONIA"))
 
@@ -118,7 +119,7 @@ def test_slices_are_named_as_tfma_names_them():
     ages = data[contract.AGE][masks["patient/age: 18-39"]]
     assert (ages.min(), ages.max()) == (18, 39)
     assert sum(mask.sum() for name, mask in masks.items() if "age" in name) == 240
-    assert [heldout_scores.age_band(age) for age in (17.9, 18, float("nan"))] == [
+    assert [name_band(age) for age in (17.9, 18, float("nan"))] == [
         "0-17",
         "18-39",
         "",

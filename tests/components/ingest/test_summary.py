@@ -11,6 +11,7 @@ from tests.components.ingest.test_job import CLASSES, examples
 from tfxray.components.common import contract
 from tfxray.components.ingest import job, rewriting, summary
 from tfxray.components.ingest.duplicates import Entry, find_duplicates, find_moves
+from tfxray.components.jobs import packing
 from tfxray.components.source import labelling
 
 
@@ -33,7 +34,7 @@ def test_buckets_change_nothing(drawn, tmp_path, monkeypatch):
     reports, rejects, records = [], [], []
     for per_bucket in (20_000, 7):
         monkeypatch.setattr(summary, "_PER_BUCKET", per_bucket)
-        monkeypatch.setattr(summary, "_HELD", per_bucket)
+        monkeypatch.setattr(packing, "_HELD", per_bucket)
         out = tmp_path / f"out-{per_bucket}"
         reports.append(job.ingest(source, out, rules))
         rejects.append((out / "rejects.csv").read_bytes())

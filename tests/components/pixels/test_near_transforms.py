@@ -35,12 +35,17 @@ def found(transform, elements):
 
 def pairs_of(bits, splits, distance, spanning=False):
     hashes = [row.tobytes() for row in np.packbits(bits, axis=1)]
-    elements = list(zip(hashes, splits, strict=True))
-    return found(near_transforms.FindPairs(distance, spanning), elements)
+    by_hash = dict(zip((hash_.hex() for hash_ in hashes), splits, strict=True))
+    some = [dict(list(by_hash.items())[start : start + 70]) for start in range(0, len(hashes), 70)]
+    batches = [near_transforms.make_batch(splits) for splits in some]
+    return found(near_transforms.FindPairs(distance, spanning), batches)
 
 
+@pytest.mark.parametrize("whole", [2**20, 50])
 @pytest.mark.parametrize("distance", [0, 1, 16])
-def test_pairs_are_those_of_comparing_every_pair_across_splits(distance):
+def test_pairs_are_those_of_comparing_every_pair_across_splits(distance, whole, monkeypatch):
+    monkeypatch.setattr(near_transforms, "_WHOLE", whole)
+    monkeypatch.setattr(near_transforms, "_SHARD", 100)
     rng = np.random.default_rng(0)
     bits = np.unique(clustered(rng, 60, 400), axis=0)
     splits = rng.choice([0b1, 0b10, 0b100, 0b11], len(bits)).tolist()

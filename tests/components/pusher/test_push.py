@@ -312,3 +312,12 @@ def test_what_monitoring_needs_goes_with_a_version_and_is_brought_up_to_date(tmp
     other = make_model(tmp_path / "other", b"b")
     newer = push.push_version(str(other), str(base), make_record(other), str(monitoring))
     assert (Path(newer) / filenames.MONITORING).read_text() == '{"newer": 1}'
+
+
+def test_the_way_back_to_a_version_takes_along_what_monitoring_needs(tmp_path, base):
+    model, monitoring = make_model(tmp_path / "model"), tmp_path / "monitoring.json"
+    monitoring.write_text("{}")
+    version = push.push_version(str(model), str(base), make_record(model), str(monitoring))
+    copy = push.copy_version(version)
+    assert copy != version
+    assert (Path(copy) / filenames.MONITORING).read_text() == "{}"

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tests.components.pusher.made import make_model, push_model
-from tfxray.components.pusher import versions
+from tests.components.pusher.made import make_model, make_record, push_model
+from tfxray.components.pusher import push, versions
 
 INDEX, RECORD = "variables/variables.index", "assets.extra/version.json"
 
@@ -79,3 +79,28 @@ def test_versions_are_ordered_as_numbers(tmp_path):
         make_model(tmp_path / name)
     assert list(versions.list_versions(str(tmp_path))) == [9, 10, 100]
     assert versions.find_newest(str(tmp_path)).sound == str(tmp_path / "0100")
+
+
+def test_a_rollback_takes_a_model_out_of_service_until_it_is_brought_back(tmp_path):
+    base = tmp_path / "serving"
+    models = [make_model(tmp_path / name, name.encode()) for name in "abc"]
+    numbers = [push_model(model, base).name for model in models]
+
+    def withdrawals():
+        files = [make_record(model).files for model in models]
+        return [versions.find_withdrawal(str(base), held) for held in files]
+
+    assert withdrawals() == [None, None, None]
+    push.copy_version(str(base / numbers[0]))
+    # Of `b`, nobody went back: a push had replaced it.
+    assert withdrawals() == [None, None, int(numbers[2])]
+    push_model(make_model(tmp_path / "d", b"d"), base)
+    assert withdrawals() == [None, None, int(numbers[2])]
+    push.copy_version(str(base / numbers[2]))
+    assert withdrawals() == [None, None, None]
+    copy = push.copy_version(str(base / numbers[1]))
+    assert withdrawals()[2] is not None
+    # Whoever goes back from a damaged version has nothing against its model.
+    flip(base / os.path.basename(copy) / "saved_model.pb")
+    push.copy_version(str(base / numbers[0]))
+    assert withdrawals()[:2] == [None, None]

@@ -42,6 +42,17 @@ def page(uris, tmp_path_factory):
     return write(tmp_path_factory.mktemp("page"), uris)
 
 
+def test_shortcuts_stand_on_the_page_with_what_the_model_is_beside_them(page):
+    text = " ".join(Tags(page).text.split())
+    assert f"study/site alone tells {pages.CLASSES[1]} with AUC 0.62 in these data" in text
+    assert "The model is better than that: AUC 0.86 against 0.62" in text
+    assert "✗ may be a shortcut" in text
+    assert "✓ within" in text
+    assert "not enough: 10 of each are needed" in text
+    assert "How well a linear probe of the embedding tells site and view" in text
+    assert "Not measured: study/view: none is known." in text
+
+
 def write(folder, uris, config=None, **fields):
     path = folder / "review.html"
     text = pages.config() if config is None else config

@@ -100,3 +100,14 @@ def test_a_job_that_does_not_end_is_taken_back(cluster):
     }
     flink.Cluster(cluster.address).cancel("tfxray-probe-1")
     assert cluster.asked == ["/jobs/a?mode=cancel"]
+
+
+def test_the_hosts_of_task_managers_are_those_of_their_addresses(cluster):
+    paths = {"a": "akka.tcp://flink@one:40000/user/rpc/taskmanager_0",
+             "b": "pekko.tcp://flink@[fd00::2]:40000/user/rpc/taskmanager_0",
+             "c": "pekko.ssl.tcp://flink@10.0.0.3:40000/user/rpc/taskmanager_0"}  # fmt: skip
+    cluster.answers["/taskmanagers"] = {
+        "taskmanagers": [{"id": name, "path": path} for name, path in paths.items()]
+    }
+    hosts = flink.Cluster(cluster.address).task_managers
+    assert hosts == {"a": "one", "b": "[fd00::2]", "c": "10.0.0.3"}

@@ -6,6 +6,8 @@ from tensorflow_data_validation.statistics import stats_impl
 
 from tfxray.components.common import contract
 from tfxray.components.example_gen.fingerprints import Drawn
+from tfxray.components.metrics.intervals import Estimate
+from tfxray.components.shortcuts.association import Association
 from tfxray.components.validation import data_gate, drift
 from tfxray.components.validation.leakage import Leaks
 from tfxray.components.watch import feature_statistics
@@ -92,6 +94,18 @@ def test_odd_images_are_noted_with_the_names_of_some():
     assert issue.items == ["VOI odd: a", "VOI odd: b", "slope odd: c"]
     assert list(data_gate._image_notes({"image_notes": {}})) == []
     assert list(data_gate._image_notes(None)) == []  # there was no ingest
+
+
+def test_shortcuts_are_one_issue_that_names_those_beyond_their_limit():
+    def found(auc):
+        return Association(contract.VIEW, "PNEUMONIA", Estimate(auc, 0.5, 0.7), 0.58, [])
+
+    assert list(data_gate._shortcuts([found(0.57)], "warn")) == []
+    (issue,) = data_gate._shortcuts([found(0.62), found(0.57)], "warn")
+    assert (issue.kind, issue.action, issue.total) == ("shortcut", "warn", 1)
+    assert issue.items == ["study/view alone tells PNEUMONIA with AUC 0.62 (at most 0.58)"]
+    assert issue.items[0] in issue.message
+    assert "may" in issue.message
 
 
 ACTIONS = {"leakage": "fail", "near_identical": "fail"}

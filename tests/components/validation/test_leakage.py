@@ -26,8 +26,7 @@ def find(rows, distance=16):
     with beam.Pipeline() as pipeline:
         _ = (
             pipeline
-            | beam.Create(list(rows), reshuffle=False)
-            | leakage.FindLeaks(distance)
+            | leakage.FindLeaks(beam.Create(list(rows), reshuffle=False), distance)
             | beam.Map(keep)
         )
     (leaks,) = FOUND

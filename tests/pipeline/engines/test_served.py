@@ -10,7 +10,7 @@ from tfx.utils import proto_utils
 
 from tests.components.pusher.made import make_model, push_model
 from tfxray.components.evaluator import component
-from tfxray.components.pusher import versions
+from tfxray.components.pusher import push, versions
 from tfxray.pipeline.engines import served
 from tfxray.pipeline.runs import lineage
 
@@ -86,6 +86,18 @@ def test_a_cached_push_is_taken_only_if_it_is_what_is_served(
     assert not is_served()
     shutil.rmtree(version)
     assert not is_served()
+
+
+def test_a_rollback_makes_evaluators_key_another(tmp_path, serving, node_runs):
+    """The verdict that blessed the model would come from the cache, and be pushed again."""
+    node_runs["BaselineModel"] = model_artifact(tmp_path / "blessed", b"b", made=1)
+    first = push_model(tmp_path / "blessed" / "Format-Serving", serving)
+    push_model(tmp_path / "candidate" / "Format-Serving", serving)
+    assert noted(serving, node_runs) == ""
+    copy = push.copy_version(str(first))
+    assert noted(serving, node_runs) == os.path.basename(copy)
+    make_model(tmp_path / "candidate" / "Format-Serving", b"n")  # another candidate
+    assert noted(serving, node_runs) == ""
 
 
 def test_damage_is_told_with_what_became_of_it(tmp_path, serving):

@@ -9,8 +9,9 @@ from PIL import Image
 from tests.scorer import export
 from tfxray.components.common import compat
 from tfxray.components.ingest import job, reading
+from tfxray.components.jobs import chunks
 from tfxray.components.predict import batch_job, batch_parts
-from tfxray.components.source import chunks, labelling
+from tfxray.components.source import labelling
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
