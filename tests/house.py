@@ -35,6 +35,7 @@ ROOMS = (
     "components.explain",
     "components.evaluator",
     "components.validation",
+    "components.external",
     "components.trainer.distributed",
     "components.trainer",
     "components.tuner",

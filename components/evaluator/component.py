@@ -31,16 +31,15 @@ from tfxray.components.evaluator import (
     gate,
     heldout_scores,
     pictures,
-    serving_check,
 )
 from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.evaluator.rules import Rule, ServingCheck
-from tfxray.components.predict import pushed_model
+from tfxray.components.predict import pushed_model, serving_check
 from tfxray.components.pusher import versions
 from tfxray.components.shortcuts import shortcut_report, strata
 
 MODEL_RUN, SETTINGS, SERVING = "model_run", "settings", "serving"
-BASELINE_EVALUATION = "baseline_evaluation"
+BASELINE_EVALUATION, EXTERNAL = "baseline_evaluation", "external"
 # What was pushed, where the verdict depends on it: a part of the cache key, which the engine sets.
 PUSHED = "pushed"
 SPLIT = "test"
@@ -106,7 +105,9 @@ class Executor(executor.Executor):  # type: ignore[misc]
             frame, task, thresholds, records, model_folder, folder, self._make_beam_pipeline
         )
         served = pushed_model.read_served(exec_properties[SERVING])
-        rules = gate.apply_rules(frame, settings, reference, served, check)
+        outside = input_dict.get(EXTERNAL)
+        external = heldout_scores.read_external(outside[0].uri) if outside else {}
+        rules = gate.apply_rules(frame, settings, reference, served, check, external)
         gate.write_verdicts(rules, reference.in_order_of(task), folder)
         record = versions.Record(files, _figures(rules, frame))
         versions.write_record(
@@ -200,6 +201,9 @@ class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
         BASELINE_EVALUATION: component_spec.ChannelParameter(
             type=standard_artifacts.ModelEvaluation, optional=True
         ),
+        EXTERNAL: component_spec.ChannelParameter(
+            type=heldout_scores.ExternalScores, optional=True
+        ),
     }
     OUTPUTS = _STANDARD.OUTPUTS
     TYPE_ANNOTATION = _STANDARD.TYPE_ANNOTATION
@@ -223,6 +227,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
         model_run: types.BaseChannel,
         baseline_model: types.BaseChannel,
         baseline_evaluation: types.BaseChannel | None,
+        external: types.BaseChannel | None,
         eval_config: config_pb2.EvalConfig,
         settings: str,
         serving: str,
@@ -236,6 +241,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
             baseline_model: The latest blessed model; may be none.
             baseline_evaluation: What Evaluator wrote of it in its own run; may be none. None where
                 the engine cannot find it.
+            external: The scores of external test sets; None where the config names none.
             eval_config: TFMA's configuration.
             settings: `gate.apply_rules`'s, in JSON.
             serving: The folder of the pushed versions.
@@ -247,6 +253,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
                 model_run=model_run,
                 baseline_model=baseline_model,
                 baseline_evaluation=baseline_evaluation,
+                external=external,
                 eval_config=eval_config,
                 settings=settings,
                 serving=serving,
