@@ -50,8 +50,21 @@ class Source:
     dataset: Dataset | None = None
 
 
-def find_data(config: Config, data: str | None, out: StrPath, say: Callable[[str], None]) -> Source:
+def find_data(
+    config: Config,
+    data: str | None,
+    out: StrPath,
+    say: Callable[[str], None],
+    option: str = "--data",
+) -> Source:
     """Finds a run's data, drawing the sample where the config asks for one.
+
+    Args:
+        config: The experiment.
+        data: As on the command line; None takes the config's.
+        out: The folder of all runs.
+        say: Takes a line.
+        option: By which the user names the data.
 
     Raises:
         UserError: There is none.
@@ -62,7 +75,7 @@ def find_data(config: Config, data: str | None, out: StrPath, say: Callable[[str
         data = _draw(config, out, say)
     if data is None:
         raise UserError("no data: give --data DIR (a folder of images or TFRecords)")
-    file_list.require_folder(data, "--data")
+    file_list.require_folder(data, option)
     if not tfrecords.holds_records(data):
         folder = data_folder.find_folder(data, config, say)
         return Source(folder.path, "images", folder.dataset)

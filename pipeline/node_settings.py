@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tfx.dsl.io import fileio
@@ -71,6 +72,27 @@ def data_gate_settings(config: Config, records: Records) -> str:
     settings = config.validation.model_dump(exclude={"schema_file"})
     drawn = len(records.globs) == 1
     settings |= {**task_settings(config), "drawn": drawn, "ingest": records.report}
+    settings["external"] = {
+        name: {**external.settings, "ingest": external.records.report}
+        for name, external in records.external.items()
+    }
+    return json.dumps(settings, sort_keys=True)
+
+
+def external_settings(config: Config, records: Records, measured: Sequence[str]) -> str:
+    """What ExternalTest is told, in JSON.
+
+    Args:
+        config: The experiment.
+        records: Its data, with the external test sets.
+        measured: The features of which StatisticsGen measures how they are distributed.
+    """
+    settings = {
+        **task_settings(config),
+        "drift": config.validation.drift,
+        "measured": list(measured),
+        "external": {name: external.settings for name, external in records.external.items()},
+    }
     return json.dumps(settings, sort_keys=True)
 
 

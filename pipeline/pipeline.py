@@ -24,6 +24,7 @@ from tfxray.components.common import beam_options, contract, filesystem
 from tfxray.components.evaluator import eval_config, resolver
 from tfxray.components.evaluator.component import Evaluator
 from tfxray.components.example_gen.executor import ExampleGen
+from tfxray.components.external.component import ExternalTest
 from tfxray.components.pusher.component import Pusher
 from tfxray.components.transform.executor import Transform
 from tfxray.components.validation import drift
@@ -36,6 +37,7 @@ from tfxray.pipeline.node_settings import (
     TRAINING,
     data_gate_settings,
     evaluator_settings,
+    external_settings,
     trainer_settings,
     transform_settings,
 )
@@ -114,6 +116,7 @@ def create_pipeline(
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=trainer_settings(config, places.state),
     )
+    outside = _external_nodes(config, records, trainer, statistics)
     baseline = _baseline_model(trainer, own_resolvers)
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
@@ -122,6 +125,7 @@ def create_pipeline(
         statistics=statistics.outputs["statistics"],
         baseline_model=baseline.outputs["model"],
         baseline_evaluation=baseline.outputs["evaluation"] if own_resolvers else None,
+        external=outside[0].outputs["scores"] if outside else None,
         eval_config=eval_config.make_eval_config(
             config.task,
             config.evaluate.slices,
@@ -140,7 +144,7 @@ def create_pipeline(
     )
     nodes = [
         examples, statistics, inferred, curated, validator, *drift_nodes, gate,
-        transform, trainer, baseline, evaluator, pusher,
+        transform, trainer, *outside, baseline, evaluator, pusher,
     ]  # fmt: skip
     for node in nodes:
         if not isinstance(node, Resolver):  # has no executor, and is never cached
@@ -180,6 +184,21 @@ def _drift_inputs(*drift_nodes: Any) -> dict[str, Channel]:
         "drift": distribution.outputs["anomalies"],
         "baseline": baseline.outputs["statistics"],
     }
+
+
+def _external_nodes(
+    config: Config, records: Records, trainer: Trainer, statistics: StatisticsGen
+) -> list[Any]:
+    """What scores the external test sets, where there are any."""
+    if not config.evaluate.external:
+        return []
+    return [
+        ExternalTest(
+            model=trainer.outputs["model"],
+            statistics=statistics.outputs["statistics"],
+            settings=external_settings(config, records, _measured(config)),
+        )
+    ]
 
 
 def _baseline_model(trainer: Trainer, own_resolvers: bool) -> Resolver:

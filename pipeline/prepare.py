@@ -92,12 +92,13 @@ def check_classes(config: Config, out: str) -> None:
         raise UserError(failure)
 
 
-def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
+def finish_ingest(ingest: inputs.Ingest, say: Say, whole: bool = False) -> PreparedData:
     """Waits for an ingest.
 
     Args:
         ingest: Under way, or done before.
         say: Takes a line, and a `style` or None.
+        whole: Whether the data stay one, so that no patient can come into two splits.
 
     Raises:
         UserError: The input cannot be used.
@@ -108,10 +109,11 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
         path = os.path.join(ingest.folder, filenames.REJECTS)
         say(f"  {rejected} of {report['images']} rejected: {path}")
     for note in report["notes"]:
-        say(f"  {note}")
+        if not (whole and note.startswith("splits: ")):
+            say(f"  {note}")
     left_out = report["left_out"]
     say(f"  {rejects.count_files(report['found'], f'{images} written', rejected, left_out)}")
-    if not report["patients_known"]:
+    if not report["patients_known"] and not whole:
         say(
             "  some images name no patient, and count as a patient each: a patient may "
             "then be in two splits (ingest.pattern or a manifest tells patients)",
@@ -122,7 +124,7 @@ def finish_ingest(ingest: inputs.Ingest, say: Say) -> PreparedData:
     for line in output.describe_image_notes(report["image_notes"]):
         say(f"  {line}", style="yellow")
     layout = tfrecords.find_layout(ingest.folder)
-    if len(layout.globs) == 1:
+    if len(layout.globs) == 1 and not whole:
         _require_patients(report["largest_patient"], images)
     return PreparedData(Records(layout.base, layout.globs, report=report), images, rejected)
 
@@ -145,6 +147,7 @@ def prepare_records(
     say: Say,
     out: str | None = None,
     start_ingest: Callable[[], inputs.Ingest] | None = None,
+    whole: bool = False,
 ) -> PreparedData:
     """Looks through TFRecords by the contract, which are used in place if all of them keep it.
 
@@ -156,6 +159,7 @@ def prepare_records(
             where nothing is noted.
         start_ingest: Starts an ingest of them, which sets aside what cannot be used. None where
             nothing is ingested.
+        whole: See `finish_ingest`.
 
     Raises:
         UserError: They cannot be used.
@@ -169,7 +173,7 @@ def prepare_records(
         if start_ingest is None:
             raise UserError(f"{layout.base}: {drawn}. That is what `tfxray ingest` does")
         say(f"  {drawn}: the records are ingested, as images are")
-        return _ingest_records(start_ingest, say)
+        return _ingest_records(start_ingest, say, whole)
     try:
         scan = _check_once(layout, config, out)
     except record_scan.ContractBroken as breach:
@@ -180,9 +184,17 @@ def prepare_records(
         say(f"  {breach}", style="yellow")
         say("  not all records keep the data contract: they are ingested, as images are")
         try:
-            return _ingest_records(start_ingest, say)
+            return _ingest_records(start_ingest, say, whole)
         except UserError as error:
             raise UserError(f"{error}. The first of them: {breach}") from None
+    if not whole:
+        _check_patients(scan, layout, say)
+    earlier = output.read_report(layout.base)
+    return PreparedData(Records(layout.base, layout.globs, scan.group), scan.examples, 0, earlier)
+
+
+def _check_patients(scan: "Scan", layout: tfrecords.Layout, say: Say) -> None:
+    """Sees that splits can be drawn by patient, and says if they cannot."""
     if scan.group != contract.PATIENT:
         group = scan.group or "record"
         say(
@@ -192,14 +204,14 @@ def prepare_records(
         )
     elif len(layout.globs) == 1:
         _require_patients(scan.largest_patient, scan.examples)
-    earlier = output.read_report(layout.base)
-    return PreparedData(Records(layout.base, layout.globs, scan.group), scan.examples, 0, earlier)
 
 
-def _ingest_records(start_ingest: Callable[[], inputs.Ingest], say: Say) -> PreparedData:
+def _ingest_records(
+    start_ingest: Callable[[], inputs.Ingest], say: Say, whole: bool
+) -> PreparedData:
     ingest = start_ingest()
     try:
-        return finish_ingest(ingest, say)
+        return finish_ingest(ingest, say, whole)
     finally:
         ingest.stop()
 

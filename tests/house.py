@@ -36,6 +36,7 @@ ROOMS = (
     "components.explain",
     "components.evaluator",
     "components.validation",
+    "components.external",
     "components.trainer.distributed",
     "components.trainer",
     "components.tuner",

@@ -7,10 +7,15 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from tests.conftest import last_line
+from tfxray.components.common import contract
+from tfxray.components.evaluator import heldout_scores
 from tfxray.components.pusher import versions
+from tfxray.components.sample import draw
 
 
 def test_a_refused_model_is_not_pushed_and_the_last_good_one_stays(pushed, run, out):
@@ -121,6 +126,43 @@ def test_swapped_labels_are_refused(pushed, tfxray, drawn, small_config, out):
     assert "as if they had been swapped" in summary["reason"]
     assert "Labels, by the latest blessed model" in Path(summary["review"]).read_text()
     assert set((out / "serving" / "demo").iterdir()) == before
+
+
+def test_a_model_that_fails_at_another_hospital_is_refused(pushed, run, out, tmp_path):
+    """Of two hospitals with the same images, one calls healthy what the other one calls ill."""
+    draw.write_sample(tmp_path / "other", images=80, size=96, seed=31)
+    other = {"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"}
+    north = {"data": str(tmp_path / "other"), "patients": "own"}
+    sets = {"north": north, "turned": {**north, "ingest": {"labels": other}}}
+    before = set((out / "serving" / "demo").iterdir())
+    limit = ("--set", "gate.external.auc=0.6")
+    done = run("--set", f"evaluate.external={json.dumps(sets)}", *limit)
+    summary = last_line(done)
+    assert done.code == 3, done.err
+    assert "Trainer" in summary["cached"]
+    assert set((out / "serving" / "demo").iterdir()) == before
+    failed = [r for r in summary["rules"] if r["passed"] is False]
+    assert {(r["rule"], r["slice"]) for r in failed} == {
+        ("external_auc", "external: turned"), ("external_drop", "external: turned")
+    }  # fmt: skip
+    assert "external test set turned: AUC 0." in summary["reason"]
+    assert "(gate.external.auc)" in summary["reason"]
+    told = summary["external"]
+    (folder,) = out.glob("artifacts/ExternalTest/scores/*")
+    table = heldout_scores.read_scores(folder / "north")
+    area = roc_auc_score(table[contract.LABEL], table[contract.SCORE])
+    assert told["north"]["auc"] == pytest.approx(area)
+    assert told["turned"]["auc"] == pytest.approx(1 - area)
+    change = told["north"]["change_from_test"]
+    assert change == pytest.approx(told["north"]["auc"] - summary["auc"])
+    assert told["north"]["images"] == len(table) == 80
+    assert told["north"]["unlike"] == pytest.approx(table[contract.UNLIKE].mean())
+    assert told["north"]["positives"] == told["turned"]["negatives"]
+    page = Path(summary["review"]).read_text()
+    assert "External test sets</h2>" in page
+    card = (Path(summary["review"]).parent / "MODEL_CARD.md").read_text()
+    assert "| turned | 80 |" in card
+    assert "FAILED: external test set turned" in card
 
 
 def test_two_runs_are_compared(pushed, run, tfxray, out):

@@ -88,6 +88,7 @@ _.recurring_run_id
 # Keys of the config: nodes read them by name, from the JSON that they are told.
 _.bound
 _.max_drop
+_.max_drop_from_test
 _.drop_bound
 _.label_shift
 _.max_relabelled

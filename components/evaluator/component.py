@@ -31,17 +31,16 @@ from tfxray.components.evaluator import (
     gate,
     heldout_scores,
     pictures,
-    serving_check,
 )
 from tfxray.components.evaluator.eval_config import AUC
 from tfxray.components.evaluator.rules import Rule, ServingCheck
-from tfxray.components.predict import pushed_model
+from tfxray.components.predict import pushed_model, serving_check
 from tfxray.components.pusher import versions
 from tfxray.components.shortcuts import shortcut_report, strata
 from tfxray.components.watch import reference
 
 MODEL_RUN, STATISTICS, SETTINGS, SERVING = "model_run", "statistics", "settings", "serving"
-BASELINE_EVALUATION = "baseline_evaluation"
+BASELINE_EVALUATION, EXTERNAL = "baseline_evaluation", "external"
 # What was pushed, where the verdict depends on it: a part of the cache key, which the engine sets.
 PUSHED = "pushed"
 SPLIT = "test"
@@ -107,7 +106,9 @@ class Executor(executor.Executor):  # type: ignore[misc]
             frame, task, thresholds, records, model_folder, folder, self._make_beam_pipeline
         )
         served = pushed_model.read_served(exec_properties[SERVING])
-        rules = gate.apply_rules(frame, settings, compared, served, check)
+        outside = input_dict.get(EXTERNAL)
+        external = heldout_scores.read_external(outside[0].uri) if outside else {}
+        rules = gate.apply_rules(frame, settings, compared, served, check, external)
         gate.write_verdicts(rules, compared.in_order_of(task), folder)
         _write_reference(input_dict, output_dict["blessing"][0].uri, frame, settings)
         record = versions.Record(files, _figures(rules, frame))
@@ -241,6 +242,9 @@ class _Spec(component_spec.ComponentSpec):  # type: ignore[misc]
         BASELINE_EVALUATION: component_spec.ChannelParameter(
             type=standard_artifacts.ModelEvaluation, optional=True
         ),
+        EXTERNAL: component_spec.ChannelParameter(
+            type=heldout_scores.ExternalScores, optional=True
+        ),
     }
     OUTPUTS = _STANDARD.OUTPUTS
     TYPE_ANNOTATION = _STANDARD.TYPE_ANNOTATION
@@ -265,6 +269,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
         statistics: types.BaseChannel,
         baseline_model: types.BaseChannel,
         baseline_evaluation: types.BaseChannel | None,
+        external: types.BaseChannel | None,
         eval_config: config_pb2.EvalConfig,
         settings: str,
         serving: str,
@@ -279,6 +284,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
             baseline_model: The latest blessed model; may be none.
             baseline_evaluation: What Evaluator wrote of it in its own run; may be none. None where
                 the engine cannot find it.
+            external: The scores of external test sets; None where the config names none.
             eval_config: TFMA's configuration.
             settings: `gate.apply_rules`'s, in JSON.
             serving: The folder of the pushed versions.
@@ -291,6 +297,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
                 statistics=statistics,
                 baseline_model=baseline_model,
                 baseline_evaluation=baseline_evaluation,
+                external=external,
                 eval_config=eval_config,
                 settings=settings,
                 serving=serving,

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from tfx.utils import io_utils
 
 from tfxray.components.common import contract
 from tfxray.components.common.contract import UNKNOWN, Task
-from tfxray.components.evaluator import heldout_scores, rules
+from tfxray.components.evaluator import external_rules, heldout_scores, rules
 from tfxray.components.evaluator.rules import Rule, ServingCheck
 from tfxray.components.metrics import intervals
 from tfxray.components.metrics.intervals import Estimate
@@ -82,6 +83,7 @@ def apply_rules(
     baseline: Baseline,
     served: Served,
     check: ServingCheck | None,
+    external: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> list[Rule]:
     """Applies every rule.
 
@@ -92,6 +94,7 @@ def apply_rules(
         baseline: The latest blessed model.
         served: The version whose place the candidate would take.
         check: None where the config does not ask.
+        external: The scores of external test sets; see `external_rules.judge_external`.
 
     Returns:
         The rules; the model may be pushed where none has failed.
@@ -100,6 +103,7 @@ def apply_rules(
     baseline = baseline.in_order_of(task)
     verdicts = [
         *rules.judge_candidate(frame, settings, check),
+        *external_rules.judge_external(external, frame, settings),
         _classes(served, task, gate["replaces_classes"]),
     ]
     if gate["label_shift"]["max_relabelled"] is not None:
@@ -297,16 +301,8 @@ def _against(frame: pd.DataFrame, baseline: Baseline, task: Task, gate: Mapping[
     text = (
         f"{_name(task)} differs by {_signed(change)} from the latest blessed model's on the same "
     )
-    text += "images; "
-    # A figure that is no number reaches nothing, and fails.
-    if bound == "significant":
-        passed = bool(change.value >= -limit or change.high >= 0)
-        text += f"more than {limit:g} lower is refused if all of the interval lies below 0, too"
-    else:
-        decides = {"value": change.value, "lower": change.low, "upper": change.high}
-        passed = bool(decides[bound] >= -limit)
-        words = {"value": "value", "lower": "lower end", "upper": "upper end"}
-        text += f"at most {limit:g} lower is allowed, by the {words[bound]}"
+    passed, allowed = rules.judge_drop(change, limit, bound)
+    text += f"images; {allowed}"
     value, low, high = dataclasses.astuple(change)
     return Rule("baseline", "all", value, low, high, -limit, passed, text)
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tfx.dsl.io import fileio
+from tfx.types import artifact
 from tfx.utils import io_utils
 
 from tfxray.components.common import artifacts, contract
@@ -43,6 +44,23 @@ _NUMBERS = (contract.SCORE, contract.DISTANCE, contract.AGE)
 _TEXT = pa.large_string()
 _ROWS = 10_000  # that become cells at once
 _destination: contextvars.ContextVar[tuple[str, Task]] = contextvars.ContextVar("destination")
+
+
+class ExternalScores(artifact.Artifact):
+    """The scores of external test sets: a folder of each, by its name, for `read_scores`."""
+
+    TYPE_NAME = "tfxray.ExternalScores"  # with a namespace, as Vertex asks for
+
+
+def read_external(folder: StrPath) -> dict[str, pd.DataFrame]:
+    """Reads the scores of external test sets, by their names.
+
+    Args:
+        folder: Of an `ExternalScores`.
+    """
+    names = artifacts.list_folder(os.fspath(folder))
+    tables = {name: read_scores(os.path.join(folder, name)) for name in names}
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def label_column(task: Task, name: str) -> str:

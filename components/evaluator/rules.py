@@ -1,7 +1,7 @@
 """The rules of the gate that look at the candidate alone: its figures, and how it is served."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import heldout_scores
 from tfxray.components.metrics import calibration, intervals
+from tfxray.components.metrics.intervals import Estimate
 
 # What a view of one finding is as: see `heldout_scores.view`.
 _ONE = Task(("absent", "present"))
@@ -23,15 +24,17 @@ class Rule:
 
     Attributes:
         rule: `auc`, `slice_auc`, `calibration`, `positives`, `negatives`, `servable`, `classes`,
-            `relabelled`, `label_shift` or `baseline`.
-        slice: `all`, or the slice's name.
+            `relabelled`, `label_shift` or `baseline`; of external test sets, `external_patients`,
+            `external_auc`, `external_drop` or `external_calibration`.
+        slice: `all`, or the slice's name; of an external test set, `external: NAME`.
         figure: What was measured; None where it could not be.
         low: Lower end of its 95 % interval by patient, where there is one.
         high: The upper end.
         limit: What the config demands, where that is a number.
-        passed: The verdict; None where the rule does not apply to this run.
+        passed: The verdict; None where the rule does not apply to this run, or only warns.
         text: All of it in words.
         finding: Of several classes or findings, the one that is looked at; empty for all together.
+        warns: Whether it was not kept, and the config lets the model pass all the same.
     """
 
     rule: str
@@ -43,6 +46,7 @@ class Rule:
     passed: bool | None
     text: str
     finding: str = ""
+    warns: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +80,7 @@ def judge_candidate(
     """
     task, gate = Task.of(settings), settings["gate"]
     if task.binary:
-        rules = [*_enough(frame, gate, ""), _auc(frame, task, gate["auc"])]
+        rules = [*count_patients(frame, gate, ""), _auc(frame, task, gate["auc"])]
         rules += [_slice(name, part, settings, "") for name, part in _slices(frame, settings, "")]
     else:
         rules = _judge_each(frame, task, settings)
@@ -92,7 +96,7 @@ def _judge_each(frame: pd.DataFrame, task: Task, settings: Mapping[str, Any]) ->
     views = {name: heldout_scores.view(frame, task, name) for name in task.judged}
     rules = [_auc(frame, task, gate["auc"])]
     for name, part in views.items():
-        rules += _enough(part, gate, name)
+        rules += count_patients(part, gate, name)
     each = gate["auc"]["each"]
     for name, part in views.items() if each is not None else ():
         limit = each.get(name) if isinstance(each, Mapping) else each
@@ -103,8 +107,14 @@ def _judge_each(frame: pd.DataFrame, task: Task, settings: Mapping[str, Any]) ->
     return rules
 
 
-def _enough(frame: pd.DataFrame, gate: Mapping[str, Any], finding: str) -> list[Rule]:
-    """Whether there are enough patients to judge. What the config lets go does not apply."""
+def count_patients(frame: pd.DataFrame, gate: Mapping[str, Any], finding: str) -> list[Rule]:
+    """Whether there are enough patients to judge. What the config lets go does not apply.
+
+    Args:
+        frame: The scores of one finding; see `heldout_scores.view`.
+        gate: The config's, with `min_positives` and `min_negatives`.
+        finding: Its name, where there are several.
+    """
     rules = []
     for label, rule in ((1, "positives"), (0, "negatives")):
         limit = gate[f"min_{rule}"]
@@ -190,8 +200,27 @@ def _slice(name: str, part: pd.DataFrame, settings: Mapping[str, Any], finding: 
 
 
 def _calibration(frame: pd.DataFrame, task: Task, limit: float) -> Iterator[Rule]:
+    errors = calibration_errors(frame, task, task.judged)
+    if not task.binary:
+        error, beyond = np.nanmean(errors, axis=0).tolist()
+        yield _calibrated(error, beyond, limit, "", "mean ")
+    for name, (error, beyond) in zip(task.judged, errors, strict=True):
+        if task.binary or np.isfinite(error):
+            yield _calibrated(error, beyond, limit, "" if task.binary else name)
+
+
+def calibration_errors(
+    frame: pd.DataFrame, task: Task, names: Sequence[str]
+) -> list[tuple[float, float]]:
+    """Of each of some findings: its expected calibration error, and what of it is beyond chance.
+
+    Args:
+        frame: The held-out scores.
+        task: What is asked.
+        names: Some of its `judged`.
+    """
     errors = []
-    for name in task.judged:
+    for name in names:
         part = heldout_scores.view(frame, task, name)
         labels, values = part[contract.LABEL].to_numpy(), part[contract.SCORE].to_numpy(float)
         error, chance = float("nan"), 0.0
@@ -199,12 +228,7 @@ def _calibration(frame: pd.DataFrame, task: Task, limit: float) -> Iterator[Rule
             error = calibration.expected_error(labels, values)
             chance = calibration.error_by_chance(values)
         errors.append((error, error - chance))
-    if not task.binary:
-        error, beyond = np.nanmean(errors, axis=0).tolist()
-        yield _calibrated(error, beyond, limit, "", "mean ")
-    for name, (error, beyond) in zip(task.judged, errors, strict=True):
-        if task.binary or np.isfinite(error):
-            yield _calibrated(error, beyond, limit, "" if task.binary else name)
+    return errors
 
 
 def _calibrated(error: float, beyond: float, limit: float, finding: str, mean: str = "") -> Rule:
@@ -228,3 +252,26 @@ def _servable(check: ServingCheck) -> Rule:
         f"trained model, through both signatures; at most {_TOLERANCE:.0e} is allowed"
     )
     return Rule("servable", "all", check.largest, None, None, _TOLERANCE, passed, text)
+
+
+def judge_drop(change: Estimate, limit: float, bound: str) -> tuple[bool, str]:
+    """Whether an AUC lies no further below another one than it may.
+
+    Args:
+        change: The one less the other.
+        limit: The most by which it may lie below.
+        bound: What must lie beyond the limit; the config's `gate.auc.drop_bound`.
+
+    Returns:
+        The verdict, and in words what is allowed.
+    """
+    # A figure that is no number reaches nothing, and fails.
+    if bound == "significant":
+        passed = bool(change.value >= -limit or change.high >= 0)
+        allowed = f"more than {limit:g} lower is refused if all of the interval lies below 0, too"
+        return passed, allowed
+    decides = {"value": change.value, "lower": change.low, "upper": change.high}
+    words = {"value": "value", "lower": "lower end", "upper": "upper end"}
+    return bool(
+        decides[bound] >= -limit
+    ), f"at most {limit:g} lower is allowed, by the {words[bound]}"

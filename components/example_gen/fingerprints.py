@@ -82,12 +82,21 @@ class Write(beam.PTransform):  # type: ignore[misc]
     def expand(self, records: beam.PCollection) -> beam.PCollection:
         """See `beam.PTransform`."""
         write = beam.io.WriteToParquet(self._path, _SCHEMA, file_name_suffix=_SUFFIX)
-        return records | "Row" >> beam.Map(_row, self._split) | write
+        return records | "Row" >> beam.Map(_columns, self._split) | write
 
 
-def _row(record: tf.train.Example, split: str) -> dict[str, str]:
-    texts = [read_text(record, name, "utf-8", "replace") for name in _FEATURES]
-    return Row(split, *texts)._asdict()
+def _columns(record: tf.train.Example, split: str) -> dict[str, str]:
+    return make_row(record, split)._asdict()
+
+
+def make_row(record: tf.train.Example, split: str) -> Row:
+    """Reads what tells whether an image is in two places.
+
+    Args:
+        record: By the data contract.
+        split: Where it is.
+    """
+    return Row(split, *(read_text(record, name, "utf-8", "replace") for name in _FEATURES))
 
 
 def write_groups(groups: near.Groups, folder: str) -> None:

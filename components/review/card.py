@@ -109,7 +109,14 @@ def list_limits(
     training_sites = [name for name, counts in counts_by_site.items() if counts.get("train")]
     if len(training_sites) == 1:
         lines.append(f"All training images come from one site, {training_sites[0]}.")
-    if not any(
+    external = evidence.summary.get("external") or {}
+    lines += [
+        f"On the external test set {name}, the AUC lies {own['change_from_test']:+.3f} from "
+        "that on the split test."
+        for name, own in external.items()
+        if own["change_from_test"] is not None
+    ]
+    if not external and not any(
         counts.get("test") and not counts.get("train") for counts in counts_by_site.values()
     ):
         lines.append(

@@ -14,6 +14,7 @@ from tfx.dsl.io import fileio
 from tfxray.components.common import artifacts, filenames
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.evaluator.eval_config import AUC
+from tfxray.components.external import site
 from tfxray.components.predict import likeness
 from tfxray.components.review import (
     card,
@@ -71,6 +72,7 @@ def write_page(
         "config": config.splitlines(),
         **_evaluations(evidence, categories),
         "shortcuts": shortcuts,
+        "elsewhere": _external_sites(evidence),
         **_data_sections(evidence, categories),
         **_training_section(evidence),
     }
@@ -175,6 +177,13 @@ def _evaluation(evidence: Evidence, categories: list[data_profile.Category]) -> 
         "sites": card.list_sites(evidence, rows, categories),
         "site_transfer": {"rows": [], "reason": "", **evidence.site_transfer},
     }
+
+
+def _external_sites(evidence: Evidence) -> list[site.Site]:
+    """The external test sets, and how the model does on them."""
+    thresholds = artifacts.read_thresholds(evidence.uris, evidence.task)
+    gate = evidence.config.get("gate", {})
+    return site.read_sites(evidence.uris, evidence.task, thresholds, gate)
 
 
 def _demanded(evidence: Evidence) -> float | None:

@@ -23,6 +23,10 @@ RULES = {
     "positives": "Patients with a positive image",
     "negatives": "Patients with a negative image",
     "servable": "The model can be served",
+    "external_patients": "Patients of an external test set",
+    "external_auc": "AUC on an external test set",
+    "external_drop": "External test set against the split test",
+    "external_calibration": "Calibration error on an external test set",
 }
 
 
@@ -39,6 +43,7 @@ class Rule:
         passed: The verdict; None where it does not apply to this run.
         text: All of it in a line.
         finding: Of several classes or findings, the one that it looks at.
+        warns: Whether it was not kept, and the model may pass all the same.
     """
 
     kind: str
@@ -49,6 +54,7 @@ class Rule:
     passed: bool | None
     text: str
     finding: str = ""
+    warns: bool = False
 
 
 def list_rules(evidence: Evidence) -> list[Rule]:
@@ -57,10 +63,10 @@ def list_rules(evidence: Evidence) -> list[Rule]:
     Args:
         evidence: Of the run.
     """
-    order = list(RULES)
+    places = {kind: place for place, kind in enumerate(RULES)}
     rules = [_rule(item) for item in evidence.gate.get("rules", [])]
     # What failed first: it is why nothing was pushed.
-    rules.sort(key=lambda r: (r.passed is not False, order.index(r.kind) if r.kind in order else 0))
+    rules.sort(key=lambda r: (r.passed is not False, not r.warns, places.get(r.kind, 0)))
     if rules or not evidence.results:
         return rules
     results, limit = evidence.results, float(evidence.summary["threshold"])
@@ -79,6 +85,7 @@ def _rule(item: dict[str, Any]) -> Rule:
         item["passed"],
         item.get("text", ""),
         item.get("finding", ""),
+        item.get("warns", False),
     )
 
 
@@ -177,13 +184,16 @@ def _enough(gate: Sequence[Rule]) -> Answer | None:
         text = "; ".join(rule.text for rule in failing)
         return Answer("Is it good enough?", "No", f"{text}.", "gate")
     passing = [rule for rule in gate if rule.passed]
-    many = (
-        f"All {len(passing)} rules of the gate hold"
-        if len(passing) > 1
-        else "The gate's rule holds"
-    )
+    warnings = [rule.text for rule in gate if rule.warns]
+    every = "" if warnings else "All "
+    many = "The gate's rule holds"
+    if len(passing) > 1:
+        many = f"{every}{len(passing)} rules of the gate hold"
     first = next((rule for rule in passing if rule.kind == AUC), passing[0]) if passing else None
     text = f"{many}: {first.text}." if first else "No rule of the gate applies."
+    if warnings:
+        text = f"{text} But the config lets this pass: {'; '.join(warnings)}."
+        return Answer("Is it good enough?", "Yes, with warnings", text, "gate")
     return Answer("Is it good enough?", "Yes", text, "gate")
 
 

@@ -46,6 +46,7 @@ _ENTRIES = tuple(
     for module in (
         "ingest.job", "ingest.record_scan", "example_gen.executor", "validation.data_gate",
         "transform.executor", "transform.preprocessing", "evaluator.component", "predict.batch_job",
+        "external.component",
     )
 )  # fmt: skip
 _CLUSTERS = ("flink", "spark", "portable")

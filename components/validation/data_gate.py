@@ -24,10 +24,10 @@ from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.components.example_gen import fingerprints
 from tfxray.components.shortcuts import shortcut_report
 from tfxray.components.shortcuts.association import Association
-from tfxray.components.validation import leakage
+from tfxray.components.validation import external_data, leakage
 from tfxray.components.validation.drift import (
     find_drifted,
-    limit,
+    find_drifted_findings,
     of_other_bins,
     read_measurements,
 )
@@ -83,8 +83,9 @@ def DataGate(
         anomalies: ExampleValidator's.
         verdict: The data issues.
         settings: JSON: the config's `validation`, and its `classes` or `findings`; `drawn`, whether
-            ExampleGen drew the splits; and `ingest`, the content of `ingest.json`, where there was
-            an ingest.
+            ExampleGen drew the splits; `ingest`, the content of `ingest.json`, where there was an
+            ingest; and `external`, the external test sets, see `external_data.ReadRows`, each with
+            its own `ingest`.
         drift: DistributionValidator's, where the engine has one.
         baseline: The statistics of the latest blessed run.
         beam_pipeline: TFX's, with the options of the run.
@@ -97,7 +98,7 @@ def DataGate(
     _require_labels(count_splits(statistics.uri, Task.of(config)), Task.of(config))
     gate = config["gate"]
     scratch = os.path.join(verdict.uri, ".leaks")
-    leaks = _find_leaks(beam_pipeline, examples.uri, config["near_distance"], scratch)
+    leaks = _find_leaks(beam_pipeline, examples.uri, config, scratch)
     associations = (
         shortcut_report.find_associations(examples.uri, Task.of(config), config["shortcut_auc"])
         if gate["shortcut"] != "off"
@@ -109,6 +110,7 @@ def DataGate(
         *_rejects(config["ingest"], config["max_rejected"], gate["rejects"]),
         *_image_notes(config["ingest"]),
         *_leaks(leaks, gate, config["drawn"], fingerprints.read_groups(examples.uri)),
+        *_external(leaks, config),
         *(
             _drift(drift.uri, statistics.uri, baseline.uri, config)
             if drift and baseline
@@ -174,26 +176,37 @@ def _image_notes(report: Mapping[str, Any] | None) -> Iterator[DataIssue]:
 
 
 def _find_leaks(
-    beam_pipeline: beam.Pipeline, examples: str, distance: int, scratch: str
+    beam_pipeline: beam.Pipeline, examples: str, config: Mapping[str, Any], scratch: str
 ) -> dict[str, leakage.Leaks]:
-    """What is in two splits, by kind.
+    """What is in two splits, by kind; of external sets, by `external_data.KIND`.
 
     Args:
         beam_pipeline: Not run yet.
         examples: The folder.
-        distance: See `leakage.FindLeaks`.
+        config: DataGate's settings.
         scratch: A folder in which Beam's workers can write, wherever they run. It is removed.
     """
-    path = os.path.join(scratch, "leaks.json")
+    distance, external = config["near_distance"], config["external"]
+    names = {"{}": "leaks.json"} | ({external_data.KIND: "external.json"} if external else {})
+    paths = {kind: os.path.join(scratch, name) for kind, name in names.items()}
     with beam_pipeline as pipeline:
-        (
-            pipeline
-            | leakage.FindLeaks(fingerprints.Read(examples), distance)
-            | "Write" >> beam.Map(lambda found: artifacts.write_text(path, json.dumps(found)))
-        )
-    found = json.loads(io_utils.read_string_file(path))
+        leaks = pipeline | leakage.FindLeaks(fingerprints.Read(examples), distance)
+        _ = leaks | "Write" >> beam.Map(_write_json, paths["{}"])
+        if external:
+            rows = external_data.ReadRows(examples, external)
+            leaks = pipeline | "External" >> leakage.FindLeaks(rows, distance, external_data.PLACES)
+            _ = leaks | "WriteExternal" >> beam.Map(_write_json, paths[external_data.KIND])
+    found = {
+        name.format(kind): leakage.Leaks(*leaks)
+        for name, path in paths.items()
+        for kind, leaks in json.loads(io_utils.read_string_file(path)).items()
+    }
     fileio.rmtree(scratch)
-    return {kind: leakage.Leaks(*leaks) for kind, leaks in found.items()}
+    return found
+
+
+def _write_json(content: Any, path: str) -> None:
+    artifacts.write_text(path, json.dumps(content))
 
 
 _AGAIN = "or set split.ignore_given to draw the splits anew, where these go to one split"
@@ -233,6 +246,22 @@ def _leaks(
         yield DataIssue("near_identical", "note", message, [], groups.images)
 
 
+def _external(found: Mapping[str, leakage.Leaks], config: Mapping[str, Any]) -> Iterator[DataIssue]:
+    gate = config["gate"]
+    for name, external in config["external"].items():
+        report = external["ingest"]
+        for issue in (
+            *_rejects(report, config["max_rejected"], gate["rejects"]), *_image_notes(report)
+        ):  # fmt: skip
+            message = f"external test set {name}: {issue.message}"
+            yield dataclasses.replace(issue, message=message)
+    for kind, message in external_data.MESSAGES.items():
+        if leaks := found.get(external_data.KIND.format(kind)):
+            action = gate["near_identical" if kind == "near_identical" else "leakage"]
+            text = message.format(leaks.total, leaks.texts[0])
+            yield DataIssue(kind, action, text, leaks.texts, leaks.total)
+
+
 def _why_drawn_apart(groups: fingerprints.Drawn | None) -> str:
     if groups is None:
         return (
@@ -263,31 +292,10 @@ def _drift(
     features = find_drifted(read_measurements(folder), thresholds, *patients)
     texts = [str(feature) for feature in features]
     if (share := config["drift"].get(contract.TEXT)) is not None:
-        texts += _drifted_findings((statistics, baseline), Task.of(config), share, patients)
+        texts += find_drifted_findings((statistics, baseline), Task.of(config), share, patients)
     if texts:
         message = f"drift against the latest blessed run: {'; '.join(texts)}"
         yield DataIssue("drift", config["gate"]["drift"], message, texts, len(texts))
-
-
-def _drifted_findings(
-    statistics: Sequence[str], task: Task, threshold: float, patients: Sequence[int]
-) -> list[str]:
-    """The findings whose share among the known labels lies further off than it may."""
-    if task.exclusive:  # TFDV has measured `image/class/text`
-        return []
-    counts, texts = [count_splits(uri, task)["train"].labels for uri in statistics], []
-    most = limit(contract.TEXT, threshold, *patients)
-    for name in task.names:
-        pairs = [labels[name] for labels in counts]
-        if not all(map(sum, pairs)):
-            continue
-        now, before = (positives / (positives + negatives) for positives, negatives in pairs)
-        if abs(now - before) > most:
-            texts.append(
-                f"{contract.finding(name)} ({now:.1%} have it, {before:.1%} had; at most "
-                f"{100 * most:.1f} points of difference)"
-            )
-    return texts
 
 
 def _shortcuts(found: Sequence[Association], action: str) -> Iterator[DataIssue]:

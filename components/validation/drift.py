@@ -15,7 +15,7 @@ each image whether it looks like the training data.
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import tensorflow_data_validation as tfdv
@@ -28,8 +28,9 @@ from tfx.dsl.io import fileio
 from tfx.proto import distribution_validator_pb2
 from tfx.utils import io_utils
 
-from tfxray.components.common.contract import AGE, FEATURES
+from tfxray.components.common.contract import AGE, FEATURES, TEXT, Task, finding
 from tfxray.components.pusher import rollbacks
+from tfxray.components.validation.statistics import count_splits
 from tfxray.components.watch.feature_statistics import feature_name
 
 if TYPE_CHECKING:
@@ -102,6 +103,34 @@ class FeatureDrift:
         return f"{self.feature} ({kind} {self.value:.3f}, at most {self.limit:.3f})"
 
 
+def measure(
+    statistics: str, baseline: str, thresholds: Mapping[str, float]
+) -> anomalies_pb2.Anomalies:
+    """Measures as DistributionValidator does, where there is no node of it.
+
+    Args:
+        statistics: A folder that is laid out as StatisticsGen's, with the split `train`.
+        baseline: StatisticsGen's.
+        thresholds: By feature; only the names matter here.
+
+    Returns:
+        What TFDV measured, for `find_drifted`.
+    """
+    now, before = (
+        tfdv.load_stats_binary(os.path.join(folder, f"Split-{split}", "FeatureStats.pb"))
+        for folder, split in zip((statistics, baseline), SPLITS[0], strict=True)
+    )
+    schema = tfdv.infer_schema(before)
+    comparators = {
+        feature.path.step[0]: feature.distribution_comparator
+        for feature in validator_config(thresholds).default_slice_config.feature
+    }
+    for feature in schema.feature:
+        if feature.name in comparators:
+            feature.drift_comparator.CopyFrom(comparators[feature.name])
+    return tfdv.validate_statistics(now, schema, previous_statistics=before)
+
+
 def list_drifts(
     anomalies: anomalies_pb2.Anomalies,
     thresholds: Mapping[str, float],
@@ -134,6 +163,34 @@ def find_drifted(
     """The features of `list_drifts` that have drifted."""
     features = list_drifts(anomalies, thresholds, patients, baseline_patients)
     return [feature for feature in features if feature.drifted]
+
+
+def find_drifted_findings(
+    statistics: Sequence[str], task: Task, threshold: float, patients: Sequence[int]
+) -> list[str]:
+    """The findings whose share among the known labels lies further off than it may, in words.
+
+    Args:
+        statistics: This run's folder, and the baseline's.
+        task: What is asked. Of classes there are none: TFDV measures `image/class/text`.
+        threshold: The config's, of `image/class/text`.
+        patients: In both training splits; see `limit`.
+    """
+    if task.exclusive:
+        return []
+    counts, texts = [count_splits(uri, task)["train"].labels for uri in statistics], []
+    most = limit(TEXT, threshold, *patients)
+    for name in task.names:
+        pairs = [labels[name] for labels in counts]
+        if not all(map(sum, pairs)):
+            continue
+        now, before = (positives / (positives + negatives) for positives, negatives in pairs)
+        if abs(now - before) > most:
+            texts.append(
+                f"{finding(name)} ({now:.1%} have it, {before:.1%} had; at most "
+                f"{100 * most:.1f} points of difference)"
+            )
+    return texts
 
 
 def of_other_bins(statistics: str, baseline: str) -> list[str]:

@@ -5,7 +5,7 @@ first goes by splits and names, whatever the order in which a runner reads.
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -52,28 +52,34 @@ class FindLeaks(beam.PTransform):  # type: ignore[misc]
       where thousands are black, their pairs are millions.
     """
 
-    def __init__(self, read: beam.PTransform, distance: int):
+    def __init__(
+        self, read: beam.PTransform, distance: int, splits: Sequence[str] = contract.SPLITS
+    ):
         """Takes what is near.
 
         Args:
             read: Reads a `fingerprints.Row` of each example. It is used twice: what is read once
                 and used twice, Beam's in-memory runner keeps at once.
             distance: At most so many differing bits.
+            splits: Those of the rows, in their order.
         """
         super().__init__()
-        self._read, self._distance = read, distance
+        self._read, self._distance, self._splits = read, distance, tuple(splits)
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """See `beam.PTransform`."""
         met = (
             pipeline
             | "Read" >> self._read
-            | "ByValue" >> beam.FlatMap(_by_value)
+            | "ByValue" >> beam.FlatMap(_by_value, self._splits)
             | "Meet" >> packing.ByBucket()
-            | "Tell" >> beam.FlatMapTuple(_tell_bucket).with_outputs("hashes", "several", main="in")
+            | "Tell"
+            >> beam.FlatMap(_tell_bucket, self._splits).with_outputs("hashes", "several", main="in")
         )
         again = pipeline | "ReadAgain" >> self._read
-        near_pairs = (met.hashes, met.several, again) | "Near" >> _FindNear(self._distance)
+        near_pairs = (met.hashes, met.several, again) | "Near" >> _FindNear(
+            self._distance, self._splits
+        )
         first = beam.combiners.TopCombineFn(LISTED, reverse=True)
         count = beam.combiners.CountCombineFn()
         return (
@@ -86,8 +92,8 @@ class FindLeaks(beam.PTransform):  # type: ignore[misc]
         )
 
 
-def _by_value(row: Row) -> Iterator[packing.Keyed]:
-    place = contract.SPLITS.index(row.split)
+def _by_value(row: Row, splits: tuple[str, ...]) -> Iterator[packing.Keyed]:
+    place = splits.index(row.split)
     for kind, value in (("patients", row.patient), ("identical", row.sha256)):
         if value:
             yield packing.keyed(value, kind, value, place, row.name)
@@ -96,20 +102,20 @@ def _by_value(row: Row) -> Iterator[packing.Keyed]:
         yield packing.keyed(value, _HASH, value, place, "")
 
 
-def _tell_bucket(_: int, packed: Iterable[bytes]) -> Iterator[Any]:
+def _tell_bucket(bucket: tuple[int, Iterable[bytes]], splits: tuple[str, ...]) -> Iterator[Any]:
     """What is in several splits; and beside it the bucket's hashes, for `FindPairs`."""
-    splits: dict[tuple[str, str], int] = defaultdict(int)
+    bits_of: dict[tuple[str, str], int] = defaultdict(int)
     names: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
-    for kind, value, place, name in packing.unpack(packed):
-        splits[kind, value] |= 1 << place
+    for kind, value, place, name in packing.unpack(bucket[1]):
+        bits_of[kind, value] |= 1 << place
         if kind != _HASH:
             names[kind, value].append((place, name))
     for (kind, value), places in names.items():
-        if _are_several(splits[kind, value]):
+        if _are_several(bits_of[kind, value]):
             start = f"{value} " if kind == "patients" else ""
-            texts = sorted({f"{contract.SPLITS[place]}: {name}" for place, name in places})
+            texts = sorted({f"{splits[place]}: {name}" for place, name in places})
             yield kind, ((value,), start + _list_places(texts))
-    hashes = {value: bits for (kind, value), bits in splits.items() if kind == _HASH}
+    hashes = {value: bits for (kind, value), bits in bits_of.items() if kind == _HASH}
     if hashes:
         yield beam.pvalue.TaggedOutput("hashes", near_transforms.make_batch(hashes))
     for value, bits in hashes.items():
@@ -136,16 +142,16 @@ class _FindNear(beam.PTransform):  # type: ignore[misc]
     Takes batches of hashes, those of them that are in several splits, and the rows.
     """
 
-    def __init__(self, distance: int):
+    def __init__(self, distance: int, splits: tuple[str, ...]):
         super().__init__()
-        self._distance = distance
+        self._distance, self._splits = distance, splits
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
         hashes, several, rows = inputs
         pairs = hashes | near_transforms.FindPairs(self._distance)
         paired = (pairs | "Each" >> beam.FlatMap(iter), several) | beam.Flatten()
         wanted = beam.pvalue.AsSingleton(paired | beam.combiners.ToSet())
-        images = rows | "OfPaired" >> beam.FlatMap(_by_hash, wanted)
+        images = rows | "OfPaired" >> beam.FlatMap(_by_hash, self._splits, wanted)
         firsts = images | "First" >> beam.CombinePerKey(_FirstImages())
         both_ways = pairs | "BothWays" >> beam.FlatMap(lambda pair: (pair, pair[::-1]))
         partners = (
@@ -158,14 +164,16 @@ class _FindNear(beam.PTransform):  # type: ignore[misc]
             | "Meet" >> beam.CoGroupByKey()
             | "Pair" >> beam.FlatMap(_pairs)
             | "Names" >> beam.CombinePerKey(_first_names)
-            | "Text" >> beam.Map(_near_text)
+            | "Text" >> beam.Map(_near_text, self._splits)
         )
 
 
-def _by_hash(row: Row, wanted: Container[bytes]) -> Iterator[tuple[bytes, _Image]]:
+def _by_hash(
+    row: Row, splits: tuple[str, ...], wanted: Container[bytes]
+) -> Iterator[tuple[bytes, _Image]]:
     hash_ = bytes.fromhex(row.phash)
     if hash_ in wanted:
-        yield hash_, (contract.SPLITS.index(row.split), row.sha256, row.name)
+        yield hash_, (splits.index(row.split), row.sha256, row.name)
 
 
 class _FirstImages(beam.CombineFn):  # type: ignore[misc]
@@ -234,9 +242,9 @@ def _first_names(names: Iterable[tuple[str, str]]) -> tuple[str, str]:
 
 
 def _near_text(
-    pair: tuple[tuple[_Identity, _Identity], tuple[str, str]],
+    pair: tuple[tuple[_Identity, _Identity], tuple[str, str]], splits: tuple[str, ...]
 ) -> tuple[str, tuple[Any, str]]:
     identities, names = pair
     order = [(one[0], name) for one, name in zip(identities, names, strict=True)]
-    places = [f"{contract.SPLITS[split]}: {name}" for split, name in order]
+    places = [f"{splits[split]}: {name}" for split, name in order]
     return "near_identical", ((*order, *identities), _list_places(sorted(places)))

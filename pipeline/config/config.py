@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from tfxray.components.common.contract import FEATURES, Task
+from tfxray.components.common.contract import Task
 from tfxray.components.layouts import registry
 from tfxray.components.manifest.columns import COLUMNS
 from tfxray.components.manifest.findings import word_key
 from tfxray.components.runners import presets
-from tfxray.pipeline.config.base import Feature, Section, Share, describe_choices
-from tfxray.pipeline.config.data import Split, Validation
+from tfxray.pipeline.config.base import Section, Share, describe_choices
+from tfxray.pipeline.config.data import Action, Evaluate, Split, Validation
 from tfxray.pipeline.config.ingest import Ingest
 from tfxray.pipeline.config.kubeflow import Kubeflow
 from tfxray.pipeline.config.train import Train
@@ -54,38 +54,6 @@ class Model(Section):
     head: Head = Head()
 
 
-class Evaluate(Section):
-    """What Evaluator reports of the split `test`."""
-
-    slices: list[Feature | list[Feature]] = [
-        "study/site",
-        "patient/sex",
-        "study/view",
-        "patient/age",
-    ]
-    """The features that make slices. A list of features in the list crosses them. A feature that
-    the data lack makes no slice. Age makes the slices 0-17, 18-39, 40-59, 60-79 and 80 or more
-    years.
-    """
-    intervals: bool = False
-    """Add TFMA's jackknife confidence intervals, which count images. The intervals of the page and
-    the gate count patients and need no key.
-    """
-    min_patients: int = Field(10, ge=1)
-    """The fewest patients that a slice needs for its figures. The table of what one site teaches
-    about another leaves out a site that has fewer patients of a class.
-    """
-
-    @field_validator("slices")
-    @classmethod
-    def _slices(cls, value: list[str | list[str]]) -> list[str | list[str]]:
-        for item in value:
-            for name in [item] if isinstance(item, str) else item:
-                if name not in FEATURES:
-                    raise ValueError(f"no such feature: {name!r}; allowed: {', '.join(FEATURES)}")
-        return value
-
-
 class AucGate(Section):
     """The rules for the AUC of the whole split `test`."""
 
@@ -123,11 +91,39 @@ class LabelShift(Section):
     """
 
 
+class ExternalGate(Section):
+    """The rules for each external test set of `evaluate.external`.
+
+    `gate.auc.bound` and `gate.auc.drop_bound` say here, too, what must reach or keep a limit. A set
+    with fewer patients than `gate.min_positives` and `gate.min_negatives` cannot be judged, and
+    does not keep the rules.
+    """
+
+    auc: Share | None = 0.8
+    """The least AUC on the set; of more than two classes, and of findings, the least mean of their
+    AUCs. `null` switches the rule off.
+    """
+    max_drop_from_test: Share | None = 0.1
+    """How far the AUC on the set may lie below the AUC on the split `test`. `null` switches the
+    rule off.
+    """
+    calibration_error: Share | None = None
+    """The greatest expected calibration error on the set, beyond what as many images show by
+    chance. It is high where another share of the patients is ill, even if the model tells them
+    apart. So by default it is shown, and not judged.
+    """
+    action: Action = "fail"
+    """What becomes of a model that does not keep these rules: it is not pushed (`fail`), or the
+    page says so and it is pushed (`warn`).
+    """
+
+
 class Gate(Section):
     """The rules of the gate. A model is pushed only if it keeps all of them."""
 
     auc: AucGate = AucGate()
     label_shift: LabelShift = LabelShift()
+    external: ExternalGate = ExternalGate()
     replaces_classes: list[ClassName] | None = None
     """The classes of the served model, in their order, if this config means to name or to order
     them otherwise. Else a model of other classes is refused: clients would read its scores wrongly.
@@ -329,6 +325,8 @@ class Config(Section):
                     "so that no table or text tells them apart. Rename one"
                 )
         self.ingest.check_names(self.findings)
+        for name, external in self.evaluate.external.items():
+            external.check_names(f"evaluate.external.{name}", self.findings)
         known = self.ingest.dataset in registry.NAMES and registry.by_name(self.ingest.dataset)
         if self.split.official and known and not known.official:
             raise ValueError(

@@ -1,5 +1,7 @@
-"""The config's sections of the data: how they are split and checked."""
+"""The config's sections of the data: how they are split, checked, and judged by."""
 
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,11 +13,13 @@ from tfxray.components.common.contract import (
     SEX,
     SHARPNESS,
     SITE,
+    SPLITS,
     STD,
     TEXT,
     VIEW,
 )
 from tfxray.pipeline.config.base import Feature, Section, Share
+from tfxray.pipeline.config.ingest import DatasetName, Ingest
 
 
 class Split(Section):
@@ -138,3 +142,108 @@ class Validation(Section):
         if unknown:
             raise ValueError(f"no such feature: {unknown}; allowed: {', '.join(FEATURES)}")
         return {**DRIFT, **value}
+
+
+# A folder's name, and a part of the names of metrics.
+_EXTERNAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
+
+
+class External(Section):
+    """An external test set: images of another hospital. Nothing is trained or chosen by them."""
+
+    data: str = Field(min_length=1, max_length=1000)
+    """The folder of the images or TFRecords, on this machine, `s3://` or `gs://`. All of its images
+    are used, whatever split they are in.
+    """
+    dataset: DatasetName = None
+    """The public data set that the folder holds; see `ingest.dataset`."""
+    findings: list[str] = []
+    """With `findings`: those that this set tells anything about. By default it must tell all."""
+    patients: Literal["shared", "own"] = "shared"
+    """Whether a patient's id means the same person as in the data of the run. `shared`: a patient
+    of both is leakage. `own`: the set counts its patients by itself, so that equal ids are no
+    leakage; equal images still are.
+    """
+    ingest: Ingest = Ingest()
+    """How these images get their labels. The keys are those of the section `ingest`, except for
+    `data`, `dataset` and `sample`. Nothing is taken over from that section but
+    `pseudonym_key`.
+    """
+
+    @model_validator(mode="after")
+    def _own_keys(self) -> "External":
+        if self.ingest.sample:
+            raise ValueError("ingest.sample: an external test set is not drawn; take the key out")
+        for key in ("data", "dataset"):
+            if getattr(self.ingest, key) is not None:
+                raise ValueError(f"ingest.{key}: write it beside `ingest`, as `{key}`")
+        return self
+
+    def check_names(self, place: str, findings: Sequence[str]) -> None:
+        """Sees that the names in it are known.
+
+        Args:
+            place: Its own in the config.
+            findings: The config's.
+
+        Raises:
+            ValueError: One is not.
+        """
+        if unknown := sorted(set(self.findings) - set(findings)):
+            allowed = ", ".join(findings) or "none, since the config has `classes`"
+            raise ValueError(
+                f"{place}.findings: {unknown} are none of the findings; allowed: {allowed}"
+            )
+        try:
+            self.ingest.check_names(self.findings or findings)
+        except ValueError as error:
+            raise ValueError(f"{place}.{error}") from None
+
+
+class Evaluate(Section):
+    """What Evaluator reports of the split `test`."""
+
+    slices: list[Feature | list[Feature]] = [
+        "study/site",
+        "patient/sex",
+        "study/view",
+        "patient/age",
+    ]
+    """The features that make slices. A list of features in the list crosses them. A feature that
+    the data lack makes no slice. Age makes the slices 0-17, 18-39, 40-59, 60-79 and 80 or more
+    years.
+    """
+    intervals: bool = False
+    """Add TFMA's jackknife confidence intervals, which count images. The intervals of the page and
+    the gate count patients and need no key.
+    """
+    min_patients: int = Field(10, ge=1)
+    """The fewest patients that a slice needs for its figures. The table of what one site teaches
+    about another leaves out a site that has fewer patients of a class.
+    """
+
+    external: dict[str, External] = {}
+    """External test sets by name: images of other hospitals, which the run judges the model by and
+    uses for nothing else: `{nih: {data: /data/nih, dataset: nih}}`. The page shows each
+    of them beside the split `test`, and `gate.external` has the rules.
+    """
+
+    @field_validator("slices")
+    @classmethod
+    def _slices(cls, value: list[str | list[str]]) -> list[str | list[str]]:
+        for item in value:
+            for name in [item] if isinstance(item, str) else item:
+                if name not in FEATURES:
+                    raise ValueError(f"no such feature: {name!r}; allowed: {', '.join(FEATURES)}")
+        return value
+
+    @field_validator("external")
+    @classmethod
+    def _external(cls, value: dict[str, External]) -> dict[str, External]:
+        if wrong := sorted(name for name in value if not _EXTERNAL_NAME.fullmatch(name)):
+            raise ValueError(
+                f"{wrong[0]!r}: is no name for a set: letters, digits, `-`, `_` and `.`, at most 60"
+            )
+        if like := sorted(name for name in value if name.lower() in SPLITS):
+            raise ValueError(f"{', '.join(like)}: is the name of a split; choose another one")
+        return value

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tfxray.components.common import contract
 from tfxray.components.common.contract import FEATURES, METADATA
@@ -44,6 +44,20 @@ Metadata = Literal["patient", "age", "sex", "view", "site"]
 Glob = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
+def _known_dataset(value: str | None) -> str | None:
+    value = value and value.lower()
+    if value not in (None, "none", *registry.NAMES):
+        raise ValueError(f"no such data set; allowed: none, {', '.join(registry.NAMES)}")
+    return value
+
+
+DatasetName = Annotated[
+    str | None,
+    describe_choices(["none", *registry.NAMES]),
+    AfterValidator(_known_dataset),
+]
+
+
 class Join(Section):
     """A table that tells more of the manifest's rows."""
 
@@ -71,7 +85,7 @@ class Ingest(Section):
     """
     sample: Sample | None = None
     """Write `sample: {}` to have a set drawn with the defaults below."""
-    dataset: Annotated[str | None, describe_choices(["none", *registry.NAMES])] = None
+    dataset: DatasetName = None
     """The public data set that the data folder holds, as it was unpacked. Its reader gives the keys
     below, and the official split; what you write here counts more. `tfxray datasets` lists them. By
     default a known layout is found by its files, unless the config itself says how labels are told;
@@ -227,14 +241,6 @@ class Ingest(Section):
             raise ValueError(
                 f"named groups {unknown or 'are missing'}; allowed: {', '.join(sorted(names))}"
             )
-        return value
-
-    @field_validator("dataset")
-    @classmethod
-    def _dataset(cls, value: str | None) -> str | None:
-        value = value and value.lower()
-        if value not in (None, "none", *registry.NAMES):
-            raise ValueError(f"no such data set; allowed: none, {', '.join(registry.NAMES)}")
         return value
 
     @field_validator("columns")

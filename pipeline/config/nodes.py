@@ -5,11 +5,14 @@ import dataclasses
 from tfxray.components.common.errors import UserError
 
 # All nodes of the graph, in its order; a test compares them with those of create_pipeline.
+# Some are there only if the config asks for what they do.
 NODES = (
     "ExampleGen", "CuratedSchema", "StatisticsGen", "SchemaGen", "ExampleValidator",
     "BaselineStatistics", "DistributionValidator", "DataGate", "Transform", "Trainer",
-    "BaselineModel", "Evaluator", "Pusher",
+    "ExternalTest", "BaselineModel", "Evaluator", "Pusher",
 )  # fmt: skip
+
+ON_DEMAND = {"ExternalTest": "evaluate.external"}  # the node, and the key that asks for it
 
 
 @dataclasses.dataclass(frozen=True)

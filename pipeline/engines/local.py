@@ -1,6 +1,7 @@
 """The engine `local`: the pipeline on this machine, node after node, over SQLite."""
 
 import contextlib
+import dataclasses
 import sys
 import time
 import traceback
@@ -11,7 +12,7 @@ from typing import Any
 from tfxray.components.common.errors import DataRejected, UserError, explain_refusals
 from tfxray.components.disk import durable
 from tfxray.components.trainer.distributed import tf_config
-from tfxray.pipeline import beam_workers, inputs, prepare
+from tfxray.pipeline import beam_workers, external, inputs, prepare
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.nodes import WHOLE, Part
 from tfxray.pipeline.engines import watch
@@ -129,10 +130,12 @@ class Run:
         if self.config.train.distribution == "multi_worker" and self.part.trains:
             tf_config.as_chief()
         source = inputs.find_data(self.config, data, self.out, self.screen.say)
+        sources = external.find_sets(self.config, self.out, self.screen.say)
         listing.write_source(self.folder, source.folder)
         if self.config.beam.elsewhere:
             with self._step("workers") as step:
                 read, written = {"--data": source.folder}, {"--out": str(self.out)}
+                read |= external.list_folders(sources)
                 step.note = beam_workers.find_workers(self.config.beam, read, written)
         ingest = self._ingest(source) if source.kind != "records" else None
         try:
@@ -160,10 +163,16 @@ class Run:
                     )
                 self.summary.examples["rejected"] = data_for_run.rejected
                 self.summary.ingest = data_for_run.outcome
-                self._images = data_for_run.images
+                self._images, records = data_for_run.images, data_for_run.records
         finally:
             if ingest:
                 ingest.stop()
+            if sources:
+                with self._step("external"):
+                    sets = external.prepare_sets(
+                        self.config, sources, str(self.out), self.screen.say, self._ingest_set
+                    )
+                    records = dataclasses.replace(records, external=sets)
         from tfx.orchestration import metadata
 
         connection = metadata.sqlite_metadata_connection_config(str(self.out / lineage.DATABASE))
@@ -175,7 +184,7 @@ class Run:
                 f"artifacts in {places.root}. The cache and the baselines lack them",
                 style="yellow",
             )
-        graph = pipeline.create_pipeline(self.config, data_for_run.records, places, connection)
+        graph = pipeline.create_pipeline(self.config, records, places, connection)
         ir = launch.compile_run(graph, self.id)
         try:
             for node, role in partial.choose_nodes(ir, self.part):
@@ -189,8 +198,16 @@ class Run:
             self._conclude(connection)
 
     def _ingest(self, source: inputs.Source) -> inputs.Ingest:
-        config_file, log = self.folder / run_summary.RESOLVED, self.folder / run_summary.LOG
-        ingest = inputs.Ingest(source, self.config, config_file, self.out, log, self.screen.say)
+        return self._start_ingest(source, self.config, self.folder / run_summary.RESOLVED)
+
+    def _ingest_set(self, name: str, source: inputs.Source, config: Config) -> inputs.Ingest:
+        file = self.folder / f"external-{name}.yaml"
+        durable.write_file(file, config.to_yaml())
+        return self._start_ingest(source, config, file)
+
+    def _start_ingest(self, source: inputs.Source, config: Config, file: Path) -> inputs.Ingest:
+        log = self.folder / run_summary.LOG
+        ingest = inputs.Ingest(source, config, file, self.out, log, self.screen.say)
         if not ingest.cached and self.part.start not in (None, "ExampleGen"):
             ingest.stop()
             raise self.part.nothing_from("the ingest")
@@ -237,7 +254,7 @@ class Run:
 
         node_runs = lineage.node_runs(connection, self.config.name, self.id)
         uris = self.uris = run_summary.conclude_run(
-            self.summary, node_runs, str(self.folder), self.config.task
+            self.summary, node_runs, str(self.folder), self.config
         )
         if self.summary.status == "prepared":
             self.summary.reason = f"only a part was to be run: {self.part}"

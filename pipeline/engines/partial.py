@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from tfx.orchestration.portable import partial_run_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from tfxray.pipeline.config.nodes import NODES, Part
+from tfxray.components.common.errors import UserError
+from tfxray.pipeline.config.nodes import NODES, ON_DEMAND, Part
 from tfxray.pipeline.engines import launch
 
 _Skip = pipeline_pb2.NodeExecutionOptions.Skip
@@ -44,11 +45,15 @@ def choose_nodes(
         part: Of the graph. Its first node is run also where the cache holds its outputs.
 
     Raises:
-        UserError: The part is empty.
+        UserError: The part is empty, or it begins or ends with a node that the graph lacks.
     """
     if not part:
         yield from ((node, Role.RUN) for node in launch.list_nodes(ir))
         return
+    names = {node.node_info.id for node in launch.list_nodes(ir)}
+    for name in filter(None, (part.start, part.end)):
+        if name not in names:
+            raise UserError(f"{part}: {name} is there only with {ON_DEMAND[name]} in the config")
     partial_run_utils.mark_pipeline(
         ir, from_nodes=[part.start] if part.start else None, to_nodes=_ends(ir, part.end)
     )

@@ -4,6 +4,7 @@ Vertex keeps its own metadata and runs no resolver of ours: the latest blessed m
 TFX's strategy, drift has no baseline, and there is no page; see docs/how-to/kubeflow.md.
 """
 
+import dataclasses
 from pathlib import Path
 
 from tfx.orchestration import metadata
@@ -12,7 +13,7 @@ from tfx.orchestration.kubeflow.v2.pipeline_builder import DEFAULT_IMAGE_PATH_KE
 
 from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline import pipeline, prepare
+from tfxray.pipeline import external, pipeline, prepare
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.places import Places, write_schema
 
@@ -42,6 +43,7 @@ def write_vertex_package(config: Config, output: Path) -> None:
     if filesystem.is_s3(settings.data):
         raise UserError(f"{settings.data}: Vertex reads gs:// alone (kubeflow.data)")
     records = prepare.prepare_records(settings.data, config, lambda text, style=None: None).records
+    records = dataclasses.replace(records, external=external.use_records(config))
     try:
         schema = write_schema(config, f"{settings.root}/schema")
     except Exception as error:  # as many kinds as there are file systems

@@ -8,6 +8,7 @@ Exit codes as of `tfxray run`: 0 done, 1 failure, 2 bad config or input, 4 data 
 """
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -84,7 +85,7 @@ class Step:
         """
         from google.protobuf import json_format
 
-        from tfxray.pipeline import beam_workers, inputs, pipeline, prepare
+        from tfxray.pipeline import beam_workers, external, inputs, pipeline, prepare
         from tfxray.pipeline.engines import launch
         from tfxray.pipeline.places import Places, write_schema
         from tfxray.pipeline.runs import lineage
@@ -94,13 +95,18 @@ class Step:
         prepare.check_classes(config, self.root)
         prepare.check_model(config)
         source = inputs.find_data(config, data, self.root, say)
-        beam_workers.find_workers(config.beam, {"--data": source.folder}, {"--root": self.root})
+        sources = external.find_sets(config, self.root, say)
+        read = {"--data": source.folder, **external.list_folders(sources)}
+        beam_workers.find_workers(config.beam, read, {"--root": self.root})
         with tempfile.TemporaryDirectory() as scratch:
-            config_file = Path(scratch) / run_summary.RESOLVED
-            config_file.write_text(config.to_yaml(), encoding="utf-8")
+
+            def start_named(name: str, source: inputs.Source, config: Config) -> inputs.Ingest:
+                file = Path(scratch) / f"{name}.yaml"
+                file.write_text(config.to_yaml(), encoding="utf-8")
+                return inputs.Ingest(source, config, file, self.root, Path(os.devnull), say)
 
             def start_ingest() -> inputs.Ingest:
-                return inputs.Ingest(source, config, config_file, self.root, Path(os.devnull), say)
+                return start_named(config.name, source, config)
 
             if source.kind == "records":
                 data_for_run = prepare.prepare_records(
@@ -112,11 +118,13 @@ class Step:
                     data_for_run = prepare.finish_ingest(ingest, say)
                 finally:
                     ingest.stop()
+            sets = external.prepare_sets(config, sources, self.root, say, start_named)
+        records = dataclasses.replace(data_for_run.records, external=sets)
         schema = write_schema(config, os.path.join(self.root, "schema"))
         places = Places.below(self.root, config, schema)
         lineage.skip_taken_ids(self.connection, places.root)
         graph = pipeline.create_pipeline(
-            config, data_for_run.records, places, _without_password(self.connection)
+            config, records, places, _without_password(self.connection)
         )
         fence()
         self._forget_failure()
@@ -190,7 +198,7 @@ class Step:
                 summary.status, summary.reason = "data_rejected", failure["reason"]
             elif failure:
                 summary.reason = f"{name}: {failure['reason']}"
-        uris = run_summary.conclude_run(summary, node_runs, self.folder, config.task)
+        uris = run_summary.conclude_run(summary, node_runs, self.folder, config)
         if summary.status == "failed" and not summary.reason:
             unfinished = next((n for n, node in node_runs.items() if not node.complete), "a node")
             summary.reason = f"{unfinished} was ended from outside"
@@ -272,6 +280,12 @@ def publish_outputs(
         "pushed": float(summary.status == "pushed"),
     }
     figures |= {f"auc_{name}": own["auc"] for name, own in summary.findings.items()}
+    for name, own in summary.external.items():
+        figures |= {
+            f"external_{name}_auc": own["auc"],
+            f"external_{name}_change_from_test": own["change_from_test"],
+            f"external_{name}_unlike": own["unlike"],
+        }
     name = outputs["artifacts"]["metrics"]["artifacts"][0]["name"]
     metadata = {key: value for key, value in figures.items() if value is not None}
     output = {"artifacts": {"metrics": {"artifacts": [{"name": name, "metadata": metadata}]}}}

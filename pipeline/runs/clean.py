@@ -6,6 +6,7 @@ nodes took from the cache or through a resolver.
 """
 
 import contextlib
+import json
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -244,11 +245,16 @@ class _Lineage:
         }
 
     def records(self, runs: Mapping[str, str]) -> Iterator[Path]:
-        """Where runs read their examples."""
+        """Where runs read their examples, those of external test sets among them."""
         for run in runs:
             for execution in self.executions.get(run, ()):
-                if self.nodes.get(execution) == "ExampleGen":
-                    yield Path(self._properties[execution]["input_base"].string_value)
+                node, properties = self.nodes.get(execution), self._properties[execution]
+                if node == "ExampleGen":
+                    yield Path(properties["input_base"].string_value)
+                elif node == "DataGate":
+                    settings = json.loads(properties["settings"].string_value or "{}")
+                    for external in settings.get("external", {}).values():
+                        yield Path(external["base"])
 
 
 def _baselines(

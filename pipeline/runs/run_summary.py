@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field, TypeAdapter
 
-from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.text import escape
 from tfxray.pipeline.config.config import Config
@@ -51,6 +50,7 @@ class Summary:
         ingest: What became of the input, and of a public data set what is to be said of it: some
             fields of a `job.Report`. Empty where nothing was ingested.
         rules: The gate's, each with figure, limit and verdict; see `gate.Rule`.
+        external: How the model does on each external test set; see `site.Site.to_summary`.
         metrics: Figures of `train`, `eval` and `test` at the end of training: AUC and the like;
             None for what is not finite.
         data_issues: What DataGate found wrong with the data; see `data_gate.DataIssue`.
@@ -73,6 +73,7 @@ class Summary:
     patients: dict[str, int] = dataclasses.field(default_factory=dict)
     ingest: dict[str, Any] = dataclasses.field(default_factory=dict)
     rules: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    external: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     data_issues: Annotated[
         list[dict[str, Any]], Field(validation_alias=AliasChoices("data_issues", _FORMER_ISSUES))
@@ -100,7 +101,7 @@ def read_summary(folder: Path) -> Summary | None:
 
 
 def conclude_run(
-    summary: Summary, node_runs: "dict[str, NodeRun]", folder: str, task: Task
+    summary: Summary, node_runs: "dict[str, NodeRun]", folder: str, config: Config
 ) -> dict[str, str]:
     """Draws the verdict from the outputs of the nodes.
 
@@ -108,7 +109,7 @@ def conclude_run(
         summary: Filled in. Without an evaluation, its status stays as it is.
         node_runs: What each node did; see `lineage.node_runs`.
         folder: The run's; gets DataGate's verdict.
-        task: What is asked.
+        config: The experiment.
 
     Returns:
         The folders of the nodes' outputs, as `StatisticsGen.statistics`.
@@ -117,10 +118,11 @@ def conclude_run(
 
     from tfxray.components.common import artifacts, filenames
     from tfxray.components.evaluator import results
+    from tfxray.components.external import site
     from tfxray.components.validation import statistics
     from tfxray.pipeline.runs import lineage
 
-    uris = lineage.output_uris(node_runs)
+    uris, task = lineage.output_uris(node_runs), config.task
     if "StatisticsGen.statistics" in uris:
         for split, count in statistics.count_splits(uris["StatisticsGen.statistics"]).items():
             summary.examples[split] = count.images
@@ -137,8 +139,10 @@ def conclude_run(
             summary.auc = results_of_test.auc.value
             if results_of_test.auc.low is not None and results_of_test.auc.high is not None:
                 summary.auc_interval = [results_of_test.auc.low, results_of_test.auc.high]
+        thresholds = artifacts.read_thresholds(uris, task)
+        sites = site.read_sites(uris, task, thresholds, config.gate.model_dump())
+        summary.external = {own.name: own.to_summary(task.binary) for own in sites}
         if not task.binary:
-            thresholds = artifacts.read_thresholds(uris, task)
             summary.findings = results.tell_findings(uris["Evaluator.evaluation"], task, thresholds)
     push = node_runs["Pusher"].outputs.get("pushed_model") if "Pusher" in node_runs else None
     if push and push.properties.get("pushed") == 1:
@@ -175,6 +179,11 @@ def tell_verdict(summary: Summary, say: Callable[..., None]) -> None:
             f"{summary.threshold}",
             style="bold",
         )
+    for name, own in summary.external.items():
+        say(_describe_external(name, own))
+    for rule in summary.rules:
+        if rule.get("warns"):
+            say(f"warn: {rule['text']}", style="yellow")
     if summary.status == "pushed":
         say(f"pushed: {summary.pushed_model}", style="bold green")
     else:
@@ -185,6 +194,17 @@ def tell_verdict(summary: Summary, say: Callable[..., None]) -> None:
         }
         style = "bold green" if summary.status == "prepared" else "bold red"
         say(f"{texts.get(summary.status, 'failed')}: {summary.reason}", style=style)
+
+
+def _describe_external(name: str, own: Mapping[str, Any]) -> str:
+    """An external test set in a line."""
+    what = f"external test set {name}: {own['images']} images of {own['patients']} patients"
+    if own["auc"] is None:
+        return f"{what}, too few to judge"
+    (low, high), change = own["auc_interval"], own["change_from_test"]
+    kind = "mean AUC" if "findings" in own else "AUC"
+    beside = f", {change:+.4f} from the split test" if change is not None else ""
+    return f"{what}, {kind} {own['auc']:.4f} [{low:.4f}, {high:.4f}]{beside}"
 
 
 def write_review(summary: Summary, config: Config, uris: Mapping[str, str], folder: str) -> None:

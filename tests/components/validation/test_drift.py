@@ -1,5 +1,6 @@
 import numpy as np
 import pyarrow as pa
+import pytest
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
@@ -51,3 +52,26 @@ def test_the_limit_nears_the_threshold_as_samples_grow():
     limits = [drift.limit(contract.MEAN, 0.07, n, n) for n in (100, 1_000, 1_000_000)]
     assert limits == sorted(limits, reverse=True)
     assert abs(limits[-1] - 0.07) < 1e-3
+
+
+def test_another_set_is_measured_as_distribution_validator_measures(tmp_path):
+    rng = np.random.default_rng(0)
+    tables = {"set": draw(rng, 400, 150, women=0.9), "train": draw(rng, 800)}
+    for name, (means, sexes) in tables.items():
+        columns = [pa.array([[float(m)] for m in means]), pa.array([[s] for s in sexes])]
+        batch = pa.RecordBatch.from_arrays(columns, [contract.MEAN, contract.SEX])
+        options = tfdv.StatsOptions(num_histogram_buckets=feature_statistics.HISTOGRAM_BUCKETS)
+        statistics = stats_impl.generate_statistics_in_memory(batch, options)
+        (tmp_path / name / "Split-train").mkdir(parents=True)
+        path = tmp_path / name / "Split-train" / "FeatureStats.pb"
+        path.write_bytes(statistics.SerializeToString())
+    # A feature that the training data lacks is none to compare.
+    thresholds = {**THRESHOLDS, contract.AGE: 0.07}
+    own = drift.measure(str(tmp_path / "set"), str(tmp_path / "train"), thresholds)
+    theirs = measure(tables["train"], tables["set"])
+    drifted = drift.find_drifted(own, thresholds, 400, 800)
+    assert drifted == drift.find_drifted(theirs, THRESHOLDS, 400, 800)
+    by_name = {feature.feature: feature.value for feature in drifted}
+    shares = [np.mean(sexes == b"F") for _, sexes in tables.values()]
+    assert by_name[contract.SEX] == pytest.approx(abs(shares[0] - shares[1]))
+    assert set(by_name) == {contract.MEAN, contract.SEX}

@@ -5,7 +5,7 @@ import pytest
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline import pipeline
 from tfxray.pipeline.config.loader import load_config
-from tfxray.pipeline.config.nodes import NODES, Part
+from tfxray.pipeline.config.nodes import NODES, ON_DEMAND, Part
 from tfxray.pipeline.engines import launch, partial
 from tfxray.pipeline.engines.partial import Role
 from tfxray.pipeline.places import Places, write_schema
@@ -16,7 +16,7 @@ from tfxray.pipeline.runs import store
 @pytest.fixture(scope="module")
 def graph(small_config, tmp_path_factory):
     out = str(tmp_path_factory.mktemp("out"))
-    config = load_config(small_config)
+    config = load_config(small_config, ("evaluate.external.nih.data=x",))
     places = Places.below(out, config, write_schema(config, out))
     connection = store.connection_config(f"sqlite://{out}/metadata.db")
     return pipeline.create_pipeline(config, Records(out, ("*.tfrecord",)), places, connection)
@@ -38,7 +38,7 @@ def roles(graph):
 
 def test_from_runs_a_node_and_what_depends_on_it_and_takes_the_rest(roles):
     run, take, perhaps = roles("Trainer")
-    assert run == {"Trainer", "BaselineModel", "Evaluator", "Pusher"}
+    assert run == {"Trainer", "ExternalTest", "BaselineModel", "Evaluator", "Pusher"}
     assert "DataGate" in take
     assert perhaps == {"SchemaGen"}
     assert run | take | perhaps == set(NODES)
@@ -47,7 +47,8 @@ def test_from_runs_a_node_and_what_depends_on_it_and_takes_the_rest(roles):
 
 def test_to_ends_after_a_node_and_leaves_out_what_it_does_not_need(roles):
     run, *rest = roles(end="Transform")
-    assert run == set(NODES) - {"Trainer", "BaselineModel", "Evaluator", "Pusher"}
+    after = {"Trainer", "ExternalTest", "BaselineModel", "Evaluator", "Pusher"}
+    assert run == set(NODES) - after
     assert rest == [set(), set()]
     assert roles("Trainer", "Trainer")[0] == {"Trainer"}
 
@@ -69,3 +70,16 @@ def test_a_part_without_nodes_is_refused(roles, tfxray, small_config, tmp_path):
     assert result.code == 2
     assert "'Train' is not one of 'ExampleGen'" in result.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_node_that_the_config_does_not_ask_for_is_named_with_its_key(small_config, tmp_path):
+    config = load_config(small_config)
+    places = Places.below(str(tmp_path), config, write_schema(config, str(tmp_path)))
+    connection = store.connection_config(f"sqlite://{tmp_path}/metadata.db")
+    records = Records(str(tmp_path), ("*.tfrecord",))
+    graph = pipeline.create_pipeline(config, records, places, connection)
+    ir = launch.compile_run(graph, "run")
+    assert {node.node_info.id for node in launch.list_nodes(ir)} == set(NODES) - set(ON_DEMAND)
+    for part in (Part("ExternalTest"), Part(end="ExternalTest")):
+        with pytest.raises(UserError, match=r"is there only with evaluate\.external"):
+            list(partial.choose_nodes(ir, part))

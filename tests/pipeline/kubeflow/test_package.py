@@ -15,17 +15,20 @@ from tfxray.components.source import labelling
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.kubeflow import resource_name
 from tfxray.pipeline.config.loader import load_config
-from tfxray.pipeline.config.nodes import NODES
+from tfxray.pipeline.config.nodes import NODES, ON_DEMAND
 from tfxray.pipeline.kubeflow.package import list_upstream, write_package
 
 TRAINER = """kubeflow.nodes.Trainer={gpus: 2, cpu: "8", memory: 32Gi, timeout: 2d, image: gpu:1,
   node_selector: {pool: gpu}, tolerations: [{key: nvidia.com/gpu, operator: Exists}]}"""
 
+EXTERNAL = "evaluate.external.nih.data=/data/nih"
+
 
 @pytest.fixture(scope="module")
 def package(small_config, tmp_path_factory):
     path = tmp_path_factory.mktemp("package") / "package.yaml"
-    write_package(load_config(small_config, (TRAINER, "kubeflow.container.retries=3")), path)
+    overrides = (TRAINER, "kubeflow.container.retries=3", EXTERNAL)
+    write_package(load_config(small_config, overrides), path)
     return path
 
 
@@ -56,8 +59,10 @@ def test_kfps_own_loader_and_schema_take_it(package, documents):
 
 
 def test_a_task_waits_for_what_its_node_waits_for_and_no_more(tasks, small_config):
-    upstream = list_upstream(load_config(small_config))
+    upstream = list_upstream(load_config(small_config, (EXTERNAL,)))
     assert set(upstream) == set(NODES)
+    assert {"ExternalTest", "Trainer"} <= set(upstream["Evaluator"])
+    assert set(list_upstream(load_config(small_config))) == set(NODES) - set(ON_DEMAND)
     names = {node: resource_name(node) for node in upstream}
     for node, before in upstream.items():
         expected = sorted(names[other] for other in before) or ["start"]

@@ -100,7 +100,7 @@ def test_artifacts_lie_where_kfps_launcher_looks(uri, path):
     assert _mount_path(uri) == path
 
 
-def test_metrics_hold_the_auc_of_each_finding(tmp_path):
+def test_metrics_hold_the_auc_of_each_finding_and_of_each_external_set(tmp_path):
     uri, output = str(tmp_path / "page.html"), tmp_path / "output.json"
     executor_input = {
         "outputs": {
@@ -114,11 +114,12 @@ def test_metrics_hold_the_auc_of_each_finding(tmp_path):
     summary = run_summary.Summary(
         run_id="r", status="pushed", auc=0.8, auc_interval=[0.7, 0.9], threshold=0.75,
         findings={"Effusion": {"auc": 0.9}, "Edema": {"auc": None}},
+        external={"nih": {"auc": 0.6, "change_from_test": -0.2, "unlike": None}},
     )  # fmt: skip
     publish_outputs(executor_input, summary, b"page")
     metadata = json.loads(output.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]
     assert metadata == {
         "auc": 0.8, "auc_low": 0.7, "auc_high": 0.9, "auc_threshold": 0.75, "pushed": 1.0,
-        "auc_Effusion": 0.9,
+        "auc_Effusion": 0.9, "external_nih_auc": 0.6, "external_nih_change_from_test": -0.2,
     }  # fmt: skip
     assert (tmp_path / "status").read_text() == "pushed"

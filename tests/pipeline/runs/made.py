@@ -8,6 +8,8 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from tfxray.pipeline.runs import lineage
 
+_TOLD = ("ExampleGen", "DataGate")  # whose properties are the execution's, not the artifact's
+
 
 class Out:
     """A folder of runs of one pipeline."""
@@ -48,7 +50,7 @@ class Out:
         type_id = self.store.put_execution_type(mlmd.ExecutionType(name=node))
         execution = mlmd.Execution(type_id=type_id)
         execution.last_known_state = mlmd.Execution.CACHED if reuses else mlmd.Execution.COMPLETE
-        for name, value in (properties or {}).items() if node == "ExampleGen" else ():
+        for name, value in (properties or {}).items() if node in _TOLD else ():
             execution.custom_properties[name].string_value = value
         (execution_id,) = self.store.put_executions([execution])
         artifact_id = output if reuses else self._artifact(node, execution_id, output, properties)

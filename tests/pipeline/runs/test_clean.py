@@ -1,5 +1,6 @@
 """What a clean removes, and what it must not: made runs in a metadata store."""
 
+import json
 import os
 import re
 import threading
@@ -159,7 +160,11 @@ def test_records_and_states_go_when_no_run_can_want_them(out, clean):
     names = {str(p.relative_to(out.folder)) for p in out.folder.glob("[ds]*/*")}
     assert names == {"data/records-old", "data/records-new", "data/sample-9", "state/b",
                     "data/pseudonym.key"}  # fmt: skip
-    out.run(("Trainer", "Model"))
+    settings = json.dumps({"external": {"nih": {"base": records}}})
+    out.run(("DataGate", "Verdict", {"settings": settings}))
+    clean(1)
+    assert (out.folder / "data" / "records-old").exists()
+    out.run(("DataGate", "Verdict", {"settings": "{}"}))
     clean(1)
     assert not (out.folder / "data" / "records-old").exists()
 
