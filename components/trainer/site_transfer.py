@@ -21,7 +21,7 @@ from tfxray.components.trainer.examples import Examples
 # where sites are compared. Of 10 to 1e-4, AUC is highest with it on the X-rays of the demo.
 _C = 1e-2
 _MOST = 12  # sites, the largest ones: their number squared is what a reader has to read
-_VALUES = 2**25  # of embeddings in memory; where a split holds more, images are drawn
+_VALUES = 2**23  # of embeddings in memory, some times over; of a larger split, images are drawn
 _BATCH = 256
 
 
