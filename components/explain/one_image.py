@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
 from tfxray.components.common import artifacts, contract, filenames, filesystem, progress
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.disk import durable
 from tfxray.components.explain import heat_maps, overlay
@@ -135,7 +135,8 @@ def _choose(outputs: dict[str, Any], finding: str | None) -> tuple[int, str, flo
     if finding is not None:
         if finding not in names:
             raise UserError(
-                f"the model scores no {finding!r}; allowed: {', '.join(names)} (--finding)"
+                f"the model scores no {finding!r}{did_you_mean(finding, names)}; allowed: "
+                f"{', '.join(names)} (--finding)"
             )
         place = names.index(finding)
     return place, names[place], float(scores[place])

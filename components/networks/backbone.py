@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.networks import cnn_150
 
 BUNDLED = Path(__file__).parent / "weights" / "mobilenet_v2_0.35_drawn.weights.h5"
@@ -61,7 +61,8 @@ def build_backbone(spec: BackboneSpec) -> keras.Model:
     modules = list_backbones()
     if spec.name not in modules:
         raise UserError(
-            f"model.backbone = {spec.name!r}: no such network; allowed: {', '.join(modules)}"
+            f"model.backbone = {spec.name!r}: no such network{did_you_mean(spec.name, modules)}; "
+            f"allowed: {', '.join(modules)}"
         )
     network = _network(spec, getattr(modules[spec.name], "CHANNELS", 3))
     pixels = keras.Input((spec.image_size, spec.image_size, 1), name="pixels")
@@ -114,9 +115,10 @@ def _network(spec: BackboneSpec, channels: int) -> keras.Model:
     arguments = {"include_top": False, "pooling": pooling, "input_shape": shape, **spec.arguments}
     unknown = sorted(set(spec.arguments) - set(inspect.signature(build).parameters))
     if unknown:
+        known = inspect.signature(build).parameters
         raise UserError(
-            f"model.arguments: {spec.name} takes no {', '.join(unknown)}; allowed: "
-            f"{', '.join(inspect.signature(build).parameters)}"
+            f"model.arguments: {spec.name} takes no {', '.join(unknown)}"
+            f"{did_you_mean(unknown, known)}; allowed: {', '.join(known)}"
         )
     if spec.weights == "imagenet" and source is cnn_150:
         raise UserError(

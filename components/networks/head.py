@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import keras
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.networks.backbone import BackboneSpec, build_backbone
 
 # MobileNet's own 0.999 is for trainings of a hundred thousand steps: after one epoch of some
@@ -140,7 +140,8 @@ def _choose_layers(names: list[str], layers: str | int | Sequence[str]) -> set[s
     ]
     if missing:
         raise UserError(
-            f"train.unfreeze: no layer's name begins with {', '.join(missing)}; allowed: all, "
-            f"none, a number, or beginnings of: {', '.join(names)}"
+            f"train.unfreeze: no layer's name begins with {', '.join(missing)}"
+            f"{did_you_mean(missing, ['all', 'none', *names])}; allowed: all, none, "
+            f"a number, or beginnings of: {', '.join(names)}"
         )
     return {name for name in names if name.startswith(tuple(beginnings))}

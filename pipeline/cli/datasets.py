@@ -9,7 +9,7 @@ from typing import Any
 import click
 import yaml
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.layouts import recognise, registry
 from tfxray.components.source.dataset import Dataset
 from tfxray.components.text import escape
@@ -70,7 +70,8 @@ def datasets_command(name: str | None, as_config: bool, as_json: bool, reference
 
 def _find(name: str) -> Dataset:
     if name.lower() not in registry.NAMES:
-        raise UserError(f"{name}: no such data set; there are: {', '.join(registry.NAMES)}")
+        near = did_you_mean(name, registry.NAMES)
+        raise UserError(f"{name}: no such data set{near}; there are: {', '.join(registry.NAMES)}")
     return registry.by_name(name)
 
 
