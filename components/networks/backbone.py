@@ -120,11 +120,8 @@ def _network(spec: BackboneSpec, channels: int) -> keras.Model:
             f"model.arguments: {spec.name} takes no {', '.join(unknown)}"
             f"{did_you_mean(unknown, known)}; allowed: {', '.join(known)}"
         )
-    if spec.weights == "imagenet" and source is cnn_150:
-        raise UserError(
-            f"model.weights = 'imagenet': there are none of {spec.name}; use 'none' or a path"
-        )
     if spec.weights == "imagenet":
+        _require_imagenet(spec)
         try:
             return build(weights="imagenet", **arguments)
         except ValueError as error:
@@ -143,6 +140,25 @@ def _network(spec: BackboneSpec, channels: int) -> keras.Model:
     if spec.weights != "none":
         _load(network, spec)
     return network
+
+
+def _require_imagenet(spec: BackboneSpec) -> None:
+    if not hasattr(keras.applications, spec.name):
+        raise UserError(
+            f"model.weights = 'imagenet': there are none of {spec.name}; use 'none' or a path"
+        )
+
+
+def without_download(spec: BackboneSpec) -> BackboneSpec:
+    """The same backbone with random weights where Keras would have to download ImageNet's.
+
+    Raises:
+        UserError: There are no such weights of it.
+    """
+    if spec.weights != "imagenet" or spec.name not in list_backbones():
+        return spec
+    _require_imagenet(spec)
+    return dataclasses.replace(spec, weights="none")
 
 
 def _load(network: keras.Model, spec: BackboneSpec) -> None:

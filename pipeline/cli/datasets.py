@@ -63,7 +63,7 @@ def datasets_command(name: str | None, as_config: bool, as_json: bool, reference
     elif reference:
         click.echo(_render_reference(chosen), nl=False)
     elif as_config:
-        click.echo(_write_config(chosen[0]), nl=False)
+        click.echo(write_config(chosen[0]), nl=False)
     else:
         echo_lines(_tell(chosen[0]) if name else _list(chosen))
 
@@ -209,8 +209,12 @@ def _markdown(text: str) -> str:
     return f"<{link}>" if (link := escape.link_address(text)) else escape.for_markdown(text)
 
 
-def _write_config(dataset: Dataset) -> str:
-    """A config to start from: small enough for a laptop."""
+def write_config(dataset: Dataset) -> str:
+    """A config to start from: small enough for a laptop.
+
+    Args:
+        dataset: That it reads.
+    """
     name = dataset.name
     facts = _facts(dataset)
     source = [

@@ -17,7 +17,7 @@ import click
 from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError, explain_refusals
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
-from tfxray.pipeline.cli.config import config_command
+from tfxray.pipeline.cli.config import config_command, init_command
 from tfxray.pipeline.cli.datasets import datasets_command
 from tfxray.pipeline.cli.history import clean, runs, serving
 from tfxray.pipeline.cli.monitor import monitor_command
@@ -328,6 +328,7 @@ def _propose(proposal: Any, run_id: str, write: bool) -> None:
         echo(f"not to be mended by a schema: {feature}: {description}", err=True)
 
 
+main.add_command(init_command)
 main.add_command(config_command)
 main.add_command(datasets_command)
 main.add_command(predict_command)
