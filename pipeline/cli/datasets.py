@@ -240,6 +240,7 @@ def write_config(dataset: Dataset) -> str:
         *_comment(f"`tfxray datasets {name}` shows the keys that the name stands for. Keys that "
                   "you write beside it count more."),
         f"ingest: {{dataset: {name}}}",
+        *_leave_out(dataset),
         "",
         *_official(dataset),
         "",
@@ -264,6 +265,17 @@ def _comment(text: str, begin: str = "# ") -> list[str]:
         text, _PAPER, initial_indent=begin, subsequent_indent=f"#{' ' * (len(begin) - 1)}",
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
+
+
+def _leave_out(dataset: Dataset) -> list[str]:
+    """How a class is left out, where at least two would stay."""
+    if len(dataset.classes) < 3:
+        return []
+    return _comment(
+        "To leave a class out, take it away from `classes`, and write its name into `ingest`: "
+        f"{{dataset: {dataset.name}, labels: {{{dataset.classes[1]}: null}}}}. Its images are "
+        "counted."
+    )
 
 
 def _official(dataset: Dataset) -> list[str]:

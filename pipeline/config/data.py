@@ -195,7 +195,7 @@ class External(Section):
             allowed = ", ".join(findings) or "none, since the config has `classes`"
             raise ValueError(
                 f"{place}.findings: {unknown} are none of the findings"
-                f"{did_you_mean(unknown, names)}; allowed: {allowed}"
+                f"{did_you_mean(unknown, findings)}; allowed: {allowed}"
             )
         try:
             self.ingest.check_names(self.findings or findings)

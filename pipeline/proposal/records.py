@@ -56,7 +56,7 @@ def look_at_records(folder: str) -> Proposal:
 def _read(path: str) -> list[Values]:
     from tensorflow.core.example.example_pb2 import Example
 
-    records = []
+    records: list[Values] = []
     for content in itertools.islice(tfrecords.read_records(path), _LOOKED_AT):
         if isinstance(content, bytes):
             features = Example.FromString(content).features.feature
