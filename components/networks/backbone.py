@@ -129,9 +129,9 @@ def _network(spec: BackboneSpec, channels: int) -> keras.Model:
         except Exception as error:
             raise UserError(
                 f"model.weights = 'imagenet': the weights of {spec.name} cannot be downloaded "
-                f"({str(error).splitlines()[0][:200]}). Other choices: a path to a file of "
-                "weights, 'bundled' (MobileNetV2 with alpha 0.35, trained on drawn X-rays) or "
-                "'none' (random)"
+                f"({str(error).splitlines()[0][:200]}). Other choices, such as --set "
+                "model.weights=bundled: a path to a file of weights, 'bundled' (MobileNetV2 with "
+                "alpha 0.35, trained on drawn X-rays) or 'none' (random)"
             ) from None
     try:
         network = build(weights=None, **arguments)

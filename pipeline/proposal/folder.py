@@ -77,7 +77,7 @@ def look_at_images(folder: str) -> Proposal:
         _take_patients(proposal, listing.files, folders, withheld)
     if others:
         shown = "" if withheld else f": {', '.join(others[:5])}"
-        proposal.unclear.append(f"{len(others)} tables or texts name no images{shown}")
+        proposal.unclear.append(f"{len(others)} tables or texts, which are not read{shown}")
     return proposal
 
 
@@ -200,7 +200,7 @@ def _nothing_tells(folder: str, listing: Listing, others: Sequence[str], withhel
     at = ", ".join(f"{count} at depth {depth}" for depth, count in sorted(depths.items()))
     seen = f"{len(listing.files)} images ({at})"
     if others:
-        seen += f", {len(others)} tables or texts that name no images"
+        seen += f", {len(others)} tables or texts that tell no labels of them"
         seen += "" if withheld else f" ({', '.join(others[:5])})"
     name = os.path.basename(os.path.abspath(folder))
     return (

@@ -58,20 +58,20 @@ def find_manifest(folder: str, listing: Listing) -> tuple[Manifest | None, list[
         listing: What it holds.
 
     Returns:
-        It, or None; and the tables that name no images.
+        It, or None, `manifest.csv` before others, and those with labels before those without; and
+        the tables that are not used.
     """
     every = [path for paths in listing.left_out.values() for path in paths]
     names = sorted(
         (p for p in every if os.path.splitext(p)[1].lower() in _KINDS and p.count("/") <= 1),
         key=lambda p: (p != MANIFEST, p.count("/"), p),
     )
-    others: list[str] = []
-    for name in names[:_MOST_TABLES]:
-        found = _read(folder, name, listing.files)
-        if found:
-            return found, others
-        others.append(name)
-    return None, others
+    found = [m for name in names[:_MOST_TABLES] if (m := _read(folder, name, listing.files))]
+    # The first of those that are alike.
+    chosen = max(
+        found, key=lambda m: (m.name == MANIFEST, bool(m.labels or m.findings)), default=None
+    )
+    return chosen, [name for name in names if chosen is None or name != chosen.name]
 
 
 def _read(folder: str, name: str, images: Sequence[str]) -> Manifest | None:
