@@ -120,7 +120,8 @@ class Group(click.Group):
             echo_lines(error_lines(error), err=True)
             ctx.exit(2)
         except click.ClickException as error:  # quotes arguments, which may be names of files
-            error.message = escape.for_screen(error.message + guess_choice(error))  # type: ignore[misc]
+            remedy = describe_remedy(error)
+            error.message = escape.for_screen(error.message + remedy)  # type: ignore[misc]
             raise
         except process.Stopped as stopped:
             echo(stopped, err=True)
@@ -135,13 +136,22 @@ class Group(click.Group):
             ctx.exit(1)
 
 
-def guess_choice(error: click.ClickException) -> str:
-    """What a user may have meant by a value that is none of an option's.
+# What to do where an option is missing, by its parameter.
+_MISSING = {
+    "config_path": "`tfxray init FOLDER` writes a config for a folder of X-rays",
+    "model": "It is the --out of a run that pushed a model: `tfxray run` makes one",
+}
 
-    Click itself says so of commands and options.
+
+def describe_remedy(error: click.ClickException) -> str:
+    """What a user may have meant by a value that is none of an option's; or what to give it.
+
+    Click itself says what is meant by wrong commands and options.
     """
     if not isinstance(error, click.BadParameter) or error.param is None:
         return ""
+    if isinstance(error, click.MissingParameter):
+        return _MISSING.get(error.param.name or "", "")
     kind = error.param.type
     wrong = re.match(r"'(.*?)' is not one of ", error.message)
     if not isinstance(kind, click.Choice) or not wrong:
