@@ -129,9 +129,9 @@ def _network(spec: BackboneSpec, channels: int) -> keras.Model:
         except Exception as error:
             raise UserError(
                 f"model.weights = 'imagenet': the weights of {spec.name} cannot be downloaded "
-                f"({str(error).splitlines()[0][:200]}). Other choices, such as --set "
-                "model.weights=bundled: a path to a file of weights, 'bundled' (MobileNetV2 with "
-                "alpha 0.35, trained on drawn X-rays) or 'none' (random)"
+                f"({str(error).splitlines()[0][:200]}). Other choices: a path to a file of "
+                "weights, 'none' (random) or 'bundled' (MobileNetV2 with alpha 0.35, trained on "
+                "drawn X-rays of 96 pixels): --set model.weights=bundled --set model.image_size=96"
             ) from None
     try:
         network = build(weights=None, **arguments)

@@ -14,7 +14,7 @@ from tfxray.pipeline.proposal.folder import Proposal
 _NETWORK = (
     "A network for a laptop: it stays as ImageNet left it, and a head learns. Keras downloads the "
     "weights once; model.weights may be the path of a file instead, or `bundled`: weights that "
-    "come with tfxray, which know drawn X-rays only."
+    "come with tfxray, and know drawn X-rays of 96 pixels alone (image_size: 96)."
 )
 _PAPER = 100  # of a config's lines
 _ONE_LINE = 10_000
