@@ -73,7 +73,7 @@ def test_force_tells_the_score_with_the_flag(tfxray, tmp_path, captions):
 def test_an_older_model_is_said_not_to_check(tfxray, tmp_path, captions):
     line = explain(tfxray, tmp_path, 255, kind=Unchecked)
     assert line.startswith(
-        "PNEUMONIA: score 1.0000, threshold 0.5000 (not checked whether it is like the training data)"
+        "PNEUMONIA: score 1.0000, threshold 0.5000 (not checked whether it is like the training "
     )
     assert "not checked" in captions[0]
 
