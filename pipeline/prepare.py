@@ -52,8 +52,13 @@ class PreparedData:
         return {name: report[name] for name in _OUTCOME if name in report}
 
 
-def check_model(config: Config) -> None:
+def check_model(config: Config, download: bool = True) -> None:
     """Builds the network, so that what is wrong with it is known before data is processed.
+
+    Args:
+        config: The experiment.
+        download: Let Keras download ImageNet's weights; else random ones stand in their place. A
+            process that does not download does not train either, and chooses no devices.
 
     Raises:
         UserError: It cannot be built so, or its weights cannot be had.
@@ -63,8 +68,11 @@ def check_model(config: Config) -> None:
     from tfxray.pipeline.node_settings import backbone_settings
 
     train = config.train
-    strategy.prepare_devices(train.replicas, train.batch_size)
     spec = backbone.BackboneSpec(**backbone_settings(config))
+    if download:
+        strategy.prepare_devices(train.replicas, train.batch_size)
+    else:
+        spec = backbone.without_download(spec)
     if train.mode == "fine_tune":
         classifier = head.build_classifier(spec, head.HeadSpec(**config.model.head.model_dump()))
         head.unfreeze(classifier, train.unfreeze, True)

@@ -46,6 +46,7 @@ ROOMS = (
     "pipeline.terminal",
     "pipeline.runs",
     "pipeline",
+    "pipeline.proposal",
     "pipeline.engines",
     "pipeline.kubeflow",
     "pipeline.cli",

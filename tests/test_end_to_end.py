@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -293,9 +294,11 @@ def test_predict_prints_scores_in_file_order_and_goes_on_past_a_bad_image(
     assert done.code == 2
     assert "bad.png: not_an_image" in done.err
     assert [line.split(":")[0] for line in lines] == [str(sick), str(well)]
-    first, second = (float(part) for part in lines[0].split()[3::2])
-    assert first >= second
-    assert first + second == pytest.approx(1, abs=2e-4)
+    for line in lines:
+        label, score, threshold = re.search(
+            r": (\S+)  score (\S+) for PNEUMONIA, threshold (\S+)$", line
+        ).groups()
+        assert (label == "PNEUMONIA") == (float(score) >= float(threshold))
     assert tfxray("predict", sick, "--model", pushed["pushed_model"]).code == 0
     film = tmp_path / "film.dcm"
     film.write_bytes(dicom(np.asarray(Image.open(sick)), bits=8))

@@ -14,7 +14,10 @@ import yaml
 
 from tests import stand_ins
 from tests.conftest import ROOT, last_line
+from tfxray.components.layouts import public
 from tfxray.components.sample import draw
+from tfxray.pipeline import data_folder
+from tfxray.pipeline.config.loader import load_config
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +32,11 @@ def xrays(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shenzhen(xrays, tmp_path_factory):
-    """Named as NLM names them: the finding is the last digit."""
+    """Named as NLM names them: the finding is the last digit. Montgomery's lie among them."""
     folder = tmp_path_factory.mktemp("CXR_png")
     for number, (path, ill) in enumerate(xrays):
-        shutil.copy(path, folder / f"CHNCXR_{number:04d}_{int(ill)}.png")
+        name = "MCUCXR" if number % 4 < 2 else "CHNCXR"
+        shutil.copy(path, folder / f"{name}_{number:04d}_{int(ill)}.png")
     return folder
 
 
@@ -77,6 +81,22 @@ def test_inception_bottlenecks_tell_of_every_tenth_step(tfxray, tmp_path, shenzh
         assert all(f" {figure} " in line for line in rounds)
     assert summary["examples"]["train"] > 4 * summary["examples"]["eval"]
     assert set(summary["metrics"]) == {"train", "eval"}
+    ingested = summary["ingest"]
+    assert (ingested["found"], ingested["rejected"]) == (ingested["images"], 0)
+
+
+def test_the_tuberculosis_recipe_takes_the_names_of_both_sets(tmp_path):
+    names = ("CHNCXR_0001_0.png", "CHNCXR_0002_1.png", "MCUCXR_0001_0.png", "MCUCXR_0002_1.png")
+    for name in names:
+        (tmp_path / name).write_bytes(b"\x89PNG")
+    config = load_config(ROOT / "configs" / "inception_v3_bottleneck.yaml")
+    rules = data_folder.label_rules(config, data_folder.Folder(str(tmp_path), None))
+    rows = public.label_images(tmp_path, rules).rows
+    told = [(r.label, r.metadata["patient"], r.metadata["site"]) for r in rows]
+    assert told == [
+        ("NORMAL", "CHNCXR_0001", "Shenzhen"), ("TUBERCULOSIS", "CHNCXR_0002", "Shenzhen"),
+        ("NORMAL", "MCUCXR_0001", "Montgomery"), ("TUBERCULOSIS", "MCUCXR_0002", "Montgomery"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("recipe", ["cnn_150", "vgg16_block5"])

@@ -1,10 +1,11 @@
 """The errors that are not ours: the user's to mend, the data's, the disk's and the cluster's."""
 
 import contextlib
+import difflib
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # What a disk says that takes no more, by the numbers of the operating system and in SQLite's words.
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
@@ -13,8 +14,37 @@ _TEXTS = {
     "database or disk is full": os.strerror(errno.ENOSPC),
     "attempt to write a readonly database": os.strerror(errno.EROFS),
 }
+_LONGEST = 200  # letters of a name that are compared: a pasted page is near to nothing
 # An error of an object store's as Python writes it. Beam keeps no more than that of a worker's.
 _STORE_REFUSAL = re.compile(r"\[Errno \d+\] ([^\n]+): '(s3://[^'\n]*)'")
+
+
+def did_you_mean(names: str | Iterable[str], allowed: Iterable[str]) -> str:
+    """What a user may have meant by a name that is not allowed, for the message that says so.
+
+    Capitals, blanks and signs do not count: `pneumo thorax` is near to `Pneumothorax`. How near two
+    names are is `difflib.get_close_matches`'s own measure, with its own limit.
+
+    Args:
+        names: The wrong one, or several.
+        allowed: All that would be right.
+
+    Returns:
+        ` (did you mean X?)`, with a name for each wrong one that is near to any; empty where none
+        is.
+    """
+    by_form: dict[str, str] = {}
+    for choice in allowed:
+        by_form.setdefault(_form(choice), choice)
+    near: dict[str, None] = {}
+    for name in [names] if isinstance(names, str) else names:
+        matches = difflib.get_close_matches(_form(name), by_form, n=1)
+        near.update(dict.fromkeys(by_form[match] for match in matches))
+    return f" (did you mean {', '.join(near)}?)" if near else ""
+
+
+def _form(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())[:_LONGEST]
 
 
 class UserError(Exception):

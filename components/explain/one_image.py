@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
 from tfxray.components.common import artifacts, contract, filenames, filesystem, progress
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.common.filesystem import StrPath
 from tfxray.components.disk import durable
 from tfxray.components.explain import heat_maps, overlay
@@ -45,6 +45,8 @@ class Explanation:
         method: One of `contract.EXPLAIN_METHODS`.
         class_name: The positive class, or the finding; the heat map tells what raises its score.
         score: Of that class, as served; None where it is withheld.
+        threshold: Of that class or finding: its operating point. A score that reaches it is called
+            positive; of several classes, the most probable one is the label.
         distance: See `likeness.Likeness`, as of the following three.
         unlike: Likewise.
         withheld: Likewise.
@@ -57,6 +59,7 @@ class Explanation:
     method: str
     class_name: str
     score: float | None
+    threshold: float
     distance: float | None
     unlike: bool | None
     withheld: bool
@@ -96,7 +99,7 @@ def explain_image(
     encoded = _read(image)
     explainer = heat_maps.load_explainer(folder)
     outputs = _ask_model(folder, encoded)
-    output, name, served_score = _choose(outputs, finding)
+    output, name, served_score, threshold = _choose(outputs, finding)
     pixels = preprocessing.decode_pixels(tf.constant(encoded), explainer.size)[..., 0].numpy()[
         np.newaxis
     ]
@@ -114,7 +117,8 @@ def explain_image(
     decision = likeness.decide(outputs, force)
     explanation = Explanation(
         str(image), folder, method, name,
-        None if decision.withheld else served_score, **dataclasses.asdict(decision), out=str(out),
+        None if decision.withheld else served_score, threshold, **dataclasses.asdict(decision),
+        out=str(out),
     )  # fmt: skip
     _, grey = decode_grey(encoded)
     caption = _caption(explanation, explainer.cells, bool(heat.any()))
@@ -122,23 +126,25 @@ def explain_image(
     return explanation
 
 
-def _choose(outputs: dict[str, Any], finding: str | None) -> tuple[int, str, float]:
-    """Which output is explained: its place, its name and its score."""
+def _choose(outputs: dict[str, Any], finding: str | None) -> tuple[int, str, float, float]:
+    """Which output is explained: its place, its name, its score and its threshold."""
     names = [name.decode() for name in outputs[contract.CLASSES]]
     scores, positive = outputs[contract.SCORES], outputs[contract.POSITIVE]
+    thresholds = np.ravel(outputs[contract.THRESHOLD])
     if not np.ndim(positive):  # two classes have one score
         names, scores = names[1:], scores[1:]
         place = 0
     else:
-        above = scores - outputs[contract.THRESHOLD]
+        above = scores - thresholds
         place = max(range(len(names)), key=lambda i: (positive[i], above[i]))
     if finding is not None:
         if finding not in names:
             raise UserError(
-                f"the model scores no {finding!r}; allowed: {', '.join(names)} (--finding)"
+                f"the model scores no {finding!r}{did_you_mean(finding, names)}; allowed: "
+                f"{', '.join(names)} (--finding)"
             )
         place = names.index(finding)
-    return place, names[place], float(scores[place])
+    return place, names[place], float(scores[place]), float(thresholds[place])
 
 
 def check_target(out: Path) -> None:
@@ -273,7 +279,8 @@ def _caption(explanation: Explanation, cells: tuple[int, int], any_heat: bool) -
         if any_heat
         else "No colour: nothing in this image raises this score."
     )
-    shown = [] if explanation.score is None else [f"{explanation.score:.4f}"]
+    score, threshold = explanation.score, explanation.threshold
+    shown = [] if score is None else [f"score {score:.4f}, threshold {threshold:.4f}"]
     result = ", ".join(filter(None, [*shown, explanation.note]))
     return (
         f"{name}: {result}   ({explanation.method}{fine})\n{legend}\n"

@@ -1,6 +1,6 @@
 """All public data sets whose layouts are known."""
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.datasets import (
     challenges,
     chexpert,
@@ -53,7 +53,7 @@ def by_name(name: str) -> Dataset:
     name = name.lower()
     if name not in _BY_NAME:
         raise UserError(
-            f"{name!r} is no data set that tfxray knows (ingest.dataset); allowed: none, "
-            f"{', '.join(NAMES)}"
+            f"{name!r} is no data set that tfxray knows (ingest.dataset)"
+            f"{did_you_mean(name, NAMES)}; allowed: none, {', '.join(NAMES)}"
         )
     return _BY_NAME[name]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.manifest import table
 from tfxray.components.manifest.columns import Headings
 from tfxray.components.manifest.layout import Join
@@ -131,7 +131,8 @@ def find_keys(path: str, keys: Sequence[str], headings: Headings, withheld: bool
     for key in keys:
         found = headings.places(key)
         if not found:
-            shown = "" if withheld else f"; has: {', '.join(headings.tables[0])}"
+            near = did_you_mean(key, headings.tables[0])
+            shown = "" if withheld else f"{near}; has: {', '.join(headings.tables[0])}"
             raise UserError(
                 f"{path}: has no column {key!r}, by which tables are joined (ingest.joins){shown}"
             )

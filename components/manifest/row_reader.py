@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from tfxray.components.common import filesystem
 from tfxray.components.common.contract import METADATA
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.listing.file_list import Listing
 from tfxray.components.listing.left_out import match_glob
 from tfxray.components.manifest import columns, joins, table
@@ -15,6 +15,7 @@ from tfxray.components.manifest.layout import Join, Layout
 
 WITHHELD = "not shown, since there is DICOM among the images and names may be patients'"
 _SHOWN = 5  # lines of a table that an error names
+_TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".gz")  # by their names
 
 
 def find_table(source: str, name: str, listing: Listing, key: str) -> str:
@@ -33,7 +34,9 @@ def find_table(source: str, name: str, listing: Listing, key: str) -> str:
     if filesystem.is_file(path):
         return path
     if not re.search(r"[*?[]", name):
-        raise UserError(f"{path}: no such manifest ({key})")
+        every = [*listing.files, *(p for paths in listing.left_out.values() for p in paths)]
+        tables = [p for p in every if os.path.splitext(p)[1].lower() in _TABLES]
+        raise UserError(f"{path}: no such manifest ({key}){did_you_mean(name, tables)}")
     found = _matches(source, name, listing)
     if len(found) == 1:
         return os.path.join(source, found[0])
@@ -121,7 +124,8 @@ class RowReader:
             wanted = " or ".join(map(repr, column.lacking))
             where = f"has no column {wanted} (ingest.columns.{name})"
             if name not in others:
-                raise UserError(f"{self.path}: {where}{self._shown('; has: ')}")
+                near = self._near(column.lacking)
+                raise UserError(f"{self.path}: {where}{near}{self._shown('; has: ')}")
             self.notes.append(f"{where}, which another table has")
 
     def rows(self, files: Collection[str]) -> Iterator[tuple[int, dict[str, str], bool]]:
@@ -203,8 +207,10 @@ class RowReader:
         for heading, words in self._layout.keep.items():
             column = Column([heading], self._headings)
             if not column.found:
-                raise UserError(f"{self.path}: has no column {heading!r} (ingest.keep)"
-                                f"{self._shown('; has: ')}")  # fmt: skip
+                raise UserError(
+                    f"{self.path}: has no column {heading!r} (ingest.keep)"
+                    f"{self._near([heading])}{self._shown('; has: ')}"
+                )
             kept.append((column, frozenset(word.strip().casefold() for word in words)))
         return kept
 
@@ -214,6 +220,11 @@ class RowReader:
     def _shown(self, start: str) -> str:
         # Without a line of headings, the first image's stand in their place.
         return start + (WITHHELD if self._withheld else ", ".join(self._table.columns) or "nothing")
+
+    def _near(self, headings: Sequence[str]) -> str:
+        """The columns that headings of the config may mean, which no table has."""
+        every = [name for table_above in self._headings.tables for name in table_above]
+        return "" if self._withheld else did_you_mean(headings, every)
 
     def _refuse_columns(self) -> None:
         for name, column in self.columns.items():

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.networks import cnn_150
 
 BUNDLED = Path(__file__).parent / "weights" / "mobilenet_v2_0.35_drawn.weights.h5"
@@ -61,7 +61,8 @@ def build_backbone(spec: BackboneSpec) -> keras.Model:
     modules = list_backbones()
     if spec.name not in modules:
         raise UserError(
-            f"model.backbone = {spec.name!r}: no such network; allowed: {', '.join(modules)}"
+            f"model.backbone = {spec.name!r}: no such network{did_you_mean(spec.name, modules)}; "
+            f"allowed: {', '.join(modules)}"
         )
     network = _network(spec, getattr(modules[spec.name], "CHANNELS", 3))
     pixels = keras.Input((spec.image_size, spec.image_size, 1), name="pixels")
@@ -114,15 +115,13 @@ def _network(spec: BackboneSpec, channels: int) -> keras.Model:
     arguments = {"include_top": False, "pooling": pooling, "input_shape": shape, **spec.arguments}
     unknown = sorted(set(spec.arguments) - set(inspect.signature(build).parameters))
     if unknown:
+        known = inspect.signature(build).parameters
         raise UserError(
-            f"model.arguments: {spec.name} takes no {', '.join(unknown)}; allowed: "
-            f"{', '.join(inspect.signature(build).parameters)}"
-        )
-    if spec.weights == "imagenet" and source is cnn_150:
-        raise UserError(
-            f"model.weights = 'imagenet': there are none of {spec.name}; use 'none' or a path"
+            f"model.arguments: {spec.name} takes no {', '.join(unknown)}"
+            f"{did_you_mean(unknown, known)}; allowed: {', '.join(known)}"
         )
     if spec.weights == "imagenet":
+        _require_imagenet(spec)
         try:
             return build(weights="imagenet", **arguments)
         except ValueError as error:
@@ -131,8 +130,8 @@ def _network(spec: BackboneSpec, channels: int) -> keras.Model:
             raise UserError(
                 f"model.weights = 'imagenet': the weights of {spec.name} cannot be downloaded "
                 f"({str(error).splitlines()[0][:200]}). Other choices: a path to a file of "
-                "weights, 'bundled' (MobileNetV2 with alpha 0.35, trained on drawn X-rays) or "
-                "'none' (random)"
+                "weights, 'none' (random) or 'bundled' (MobileNetV2 with alpha 0.35, trained on "
+                "drawn X-rays of 96 pixels): --set model.weights=bundled --set model.image_size=96"
             ) from None
     try:
         network = build(weights=None, **arguments)
@@ -141,6 +140,25 @@ def _network(spec: BackboneSpec, channels: int) -> keras.Model:
     if spec.weights != "none":
         _load(network, spec)
     return network
+
+
+def _require_imagenet(spec: BackboneSpec) -> None:
+    if not hasattr(keras.applications, spec.name):
+        raise UserError(
+            f"model.weights = 'imagenet': there are none of {spec.name}; use 'none' or a path"
+        )
+
+
+def without_download(spec: BackboneSpec) -> BackboneSpec:
+    """The same backbone with random weights where Keras would have to download ImageNet's.
+
+    Raises:
+        UserError: There are no such weights of it.
+    """
+    if spec.weights != "imagenet" or spec.name not in list_backbones():
+        return spec
+    _require_imagenet(spec)
+    return dataclasses.replace(spec, weights="none")
 
 
 def _load(network: keras.Model, spec: BackboneSpec) -> None:

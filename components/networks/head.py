@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import keras
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.networks.backbone import BackboneSpec, build_backbone
 
 # MobileNet's own 0.999 is for trainings of a hundred thousand steps: after one epoch of some
@@ -139,8 +139,11 @@ def _choose_layers(names: list[str], layers: str | int | Sequence[str]) -> set[s
         if not any(name.startswith(beginning) for name in names)
     ]
     if missing:
+        parts = [name.split("_") for name in names]
+        starts = {"_".join(p[:count]) for p in parts for count in range(1, len(p) + 1)}
         raise UserError(
-            f"train.unfreeze: no layer's name begins with {', '.join(missing)}; allowed: all, "
-            f"none, a number, or beginnings of: {', '.join(names)}"
+            f"train.unfreeze: no layer's name begins with {', '.join(missing)}"
+            f"{did_you_mean(missing, ['all', 'none', *sorted(starts)])}; allowed: all, none, "
+            f"a number, or beginnings of: {', '.join(names)}"
         )
     return {name for name in names if name.startswith(tuple(beginnings))}

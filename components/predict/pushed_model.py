@@ -39,6 +39,8 @@ class Prediction:
         scores: By the name of class or finding; empty where the image could not be read, or is
             withheld. Highest first; but of several classes or findings, those that were called come
             before the others.
+        positive: Of two classes, the one whose score is compared with the threshold. None of
+            several classes or findings.
         threshold: A score of the positive class that reaches it makes that class the label. None of
             several classes or findings.
         thresholds: Of several classes or findings, the operating point of each.
@@ -52,6 +54,7 @@ class Prediction:
     path: str
     label: str | None = None
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
+    positive: str | None = None
     threshold: float | None = None
     thresholds: dict[str, float] = dataclasses.field(default_factory=dict)
     distance: float | None = None
@@ -285,7 +288,8 @@ def make_prediction(path: str, outputs: Mapping[str, Any], force: bool) -> Predi
     prediction = Prediction(path, **dataclasses.asdict(decision))
     if not np.ndim(positive):
         positive = (1 - positive, positive)  # of two classes, one is
-        prediction = dataclasses.replace(prediction, threshold=float(thresholds))
+        threshold = float(thresholds)
+        prediction = dataclasses.replace(prediction, positive=names[-1], threshold=threshold)
     else:
         by_name = dict(zip(names, map(float, thresholds), strict=True))
         prediction = dataclasses.replace(prediction, thresholds=by_name)

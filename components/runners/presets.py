@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from tfxray.components.common.errors import did_you_mean
 from tfxray.components.runners import flink
 
 ENGINES = ("direct", "flink", "spark", "dataflow", "portable")
@@ -89,7 +90,10 @@ class Preset(NamedTuple):
             ValueError: They do not; says what is allowed.
         """
         if self.engine is not None and self.engine not in ENGINES:
-            raise ValueError(f"engine: {_refusal(self.engine)}; allowed: {', '.join(ENGINES)}")
+            near = did_you_mean(self.engine, ENGINES)
+            raise ValueError(
+                f"engine: {_refusal(self.engine)}{near}; allowed: {', '.join(ENGINES)}"
+            )
         for name in _runners(options):
             if name not in _RUNNERS:
                 raise ValueError(

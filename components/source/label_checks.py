@@ -1,11 +1,13 @@
 """Sees that a folder's labels are those that are asked for, before any image is read."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import yaml
 
 from tfxray.components.common import privacy
 from tfxray.components.common.contract import Task
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.listing import file_list
 from tfxray.components.manifest import findings
 from tfxray.components.manifest.manifest import MANIFEST
@@ -18,10 +20,8 @@ class LabelError(UserError):
 
 
 _SHOWN = 5  # names in a line for the user
-_REMEDY = (
-    "Add them to `classes`, or say in `ingest.labels` which class each means, or null to leave its "
-    "images out"
-)
+_MOST_COPIED = 20  # names in a line that is to be copied
+_REMEDY = "Add them to `classes`, or say in `ingest.labels` which class each means"
 
 
 def check_findings(
@@ -44,7 +44,9 @@ def check_findings(
         withheld = privacy.names_withheld(source, [row.path for row in rows])
         first = "" if withheld else f", first of {_first(rows, unlike[0])}"
         words = "not shown, since there is DICOM among the images and names may be patients'"
+        near = ""
         if rules.dataset or not withheld:
+            near = did_you_mean([word for word, _ in unknown.most_common(_SHOWN)], rules.findings)
             words = ", ".join(f"{word} ({count})" for word, count in unknown.most_common(_SHOWN))
         if all(findings.says_none(word) for word in unknown):
             raise LabelError(
@@ -53,7 +55,7 @@ def check_findings(
                 '{WORD: ""}'
             )
         raise LabelError(
-            f"{source}: words that are none of the findings{_place(rules)}: {words}{first}; "
+            f"{source}: words that are none of the findings{_place(rules)}: {words}{first}{near}; "
             f"allowed: {', '.join(rules.findings)}, with {findings.SEPARATOR!r} between them, and "
             "No Finding. Say what other words mean in ingest.labels: {WORD: FINDING}, "
             '{WORD: ""} where it means none of them, or {WORD: null} to leave its images out'
@@ -156,7 +158,7 @@ def _unknown(
     )
     if rules.dataset and privacy.names_withheld(source, [row.path for row in rows]):
         told = "; ".join(f"{label!r} ({labels[label]} images)" for label in first)
-        return f"{start}{told}. {_REMEDY}"
+        return f"{start}{told}{did_you_mean(first, classes)}. {_REMEDY}{_leave_out(labels)}"
     if not privacy.names_withheld(source, [*first.values(), *(row.path for row in rows)]):
         examples = "; ".join(
             f"{label!r} ({labels[label]} images, first {path})" for label, path in first.items()
@@ -166,13 +168,20 @@ def _unknown(
                 f"{start}{examples}. An image has one of the `classes`. If images have several, "
                 "name them in `findings` instead"
             )
-        return f"{start}{examples}. {_REMEDY}"
+        return f"{start}{examples}{did_you_mean(first, classes)}. {_REMEDY}{_leave_out(labels)}"
     return (
         f"{start}{len(labels)} labels of {sum(labels.values())} images, {WITHHELD}. An image's "
         "label is the folder on its path that is named like a class, from the top; where there is "
         f"none, the folder that it lies in. A column `label` in a {MANIFEST} or a group `label` in "
         "`ingest.pattern` counts before folders. Or say in `ingest.labels` which class each means"
     )
+
+
+def _leave_out(labels: Iterable[str]) -> str:
+    """How a config leaves out the images of labels, to be copied."""
+    nulls = dict.fromkeys(list(labels)[:_MOST_COPIED])
+    keys = yaml.safe_dump(nulls, default_flow_style=True, allow_unicode=True, width=10_000).strip()
+    return f"; or leave their images out and have them counted: `ingest: {{labels: {keys}}}`"
 
 
 def _first(rows: Sequence[Row], label: str) -> str:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.evaluator import comparison
 from tfxray.components.evaluator.comparison import Comparison, ScoredRun
 from tfxray.components.metrics.intervals import Estimate
@@ -32,10 +32,10 @@ def find_folder(run: str, out: Path | None) -> Path:
     run_ids = sorted(
         path.parent.name for path in (out or Path()).glob(f"runs/*/{run_summary.SUMMARY}")
     )
-    hint = f"; there are: {', '.join(run_ids[-5:])}" if out and run_ids else ""
-    raise UserError(
-        f"--compare {run}: no such run{hint or '; give its folder, or its id and --out'}"
-    )
+    hint = "; give its folder, or its id and --out"
+    if out and run_ids:
+        hint = f"{did_you_mean(run, run_ids)}; there are: {', '.join(run_ids[-5:])}"
+    raise UserError(f"--compare {run}: no such run{hint}")
 
 
 def compare_folders(first: Path, second: Path) -> Comparison:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import yaml
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.layouts import recognise, registry
 from tfxray.components.source.dataset import Dataset
 from tfxray.components.text import escape
@@ -63,14 +63,15 @@ def datasets_command(name: str | None, as_config: bool, as_json: bool, reference
     elif reference:
         click.echo(_render_reference(chosen), nl=False)
     elif as_config:
-        click.echo(_write_config(chosen[0]), nl=False)
+        click.echo(write_config(chosen[0]), nl=False)
     else:
         echo_lines(_tell(chosen[0]) if name else _list(chosen))
 
 
 def _find(name: str) -> Dataset:
     if name.lower() not in registry.NAMES:
-        raise UserError(f"{name}: no such data set; there are: {', '.join(registry.NAMES)}")
+        near = did_you_mean(name, registry.NAMES)
+        raise UserError(f"{name}: no such data set{near}; there are: {', '.join(registry.NAMES)}")
     return registry.by_name(name)
 
 
@@ -208,8 +209,12 @@ def _markdown(text: str) -> str:
     return f"<{link}>" if (link := escape.link_address(text)) else escape.for_markdown(text)
 
 
-def _write_config(dataset: Dataset) -> str:
-    """A config to start from: small enough for a laptop."""
+def write_config(dataset: Dataset) -> str:
+    """A config to start from: small enough for a laptop.
+
+    Args:
+        dataset: That it reads.
+    """
     name = dataset.name
     facts = _facts(dataset)
     source = [
@@ -235,6 +240,7 @@ def _write_config(dataset: Dataset) -> str:
         *_comment(f"`tfxray datasets {name}` shows the keys that the name stands for. Keys that "
                   "you write beside it count more."),
         f"ingest: {{dataset: {name}}}",
+        *_leave_out(dataset),
         "",
         *_official(dataset),
         "",
@@ -259,6 +265,17 @@ def _comment(text: str, begin: str = "# ") -> list[str]:
         text, _PAPER, initial_indent=begin, subsequent_indent=f"#{' ' * (len(begin) - 1)}",
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
+
+
+def _leave_out(dataset: Dataset) -> list[str]:
+    """How a class is left out, where at least two would stay."""
+    if len(dataset.classes) < 3:
+        return []
+    return _comment(
+        "To leave a class out, take it away from `classes`, and write its name into `ingest`: "
+        f"{{dataset: {dataset.name}, labels: {{{dataset.classes[1]}: null}}}}. Its images are "
+        "counted."
+    )
 
 
 def _official(dataset: Dataset) -> list[str]:

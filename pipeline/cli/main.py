@@ -8,6 +8,7 @@ if __name__ == "__main__":  # by `python -m`, which looks for modules in the wor
 import contextlib
 import dataclasses
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import click
 from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError, explain_refusals
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
-from tfxray.pipeline.cli.config import config_command
+from tfxray.pipeline.cli.config import config_command, init_command
 from tfxray.pipeline.cli.datasets import datasets_command
 from tfxray.pipeline.cli.history import clean, runs, serving
 from tfxray.pipeline.cli.monitor import monitor_command
@@ -181,7 +182,7 @@ def run(
     turn.tell(f"run {this.id}")
     try:
         summary = this(data)
-        _verdict(screen, this, summary)
+        _verdict(screen, this, summary, out)
         code = run_summary.EXIT_CODES[summary.status]
     except UserError as error:
         summary, code = this.summary, 2
@@ -193,7 +194,17 @@ def run(
     sys.exit(code)
 
 
-def _verdict(screen: Any, this: Any, summary: Any) -> None:
+# What a user does after a run, by its status.
+_NEXT = {
+    "pushed": "tfxray predict FOLDER --model {}",
+    "not_blessed": "the review page shows each rule, and for whom the model fails; a version that "
+    "was pushed before stays in place",
+    "data_rejected": "the review page shows each issue. Mend the data; or, if they are right, "
+    "change the limit (validation), or the schema: tfxray schema --update --out {}",
+}
+
+
+def _verdict(screen: Any, this: Any, summary: Any, out: Path) -> None:
     from tfxray.pipeline.runs import run_summary
 
     run_summary.tell_verdict(summary, screen.say)
@@ -201,6 +212,8 @@ def _verdict(screen: Any, this: Any, summary: Any) -> None:
         screen.say(f"log: {this.folder / run_summary.LOG}")
     if summary.review:
         screen.say(f"review: {summary.review}")
+    if step := _NEXT.get(summary.status):
+        screen.say(f"next: {step.format(shlex.quote(str(out)))}")
 
 
 @main.command("tune")
@@ -236,7 +249,7 @@ def tune_command(
     ctx.with_resource(locks.take_turn(out, "tfxray tune", screen.say))
     run = tune.run_to_transform(config, data, out, screen)
     if run.summary.status != "prepared":
-        _verdict(screen, run, run.summary)
+        _verdict(screen, run, run.summary, out)
         sys.exit(run_summary.EXIT_CODES[run.summary.status])
     try:
         with explain_refusals(out):
@@ -328,6 +341,7 @@ def _propose(proposal: Any, run_id: str, write: bool) -> None:
         echo(f"not to be mended by a schema: {feature}: {description}", err=True)
 
 
+main.add_command(init_command)
 main.add_command(config_command)
 main.add_command(datasets_command)
 main.add_command(predict_command)

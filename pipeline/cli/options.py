@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import click
 
 from tfxray.components.common import filesystem
-from tfxray.components.common.errors import HostLost, UserError
+from tfxray.components.common.errors import HostLost, UserError, did_you_mean
 from tfxray.components.text import escape
 from tfxray.pipeline.config import base
 from tfxray.pipeline.terminal import process
@@ -49,8 +50,9 @@ class _Config(_Local):
         files = {file.stem: file for file in sorted(Path(configs.__path__[0]).glob("*.yaml"))}
         if str(value) not in files:
             self.fail(
-                f"{value}: no such file, and no config of this name comes with tfxray; there are: "
-                + ", ".join(files), param, ctx,
+                f"{value}: no such file, and no config of this name comes with tfxray"
+                f"{did_you_mean(str(value), files)}; there are: {', '.join(files)}. "
+                "`tfxray init FOLDER` writes a config for a folder of X-rays", param, ctx,
             )  # fmt: skip
         return files[str(value)]
 
@@ -118,7 +120,8 @@ class Group(click.Group):
             echo_lines(error_lines(error), err=True)
             ctx.exit(2)
         except click.ClickException as error:  # quotes arguments, which may be names of files
-            error.message = escape.for_screen(error.message)  # type: ignore[misc]
+            remedy = describe_remedy(error)
+            error.message = escape.for_screen(error.message + remedy)  # type: ignore[misc]
             raise
         except process.Stopped as stopped:
             echo(stopped, err=True)
@@ -131,3 +134,26 @@ class Group(click.Group):
                 raise
             echo(f"failed: {reason}", err=True)
             ctx.exit(1)
+
+
+# What to do where an option is missing, by its parameter.
+_MISSING = {
+    "config_path": "`tfxray init FOLDER` writes a config for a folder of X-rays",
+    "model": "It is the --out of a run that pushed a model: `tfxray run` makes one",
+}
+
+
+def describe_remedy(error: click.ClickException) -> str:
+    """What a user may have meant by a value that is none of an option's; or what to give it.
+
+    Click itself says what is meant by wrong commands and options.
+    """
+    if not isinstance(error, click.BadParameter) or error.param is None:
+        return ""
+    if isinstance(error, click.MissingParameter):
+        return _MISSING.get(error.param.name or "", "")
+    kind = error.param.type
+    wrong = re.match(r"'(.*?)' is not one of ", error.message)
+    if not isinstance(kind, click.Choice) or not wrong:
+        return ""
+    return did_you_mean(wrong[1], map(str, kind.choices))

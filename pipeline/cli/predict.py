@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfxray.components.common import contract, filenames
+from tfxray.components.common import contract, filenames, filesystem
 from tfxray.components.common.errors import explain_refusals
 from tfxray.components.guard import rejects
 from tfxray.pipeline.cli.options import ANYWHERE, PATH, config_options
@@ -22,17 +22,23 @@ if TYPE_CHECKING:
     from tfxray.components.predict.pushed_model import Prediction
 
 
+_SCORES = "{}_scores"  # where a folder's scores go, unless the user says
+
+
 @click.command("predict")
-@click.argument("images", nargs=-1)
-@click.option("--input", "source", type=ANYWHERE, help="Instead: a folder of images or TFRecords.")
-@click.option("--output", "out", type=ANYWHERE, help="With --input: folder for predictions.csv.")
+@click.argument("images", nargs=-1, metavar="IMAGE... | FOLDER")
+@click.option("--input", "source", type=ANYWHERE, help="The same as FOLDER.")
+@click.option(
+    "--output", "out", type=ANYWHERE,
+    help="With a folder: where predictions.csv goes; default: FOLDER_scores, in this folder.",
+)  # fmt: skip
 @click.option(
     "--model", type=ANYWHERE, required=True, help="A pushed version, its parent, or a run's --out."
 )
 @click.option("--force", is_flag=True, help="Score images unlike the training data, too.")
 @click.option(
     "--json", "as_json", is_flag=True,
-    help="One JSON object per line; with --input: the report as the last line.",
+    help="One JSON object per line; with a folder: the report as the last line.",
 )  # fmt: skip
 @config_options(required=False)
 def predict_command(
@@ -44,18 +50,22 @@ def predict_command(
     as_json: bool,
     config: Any,
 ) -> None:
-    """Score images: the class by the model's operating point, and each class's score.
+    """Score images, or a folder: the class, the score, and the threshold that tells the class.
 
-    With --input and --output, all images below a folder, into predictions.csv; if it is killed,
+    Of a folder of images or TFRecords, all at any depth go into predictions.csv. If it is killed,
     the same command goes on. Of --config, the limits of a file (ingest.max_pixels and those
     beside it), ingest.features and the section beam count.
     """
-    if bool(images) == bool(source) or bool(source) != bool(out):
-        raise click.UsageError("give images, or --input with --output")
+    source = _choose_folder(images, source)
     if config and not source:
-        raise click.UsageError("--config goes with --input")
-    if source and out:
-        report = _score_folder(source, out, model, force, config)
+        raise click.UsageError("--config goes with a folder")
+    if out and not source:
+        raise click.UsageError(
+            "--output goes with a folder: name one, or leave --output out, and the scores of "
+            "single images are printed"
+        )
+    if source:
+        report = _score_folder(source, out or _default_output(source), model, force, config)
         if as_json:
             echo_json(dataclasses.asdict(report))
         else:
@@ -70,10 +80,62 @@ def predict_command(
         elif result.withheld:
             echo(f"{result.path}: {result.note}; --force shows it")
         else:
-            scores = "  ".join(f"{name} {score:.4f}" for name, score in result.scores.items())
             doubt = f"  ({result.note})" if result.note else ""
-            echo(f"{result.path}: {result.label or 'none'}  {scores}{doubt}")
+            echo(f"{result.path}: {result.label or 'none'}  {_tell_scores(result)}{doubt}")
     sys.exit(2 if any(result.error for result in results) else 0)
+
+
+def _choose_folder(images: Sequence[str], source: str | None) -> str | None:
+    """The folder that is to be scored; None where single images are.
+
+    Raises:
+        UsageError: Both are given, or neither, or several folders.
+    """
+    if bool(images) == bool(source):
+        raise click.UsageError("give images, or one folder of images or TFRecords")
+    if source:
+        return source
+    folders = [path for path in images if _is_folder(path, len(images) == 1)]
+    if folders and len(images) > 1:
+        raise click.UsageError(
+            f"{folders[0]}: is a folder; give it by itself, and others in commands of their own"
+        )
+    return folders[0] if folders else None
+
+
+def _is_folder(path: str, alone: bool) -> bool:
+    """Whether a folder is meant; of several URLs, none is asked of its store before it is read."""
+    if filesystem.is_local(path):
+        return os.path.isdir(path)
+    return alone and not filesystem.is_file(path) and filesystem.is_folder(path)
+
+
+def _default_output(source: str) -> str:
+    """Where the scores of a folder go: beside the user, and never among the images.
+
+    Raises:
+        UsageError: That would be a folder below the images.
+    """
+    folder = os.path.realpath(source) if filesystem.is_local(source) else source.rstrip("/")
+    out = _SCORES.format(os.path.basename(folder) or "xrays")
+    if os.path.realpath(out).startswith(os.path.join(folder, "")):
+        raise click.UsageError(
+            f"the scores would go to {out} among the images; say where they may go (--output)"
+        )
+    return out
+
+
+def _tell_scores(result: "Prediction") -> str:
+    """The scores of an image, each beside the threshold that it must reach."""
+    if result.positive is not None:
+        return (
+            f"score {result.scores[result.positive]:.4f} for {result.positive}, threshold "
+            f"{result.threshold:.4f}"
+        )
+    return "  ".join(
+        f"{name} {score:.4f} (threshold {result.thresholds[name]:.4f})"
+        for name, score in result.scores.items()
+    )
 
 
 @click.command()
@@ -125,7 +187,10 @@ def explain(
         echo(f"{explanation.class_name}: {explanation.note}; --force shows it: {explanation.out}")
     else:
         doubt = f" ({explanation.note})" if explanation.note else ""
-        echo(f"{explanation.class_name} {explanation.score:.4f}{doubt}: {explanation.out}")
+        echo(
+            f"{explanation.class_name}: score {explanation.score:.4f}, threshold "
+            f"{explanation.threshold:.4f}{doubt}: {explanation.out}"
+        )
 
 
 def _score_images(images: Sequence[str], model: str, force: bool) -> "list[Prediction]":
@@ -190,6 +255,19 @@ def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -
     if report.rejected:
         path = os.path.join(out, filenames.REJECTS)
         screen.say(f"{report.rejected} of {report.images} rejected: {path}")
+    for line in _tell_labels(report):
+        screen.say(line)
     used = f"{report.scored} scored, {report.withheld} withheld"
     screen.say(rejects.count_files(report.found, used, report.rejected, report.left_out))
     return report
+
+
+def _tell_labels(report: "Report") -> list[str]:
+    """How many images of a folder got each class or finding, and by which thresholds."""
+    names = list(report.thresholds) or report.classes
+    counts = ", ".join(f"{name} {report.labels.get(name, 0)}" for name in names)
+    if report.threshold is not None:
+        limit = f"{names[-1]} from a score of {report.threshold:.4f} on"
+    else:
+        limit = ", ".join(f"{name} {value:.4f}" for name, value in report.thresholds.items())
+    return [counts, f"threshold: {limit}"]

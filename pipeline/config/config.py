@@ -6,6 +6,7 @@ import yaml
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from tfxray.components.common.contract import Task
+from tfxray.components.common.errors import did_you_mean
 from tfxray.components.layouts import registry
 from tfxray.components.manifest.columns import COLUMNS
 from tfxray.components.manifest.findings import word_key
@@ -341,7 +342,8 @@ class Config(Section):
             names = self.findings or self.classes
             if unknown := sorted(set(self.gate.auc.each) - set(names)):
                 raise ValueError(
-                    f"gate.auc.each: {unknown} are none of them; allowed: {', '.join(names)}"
+                    f"gate.auc.each: {unknown} are none of them{did_you_mean(unknown, names)}; "
+                    f"allowed: {', '.join(names)}"
                 )
         return self
 

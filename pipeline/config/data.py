@@ -18,6 +18,7 @@ from tfxray.components.common.contract import (
     TEXT,
     VIEW,
 )
+from tfxray.components.common.errors import did_you_mean
 from tfxray.pipeline.config.base import Feature, Section, Share
 from tfxray.pipeline.config.ingest import DatasetName, Ingest
 
@@ -140,7 +141,8 @@ class Validation(Section):
     def _drift(cls, value: dict[str, float | None]) -> dict[str, float | None]:
         unknown = sorted(set(value) - set(FEATURES))
         if unknown:
-            raise ValueError(f"no such feature: {unknown}; allowed: {', '.join(FEATURES)}")
+            near = did_you_mean(unknown, FEATURES)
+            raise ValueError(f"no such feature: {unknown}{near}; allowed: {', '.join(FEATURES)}")
         return {**DRIFT, **value}
 
 
@@ -192,7 +194,8 @@ class External(Section):
         if unknown := sorted(set(self.findings) - set(findings)):
             allowed = ", ".join(findings) or "none, since the config has `classes`"
             raise ValueError(
-                f"{place}.findings: {unknown} are none of the findings; allowed: {allowed}"
+                f"{place}.findings: {unknown} are none of the findings"
+                f"{did_you_mean(unknown, findings)}; allowed: {allowed}"
             )
         try:
             self.ingest.check_names(self.findings or findings)
@@ -234,7 +237,10 @@ class Evaluate(Section):
         for item in value:
             for name in [item] if isinstance(item, str) else item:
                 if name not in FEATURES:
-                    raise ValueError(f"no such feature: {name!r}; allowed: {', '.join(FEATURES)}")
+                    near = did_you_mean(name, FEATURES)
+                    raise ValueError(
+                        f"no such feature: {name!r}{near}; allowed: {', '.join(FEATURES)}"
+                    )
         return value
 
     @field_validator("external")

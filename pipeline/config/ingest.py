@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tfxray.components.common import contract
 from tfxray.components.common.contract import FEATURES, METADATA
+from tfxray.components.common.errors import did_you_mean
 from tfxray.components.guard.rejects import Limits
 from tfxray.components.layouts import registry
 from tfxray.components.listing import left_out
@@ -47,7 +48,8 @@ Glob = Annotated[str, Field(min_length=1, max_length=1000)]
 def _known_dataset(value: str | None) -> str | None:
     value = value and value.lower()
     if value not in (None, "none", *registry.NAMES):
-        raise ValueError(f"no such data set; allowed: none, {', '.join(registry.NAMES)}")
+        near = did_you_mean(value or "", registry.NAMES)
+        raise ValueError(f"no such data set{near}; allowed: none, {', '.join(registry.NAMES)}")
     return value
 
 
@@ -238,8 +240,10 @@ class Ingest(Section):
         names = {"label", "kind", *METADATA}
         unknown = sorted(g for g in groups if re.sub(r"\d+$", "", g) not in names)
         if unknown or not groups:
+            near = did_you_mean(unknown, names)
             raise ValueError(
-                f"named groups {unknown or 'are missing'}; allowed: {', '.join(sorted(names))}"
+                f"named groups {unknown or 'are missing'}{near}; allowed: "
+                f"{', '.join(sorted(names))}"
             )
         return value
 
@@ -285,7 +289,8 @@ class Ingest(Section):
         ):
             unknown = sorted(set(names) - set(allowed)) if isinstance(names, dict) else []
             if unknown:
-                raise ValueError(f"ingest.{key}: no such {what}: {unknown}; allowed: "
+                near = did_you_mean(unknown, allowed)
+                raise ValueError(f"ingest.{key}: no such {what}: {unknown}{near}; allowed: "
                                  f"{', '.join(allowed)}")  # fmt: skip
         headings = {name: h if isinstance(h, str) else tuple(h) for name, h in self.columns.items()}
         sources: Sequence[str | tuple[str, ...]]
@@ -297,9 +302,9 @@ class Ingest(Section):
                 raise ValueError(f"ingest.{key}: one {what} for two findings: {', '.join(twice)}")
         if findings and (wrong := sorted(named_in(self.labels) - set(findings))):
             raise ValueError(
-                f"ingest.labels: {wrong} are none of the findings; allowed: {', '.join(findings)}, "
-                "an empty text for none of them, ? for a word that tells nothing, or null for "
-                "images that are left out"
+                f"ingest.labels: {wrong} are none of the findings{did_you_mean(wrong, findings)}; "
+                f"allowed: {', '.join(findings)}, an empty text for none of them, ? for a word "
+                "that tells nothing, or null for images that are left out"
             )
 
     @property

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from tfxray.components.common.errors import did_you_mean
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.base import DURATION, Section, describe_choices
 from tfxray.pipeline.config.nodes import NODES
@@ -130,7 +131,10 @@ class Kubeflow(Section):
     def _known(self) -> "Kubeflow":
         for name in self.nodes:
             if name not in _NAMES:
-                raise ValueError(f"nodes.{name}: is no node; allowed: {', '.join(_NAMES)}")
+                raise ValueError(
+                    f"nodes.{name}: is no node{did_you_mean(name, _NAMES)}; allowed: "
+                    f"{', '.join(_NAMES)}"
+                )
         mounts = [volume.mount for volume in self.volumes]
         if len(set(mounts)) != len(mounts):
             raise ValueError("volumes: two are mounted at the same place")

@@ -1,16 +1,21 @@
 """Reads a configuration: one YAML file into typed models, overridden by `--set a.b=value`."""
 
+import re
+from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.pipeline.config import yaml_text
 from tfxray.pipeline.config.config import Config
 
 _MOST_FAULTS, _MOST_SHOWN = 20, 500  # of a config: lines of errors; letters of a wrong value
+_MOST_GUESSES = 3  # of the keys that a wrong one may mean
+_KIND = re.compile(r"(?:literal|dict|list|constrained|function)[\w-]*\[")
+_QUOTED = re.compile(r"'([^']*)'")  # a value, in pydantic's list of those that are allowed
 
 
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
@@ -131,17 +136,20 @@ _YAML_KINDS = {
 
 def _explain(item: Any) -> str:
     """One pydantic error as `key = value: what is wrong; what is allowed`."""
-    # pydantic's own mark of a wrong key
-    location = [str(part) for part in item["loc"] if part != "[key]"]
+    # pydantic's own marks of a wrong key, and of each kind of value that a key may have
+    location = [s for s in map(str, item["loc"]) if s != "[key]" and not _KIND.match(s)]
     key = ".".join(location)
     if item["type"] == "extra_forbidden":
-        keys = ", ".join(_fields(location[:-1]))
-        return f"{_short(key)}: no such key; allowed here: {keys}"
+        keys = _fields(location[:-1])
+        near = did_you_mean(location[-1], keys) or _elsewhere(location[-1])
+        return f"{_short(key)}: no such key{near}; allowed here: {', '.join(keys)}"
     if item["type"] == "missing":
         return f"{key}: is missing"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "string_type" and isinstance(item["input"], bool | int | float | date):
         message = f"YAML reads it as {_YAML_KINDS[type(item['input'])]}. Put it into quotes"
+    if item["type"] == "literal_error":
+        message += did_you_mean(str(item["input"]), _QUOTED.findall(item["ctx"]["expected"]))
     if not key:  # of several keys together, which the message names
         return _short(message)
     return f"{key} = {_short(repr(item['input']))}: {_short(message)}"
@@ -151,14 +159,33 @@ def _short(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} …"
 
 
+def _elsewhere(name: str) -> str:
+    """The keys of other sections that have a name, for who wrote it into the wrong one."""
+    keys = [key for key in _all_keys(Config) if key.rpartition(".")[2] == name]
+    return f" (did you mean {', '.join(keys[:_MOST_GUESSES])}?)" if keys else ""
+
+
+def _all_keys(model: type[BaseModel]) -> Iterator[str]:
+    """All keys of a section and of those below it, such as `gate.auc.threshold`."""
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        yield key
+        if section := _section(field.annotation):
+            yield from (f"{key}.{below}" for below in _all_keys(section))
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The section that a key holds, if it holds one."""
+    kinds = [annotation, *getattr(annotation, "__args__", ())]
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+
+
 def _fields(location: list[str]) -> list[str]:
     model: type[BaseModel] = Config
     for part in location:
         by_alias = {f.alias or name: f for name, f in model.model_fields.items()}
-        annotation = by_alias[part].annotation if part in by_alias else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not models:
+        section = _section(by_alias[part].annotation) if part in by_alias else None
+        if section is None:
             return []
-        model = models[0]
+        model = section
     return [f.alias or name for name, f in model.model_fields.items()]

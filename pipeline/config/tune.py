@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from tfxray.components.common.errors import did_you_mean
 from tfxray.pipeline.config.base import Section, describe_choices
 from tfxray.pipeline.config.train import Monitor
 
@@ -88,7 +89,7 @@ def _key(value: str) -> str:
     if value not in KEYS:
         raise ValueError(
             "cannot be tuned: it is no key of training or head, or changes what Transform "
-            f"computes; allowed: {', '.join(KEYS)}"
+            f"computes{did_you_mean(value, KEYS)}; allowed: {', '.join(KEYS)}"
         )
     return value
 

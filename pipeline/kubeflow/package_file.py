@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.pipeline.config import yaml_text
 
 # By the names of the pipeline spec's parameter types; STRING is taken as it is written.
@@ -99,7 +99,8 @@ class Package:
         if unknown:
             has = ", ".join(sorted(self.parameters)) or "none"
             raise UserError(
-                f"{', '.join(unknown)}: no parameter of {self.path.name}; it has: {has}"
+                f"{', '.join(unknown)}: no parameter of {self.path.name}"
+                f"{did_you_mean(unknown, self.parameters)}; it has: {has}"
             )
         missing = sorted(self.required - set(values))
         if missing:

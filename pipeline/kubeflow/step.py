@@ -24,7 +24,7 @@ from typing import Any
 import click
 
 from tfxray.components.common import filesystem, progress
-from tfxray.components.common.errors import DataRejected, UserError
+from tfxray.components.common.errors import DataRejected, UserError, did_you_mean
 from tfxray.components.text import escape
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.config import Config
@@ -60,7 +60,8 @@ class Step:
                 TensorFlow cannot write to the root.
         """
         if name not in STEPS:
-            raise UserError(f"{name}: is no step; allowed: {', '.join(STEPS)}")
+            near = did_you_mean(name, STEPS)
+            raise UserError(f"{name}: is no step{near}; allowed: {', '.join(STEPS)}")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", run_id):
             raise UserError(f"{run_id}: is no run id: letters, digits, `-`, `_`, `.` (--run-id)")
         if filesystem.is_s3(root):

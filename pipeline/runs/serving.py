@@ -13,7 +13,7 @@ from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from tfxray.components.common import filenames
-from tfxray.components.common.errors import UserError
+from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.disk import locks
 from tfxray.components.pusher import push, rollbacks, versions
 from tfxray.pipeline.runs import lineage, listing, run_summary, store_check
@@ -87,8 +87,11 @@ def _choose(known: "_Known", model: str | None) -> list[str]:
         raise UserError(f"{known.out}: no model was pushed by the runs of this folder (--out)")
     chosen = [base for base in bases if model in (None, os.path.basename(base))]
     if not chosen:
-        names = ", ".join(sorted({os.path.basename(base) for base in bases}))
-        raise UserError(f"{model}: no model of this name was pushed; there are: {names} (--name)")
+        names = sorted({os.path.basename(base) for base in bases})
+        raise UserError(
+            f"{model}: no model of this name was pushed{did_you_mean(model or '', names)}; there "
+            f"are: {', '.join(names)} (--name)"
+        )
     return chosen
 
 

@@ -307,7 +307,7 @@ def test_classes_on_the_command_line_keep_the_reader(tfxray, tmp_path):
     done = tfxray("ingest", tmp_path / "in", "--out", tmp_path / "2", "--classes", "Normal,COVID")
     assert done.code == 2
     assert "'Lung_Opacity' (" in done.err
-    assert "or null to leave its images out" in done.err
+    assert "or leave their images out and have them counted: `ingest: {labels: {" in done.err
     done = tfxray("ingest", tmp_path / "in", "--out", tmp_path / "3", "--pattern", "(?P<patient>.)")
     assert "this looks like COVID-19 Radiography Database, but is read by" in done.err
 

@@ -45,8 +45,8 @@ def explain(tfxray, tmp_path, grey, *options, kind=None):
 
 def test_the_score_of_a_usual_image_is_told(tfxray, tmp_path, captions):
     line = explain(tfxray, tmp_path, 102)
-    assert line == f"PNEUMONIA 0.4000: {tmp_path / 'map.png'}"
-    assert "PNEUMONIA: 0.4000 " in captions[0]
+    assert line == f"PNEUMONIA: score 0.4000, threshold 0.5000: {tmp_path / 'map.png'}"
+    assert "PNEUMONIA: score 0.4000, threshold 0.5000 " in captions[0]
 
 
 def test_the_score_of_an_image_unlike_the_training_data_is_told_nowhere(tfxray, tmp_path, captions):
@@ -63,13 +63,18 @@ def test_force_tells_the_score_with_the_flag(tfxray, tmp_path, captions):
     line = explain(tfxray, tmp_path, 255, "--force")
     told = json.loads(explain(tfxray, tmp_path, 255, "--force", "--json"))
     assert (told["score"], told["unlike"], told["withheld"]) == (1.0, True, False)
-    assert line.startswith("PNEUMONIA 1.0000 (not like the training data (distance 2.00)): ")
-    assert "PNEUMONIA: 1.0000, not like the training data (distance 2.00)" in captions[0]
+    assert told["threshold"] == 0.5
+    assert line.startswith(
+        "PNEUMONIA: score 1.0000, threshold 0.5000 (not like the training data (distance 2.00)): "
+    )
+    assert "threshold 0.5000, not like the training data (distance 2.00)" in captions[0]
 
 
 def test_an_older_model_is_said_not_to_check(tfxray, tmp_path, captions):
     line = explain(tfxray, tmp_path, 255, kind=Unchecked)
-    assert line.startswith("PNEUMONIA 1.0000 (not checked whether it is like the training data)")
+    assert line.startswith(
+        "PNEUMONIA: score 1.0000, threshold 0.5000 (not checked whether it is like the training "
+    )
     assert "not checked" in captions[0]
 
 

@@ -121,7 +121,7 @@ def test_json_has_all_of_it(tfxray):
     ("arguments", "message"),
     [
         (["nahi"], f"nahi: no such data set; there are: {', '.join(registry.NAMES)}"),
-        (["NIH14", "--config"], "NIH14: no such data set; there are: "),
+        (["NIH14", "--config"], "NIH14: no such data set (did you mean nih?); there are: "),
         (["\x1b[31m", "--json"], r"\x1b[31m: no such data set"),
         (["none"], "none: no such data set"),
         (["--config"], "--config needs the NAME"),

@@ -50,13 +50,33 @@ def test_a_folder_is_scored_once(tfxray, xrays, tmp_path, monkeypatch):
     [
         (),
         ("xray.png", "--input", "in", "--output", "out"),
-        ("--input", "in"),
+        ("xray.png", "."),
         ("xray.png", "--output", "out"),
         ("xray.png", "--set", "ingest.max_pixels=1024"),
     ],
 )
 def test_neither_or_both_are_refused(tfxray, arguments):
     assert tfxray("predict", *arguments, "--model", "none").code == 2
+
+
+def test_a_folder_is_told_by_its_name_alone_with_counts(tfxray, xrays, tmp_path, monkeypatch):
+    desk = tmp_path / "desk"
+    desk.mkdir()
+    monkeypatch.chdir(desk)
+    model = export(tmp_path / "model")
+    done = tfxray("predict", xrays, "--model", model)
+    assert (done.code, done.out.strip()) == (0, str(desk / "in_scores" / "predictions.csv"))
+    assert "NORMAL 2, PNEUMONIA 1" in done.err.splitlines()
+    assert "threshold: PNEUMONIA from a score of 0.5000 on" in done.err.splitlines()
+    rows = tables.read_table(str(desk / "in_scores" / "predictions.csv"))
+    assert sorted(row["label"] for row in rows) == ["NORMAL", "NORMAL", "PNEUMONIA"]
+    monkeypatch.chdir(xrays)
+    among = tfxray("predict", ".", "--model", model)
+    assert among.code == 2
+    assert "say where they may go (--output)" in among.err
+    two = tfxray("predict", xrays, desk, "--model", model)
+    assert two.code == 2
+    assert f"{xrays}: is a folder; give it by itself" in two.err
 
 
 def test_limits_come_from_a_config(tfxray, small_config, xrays, tmp_path):
@@ -97,9 +117,9 @@ def test_a_few_images_are_flagged_and_withheld(tfxray, tmp_path):
     assert white.isprintable()
     assert "not like the training data (distance 2.00), score withheld; --force shows it" in white
     assert "1.0000" not in white
-    assert grey.endswith("NORMAL  NORMAL 0.6000  PNEUMONIA 0.4000")
+    assert grey.endswith("NORMAL  score 0.4000 for PNEUMONIA, threshold 0.5000")
     forced = tfxray(*command, "--force").out.splitlines()[0]
-    assert "PNEUMONIA 1.0000" in forced
+    assert "PNEUMONIA  score 1.0000 for PNEUMONIA, threshold 0.5000" in forced
     assert "(not like the training data (distance 2.00))" in forced
     lines = tfxray(*command, "--json").out
     assert lines.isascii()

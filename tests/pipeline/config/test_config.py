@@ -16,7 +16,10 @@ def test_every_config_of_the_repository_is_valid_and_round_trips(path, tmp_path)
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("gate.auc.treshold=0.9", "gate.auc.treshold: no such key; allowed here: threshold"),
+        (
+            "gate.auc.treshold=0.9",
+            "gate.auc.treshold: no such key (did you mean threshold?); allowed here",
+        ),
         ("nonsense=1", "nonsense: no such key; allowed here: name, classes"),
         ("train.epochs=many", "train.epochs = 'many'"),
         ("train.mode=thawed", "'frozen'"),

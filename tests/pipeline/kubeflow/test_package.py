@@ -148,7 +148,10 @@ def test_every_container_has_volume_and_secret(platform):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("kubeflow.nodes.Trainr={gpus: 1}", "nodes.Trainr: is no node; allowed: Start, Example"),
+        (
+            "kubeflow.nodes.Trainr={gpus: 1}",
+            "nodes.Trainr: is no node (did you mean Trainer?); allowed",
+        ),
         ("kubeflow.metadata=mysql://u:secret@h/db", "holds a password; it belongs in the env"),
         ("kubeflow.metadata=postgres://u@h/db", "is no metadata store; allowed: mysql://USER@"),
         ("kubeflow.container.memory=8 GB", "kubeflow.container.memory"),

@@ -36,7 +36,7 @@ def step(tmp_path, small_config, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "../Trainer"}, "is no step; allowed: Start, ExampleGen"),
+        ({"name": "../Trainer"}, "is no step (did you mean Trainer?); allowed: Start"),
         ({"name": "Trainer", "run_id": "../r1"}, "is no run id"),
         ({"name": "Trainer", "metadata": "mysql://u:p@h/d"}, "holds a password"),
         ({"name": "Trainer"}, "holds no graph.json; run the step Start first"),

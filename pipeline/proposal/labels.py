@@ -1,0 +1,121 @@
+"""What a config makes of a folder's labels, before anything is read of an image."""
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Mapping
+
+from tfxray.components.guard import rejects
+from tfxray.components.layouts import public
+from tfxray.components.listing import file_list
+from tfxray.components.source import tfrecords
+from tfxray.pipeline import data_folder
+from tfxray.pipeline.config.config import Config
+
+_SCARCE = (
+    "patients of {} in the split test: about {}; the gate asks for {} ({}), and would refuse a "
+    "model. Add X-rays, or let more patients be tested (split.test)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What is known of the labels of a folder.
+
+    Attributes:
+        images: How many have a label, or are to be set aside for want of one.
+        counts: Of each class, or of each finding that is present.
+        patients: How many are told; None where an image names none, as DICOM files do until they
+            are read.
+        by_label: Patients of each class or finding; empty where they are not told.
+        left_out: Files that are none of the images, by rule.
+        notes: What the user should know, a line each.
+    """
+
+    images: int
+    counts: Mapping[str, int]
+    patients: int | None
+    by_label: Mapping[str, int]
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...]
+
+    def lines(self, config: Config) -> list[str]:
+        """What a user is told of them.
+
+        Args:
+            config: Whose gate they will meet.
+        """
+        told = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        lines = [f"labels: {told}; {self.images} images", *self.notes]
+        if self.left_out:
+            lines.append(rejects.count_left_out(self.left_out))
+        if self.patients is None:
+            lines.append(
+                "patients: not told for all images before they are read; an image without one "
+                "counts as a patient of its own, and a patient may then be in two splits"
+            )
+        else:
+            lines.append(f"patients: {self.patients}")
+        return lines + self._scarce(config)
+
+    def _scarce(self, config: Config) -> list[str]:
+        """The classes of which the split `test` would have fewer patients than the gate asks for.
+
+        Of splits that are given, nothing is guessed.
+        """
+        if any("given by" in note for note in self.notes) or not self.by_label:
+            return []
+        least = dict.fromkeys(self.counts, config.gate.min_positives)
+        key = dict.fromkeys(self.counts, "gate.min_positives")
+        if config.task.binary:
+            negative = config.task.names[0]
+            least[negative], key[negative] = config.gate.min_negatives, "gate.min_negatives"
+        expected = {n: round(c * config.split.test) for n, c in self.by_label.items()}
+        return [
+            _SCARCE.format(name, expected[name], least[name], key[name])
+            for name in self.counts
+            if expected.get(name, 0) < least[name]
+        ]
+
+
+def read_labels(config: Config, data: str, say: data_folder.Say) -> Labels | None:
+    """Finds the labels of a data folder as a run does.
+
+    Args:
+        config: The experiment.
+        data: The folder.
+        say: Takes a line on which public data set it is.
+
+    Returns:
+        None of TFRecords, whose labels a run checks as it reads them.
+
+    Raises:
+        UserError: As a run says it: see `labelling.label_images`.
+    """
+    file_list.require_folder(data, "--data")
+    if tfrecords.holds_records(data):
+        return None
+    folder = data_folder.find_folder(os.fspath(data), config, say)
+    rules = data_folder.label_rules(config, folder, say)
+    labelled = public.label_images(folder.path, rules)
+    counts: Counter[str] = Counter()
+    patients: dict[str, set[str]] = {name: set() for name in labelled.task.names}
+    every: set[str] = set()
+    lacking = False
+    for row in labelled.rows:
+        patient = row.metadata.get("patient", "")
+        lacking |= not patient
+        every.add(patient)
+        names = [n for n, v in (row.findings or {}).items() if v == 1] or [row.label or ""]
+        for name in names:
+            if name in patients:
+                counts[name] += 1
+                patients[name].add(patient)
+    return Labels(
+        images=len(labelled.rows),
+        counts={name: counts[name] for name in labelled.task.names},
+        patients=None if lacking else len(every),
+        by_label={} if lacking else {name: len(ids) for name, ids in patients.items()},
+        left_out=labelled.listing.count_left_out(),
+        notes=tuple(labelled.listing.notes),
+    )
