@@ -38,7 +38,7 @@ from tfxray.components.common import (
     progress,
 )
 from tfxray.components.common.errors import UserError
-from tfxray.components.runners import flink, worker_check
+from tfxray.components.runners import flink, job_server, spark, worker_check
 
 # What workers run of tfxray's: the jobs' modules, by their names, since to import them takes long.
 _ENTRIES = tuple(
@@ -96,6 +96,8 @@ def check_workers(options: Sequence[str], folders: Sequence[Folder]) -> list[str
     if runner not in _CLUSTERS:
         return []
     cluster = _find_cluster(runner, pipeline_options)
+    if not pipeline_options.view_as(PortableOptions).job_endpoint:
+        job_server.start(runner, pipeline_options)
     with contextlib.ExitStack() as held:
         wanted = _wanted([held.enter_context(_shown(folder, name)) for folder in folders])
         _run(pipeline_options, wanted, name, cluster)
@@ -128,6 +130,7 @@ def _find_cluster(runner: str, options: PipelineOptions) -> flink.Cluster | None
         master = options.view_as(SparkRunnerOptions).spark_master_url
         if master.startswith("spark://"):
             _connect(master.removeprefix("spark://"), "Spark master")
+            spark.check(master)
     return None
 
 
