@@ -304,8 +304,14 @@ def _describe(text: str, where: str) -> str:
     if "UNAVAILABLE" in text or "Connection refused" in text:
         return (
             f"{where}: no worker pool answers there, as the cluster sees it. Start one beside each "
-            "of its task managers: python -m apache_beam.runners.worker.worker_pool_main "
-            "--service_port=50000 (beam.workers)"
+            "of its task managers or workers: python -m "
+            "apache_beam.runners.worker.worker_pool_main --service_port=50000 (beam.workers)"
+        )
+    if "stopped SparkContext" in text:
+        return (
+            "the Spark cluster gave up a small job: its executors do not start, or do not reach "
+            "this machine. Look at what Spark's workers print. Name this machine as they reach it: "
+            "--job_server_jvm_properties=-Dspark.driver.host=ADDRESS (beam.options)"
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"a small job on the cluster failed: {(lines or ['for no reason told'])[-1][:300]}"
