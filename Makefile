@@ -17,7 +17,7 @@ TRIXIE ?= run test
 # The keys of a config, as the models have them; and the public data sets, as their readers do.
 REFERENCES := docs/reference/config.md docs/reference/datasets.md
 
-.PHONY: setup run test test-flink test-trixie test-stacks lint bench format lock package clean
+.PHONY: setup run test test-flink test-spark test-trixie test-stacks lint bench format lock package clean
 
 setup:
 	@STACK='$(STACK)' PYTHON='$(PYTHON)' sh setup.sh $(VENV)
@@ -32,6 +32,10 @@ test: setup
 # On a Flink cluster of its own: needs root, Java and Maven, and says so where these are missing.
 test-flink: setup
 	$(BIN)/python -m pytest -s tests/flink/run_on_flink.py
+
+# On a Spark cluster of its own, likewise.
+test-spark: setup
+	$(BIN)/python -m pytest -s tests/spark/run_on_spark.py
 
 # Both need root and debootstrap, and say so where these are missing (77).
 test-trixie:

@@ -62,6 +62,17 @@ _SPREAD, _SPREADING = ["--experiments=pre_optimize=all"], ("flink", "spark")
 # A job server of Python's is asked for a job's state with this time limit, in seconds, so that Beam
 # would give up a job that takes longer than the minute that is the default.
 _ENDURING = "--job_server_timeout=2592000"
+# Spark looks into these packages of Java's; from Java 17 on they are shut. Its own scripts open
+# them, and Beam starts its job server without. The list is Spark 3.5's (JavaModuleOptions).
+_PACKAGES = (
+    *("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio"),
+    *("java.util", "java.util.concurrent", "java.util.concurrent.atomic", "jdk.internal.ref"),
+    *("sun.nio.ch", "sun.nio.cs", "sun.security.action", "sun.util.calendar"),
+)
+OPENED = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _PACKAGES]
+# By default, a host waits for three seconds for work that lies on another: with short stages, the
+# others would do nothing, and the look at workers would see one of them.
+_SPARK = [f"--job_server_jvm_properties={each}" for each in (*OPENED, "-Dspark.locality.wait=0s")]
 
 
 class Preset(NamedTuple):
@@ -140,6 +151,7 @@ class Preset(NamedTuple):
         kept = [*_KEPT] if self.engine in _CLUSTERS else []
         kept += [_ENDURING] if self.engine == "portable" else []
         kept += _SPREAD if self.engine in _SPREADING else []
+        kept += _SPARK if self.engine == "spark" else []
         return [*own, *kept, *options]
 
     @property

@@ -38,7 +38,7 @@ from tfxray.components.common import (
     progress,
 )
 from tfxray.components.common.errors import UserError
-from tfxray.components.runners import flink, worker_check
+from tfxray.components.runners import flink, job_server, spark, worker_check
 
 # What workers run of tfxray's: the jobs' modules, by their names, since to import them takes long.
 _ENTRIES = tuple(
@@ -96,6 +96,8 @@ def check_workers(options: Sequence[str], folders: Sequence[Folder]) -> list[str
     if runner not in _CLUSTERS:
         return []
     cluster = _find_cluster(runner, pipeline_options)
+    if not pipeline_options.view_as(PortableOptions).job_endpoint:
+        job_server.start(runner, pipeline_options)
     with contextlib.ExitStack() as held:
         wanted = _wanted([held.enter_context(_shown(folder, name)) for folder in folders])
         _run(pipeline_options, wanted, name, cluster)
@@ -128,6 +130,7 @@ def _find_cluster(runner: str, options: PipelineOptions) -> flink.Cluster | None
         master = options.view_as(SparkRunnerOptions).spark_master_url
         if master.startswith("spark://"):
             _connect(master.removeprefix("spark://"), "Spark master")
+            spark.check(master)
     return None
 
 
@@ -301,8 +304,14 @@ def _describe(text: str, where: str) -> str:
     if "UNAVAILABLE" in text or "Connection refused" in text:
         return (
             f"{where}: no worker pool answers there, as the cluster sees it. Start one beside each "
-            "of its task managers: python -m apache_beam.runners.worker.worker_pool_main "
-            "--service_port=50000 (beam.workers)"
+            "of its task managers or workers: python -m "
+            "apache_beam.runners.worker.worker_pool_main --service_port=50000 (beam.workers)"
+        )
+    if "stopped SparkContext" in text:
+        return (
+            "the Spark cluster gave up a small job: its executors do not start, or do not reach "
+            "this machine. Look at what Spark's workers print. Name this machine as they reach it: "
+            "--job_server_jvm_properties=-Dspark.driver.host=ADDRESS (beam.options)"
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"a small job on the cluster failed: {(lines or ['for no reason told'])[-1][:300]}"

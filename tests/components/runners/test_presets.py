@@ -6,12 +6,15 @@ import pytest
 from apache_beam.options import pipeline_options as beam
 
 from tfxray.components.common import beam_options
+from tfxray.components.runners import presets
 from tfxray.components.runners.presets import ENGINES, Preset
 
 POOL = ["--environment_type=EXTERNAL", "--environment_config=localhost:50000"]
 IMAGE = ["--environment_type=DOCKER", "--environment_config=example.org:5000/tfxray-beam:1"]
 KEPT = ["--sdk_worker_parallelism=1", "--environment_cache_millis=20000"]
 SPREAD = "--experiments=pre_optimize=all"
+JVM = "--job_server_jvm_properties"
+OPENED = [f"{JVM}={each}" for each in presets.OPENED]
 DOCKER = "docker://example.org:5000/tfxray-beam:1"
 
 
@@ -33,7 +36,7 @@ DOCKER = "docker://example.org:5000/tfxray-beam:1"
         (
             Preset("spark", "spark://spark-master:7077", DOCKER, None),
             ["--runner=SparkRunner", "--spark_master_url=spark://spark-master:7077", *IMAGE, *KEPT,
-             SPREAD],
+             SPREAD, *OPENED, f"{JVM}=-Dspark.locality.wait=0s"],
         ),
         (
             Preset("portable", "jobserver:8099", "localhost:50000", None),

@@ -110,3 +110,7 @@ def test_a_job_that_fails_otherwise_is_told_by_its_last_line():
     told = probe._describe("Traceback (most recent call last):\n  File\nValueError: no jar\n", "x")
     assert told == "a small job on the cluster failed: ValueError: no jar"
     assert probe._describe("", "x").endswith("for no reason told")
+    given_up = (
+        "IllegalStateException: Cannot call methods on a stopped SparkContext.\n\na.B.c(B.java:1)"
+    )
+    assert probe._describe(given_up, "x").startswith("the Spark cluster gave up a small job: its")
