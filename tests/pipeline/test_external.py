@@ -107,7 +107,7 @@ def test_a_set_may_tell_some_of_the_findings():
     ("keys", "message"),
     [
         ({"data": "x", "findings": ["Edema"]}, r"external\.nih\.findings: \['Edema'\] are none of"),
-        ({"data": "x", "dataset": "nhi"}, "no such data set; allowed: none, nih"),
+        ({"data": "x", "dataset": "nhi"}, r"no such data set \(did you mean nih\?\); allowed"),
         ({"data": "x", "ingest": {"data": "y"}}, "ingest.data: write it beside `ingest`"),
         ({"data": "x", "ingest": {"sample": {}}}, "an external test set is not drawn"),
         ({"data": "x", "ingest": {"columns": {"a": "b"}}}, "external.nih.ingest.columns: no such"),
