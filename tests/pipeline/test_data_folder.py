@@ -319,7 +319,7 @@ def test_classes_on_the_command_line_keep_the_reader(tfxray, tmp_path):
         ({"columns": {"path": "{folder/{file}"}}, "braces come in pairs"),
         ({"columns": {"birth": "born"}}, "only beside columns.study_date"),
         ({"columns": {"path": []}}, "at least 1 item"),
-        ({"dataset": "nih2"}, "no such data set (did you mean nih?); allowed: none, nih,"),
+        ({"dataset": "nih2"}, r"no such data set \(did you mean nih\?\); allowed: none, nih,"),
     ],
 )
 def test_keys_that_mean_nothing_are_refused(ingest, message):
