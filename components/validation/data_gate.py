@@ -36,7 +36,8 @@ from tfxray.components.validation.statistics import SplitCounts, count_splits, r
 
 VERDICT = "verdict.json"
 _NEW_COLUMN = "New column"
-_NO_BASELINE = "no blessed run to compare with: no drift checked"
+# True of a second run over the same data, too, which gets this verdict from the cache.
+_NO_BASELINE = "no blessed run over other data to compare with: drift is not checked"
 
 
 class DataVerdict(artifact.Artifact):
@@ -56,6 +57,7 @@ class DataIssue:
         message: What is wrong.
         items: The first of those concerned.
         total: How many are concerned.
+        pairs: Of leakage, the first images that are alike; see `leakage.Leaks`.
     """
 
     kind: str
@@ -63,6 +65,7 @@ class DataIssue:
     message: str
     items: list[str]
     total: int
+    pairs: Sequence[leakage.Pair] = ()
 
 
 @component(use_beam=True)
@@ -246,7 +249,7 @@ def _leaks(
         if leaks := found.get(kind):
             action = gate["near_identical" if kind == "near_identical" else "leakage"]
             text = message.format(leaks.total, leaks.texts[0], remedies[kind])
-            yield DataIssue(kind, action, text, leaks.texts, leaks.total)
+            yield DataIssue(kind, action, text, leaks.texts, leaks.total, leaks.pairs)
     if groups and (text := groups.describe()):
         yield DataIssue("near_identical", "note", text, [], groups.images)
 
