@@ -103,6 +103,8 @@ def _find_images(folder: str, names: set[str]) -> dict[str, str]:
     """Images of a split by their names, as data URIs: those among the first records."""
     found: dict[str, str] = {}
     files = [os.path.join(folder, name) for name in sorted(artifacts.list_folder(folder))]
+    if not files:
+        return found
     try:
         for record in artifacts.record_dataset(files).take(_LOOKED_AT).as_numpy_iterator():
             features = tf.train.Example.FromString(record).features.feature

@@ -98,8 +98,9 @@ def test_where_every_file_was_used_there_is_nothing_to_tell(tmp_path, uris):
 def test_partly_unknown_patients_are_told_on_page_and_card(tmp_path, uris):
     page, card = write(tmp_path, uris, without_patient=7)
     told = "7 images name no patient: each of them counts as a patient."
-    assert words(page).count(told) == 3  # with the data, in the card's data, and in its limits
-    assert card.count(f"- {told}") == 2
+    # Of this run without statistics: with the data, and in the limits of the card.
+    assert words(page).count(told) == 2
+    assert card.count(f"- {told}") == 1
     for known in ({}, {"without_patient": 0}):
         page, card = write(tmp_path, uris, **known)
         assert "name no patient" not in page + card
@@ -112,7 +113,7 @@ def test_a_single_reason_of_rejects_is_shown(tmp_path, uris):
         fields = pages.run_summary(data_issues=[{**issue, "items": items}])
         write_page(tmp_path / "review.html", fields, pages.config(), uris)
         checks = (tmp_path / "review.html").read_text()
-        checks = checks[checks.index('id="checks"') :]
+        checks = checks[checks.index('id="checks"') :].partition("</section>")[0]
         assert checks.count("truncated: ") == shown
         assert checks.count("<details>") == (len(items) > 1)
     # What the message says already is not said twice.
@@ -138,7 +139,7 @@ def test_images_that_leak_stand_side_by_side(tmp_path, uris):
     assert [len(pair) for pair in grey] == [2, 1]
     assert np.allclose(grey[0] + grey[1], [0, 2, 3], atol=1)  # as `pages.png` draws them
     assert "no picture" in lists[1]
-    assert f"test: {pages.FILES[0]} test: 2.png" in words(page)
+    assert f"test: {pages.FILES[0]}test: 2.png" in words(page)
 
 
 def test_texts_of_a_report_stay_text(tmp_path, uris):
