@@ -25,7 +25,7 @@ Say = Callable[..., None]
 # Where splits are drawn by patient, one may have this share of all images, or fewer than so many.
 _LARGEST_SHARE, _FEW = 0.5, 5
 # Of the report of an ingest, what a run's summary has: counts of files, and whose data they are.
-_OUTCOME = ("found", "images", "rejected", "reasons", "left_out", "dataset")
+_OUTCOME = ("found", "images", "rejected", "reasons", "left_out", "dataset", "without_patient")
 _CHECK = "tfxray.components.ingest.record_scan"  # by its name: to import it takes TensorFlow
 
 
@@ -47,8 +47,13 @@ class PreparedData:
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """What became of the input, for the run's summary; nothing where nothing was ingested."""
+        """What became of the input, for the run's summary.
+
+        Of records that nobody ingested, only how many name no patient.
+        """
         report = self.records.report or self.earlier or {}
+        if self.records.group != contract.PATIENT:
+            report = {**report, "without_patient": self.images}
         return {name: report[name] for name in _OUTCOME if name in report}
 
 
@@ -115,7 +120,7 @@ def finish_ingest(ingest: inputs.Ingest, say: Say, whole: bool = False) -> Prepa
     rejected, images = report["rejected"], report["images"] - report["rejected"]
     if rejected:
         path = os.path.join(ingest.folder, filenames.REJECTS)
-        say(f"  {rejected} of {report['images']} rejected: {path}")
+        say(f"  {rejects.describe_rejected(rejected, report['images'], report['reasons'])}: {path}")
     for note in report["notes"]:
         if not (whole and note.startswith("splits: ")):
             say(f"  {note}")
@@ -123,8 +128,9 @@ def finish_ingest(ingest: inputs.Ingest, say: Say, whole: bool = False) -> Prepa
     say(f"  {rejects.count_files(report['found'], f'{images} written', rejected, left_out)}")
     if not report["patients_known"] and not whole:
         say(
-            "  some images name no patient, and count as a patient each: a patient may "
-            "then be in two splits (ingest.pattern or a manifest tells patients)",
+            f"  {report['without_patient']} of {images} images name no patient, and count as a "
+            "patient each: a patient may then be in two splits (ingest.pattern or a manifest tells "
+            "patients)",
             style="yellow",
         )
     if unclear := report["not_understood"]:

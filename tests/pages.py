@@ -139,6 +139,10 @@ def leave(
         _rule("auc", "all", 0.9, True, f"AUC 0.9 {TAG}"),
         _rule("slice_auc", f"{contract.SITE}: {SITES[1]}", 0.6, False, f"0.6 is low {SCRIPT}"),
         {**_rule("baseline", "all", None, None, "none before"), "low": None, "high": None},
+        {
+            **_rule("slice_auc", f"{contract.SITE}: {SITES[0]}", 0.66, None, f"not judged {TAG}"),
+            "unjudged": True,
+        },
     ]
     gate = {"rules": rules, "baseline": {"state": "none", "text": f"none {TAG}"}}
     (folder / "evaluation" / "gate.json").write_text(json.dumps(gate))

@@ -105,7 +105,7 @@ def test_the_page_holds_verdict_slices_and_anomalies(pushed):
     assert "<strong>Pushed</strong>" in page
     assert "study/site: north" in page
     assert "patient/sex: F" in page
-    assert "no blessed run to compare with" in page
+    assert "no blessed run over other data to compare with" in page
     assert "http://" not in page.split("<script>")[0]
 
 

@@ -73,6 +73,8 @@ _._variables
 
 # Fields that are read in JSON, or by the page's template.
 _.patients_known
+_.drawn_together
+_.missing
 _.scored
 _.compared
 _.started
@@ -93,6 +95,7 @@ _.drop_bound
 _.label_shift
 _.max_relabelled
 _.slice_auc
+_.intended_use
 _.calibration_error
 _.accept_without_baseline
 _.min_positives

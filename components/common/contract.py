@@ -50,13 +50,21 @@ def finding(name: str) -> str:
     return _FINDING + name
 
 
+_OWN = "image:"
+
+
 def own_patient(name: str) -> str:
     """The patient of an image whose patient is unknown: one of its own.
 
     Args:
         name: The image's file, as the file system has it; what is no UTF-8 in it is escaped.
     """
-    return f"image:{name}".encode("utf-8", "backslashreplace").decode()
+    return f"{_OWN}{name}".encode("utf-8", "backslashreplace").decode()
+
+
+def is_own_patient(patient: str) -> bool:
+    """Whether a patient is one of `own_patient`: nobody knows whose the image is."""
+    return patient.startswith(_OWN)
 
 
 # Transform's outputs.

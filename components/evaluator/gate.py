@@ -41,7 +41,7 @@ class Baseline:
     """
 
     state: str = "none"
-    text: str = "no model has been blessed before"
+    text: str = "no other model has been blessed: nothing to compare with"
     scores: pd.DataFrame | None = None
     classes: Sequence[str] = ()
     heldout: pd.DataFrame | None = None

@@ -33,7 +33,9 @@ from tfxray.components.transform import preprocessing
 FILE = "pictures.json"
 MISSED, ALARMS, DOUBTFUL, AGAINST = "missed", "alarms", "doubtful", "against"
 _LISTED, _LEAST = 12, 2  # of each kind; of several findings, fewer of each
-_SIDE = 256  # of a thumbnail, pixels
+_SIDE = 256  # of a thumbnail, over which a heat map is laid, pixels
+# Of an X-ray, which a reader enlarges; smaller where there are many, so that the page stays small.
+LARGE, _MANY, _SMALLER = 1000, 60, 512
 _QUALITY = 80
 _BATCH = 32  # images at a time
 
@@ -100,8 +102,12 @@ def draw_pictures(
         chosen[name] = pd.concat([first for _, first in picked.values()])
     rows = pd.concat(chosen.values())
     encoded = _read_images(records, rows, os.path.join(folder, ".pictures"), make_pipeline)
-    images = {digest: _thumbnail(data) for digest, data in encoded.items()}
-    thumbnails = {digest: image for digest, image in images.items() if image}
+    side = LARGE if len(encoded) <= _MANY else _SMALLER
+    images = {digest: shrink(data, side) for digest, data in encoded.items()}
+    xrays = {digest: image for digest, image in images.items() if image}
+    thumbnails = {digest: image.copy() for digest, image in xrays.items()}
+    for image in thumbnails.values():
+        image.thumbnail((_SIDE, _SIDE))
     maps, reason = _heat(
         model,
         encoded,
@@ -109,7 +115,7 @@ def draw_pictures(
         [set(own[heldout_scores.DIGEST]) for own in chosen.values()],
     )
     content = {
-        "xrays": {digest: _uri(image) for digest, image in thumbnails.items()},
+        "xrays": {digest: make_uri(image) for digest, image in xrays.items()},
         "heat": maps[0] if task.binary else dict(zip(task.judged, maps, strict=True)),
         "no_heat": reason,
     }
@@ -182,28 +188,31 @@ class _Find(beam.DoFn):  # type: ignore[misc]
     def process(self, record: bytes) -> Iterator[dict[str, str | bytes]]:
         features = tf.train.Example.FromString(record).features.feature
         # A digest is computed only where the file's name is a wanted one.
-        if _read_bytes(features, contract.FILENAME) in self._names:
-            encoded = _read_bytes(features, contract.IMAGE)
+        if read_bytes(features, contract.FILENAME) in self._names:
+            encoded = read_bytes(features, contract.IMAGE)
             digest = heldout_scores.digest_image(encoded)
             if digest in self._digests:
                 yield {heldout_scores.DIGEST: digest, contract.IMAGE: encoded}
 
 
-def _read_bytes(features: Mapping[str, tf.train.Feature], name: str) -> bytes:
+def read_bytes(features: Mapping[str, tf.train.Feature], name: str) -> bytes:
+    """A record's first value of a feature; empty where there is none."""
     return next(iter(features[name].bytes_list.value), b"") if name in features else b""
 
 
-def _thumbnail(encoded: bytes) -> Image.Image | None:
+def shrink(encoded: bytes, side: int) -> Image.Image | None:
+    """An image for the page, at most so many pixels wide and high; None if it cannot be read."""
     try:
         _, pixels = decode_grey(encoded)
     except rejects.Rejected:
         return None
     image = Image.fromarray(pixels)
-    image.thumbnail((_SIDE, _SIDE))
+    image.thumbnail((side, side))
     return image
 
 
-def _uri(image: Image.Image) -> str:
+def make_uri(image: Image.Image) -> str:
+    """An image as a data URI, for the page."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -254,5 +263,5 @@ def _lay_heat(
         )
         for digest, heat in zip(batch, maps, strict=True):
             xray = np.asarray(thumbnails[digest])
-            maps_by_digest[digest] = _uri(overlay.lay_heat(xray, heat))
+            maps_by_digest[digest] = make_uri(overlay.lay_heat(xray, heat))
     return maps_by_digest

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,6 +17,7 @@ from tfxray.components.metrics import intervals
 from tfxray.components.metrics.split_metrics import FINDINGS
 
 OVERALL = "all"
+_NAMED = 5  # of what was not judged, so many are named
 _COUNTS = (
     "example_count",
     "true_positives",
@@ -248,3 +249,25 @@ def _reasons(result: tfma.ValidationResult) -> list[str]:
     if result.missing_slices:
         reasons.append("the test split is empty")
     return reasons or ["the gate's metric is missing from the evaluation"]
+
+
+def tell_unjudged(rules: Sequence[Mapping[str, Any]]) -> str:
+    """What the gate could not judge, in a few words; empty where it has judged all.
+
+    Args:
+        rules: With the fields of a `rules.Rule`.
+    """
+    some = [rule for rule in rules if rule.get("unjudged")]
+    # A finding that lacks patients is told once, and not again in each slice.
+    names = dict.fromkeys(r["finding"] for r in some if r["finding"] and r["slice"] == OVERALL)
+    slices = dict.fromkeys(r["slice"] for r in some if not r["finding"] and r["slice"] != OVERALL)
+    of_one = sum(
+        bool(r["finding"]) and r["slice"] not in slices and r["finding"] not in names
+        for r in some
+        if r["slice"] != OVERALL
+    )
+    listed = [*names, *slices]
+    parts = listed[:_NAMED] + [f"{len(listed) - _NAMED} more"] * (len(listed) > _NAMED)
+    if of_one:
+        parts.append(f"{of_one} slices of single findings")
+    return ", ".join(parts)

@@ -35,6 +35,7 @@ class Rule:
         text: All of it in words.
         finding: Of several classes or findings, the one that is looked at; empty for all together.
         warns: Whether it was not kept, and the config lets the model pass all the same.
+        unjudged: Whether there are too few patients to judge, and the model may pass all the same.
     """
 
     rule: str
@@ -47,6 +48,7 @@ class Rule:
     text: str
     finding: str = ""
     warns: bool = False
+    unjudged: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +104,8 @@ def _judge_each(frame: pd.DataFrame, task: Task, settings: Mapping[str, Any]) ->
         limit = each.get(name) if isinstance(each, Mapping) else each
         if limit is not None and len(part[contract.LABEL].unique()) == 2:
             rules.append(_auc(part, _ONE, {**gate["auc"], "threshold": limit}, name))
-    for name, part in [("", frame), *views.items()]:
-        rules += [_slice(s, inside, settings, name) for s, inside in _slices(part, settings, name)]
+    for name in ("", *views):
+        rules += [_slice(s, part, settings, name) for s, part in _slices(frame, settings, name)]
     return rules
 
 
@@ -122,11 +124,15 @@ def count_patients(frame: pd.DataFrame, gate: Mapping[str, Any], finding: str) -
         text = f"{count} held-out patients with a {rule[:-1]} image"
         text += f"; at least {limit} are needed to judge"
         passed: bool | None = count >= limit
-        if not passed and finding and gate["unjudged"] == "name":
+        unjudged = not passed and bool(finding) and gate["unjudged"] == "name"
+        if unjudged:
             passed, text = None, f"{text}; not judged, as the config allows (gate.unjudged)"
         rules.append(
-            Rule(rule, "all", count, None, None, limit, passed, _named(finding, text), finding)
-        )
+            Rule(
+                rule, "all", count, None, None, limit, passed, _named(finding, text), finding,
+                unjudged=unjudged,
+            )
+        )  # fmt: skip
     return rules
 
 
@@ -153,23 +159,21 @@ def _auc(frame: pd.DataFrame, task: Task, gate: Mapping[str, Any], finding: str 
 def _slices(
     frame: pd.DataFrame, settings: Mapping[str, Any], finding: str
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The slices that can be judged: of all findings together, where one of them can."""
+    """All slices, of all findings together or of one of them."""
     if settings["gate"]["slice_auc"] is None:
         return
-    task = Task.of(settings)
-    names = task.judged if not finding and not task.binary else ("",)
     for name, mask in heldout_scores.mask_slices(frame, settings["slices"]).items():
         part = frame[mask].reset_index(drop=True)
-        for own in names:
-            view = heldout_scores.view(part, task, own) if own else part
-            if patients_of_rarer_class(view) >= settings["min_patients"]:
-                yield name, part
-                break
+        yield name, heldout_scores.view(part, Task.of(settings), finding) if finding else part
 
 
 def patients_of_rarer_class(part: pd.DataFrame) -> int:
     """How many patients have an image of the class that fewer have."""
-    return min(part[part[contract.LABEL] == c][contract.PATIENT].nunique() for c in (0, 1))
+    return min(_patients_of(part, label) for label in (0, 1))
+
+
+def _patients_of(part: pd.DataFrame, label: int) -> int:
+    return int(part[part[contract.LABEL] == label][contract.PATIENT].nunique())
 
 
 def _slice(name: str, part: pd.DataFrame, settings: Mapping[str, Any], finding: str) -> Rule:
@@ -177,13 +181,11 @@ def _slice(name: str, part: pd.DataFrame, settings: Mapping[str, Any], finding: 
     of_all = not finding and not task.binary
     own = task if of_all else _ONE
     labels, scores = heldout_scores.matrices(part, own)
-    if of_all:
-        enough = [
-            patients_of_rarer_class(heldout_scores.view(part, task, judged))
-            >= settings["min_patients"]
-            for judged in task.judged
-        ]
-        labels, scores = labels[:, enough], scores[:, enough]
+    views = [heldout_scores.view(part, task, n) for n in task.judged] if of_all else [part]
+    enough = [patients_of_rarer_class(view) >= settings["min_patients"] for view in views]
+    if not any(enough):
+        return _unjudged_slice(name, part, settings, finding)
+    labels, scores = labels[:, enough], scores[:, enough]
     auc = intervals.mean_auc(labels, scores, part[contract.PATIENT])
     assert auc is not None  # both classes are there
     # There are many slices of many findings, and few patients in each: chance is no reason there.
@@ -197,6 +199,29 @@ def _slice(name: str, part: pd.DataFrame, settings: Mapping[str, Any], finding: 
         "slice_auc", name, auc.value, auc.low, auc.high, limit, passed,
         _named(finding, text), finding,
     )  # fmt: skip
+
+
+def _unjudged_slice(
+    name: str, part: pd.DataFrame, settings: Mapping[str, Any], finding: str
+) -> Rule:
+    """What a signer must know of a slice that has too few patients: its counts, what is needed."""
+    task, least = Task.of(settings), settings["min_patients"]
+    needed = f"{least} of each are needed to judge (evaluate.min_patients)"
+    auc = None
+    if finding or task.binary:
+        with_it, without = (_patients_of(part, label) for label in (1, 0))
+        names = ("with it", "without it") if finding else task.names[::-1]
+        text = f"not judged: {with_it} patients {names[0]} and {without} {names[1]}; {needed}"
+        auc = intervals.mean_auc(*heldout_scores.matrices(part, _ONE), part[contract.PATIENT])
+    else:
+        count = part[contract.PATIENT].nunique()
+        text = f"not judged: {count} patients, of none of the findings enough; {needed}"
+        text += ", patients with it and without it"
+    if auc:
+        text += f". So few show AUC {auc.value:.4f}, between {auc.low:.4f} and {auc.high:.4f}"
+    figures = dataclasses.astuple(auc) if auc else (None, None, None)
+    limit, text = settings["gate"]["slice_auc"], _named(finding, f"{name}: {text}")
+    return Rule("slice_auc", name, *figures, limit, None, text, finding, unjudged=True)
 
 
 def _calibration(frame: pd.DataFrame, task: Task, limit: float) -> Iterator[Rule]:

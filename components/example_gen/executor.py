@@ -1,9 +1,10 @@
 """ExampleGen: TFX's ImportExampleGen, which writes the records as they come.
 
 Where it draws the splits, patients who share an image, or have nearly the same one, are drawn as
-one patient. Otherwise the model would know an image of the test split beforehand. Beside the
-examples it leaves what tells whether an image is in two splits (`fingerprints.py`), and what is
-known of each besides its pixels (`shortcuts/traits.py`).
+one patient; an image whose patient is unknown is a patient of its own. Otherwise the model would
+know an image of the test split beforehand. Beside the examples it leaves what tells whether an
+image is in two splits (`fingerprints.py`), and what is known of each besides its pixels
+(`shortcuts/traits.py`).
 
 TFX's own shuffles them and compresses them by GZIP. Trainer draws its batches from the whole split,
 so that nothing is won by a shuffle, for which Beam's in-memory runner keeps all images at once. And
@@ -12,6 +13,7 @@ each node that reads the examples pays again.
 """
 
 import bisect
+import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -73,7 +75,7 @@ class Executor(executor.Executor):  # type: ignore[misc]
         """The records of each split, drawn as TFX draws them but for patients who are joined."""
         input_config, output_config = _configs(exec_properties)
         draw = output_config.split_config
-        if not draw.partition_feature_name:  # splits are given, or nothing tells patients
+        if not draw.splits:  # they are given
             return dict(self.GenerateExamplesByBeam(pipeline, exec_properties))
         owner, distance = draw.partition_feature_name, int(exec_properties[_NEAR_DISTANCE])
         read, glob = self.GetInputSourceToExamplePTransform(), input_config.splits[0].pattern
@@ -83,6 +85,7 @@ class Executor(executor.Executor):  # type: ignore[misc]
             | "ReadToJoin" >> read(exec_properties, glob)
             | "Fingerprint" >> beam.Map(_fingerprint, owner)
             | "Join" >> near_transforms.GroupPatients(distance)
+            | "Unknown" >> beam.Map(_count_unknown, owner)
         )
         _ = groups | "WriteGroups" >> beam.Map(fingerprints.write_groups, folder)
         first_patients = groups | "First" >> beam.Map(lambda groups: groups.first)
@@ -113,9 +116,24 @@ def _configs(
 
 
 def _fingerprint(record: tf.train.Example, owner: str) -> near.Fingerprint:
+    digest = fingerprints.read_digest(record)
+    phash = fingerprints.read_text(record, contract.PHASH, "latin-1")
+    return near.Fingerprint(_owner_of(record, owner), digest, phash)
+
+
+def _owner_of(record: tf.train.Example, owner: str) -> str:
+    """Whose a record is; it is by itself where nothing tells its patient, not even a file."""
+    if not owner:
+        return hashlib.sha256(record.SerializeToString(deterministic=True)).hexdigest()
     # By Latin-1, what is no UTF-8 in the name of a file goes through Beam as it is.
-    names = (owner, contract.SHA256, contract.PHASH)
-    return near.Fingerprint(*(fingerprints.read_text(record, name, "latin-1") for name in names))
+    return fingerprints.read_text(record, owner, "latin-1")
+
+
+def _count_unknown(groups: near.Groups, owner: str) -> near.Groups:
+    """Groups of records that name no patient at all: all of their images are of unknown ones."""
+    if owner == contract.PATIENT:
+        return groups
+    return dataclasses.replace(groups, unknown=groups.images)
 
 
 def _draw_split(
@@ -126,7 +144,7 @@ def _draw_split(
     first_patients: Mapping[str, str],
 ) -> int:
     """The place of a record's split, drawn as TFX draws it, by the first patient of a group."""
-    patient = fingerprints.read_text(record, owner, "latin-1")
+    patient = _owner_of(record, owner)
     value = first_patients.get(patient, patient).encode("latin-1")
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
     digest = hashlib.sha256(feature.SerializeToString(deterministic=True)).hexdigest()

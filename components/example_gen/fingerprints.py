@@ -3,6 +3,7 @@
 DataGate reads it instead of every example with its image.
 """
 
+import hashlib
 import json
 import os
 from typing import NamedTuple
@@ -27,7 +28,7 @@ class Row(NamedTuple):
         split: Where it is.
         name: Its file's name.
         patient: Its patient's id, empty where unknown.
-        sha256: Digest of its pixels, empty where unknown.
+        sha256: Digest of its pixels, or of its file; see `read_digest`.
         phash: Perceptual hash of its pixels, hexadecimal, empty where unknown.
     """
 
@@ -39,31 +40,24 @@ class Row(NamedTuple):
 
 
 _SCHEMA = pa.schema([(column, pa.string()) for column in Row._fields])
-_FEATURES = (contract.FILENAME, contract.PATIENT, contract.SHA256, contract.PHASH)
-
-
-class Drawn(NamedTuple):
-    """How patients who share an image were drawn; see `near.Groups`.
-
-    Attributes:
-        patients: How many share an image, and are drawn together.
-        images: How many images these patients have.
-        drawn_as: As how many patients.
-        too_large: The images of each group that is too large, the smallest one first.
-        total: All images.
-    """
-
-    patients: int
-    images: int
-    drawn_as: int
-    too_large: tuple[int, ...]
-    total: int
+_FEATURES = (contract.FILENAME, contract.PATIENT, contract.PHASH)
 
 
 def read_text(record: tf.train.Example, name: str, encoding: str, errors: str = "strict") -> str:
     """A record's first value of a feature; empty where there is none."""
-    values = record.features.feature[name].bytes_list.value
+    features = record.features.feature
+    # To ask for what is not there would put it there.
+    values = features[name].bytes_list.value if name in features else ()
     return str(values[0], encoding, errors) if values else ""
+
+
+def read_digest(record: tf.train.Example) -> str:
+    """The digest of a record's pixels; where it has none, of its file, so that copies are known."""
+    digest = read_text(record, contract.SHA256, "latin-1")
+    if digest or contract.IMAGE not in record.features.feature:
+        return digest
+    encoded = record.features.feature[contract.IMAGE].bytes_list.value
+    return hashlib.sha256(encoded[0]).hexdigest() if encoded else ""
 
 
 class Write(beam.PTransform):  # type: ignore[misc]
@@ -96,7 +90,8 @@ def make_row(record: tf.train.Example, split: str) -> Row:
         record: By the data contract.
         split: Where it is.
     """
-    return Row(split, *(read_text(record, name, "utf-8", "replace") for name in _FEATURES))
+    name, patient, phash = (read_text(record, name, "utf-8", "replace") for name in _FEATURES)
+    return Row(split, name, patient, read_digest(record), phash)
 
 
 def write_groups(groups: near.Groups, folder: str) -> None:
@@ -106,9 +101,8 @@ def write_groups(groups: near.Groups, folder: str) -> None:
         groups: Those that were made.
         folder: Of the examples.
     """
-    counts = (len(groups.first), groups.images, groups.count, groups.too_large, groups.total)
     path = os.path.join(folder, _FOLDER, _GROUPS)
-    artifacts.write_text(path, json.dumps(Drawn(*counts)._asdict()))
+    artifacts.write_text(path, json.dumps(groups.drawn._asdict()))
 
 
 class Read(beam.PTransform):  # type: ignore[misc]
@@ -132,16 +126,16 @@ def _from_columns(columns: dict[str, str]) -> Row:
     return Row(**columns)
 
 
-def read_groups(folder: str) -> Drawn | None:
+def read_groups(folder: str) -> near.Drawn | None:
     """Reads how patients were drawn.
 
     Args:
         folder: Of the examples.
 
     Returns:
-        None where the splits were given, or nothing tells whose the images are.
+        None where the splits were given.
     """
     path = os.path.join(folder, _FOLDER, _GROUPS)
     if not fileio.exists(path):
         return None
-    return Drawn(**json.loads(io_utils.read_string_file(path)))
+    return near.Drawn(**json.loads(io_utils.read_string_file(path)))

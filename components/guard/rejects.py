@@ -65,6 +65,18 @@ def as_reject(error: Exception) -> Rejected:
     return error if isinstance(error, Rejected) else Rejected("damaged", type(error).__name__)
 
 
+def describe_rejected(rejected: int, images: int, reasons: Mapping[str, int]) -> str:
+    """One line that says how many images were rejected, and for which reasons.
+
+    Args:
+        rejected: How many.
+        images: Of so many.
+        reasons: How many of them, per reason.
+    """
+    listed = ", ".join(f"{code}: {count}" for code, count in sorted(reasons.items()))
+    return f"{rejected} of {images} rejected" + (f" ({listed})" if listed else "")
+
+
 def count_files(found: int, used: str, rejected: int, left_out: Mapping[str, int]) -> str:
     """One line that says where all files of an input went.
 

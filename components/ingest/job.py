@@ -9,7 +9,7 @@ import heapq
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfxray.components.common import filenames, filesystem, privacy
@@ -29,6 +29,7 @@ from tfxray.components.ingest import (
 from tfxray.components.layouts import public
 from tfxray.components.manifest import findings
 from tfxray.components.metadata import sexes
+from tfxray.components.pixels import near
 from tfxray.components.source import splits, tfrecords
 from tfxray.components.source.rows import Rules
 from tfxray.components.text import tables
@@ -59,8 +60,11 @@ class Report:
             `XRay.notes`, the `count` of the images, and the `names` of the first as the records
             have them. Copies that were set aside afterwards count, too.
         files: The sizes of the files of records, in bytes, by their names.
+        without_patient: How many examples name no patient, and count as a patient each.
         dataset: Of a public data set, its name, terms and what its reader leaves out; see
             `dataset.Dataset.describe`.
+        drawn_together: Where `eval` was drawn out of `train`: the fields of a `near.Drawn`, which
+            say how many images are drawn together since they are the same, or nearly so.
     """
 
     classes: tuple[str, ...]
@@ -77,7 +81,9 @@ class Report:
     not_understood: dict[str, int]
     image_notes: dict[str, dict[str, Any]]
     files: dict[str, int]
+    without_patient: int = 0
     dataset: dict[str, Any] = dataclasses.field(default_factory=dict)
+    drawn_together: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def ingest(
@@ -163,7 +169,7 @@ def _run(
     if counts.copies or counts.moves:
         rewriting.rewrite_records(out, parts, options)
     first = _write_rejects(out, heapq.merge(data.unread, parts.rejects()))
-    report = _make_report(out, data, counts)
+    report = _make_report(out, data, counts, parts.groups())
     _check(data, report, first)
     filesystem.remove_folder(work)
     content = json.dumps(dataclasses.asdict(report), indent=1)
@@ -246,7 +252,9 @@ def _write_rejects(out: str, rejects: Iterable[summary.Reject]) -> list[summary.
     return first
 
 
-def _make_report(out: str, data: reading.Input, counts: summary.Counts) -> Report:
+def _make_report(
+    out: str, data: reading.Input, counts: summary.Counts, drawn: dict[str, Any]
+) -> Report:
     labels = Counter[str]()
     for label, count in counts.labels.items():
         several = [label] if data.task.exclusive else label.split(findings.SEPARATOR)
@@ -267,7 +275,7 @@ def _make_report(out: str, data: reading.Input, counts: summary.Counts) -> Repor
         rejected=reasons.total(),
         reasons=dict(sorted(reasons.items())),
         left_out=dict(sorted(left_out.items())),
-        notes=tuple(data.notes),
+        notes=(*data.notes, *_describe_drawn(drawn)),
         patients_known=not counts.without_patient,
         largest_patient=counts.largest_patient,
         not_understood=dict(sorted(counts.notes.get(summary.NOT_UNDERSTOOD, {}).items())),
@@ -276,8 +284,16 @@ def _make_report(out: str, data: reading.Input, counts: summary.Counts) -> Repor
             for note, count in sorted(counts.image_notes.items())
         },
         files=output.measure_records(out),
+        without_patient=counts.without_patient,
         dataset=public.describe(data.dataset),
+        drawn_together=drawn,
     )
+
+
+def _describe_drawn(drawn: Mapping[str, Any]) -> Iterator[str]:
+    """What was drawn together for `eval` or `train`, in a line."""
+    if drawn and (text := near.Drawn(**drawn).describe()):
+        yield f"splits: of train and eval, {text}"
 
 
 def _check(data: reading.Input, report: Report, first: list[summary.Reject]) -> None:

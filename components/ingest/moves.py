@@ -40,6 +40,7 @@ def find_moves(parts: Parts, distance: int, options: Sequence[str]) -> None:
             | "Fingerprints" >> beam.Map(_fingerprint)
             | "Group" >> near_transforms.GroupPatients(distance)
         )
+        _ = groups | "Tell" >> beam.Map(_tell, parts)
         _ = (
             entries
             | "Key" >> beam.Map(_by_group, beam.pvalue.AsSingleton(groups))
@@ -67,6 +68,10 @@ def _fingerprint(line: str) -> near.Fingerprint:
 def _text(name: str) -> str:
     """A name that need not be UTF-8, as one that Beam takes."""
     return name.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _tell(groups: near.Groups, parts: Parts) -> None:
+    parts.write_groups(groups.drawn._asdict())
 
 
 def _by_group(line: str, groups: near.Groups) -> tuple[str, str]:

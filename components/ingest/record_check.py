@@ -19,6 +19,8 @@ from tfxray.components.ingest import record_labels
 from tfxray.components.ingest.record_labels import CLASS, Features, shown
 from tfxray.components.manifest.findings import Words
 from tfxray.components.metadata import ages
+from tfxray.components.metadata.known import known_site
+from tfxray.components.metadata.patients import known_patient
 from tfxray.components.pixels import loader
 from tfxray.components.source import tfrecords
 
@@ -157,6 +159,7 @@ def look_at(record: tfrecords.Record, task: Task, limits: Limits) -> Look:
         if (word := values.get(name, allowed[0])) not in allowed:
             told = f"{name} is {shown(word)!r}; allowed: {', '.join(allowed)}"
             raise Rejected("malformed", told)
+    _require_said(values)
     age = float(values.get(contract.AGE, 0.0))
     if not 0 <= age <= ages.OLDEST:
         told = f"is {age:g}; allowed: 0 to {ages.OLDEST:g} years"
@@ -172,6 +175,15 @@ def look_at(record: tfrecords.Record, task: Task, limits: Limits) -> Look:
         raise Rejected("malformed", f"{contract.IMAGE} is no JPEG or PNG that can be kept as is")
     require_decodable(encoded)  # type: ignore[arg-type]
     return Look(labels, kinds, str(values.get(contract.PATIENT, "")))
+
+
+def _require_said(values: Mapping[str, Value]) -> None:
+    """A word for nothing is no patient and no hospital, to whom all images that have it belong."""
+    readers = {contract.PATIENT: known_patient, contract.SITE: known_site}
+    for name, read in readers.items():
+        if name in values and not read(str(values[name])):
+            told = "stands for no " + ("patient" if name == contract.PATIENT else "hospital")
+            raise Rejected("malformed", f"{name} {told}: leave it out where it is unknown")
 
 
 def _labels(

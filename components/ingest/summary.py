@@ -12,7 +12,7 @@ import heapq
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -39,6 +39,7 @@ LISTED = 10  # broken files that an error names
 
 _PER_BUCKET, _MOST_BUCKETS = 20_000, 256  # images; of very many, each bucket has more
 _COUNTS, _REJECTS, _COPIES, _KEPT, _MOVES = "counts", "rejects", "copies", "kept", "moves"
+_GROUPS = "groups"
 _PATIENTS, _COUNTS_OF_MOVES = f"{_COUNTS}-patients", f"{_COUNTS}-moves"  # counts, too
 
 Reject = tuple[str, str, str]
@@ -172,6 +173,14 @@ class Parts:
         """What `write_moves` wrote."""
         for lines in self.read(_MOVES):
             yield from ((duplicates.Entry(*fields), split) for split, *fields in lines)
+
+    def write_groups(self, drawn: Mapping[str, Any]) -> None:
+        """Writes how many images are drawn together, as `near.Drawn` has it."""
+        self.write(0, _GROUPS, [drawn])
+
+    def groups(self) -> dict[str, Any]:
+        """What `write_groups` wrote; empty where it wrote nothing."""
+        return next((drawn for lines in self.read(_GROUPS) for drawn in lines), {})
 
     def kept(self) -> list[str]:
         """The files of examples that stay, of splits that are drawn."""

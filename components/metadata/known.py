@@ -61,9 +61,14 @@ def read_known(found: Mapping[str, str]) -> Known:
         age=read("age", read_age, None),
         sex=read("sex", read_sex, ""),
         view=read("view", read_view, ""),
-        site="" if _says_nothing(site := found.get("site", "")) else site.strip(),
+        site=known_site(found.get("site", "")),
         not_understood=tuple(dict.fromkeys(unclear)),
     )
+
+
+def known_site(text: str) -> str:
+    """A hospital as it was found, without the spaces around it; empty where nobody said."""
+    return "" if _says_nothing(text) else text.strip()
 
 
 def _says_nothing(text: str) -> bool:

@@ -11,6 +11,14 @@ _PLACEHOLDERS = word_list("""
 """)
 
 
+def known_patient(text: str) -> str:
+    """A patient's id, as `read_patient` reads it; empty too where that does not understand it."""
+    try:
+        return read_patient(text)
+    except NotUnderstood:
+        return ""
+
+
 def read_patient(text: str) -> str:
     """A patient's id.
 

@@ -2,14 +2,18 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfxray.components.common import contract
+
 # A group of patients holds at most this share of the images, or so many of few images. What is
 # larger is a chain, in which each image is near to the next one alone, or one image for many.
 _LARGEST_SHARE, _FEW = 0.1, 10
+# Copies of one image, whose patients have no other, are no chain: they may be up to half of all.
+_LARGEST_COPIES = 0.5
 HASH_BYTES = 32
 _PLACES = np.arange(8 * HASH_BYTES)  # of the bits
 _CHUNK = 2**16  # pairs compared at a time: what bounds the memory
@@ -188,8 +192,9 @@ class Groups:
         images: How many images these patients have.
         count: How many groups there are.
         too_large: The images of each group that is too large, and was therefore not made; the
-            smallest one first.
+            smallest one first. Those of its images that are copies may be a group all the same.
         total: All images.
+        unknown: How many of `images` name no patient, so that each counts as a patient.
     """
 
     first: dict[str, str]
@@ -197,6 +202,43 @@ class Groups:
     count: int
     too_large: tuple[int, ...]
     total: int
+    unknown: int = 0
+
+    @property
+    def drawn(self) -> "Drawn":
+        """The same in numbers."""
+        patients = len(self.first)
+        return Drawn(patients, self.images, self.count, self.too_large, self.total, self.unknown)
+
+
+class Drawn(NamedTuple):
+    """How patients who share an image were drawn; see `Groups`.
+
+    Attributes:
+        patients: How many share an image, and are drawn together.
+        images: How many images these patients have.
+        drawn_as: As how many patients.
+        too_large: The images of each group that is too large, the smallest one first.
+        total: All images.
+        unknown: How many of `images` name no patient, so that each counts as a patient.
+    """
+
+    patients: int
+    images: int
+    drawn_as: int
+    too_large: tuple[int, ...]
+    total: int
+    unknown: int = 0
+
+    def describe(self) -> str:
+        """One line on what is drawn together; empty where nothing is."""
+        if not self.drawn_as:
+            return ""
+        unknown = f" ({self.unknown} of the images name no patient)" if self.unknown else ""
+        return (
+            f"{self.images} images of {self.patients} patients, who share an image or have nearly "
+            f"the same one, are drawn as {self.drawn_as} patients{unknown}"
+        )
 
 
 class Links:
@@ -232,25 +274,47 @@ class Links:
         return bool(one != other)
 
 
-def make_groups(links: Links, sizes: Mapping[str, int], total: int) -> Groups:
+def make_groups(links: Links, same: Links, sizes: Mapping[str, int], total: int) -> Groups:
     """The groups of the patients who hang together.
+
+    Of a group that is too large, those with an image of the same pixels are groups of their own: to
+    draw these apart is leakage, whatever else they are near to.
 
     Args:
         links: Of patients; also with what else links them.
+        same: Of patients who have an image of the same pixels; they are among `links`.
         sizes: How many images each patient has; of those who are linked, at least.
         total: All images.
     """
-    members: dict[Any, list[str]] = defaultdict(list)
-    for patient in sizes:
-        members[links.root(patient)].append(patient)
     most = max(_FEW, _LARGEST_SHARE * total)
-    several = {min(group): group for group in members.values() if len(group) > 1}
-    counts = {first: sum(sizes[p] for p in group) for first, group in several.items()}
-    fitting = {first: group for first, group in several.items() if counts[first] <= most}
+    too_large, fitting = list[int](), dict[str, list[str]]()
+    for group in _together(links, sizes):
+        if (count := sum(sizes[p] for p in group)) <= most:
+            fitting[min(group)] = group
+            continue
+        too_large.append(count)
+        for copies in _together(same, group):
+            count = sum(sizes[p] for p in copies)
+            alone = count == len(copies)
+            if count <= (max(_FEW, _LARGEST_COPIES * total) if alone else most):
+                fitting[min(copies)] = copies
+                # Where the copies are the whole group, nothing is drawn apart.
+                if len(copies) == len(group):
+                    too_large.pop()
+    members = [patient for group in fitting.values() for patient in group]
     return Groups(
         {patient: first for first, group in fitting.items() for patient in group},
-        sum(counts[first] for first in fitting),
+        sum(sizes[patient] for patient in members),
         len(fitting),
-        tuple(sorted(counts[first] for first in several.keys() - fitting.keys())),
+        tuple(sorted(too_large)),
         total,
+        sum(sizes[patient] for patient in members if contract.is_own_patient(patient)),
     )
+
+
+def _together(links: Links, patients: Iterable[str]) -> list[list[str]]:
+    """Of some patients, those who hang together with others of them."""
+    members: dict[Any, list[str]] = defaultdict(list)
+    for patient in patients:
+        members[links.root(patient)].append(patient)
+    return [group for group in members.values() if len(group) > 1]

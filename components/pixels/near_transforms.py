@@ -117,7 +117,7 @@ class GroupPatients(beam.PTransform):  # type: ignore[misc]
             images
             | "ByValue" >> beam.FlatMap(_by_value)
             | "Meet" >> packing.ByBucket()
-            | "Shared" >> beam.FlatMapTuple(_shared).with_outputs("owners", main="links")
+            | "Shared" >> beam.FlatMapTuple(_shared).with_outputs("owners", "same", main="links")
         )
         near_pairs = (
             shared.owners
@@ -129,6 +129,7 @@ class GroupPatients(beam.PTransform):  # type: ignore[misc]
         owners = shared.owners | "OfPairs" >> beam.FlatMap(_owners_of, wanted)
         linked = (shared.links, near_pairs, owners) | beam.Flatten()
         links = beam.pvalue.AsSingleton(linked | beam.CombineGlobally(_Link()))
+        same = shared.same | "LinkSame" >> beam.CombineGlobally(_Link())
         sizes = (
             images
             | "Patient" >> beam.Map(_by_patient)
@@ -140,7 +141,10 @@ class GroupPatients(beam.PTransform):  # type: ignore[misc]
             sizes
             | "Linked" >> beam.FlatMap(_sizes_of, links)
             | "ToDict" >> beam.combiners.ToDict()
-            | "Group" >> beam.Map(_make_groups, links, beam.pvalue.AsSingleton(total))
+            | "Group"
+            >> beam.Map(
+                _make_groups, links, beam.pvalue.AsSingleton(same), beam.pvalue.AsSingleton(total)
+            )
         )
 
 
@@ -152,12 +156,17 @@ def _by_value(image: Fingerprint) -> Iterator[packing.Keyed]:
 
 
 def _shared(_: int, packed: Iterable[bytes]) -> Iterator[Any]:
-    """Links between all patients who have the same image; of all hashes, one who has it."""
+    """Links between all patients who have the same image; of all hashes, one who has it.
+
+    Links by the same pixels are told once more, by themselves.
+    """
     first: tuple[dict[str, str], dict[str, str]] = {}, {}
     for is_hash, value, patient in packing.unpack(packed):
         one = first[is_hash].setdefault(value, patient)
         if one != patient:
             yield one, patient
+            if not is_hash:
+                yield beam.pvalue.TaggedOutput("same", (one, patient))
     if hashes := first[True]:
         owners = bytes.fromhex("".join(hashes)), chunks.pack(list(hashes.values()))
         yield beam.pvalue.TaggedOutput("owners", owners)
@@ -216,5 +225,5 @@ class _Link(beam.CombineFn):  # type: ignore[misc]
         return links
 
 
-def _make_groups(sizes: Mapping[str, int], links: Links, total: int) -> Groups:
-    return near.make_groups(links, sizes, total)
+def _make_groups(sizes: Mapping[str, int], links: Links, same: Links, total: int) -> Groups:
+    return near.make_groups(links, same, sizes, total)

@@ -1,14 +1,17 @@
 """What the model card and the table of sites say beyond figures."""
 
 import dataclasses
+import datetime
 import importlib.metadata
 import math
+import os
 import platform
 from collections.abc import Mapping, Sequence
 
 from tfxray.components.common import contract
+from tfxray.components.common.contract import SPLITS
 from tfxray.components.evaluator.results import OVERALL
-from tfxray.components.review.data_profile import Category, Number
+from tfxray.components.review.data_profile import Category, Number, tell_unknown_patients
 from tfxray.components.review.evidence import Evidence
 from tfxray.components.review.slice_figures import Row
 
@@ -16,6 +19,64 @@ _PACKAGES = (
     "tfxray", "tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis",
     "tensorflow-data-validation", "apache-beam", "numpy",
 )  # fmt: skip
+
+
+EMPTY = "not given"
+_RUN = "%Y%m%d-%H%M%S-%f"  # how a run is called, by when it began
+
+
+@dataclasses.dataclass(frozen=True)
+class SignOff:
+    """What a signer asks first.
+
+    Attributes:
+        heading: What it is.
+        text: The answer; EMPTY where the config says nothing.
+        key: The config's key, where it could be said; empty elsewhere.
+    """
+
+    heading: str
+    text: str
+    key: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether nobody said."""
+        return self.text == EMPTY
+
+
+def list_sign_off(evidence: Evidence, title: str) -> list[SignOff]:
+    """What a page is signed for: the model, the data, the owner, the intended use and the date.
+
+    Args:
+        evidence: Of the run.
+        title: Of the public data set; empty of any other.
+    """
+    config, summary = evidence.config, evidence.summary
+    model, own = config.get("model") or {}, config.get("card") or {}
+    network = f": {model['backbone']}, weights {model['weights']}" if model else ""
+    version = os.path.basename(str(summary.get("pushed_model") or ""))
+    pushed = f", pushed as version {version}" if version else ", not pushed"
+    sizes = {name: evidence.counts[name].images for name in SPLITS if name in evidence.counts}
+    listed = ", ".join(f"{split} {count}" for split, count in sizes.items())
+    data = f"{sum(sizes.values())} images ({listed})" if sizes else "no statistics of it"
+    folder = (config.get("ingest") or {}).get("data")
+    source = title or (f"{folder}" if folder else "")
+    return [
+        SignOff("Model", f"{config.get('name', 'tfxray')}{network}{pushed}"),
+        SignOff("Data", f"{source}: {data}" if source else data),
+        SignOff("Owner", own.get("owner") or EMPTY, "card.owner"),
+        SignOff("Intended use", own.get("intended_use") or EMPTY, "card.intended_use"),
+        SignOff("Date", _date(str(summary.get("run_id", "")))),
+    ]
+
+
+def _date(run_id: str) -> str:
+    """When a run began, by its name; the name where that tells no time."""
+    try:
+        return f"{datetime.datetime.strptime(run_id, _RUN):%Y-%m-%d %H:%M} (run {run_id})"
+    except ValueError:
+        return f"run {run_id}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +155,10 @@ def list_limits(
     """What the run itself says about where the model is not to be trusted."""
     lines = []
     small = [row.name for row in rows if row.name != OVERALL and not row.figures.get("auc")]
-    if small:
-        lines.append(f"Not enough test patients to judge: {', '.join(small)}.")
+    rules = evidence.gate.get("rules", [])
+    unjudged = [r["slice"] for r in rules if r.get("unjudged") and r["slice"] != OVERALL]
+    if names := dict.fromkeys([*unjudged, *small]):
+        lines.append(f"Not enough test patients to judge: {', '.join(names)}.")
     unknown = [
         name
         for name in (contract.AGE, contract.SEX, contract.VIEW, contract.SITE)
@@ -124,7 +187,9 @@ def list_limits(
             "nothing here tells how it does at another."
         )
     table = evidence.heldout_scores
-    if table is not None and table[contract.PATIENT].nunique() == len(table):
+    if unknown := tell_unknown_patients(evidence):
+        lines.append(unknown)
+    elif table is not None and table[contract.PATIENT].nunique() == len(table):
         lines.append(
             "Every test image counts as a patient of its own: if patients are not known, "
             "intervals are too narrow and a patient may be in two splits."

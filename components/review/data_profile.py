@@ -144,6 +144,19 @@ def read_origin(ingest: Mapping[str, Any]) -> Origin | None:
     )
 
 
+def tell_unknown_patients(evidence: Evidence) -> str:
+    """How many images name no patient, and what follows; empty where all do, or nobody counted."""
+    unknown = (evidence.summary.get("ingest") or {}).get("without_patient")
+    if not unknown:
+        return ""
+    total = sum(count.images for count in evidence.counts.values())
+    who = f"{unknown} of {total} images name" if total else f"{unknown} images name"
+    return (
+        f"{who} no patient: each of them counts as a patient. A patient may be in two splits, and "
+        "intervals may be too narrow."
+    )
+
+
 def _counts(files: Mapping[str, int], words: Mapping[str, str]) -> list[Count]:
     """The counts, the greatest first."""
     order = sorted(files, key=lambda name: (-files[name], name))

@@ -1,13 +1,23 @@
 """The held-out images that the model gets wrong, doubts, or whose label it disagrees with."""
 
 import dataclasses
+import itertools
+import logging
+import os
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from tfxray.components.common import contract
+import tensorflow as tf
+
+from tfxray.components.common import artifacts, contract
 from tfxray.components.evaluator import heldout_scores, pictures
 from tfxray.components.predict import likeness
 from tfxray.components.review.evidence import Evidence
+
+_LOOKED_AT = 20_000  # records of a split among which a leaking image is looked for
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +63,63 @@ class ErrorList:
     note: str
     total: int
     images: list[ListedImage]
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaking:
+    """An image that leaks into another split.
+
+    Attributes:
+        split: Where it is.
+        file: Its name.
+        xray: The image, a data URI; None where it could not be found.
+    """
+
+    split: str
+    file: str
+    xray: str | None
+
+
+def list_leaking_pairs(evidence: Evidence) -> list[list[Leaking]]:
+    """Images that are alike and lie in two splits, as DataGate told them, with their pictures.
+
+    Args:
+        evidence: Of the run.
+    """
+    issues = evidence.summary.get("data_issues") or []
+    pairs = [pair for issue in issues for pair in issue.get("pairs") or ()]
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for split, name in itertools.chain(*pairs):
+        wanted[split].add(name)
+    folder = evidence.uris.get("ExampleGen.examples")
+    found = {
+        split: _find_images(os.path.join(folder, f"Split-{split}"), names) if folder else {}
+        for split, names in wanted.items()
+    }
+    return [[Leaking(split, name, found[split].get(name)) for split, name in p] for p in pairs]
+
+
+def _find_images(folder: str, names: set[str]) -> dict[str, str]:
+    """Images of a split by their names, as data URIs: those among the first records."""
+    found: dict[str, str] = {}
+    files = [os.path.join(folder, name) for name in sorted(artifacts.list_folder(folder))]
+    if not files:
+        return found
+    try:
+        for record in artifacts.record_dataset(files).take(_LOOKED_AT).as_numpy_iterator():
+            features = tf.train.Example.FromString(record).features.feature
+            # As DataGate told it.
+            name = pictures.read_bytes(features, contract.FILENAME).decode("utf-8", "replace")
+            if name in names and name not in found:
+                encoded = pictures.read_bytes(features, contract.IMAGE)
+                image = pictures.shrink(encoded, pictures.LARGE)
+                if image:
+                    found[name] = pictures.make_uri(image)
+            if len(found) == len(names):
+                break
+    except tf.errors.OpError:  # a page is not lost for a picture
+        log.exception("%s: cannot be read", folder)
+    return found
 
 
 def list_errors(evidence: Evidence) -> tuple[list[ErrorList], str]:

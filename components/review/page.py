@@ -73,6 +73,8 @@ def write_page(
         **_evaluations(evidence, categories),
         "shortcuts": shortcuts,
         "elsewhere": _external_sites(evidence),
+        "sign_off": _sign_off(evidence),
+        "leaking_pairs": error_lists.list_leaking_pairs(evidence),
         **_data_sections(evidence, categories),
         **_training_section(evidence),
     }
@@ -107,6 +109,7 @@ def make_templates(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["fixed"] = format_number
+    environment.filters["cell"] = escape.for_cell
     return environment
 
 
@@ -179,6 +182,12 @@ def _evaluation(evidence: Evidence, categories: list[data_profile.Category]) -> 
     }
 
 
+def _sign_off(evidence: Evidence) -> list[card.SignOff]:
+    """What a signer asks first."""
+    origin = data_profile.read_origin(evidence.summary.get("ingest") or {})
+    return card.list_sign_off(evidence, origin.title if origin else "")
+
+
 def _external_sites(evidence: Evidence) -> list[site.Site]:
     """The external test sets, and how the model does on them."""
     thresholds = artifacts.read_thresholds(evidence.uris, evidence.task)
@@ -205,6 +214,7 @@ def _data_sections(evidence: Evidence, categories: list[data_profile.Category]) 
         "judged": evidence.task.judged,
         "numbers": numbers,
         "categories": categories,
+        "unknown_patients": data_profile.tell_unknown_patients(evidence),
         "population": card.describe_population(categories, numbers),
         "drifts": data_profile.read_drifts(evidence),
         "checked": "ExampleValidator.anomalies" in evidence.uris,

@@ -6,7 +6,7 @@ from typing import Any
 
 from tfxray.components.common import contract
 from tfxray.components.evaluator.eval_config import AUC
-from tfxray.components.evaluator.results import OVERALL, Figure
+from tfxray.components.evaluator.results import OVERALL, Figure, tell_unjudged
 from tfxray.components.review.evidence import Evidence
 from tfxray.components.review.findings import Overview
 from tfxray.components.review.slice_figures import Row
@@ -44,6 +44,7 @@ class Rule:
         text: All of it in a line.
         finding: Of several classes or findings, the one that it looks at.
         warns: Whether it was not kept, and the model may pass all the same.
+        unjudged: Whether there were too few patients to judge.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Rule:
     text: str
     finding: str = ""
     warns: bool = False
+    unjudged: bool = False
 
 
 def list_rules(evidence: Evidence) -> list[Rule]:
@@ -65,8 +67,10 @@ def list_rules(evidence: Evidence) -> list[Rule]:
     """
     places = {kind: place for place, kind in enumerate(RULES)}
     rules = [_rule(item) for item in evidence.gate.get("rules", [])]
-    # What failed first: it is why nothing was pushed.
-    rules.sort(key=lambda r: (r.passed is not False, not r.warns, places.get(r.kind, 0)))
+    # What failed first: it is why nothing was pushed. Then what nobody has judged.
+    rules.sort(
+        key=lambda r: (r.passed is not False, not r.warns, not r.unjudged, places.get(r.kind, 0))
+    )
     if rules or not evidence.results:
         return rules
     results, limit = evidence.results, float(evidence.summary["threshold"])
@@ -86,6 +90,7 @@ def _rule(item: dict[str, Any]) -> Rule:
         item.get("text", ""),
         item.get("finding", ""),
         item.get("warns", False),
+        item.get("unjudged", False),
     )
 
 
@@ -119,7 +124,13 @@ def answer_questions(
         gate: See `list_rules`.
         heat: Whether the page shows heat maps.
     """
-    answers = [_enough(gate), _whom(slices), _sure(slices), _wrong(evidence), _why(evidence, heat)]
+    answers = [
+        _enough(gate),
+        _whom(slices, gate),
+        _sure(slices),
+        _wrong(evidence, slices),
+        _why(evidence, heat),
+    ]
     return [answer for answer in answers if answer] + [_pushed(evidence)]
 
 
@@ -144,7 +155,7 @@ def answer_for_all(
     if judged:
         row, auc = min(judged, key=lambda pair: pair[1].value)
         part = parts[overview.rows.index(row)]
-        who = _whom(part["rows"])
+        who = _whom(part["rows"], [rule for rule in gate if rule.finding == row.name])
         text = f"Of {len(judged)} that can be judged, {row.name} is the weakest: AUC "
         text += f"{auc.value:.3f}{format_interval(auc)}. {who.text if who else ''}"
         anchor = f"slices{row.key}"
@@ -164,6 +175,8 @@ def answer_for_all(
         missed, alarms = (sum(c[key] for _, c in counted) for key in ("fn", "fp"))
         text = f"Most often missed is {part['name']}: {counts['fn']} of "
         text += f"{counts['fn'] + counts['tp']}, with {counts['fp']} false alarms."
+        # Of exclusive classes, these are counted by the most probable one, and rates by its score.
+        text += "" if evidence.task.exclusive else _rates(part["rows"])
         short = f"{missed} missed, {alarms} false alarms"
         if evidence.task.exclusive:
             short = f"{missed} of {overview.images} images"
@@ -191,13 +204,17 @@ def _enough(gate: Sequence[Rule]) -> Answer | None:
         many = f"{every}{len(passing)} rules of the gate hold"
     first = next((rule for rule in passing if rule.kind == AUC), passing[0]) if passing else None
     text = f"{many}: {first.text}." if first else "No rule of the gate applies."
+    short = "Yes"
     if warnings:
         text = f"{text} But the config lets this pass: {'; '.join(warnings)}."
-        return Answer("Is it good enough?", "Yes, with warnings", text, "gate")
-    return Answer("Is it good enough?", "Yes", text, "gate")
+        short = "Yes, with warnings"
+    if unjudged := tell_unjudged([dataclasses.asdict(rule) for rule in gate]):
+        text = f"{text} Not judged, since too few patients are there: {unjudged}."
+        short = f"{short}, but not for all"
+    return Answer("Is it good enough?", short, text, "gate")
 
 
-def _whom(slices: Sequence[Row]) -> Answer | None:
+def _whom(slices: Sequence[Row], gate: Sequence[Rule]) -> Answer | None:
     slices_but_all = [row for row in slices if row.name != OVERALL]
     measurable = [(row, figure) for row in slices_but_all if (figure := row.figures.get(AUC))]
     if not slices:
@@ -207,8 +224,10 @@ def _whom(slices: Sequence[Row]) -> Answer | None:
         text = f"How it does by age, sex, view or site is unknown: {why}."
         return Answer("For whom?", "Unknown", text, "slices")
     row, figure = min(measurable, key=lambda pair: pair[1].value)
-    text = f"Of {len(measurable)} slices that can be judged, it is weakest on {row.name}: "
-    text += f"AUC {figure.value:.3f}{format_interval(figure)}."
+    text = f"Of {len(measurable)} slices that can be measured, it is weakest on {row.name}: "
+    text += f"AUC {figure.value:.3f}{format_interval(figure)}"
+    unjudged = {rule.slice for rule in gate if rule.unjudged}
+    text += ", of too few patients for the gate to judge." if row.name in unjudged else "."
     few = len(slices_but_all) - len(measurable)
     if few:
         text += f" {few} more {'slice is' if few == 1 else 'slices are'} too small to tell."
@@ -228,16 +247,27 @@ def _sure(slices: Sequence[Row]) -> Answer | None:
     return Answer("How sure?", f"AUC {figure.low:.3f} to {figure.high:.3f}", text, "figures")
 
 
-def _wrong(evidence: Evidence) -> Answer | None:
+def _wrong(evidence: Evidence, slices: Sequence[Row]) -> Answer | None:
     counts = count_confusion(evidence)
     if not counts:
         return None
     positives, negatives = counts["tp"] + counts["fn"], counts["tn"] + counts["fp"]
     text = f"At a score of {evidence.threshold:.3g} it misses {counts['fn']} of {positives} "
     text += f"{evidence.classes[1]} and raises {counts['fp']} false alarms on {negatives} "
-    text += f"{evidence.classes[0]}."
+    text += f"{evidence.classes[0]}.{_rates(slices)}"
     short = f"{counts['fn']} missed, {counts['fp']} false alarms"
     return Answer("What does it get wrong?", short, text, "errors")
+
+
+def _rates(slices: Sequence[Row]) -> str:
+    """Sensitivity and specificity of the whole test split, in a sentence after a space."""
+    figures = slices[0].figures if slices else {}
+    told = [
+        f"{name} {figure.value:.3f}{format_interval(figure)}"
+        for name in ("sensitivity", "specificity")
+        if (figure := figures.get(name))
+    ]
+    return f" That is {', '.join(told)}." if told else ""
 
 
 def _why(evidence: Evidence, heat: bool) -> Answer | None:

@@ -13,6 +13,7 @@ from tfxray.components.manifest import findings
 from tfxray.components.manifest.manifest import Manifest
 from tfxray.components.metadata import views
 from tfxray.components.metadata.ages import age_between
+from tfxray.components.metadata.patients import known_patient
 from tfxray.components.metadata.words import NotUnderstood
 from tfxray.components.source import several, splits
 from tfxray.components.source.rows import Row, Rules
@@ -219,7 +220,8 @@ class Finder:
     def _metadata(self, path: str, row: Values, groups: Values) -> Values:
         beside = self._beside.get(path, {})
         metadata = {key: row.get(key) or groups.get(key) or beside.get(key, "") for key in METADATA}
-        if groups.get("kind") and metadata["patient"] == groups.get("patient"):
+        own = groups.get("kind") and metadata["patient"] == groups.get("patient")
+        if own and known_patient(metadata["patient"]):
             metadata["patient"] = f"{groups['kind']}-{metadata['patient']}"
         if not metadata["age"] and "birth" in row:
             metadata["age"] = age_between(row["birth"], row.get("study_date", ""))

@@ -14,6 +14,7 @@ from tfxray.components.common.filesystem import StrPath
 from tfxray.components.listing import file_list, left_out
 from tfxray.components.manifest import manifest
 from tfxray.components.manifest.manifest import MANIFEST, Manifest
+from tfxray.components.metadata.patients import known_patient
 from tfxray.components.source import finder, label_checks, splits
 from tfxray.components.source.rows import Row, Rules
 
@@ -136,12 +137,12 @@ def _only(row: Row, names: Sequence[str]) -> Row:
 def _known_patients(rows: Sequence[Row]) -> set[str]:
     """The patients in `train` and `eval`, where all of them are known."""
     drawn = [row for row in rows if row.split in ("train", "eval") and row.labelled]
-    patients = {row.metadata.get("patient", "") for row in drawn}
-    return set() if "" in patients else patients
+    owners = {known_patient(row.metadata.get("patient", "")) for row in drawn}
+    return set() if "" in owners else owners
 
 
 def _draw(row: Row, share: float) -> Row:
-    patient = row.metadata.get("patient")
+    patient = known_patient(row.metadata.get("patient", ""))
     split = splits.draw_split(row.split, patient, share) if patient else row.split
     return Row(row.path, row.label, split, row.metadata, share, row.findings, row.detail)
 

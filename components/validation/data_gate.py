@@ -22,6 +22,7 @@ from tfxray.components.common import artifacts, contract
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import DataRejected, UserError
 from tfxray.components.example_gen import fingerprints
+from tfxray.components.pixels import near
 from tfxray.components.shortcuts import shortcut_report
 from tfxray.components.shortcuts.association import Association
 from tfxray.components.validation import external_data, leakage
@@ -35,7 +36,8 @@ from tfxray.components.validation.statistics import SplitCounts, count_splits, r
 
 VERDICT = "verdict.json"
 _NEW_COLUMN = "New column"
-_NO_BASELINE = "no blessed run to compare with: no drift checked"
+# True of a second run over the same data, too, which gets this verdict from the cache.
+_NO_BASELINE = "no blessed run over other data to compare with: drift is not checked"
 
 
 class DataVerdict(artifact.Artifact):
@@ -55,6 +57,7 @@ class DataIssue:
         message: What is wrong.
         items: The first of those concerned.
         total: How many are concerned.
+        pairs: Of leakage, the first images that are alike; see `leakage.Leaks`.
     """
 
     kind: str
@@ -62,6 +65,7 @@ class DataIssue:
     message: str
     items: list[str]
     total: int
+    pairs: Sequence[leakage.Pair] = ()
 
 
 @component(use_beam=True)
@@ -109,7 +113,7 @@ def DataGate(
     issues = [
         *_rejects(config["ingest"], config["max_rejected"], gate["rejects"]),
         *_image_notes(config["ingest"]),
-        *_leaks(leaks, gate, config["drawn"], fingerprints.read_groups(examples.uri)),
+        *_leaks(leaks, gate, config["drawn"], _groups(examples.uri, config["ingest"])),
         *_external(leaks, config),
         *(
             _drift(drift.uri, statistics.uri, baseline.uri, config)
@@ -226,24 +230,28 @@ _MESSAGES = {
 }
 
 
+def _groups(examples: str, report: Mapping[str, Any] | None) -> near.Drawn | None:
+    """What was drawn together: by ExampleGen, or by an ingest for `eval`; None if all is given."""
+    told = (report or {}).get("drawn_together")
+    return near.Drawn(**told) if told else fingerprints.read_groups(examples)
+
+
 def _leaks(
     found: Mapping[str, leakage.Leaks],
     gate: Mapping[str, str],
     drawn: bool,
-    groups: fingerprints.Drawn | None,
+    groups: near.Drawn | None,
 ) -> Iterator[DataIssue]:
-    remedies = dict.fromkeys(_REMEDIES, _why_drawn_apart(groups)) if drawn else _REMEDIES
+    remedies = _REMEDIES
+    if groups and (drawn or groups.too_large):  # by us; else by who gave the splits
+        remedies = dict.fromkeys(_REMEDIES, _why_drawn_apart(groups))
     for kind, message in _MESSAGES.items():
         if leaks := found.get(kind):
             action = gate["near_identical" if kind == "near_identical" else "leakage"]
             text = message.format(leaks.total, leaks.texts[0], remedies[kind])
-            yield DataIssue(kind, action, text, leaks.texts, leaks.total)
-    if groups and groups.drawn_as:
-        message = (
-            f"{groups.images} images of {groups.patients} patients, who share an image or have "
-            f"nearly the same one, are drawn as {groups.drawn_as} patients"
-        )
-        yield DataIssue("near_identical", "note", message, [], groups.images)
+            yield DataIssue(kind, action, text, leaks.texts, leaks.total, leaks.pairs)
+    if groups and (text := groups.describe()):
+        yield DataIssue("near_identical", "note", text, [], groups.images)
 
 
 def _external(found: Mapping[str, leakage.Leaks], config: Mapping[str, Any]) -> Iterator[DataIssue]:
@@ -262,11 +270,7 @@ def _external(found: Mapping[str, leakage.Leaks], config: Mapping[str, Any]) -> 
             yield DataIssue(kind, action, text, leaks.texts, leaks.total)
 
 
-def _why_drawn_apart(groups: fingerprints.Drawn | None) -> str:
-    if groups is None:
-        return (
-            "Nothing tells whose the images are, and they are drawn one by one. Leave one of each"
-        )
+def _why_drawn_apart(groups: near.Drawn) -> str:
     sizes = ", ".join(map(str, groups.too_large[-3:]))
     return (
         f"Patients who share an image are drawn as one, but not where one group would hold {sizes} "

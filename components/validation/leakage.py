@@ -16,6 +16,7 @@ from tfxray.components.jobs import packing
 from tfxray.components.pixels import near_transforms
 
 LISTED = 50
+_PAIRS = 6  # for a reader to look at
 _PLACES = 4  # listed of those that share a value
 _HASH = "hash"
 
@@ -23,6 +24,7 @@ _HASH = "hash"
 _Image = tuple[int, str, str]
 # Of a hash, in each split: the first two images whose pixels differ, by name and digest.
 _Firsts = dict[int, tuple[tuple[str, str], ...]]
+Pair = Sequence[tuple[str, str]]
 # What tells an image from those that are not alike in split, pixels and hash.
 _Identity = tuple[int, str, bytes]
 
@@ -33,10 +35,12 @@ class Leaks(NamedTuple):
     Attributes:
         total: How many patients, images or pairs.
         texts: Those that come first, `LISTED` at most: where each of them is.
+        pairs: Of images, of the first of those: two that are alike, each by its split and its name.
     """
 
     total: int
     texts: list[str]
+    pairs: Sequence[Pair] = ()
 
 
 class FindLeaks(beam.PTransform):  # type: ignore[misc]
@@ -114,7 +118,10 @@ def _tell_bucket(bucket: tuple[int, Iterable[bytes]], splits: tuple[str, ...]) -
         if _are_several(bits_of[kind, value]):
             start = f"{value} " if kind == "patients" else ""
             texts = sorted({f"{splits[place]}: {name}" for place, name in places})
-            yield kind, ((value,), start + _list_places(texts))
+            first = min(places)
+            pair = (first, min(place for place in places if place[0] != first[0]))
+            told = [(splits[place], name) for place, name in pair] if kind == "identical" else []
+            yield kind, ((value,), start + _list_places(texts), told)
     hashes = {value: bits for (kind, value), bits in bits_of.items() if kind == _HASH}
     if hashes:
         yield beam.pvalue.TaggedOutput("hashes", near_transforms.make_batch(hashes))
@@ -131,9 +138,10 @@ def _list_places(places: list[str]) -> str:
     return f"({'; '.join(places[:_PLACES])}" + ("; …)" if len(places) > _PLACES else ")")
 
 
-def _leaks(kind: str, found: tuple[int, list[tuple[Any, str]]]) -> tuple[str, Leaks]:
+def _leaks(kind: str, found: tuple[int, list[tuple[Any, str, Pair]]]) -> tuple[str, Leaks]:
     total, first = found
-    return kind, Leaks(total, [text for _, text in first])
+    pairs = [pair for _, _, pair in first[:_PAIRS] if pair]
+    return kind, Leaks(total, [text for _, text, _ in first], pairs)
 
 
 class _FindNear(beam.PTransform):  # type: ignore[misc]
@@ -243,8 +251,9 @@ def _first_names(names: Iterable[tuple[str, str]]) -> tuple[str, str]:
 
 def _near_text(
     pair: tuple[tuple[_Identity, _Identity], tuple[str, str]], splits: tuple[str, ...]
-) -> tuple[str, tuple[Any, str]]:
+) -> tuple[str, tuple[Any, str, Pair]]:
     identities, names = pair
     order = [(one[0], name) for one, name in zip(identities, names, strict=True)]
     places = [f"{splits[split]}: {name}" for split, name in order]
-    return "near_identical", ((*order, *identities), _list_places(sorted(places)))
+    told = [(splits[split], name) for split, name in order]
+    return "near_identical", ((*order, *identities), _list_places(sorted(places)), told)

@@ -136,16 +136,19 @@ def ingest(
         echo(f"  {name}: {count}")
     if report.rejected:
         path = os.path.join(out, filenames.REJECTS)
-        echo(f"{report.rejected} of {report.images} rejected: {path}", err=True)
+        told = rejects.describe_rejected(report.rejected, report.images, report.reasons)
+        echo(f"{told}: {path}", err=True)
     for note in report.notes:
         echo(note, err=True)
     if report.not_understood:
         echo(known.describe_unclear(report.not_understood), err=True)
     for line in output.describe_image_notes(report.image_notes):
         echo(line, err=True)
+    total = sum(report.written.values())
     if not report.patients_known:
-        echo("some images name no patient, and count as a patient each", err=True)
-    written = f"{sum(report.written.values())} written"
+        unknown = f"{report.without_patient} of {total} images name no patient"
+        echo(f"{unknown}, and count as a patient each", err=True)
+    written = f"{total} written"
     echo(rejects.count_files(report.found, written, report.rejected, report.left_out), err=True)
 
 

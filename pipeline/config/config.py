@@ -12,7 +12,7 @@ from tfxray.components.manifest.columns import COLUMNS
 from tfxray.components.manifest.findings import word_key
 from tfxray.components.runners import presets
 from tfxray.pipeline.config.base import Section, Share, describe_choices
-from tfxray.pipeline.config.data import Action, Evaluate, Split, Validation
+from tfxray.pipeline.config.data import Action, Card, Evaluate, Split, Validation
 from tfxray.pipeline.config.ingest import Ingest
 from tfxray.pipeline.config.kubeflow import Kubeflow
 from tfxray.pipeline.config.train import Train
@@ -275,6 +275,7 @@ class Config(Section):
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
     serving: Serving = Serving()
+    card: Card = Card()
     beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()
 

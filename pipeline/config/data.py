@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from tfxray.components.common.contract import (
     AGE,
@@ -201,6 +201,21 @@ class External(Section):
             self.ingest.check_names(self.findings or findings)
         except ValueError as error:
             raise ValueError(f"{place}.{error}") from None
+
+
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
+
+
+class Card(Section):
+    """What who signs must know, and no run can find out: the page's first lines and the model card.
+
+    A run needs none of it. What is empty is said to be empty.
+    """
+
+    owner: _Words = ""
+    """Who answers for the model: a person or a department, and how to reach them."""
+    intended_use: _Words = ""
+    """What the model is for, by whom, and for which patients."""
 
 
 class Evaluate(Section):

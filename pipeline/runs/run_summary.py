@@ -184,6 +184,11 @@ def tell_verdict(summary: Summary, say: Callable[..., None]) -> None:
     for rule in summary.rules:
         if rule.get("warns"):
             say(f"warn: {rule['text']}", style="yellow")
+    if summary.rules:
+        from tfxray.components.evaluator import results
+
+        if unjudged := results.tell_unjudged(summary.rules):
+            say(f"not judged, since too few patients are there: {unjudged}", style="yellow")
     if summary.status == "pushed":
         say(f"pushed: {summary.pushed_model}", style="bold green")
     else:

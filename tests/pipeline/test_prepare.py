@@ -117,12 +117,16 @@ def test_the_end_of_an_ingest_has_a_line_for_each_note_of_odd_images(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
         writer.write(record(**FULL))
     notes = {"slope odd": {"count": 7, "names": ["a"]}, "window odd": {"count": 1, "names": ["b"]}}
-    report = {"found": 2, "images": 2, "rejected": 0, "left_out": {}, "notes": [],
-              "patients_known": True, "largest_patient": 1, "not_understood": {},
+    report = {"found": 2, "images": 2, "rejected": 1, "reasons": {"truncated": 1},
+              "left_out": {}, "notes": [], "patients_known": False, "without_patient": 1,
+              "largest_patient": 1, "not_understood": {},
               "image_notes": notes}  # fmt: skip
     ingest = SimpleNamespace(folder=str(tmp_path), wait=lambda say: report)
     lines = []
-    prepare.finish_ingest(ingest, lambda line, **_: lines.append(line))
+    data = prepare.finish_ingest(ingest, lambda line, **_: lines.append(line))
+    assert data.outcome["without_patient"] == 1
+    assert lines[0].startswith("  1 of 2 rejected (truncated: 1): ")
+    assert lines[2].startswith("  1 of 1 images name no patient, and count as a patient each")
     assert lines[-2:] == [
         "  7 odd images, used all the same: slope odd (ingest.json names the first of them)",
         "  1 odd images, used all the same: window odd (ingest.json names them)",
@@ -184,3 +188,12 @@ def test_records_that_were_ingested_before_tell_their_data_set(tmp_path):
     assert data.records.report is None  # what the gate counts is what this run set aside
     (tmp_path / "records" / "ingest.json").unlink()
     assert prepare.prepare_records(str(tmp_path / "records"), config, print).outcome == {}
+
+
+def test_records_that_name_no_patient_are_counted_in_the_summary(tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        for label in (0, 1, 1):
+            writer.write(record(label=label, **{**FULL, contract.PATIENT: None}))
+    config = Config(name="x", classes=SERVED)
+    data = prepare.prepare_records(str(tmp_path), config, lambda *_, **__: None)
+    assert data.outcome == {"without_patient": 3}

@@ -1,5 +1,7 @@
 """The gate, the held-out scores and the comparison, of several classes or findings."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -10,7 +12,7 @@ from tests.components.evaluator.test_comparison import gathered
 from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
-from tfxray.components.evaluator import comparison, gate, heldout_scores
+from tfxray.components.evaluator import comparison, gate, heldout_scores, results
 from tfxray.components.evaluator.gate import Baseline
 from tfxray.components.metrics import intervals
 from tfxray.components.predict.pushed_model import Served
@@ -88,7 +90,22 @@ def test_what_cannot_be_judged_refuses_or_is_named():
     assert not failed(rules)
     (named,) = [r for r in rules if r.rule == "positives" and r.finding == "Mass"]
     assert named.passed is None
+    assert named.unjudged
     assert "not judged" in named.text
+    assert results.tell_unjudged([dataclasses.asdict(rule) for rule in rules]) == "Mass"
+    # Each slice of it is a row, too; of all together, the others can be judged.
+    rules = apply_gate(data, unjudged="name", **{**options, "slice_auc": 0.5})
+    unjudged = [(r.finding, r.slice) for r in rules if r.unjudged and r.rule == "slice_auc"]
+    assert unjudged == [("Mass", "study/site: north"), ("Mass", "study/site: south")]
+    assert all("patients with it and" in r.text for r in rules if r.unjudged and r.slice != "all")
+    assert results.tell_unjudged([dataclasses.asdict(rule) for rule in rules]) == "Mass"
+    data[contract.SITE] = [f"s{place // 12}" for place in range(len(data))]  # six patients each
+    rules = apply_gate(data, unjudged="name", **{**options, "slice_auc": 0.5})
+    assert len([r for r in rules if r.unjudged and r.rule == "slice_auc"]) == 4 * 25
+    (row,) = [r for r in rules if (r.finding, r.slice) == ("", "study/site: s3")]
+    assert "6 patients, of none of the findings enough; 10 of each are needed" in row.text
+    told = results.tell_unjudged([dataclasses.asdict(rule) for rule in rules])
+    assert told == "Mass, study/site: s0, study/site: s1, study/site: s10, study/site: s11, 21 more"
 
 
 def test_a_slice_of_one_finding_is_refused_only_beyond_chance():
@@ -100,7 +117,8 @@ def test_a_slice_of_one_finding_is_refused_only_beyond_chance():
     assert ("slice_auc", "Effusion") not in failed(rules)
     few = frame(patients=40, spread=(0.35, 1.0, 1.0))
     rules = apply_gate(few, auc={"threshold": 0.5}, slice_auc=0.75, calibration_error=None)
-    low = [r for r in rules if r.rule == "slice_auc" and r.finding and r.figure < 0.75]
+    judged = [r for r in rules if r.rule == "slice_auc" and r.finding and not r.unjudged]
+    low = [rule for rule in judged if rule.figure < 0.75]
     assert low
     assert all(rule.passed for rule in low if rule.high >= 0.75)
 

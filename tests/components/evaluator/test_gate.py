@@ -159,7 +159,27 @@ def test_a_slice_with_few_patients_is_not_judged():
     few = set(data[data[contract.SITE] == "south"][contract.PATIENT].unique()[:12])
     data = data[(data[contract.SITE] == "north") | data[contract.PATIENT].isin(few)]
     rules = apply_gate(data, auc={**GATE["auc"], "threshold": 0.5}, calibration_error=None)
-    assert [rule.slice for rule in rules if rule.rule == "slice_auc"] == ["study/site: north"]
+    north, south = (rule for rule in rules if rule.rule == "slice_auc")
+    assert (north.slice, north.passed, north.unjudged) == ("study/site: north", True, False)
+    # But it has a row, with what is there and what is needed: a signer must know.
+    assert (south.slice, south.passed, south.unjudged) == ("study/site: south", None, True)
+    part = data[data[contract.SITE] == "south"]
+    counts = [part[part[contract.LABEL] == c][contract.PATIENT].nunique() for c in (1, 0)]
+    assert min(counts) < 10
+    assert (
+        f"not judged: {counts[0]} patients {CLASSES[1]} and {counts[1]} {CLASSES[0]}; 10 of each "
+        "are needed to judge (evaluate.min_patients)"
+    ) in south.text
+    area = roc_auc_score(part[contract.LABEL], part[contract.SCORE])
+    assert south.figure == pytest.approx(area)
+    assert f"AUC {area:.4f}" in south.text
+    assert failed_rules(rules) == []
+    # Of one class alone, there is no figure.
+    data.loc[data[contract.SITE] == "south", contract.LABEL] = 1
+    rules = apply_gate(data, auc={**GATE["auc"], "threshold": 0.5}, calibration_error=None)
+    (south,) = [rule for rule in rules if rule.unjudged]
+    assert (south.figure, south.low) == (None, None)
+    assert f"and 0 {CLASSES[0]}" in south.text
 
 
 def test_an_incompatible_old_model_is_told_and_no_reason():

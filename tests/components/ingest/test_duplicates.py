@@ -1,10 +1,12 @@
 import shutil
 
+import numpy as np
 import tensorflow as tf
 
 from tfxray.components.common import contract
 from tfxray.components.ingest import job, moves, summary
 from tfxray.components.ingest.duplicates import Entry, find_duplicates
+from tfxray.components.pixels import near
 from tfxray.components.source import labelling
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -58,6 +60,8 @@ def test_what_hangs_together_is_moved_to_one_of_the_drawn_splits(tmp_path):
         counts = parts.counts()
         assert counts.moves == len(expected)
         assert sum(counts.written.values()) == 0
+        together = near.Drawn(**parts.groups())
+        assert (together.drawn_as, together.unknown) == ((2, 2) if distance == 3 else (1, 0))
 
 
 def test_copies_are_taken_out_of_the_records_and_counted(drawn, tmp_path):
@@ -78,3 +82,30 @@ def test_copies_are_taken_out_of_the_records_and_counted(drawn, tmp_path):
     ]
     assert len(names) == 299
     assert not {"PNEUMONIA/copy.png", f"NORMAL/{original.name}"} & set(names)
+
+
+def test_copies_of_unknown_patients_stay_in_one_of_the_splits_that_an_ingest_draws(drawn, tmp_path):
+    for split, names in (("train", range(0, 16)), ("test", range(16, 20))):
+        for name in CLASSES:
+            (tmp_path / "in" / split / name).mkdir(parents=True)
+            for path in np.array(sorted((drawn / name).glob("*.png")))[list(names)]:
+                shutil.copy(path, tmp_path / "in" / split / name)
+                if split == "train":
+                    copy = tmp_path / "in" / split / name / f"copy-{path.name}"
+                    shutil.copy(path, copy)
+    report = job.ingest(
+        tmp_path / "in", tmp_path / "out", labelling.Rules(CLASSES, eval_from_train=0.5)
+    )
+    digests = {}
+    for split in ("train", "eval"):
+        files = [str(path) for path in (tmp_path / "out" / split).glob("*.tfrecord")]
+        digests[split] = [
+            tf.train.Example.FromString(r).features.feature[contract.SHA256].bytes_list.value[0]
+            for r in tf.data.TFRecordDataset(files).as_numpy_iterator()
+        ]
+    assert not set(digests["train"]) & set(digests["eval"])
+    assert all(len(set(some)) == len(some) / 2 > 0 for some in digests.values())
+    assert report.without_patient == 72
+    together = near.Drawn(**report.drawn_together)
+    assert together.images == together.unknown == 64
+    assert report.notes[-1] == f"splits: of train and eval, {together.describe()}"

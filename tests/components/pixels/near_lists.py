@@ -36,14 +36,16 @@ def group_patients(images: Iterable[Fingerprint], distance: int) -> Groups:
     sizes = Counter[str]()
     owners: dict[str, str] = {}  # of each digest and hash, one patient
     hashes: dict[str, None] = {}
-    links = Links()
+    links, same = Links(), Links()
     for patient, sha256, phash in images:
         sizes[patient] += 1
         for value in filter(None, (sha256, phash.lower())):
             links.join(patient, owners.setdefault(value, patient))
+        if sha256:
+            same.join(patient, owners[sha256])
         if phash:
             hashes[phash.lower()] = None
     texts = list(hashes)
     for i, j in find_pairs(texts, distance):
         links.join(owners[texts[i]], owners[texts[j]])
-    return make_groups(links, sizes, sizes.total())
+    return make_groups(links, same, sizes, sizes.total())

@@ -59,3 +59,32 @@ def test_a_chain_that_would_fill_a_split_is_not_joined():
     assert groups.first == {"o3": "copy", "copy": "copy"}
     assert groups.too_large == (40,)
     assert len(near_lists.group_patients(images + 400 * [images[-1]], 1).first) == 40
+
+
+def test_of_a_chain_that_is_too_large_copies_still_go_together():
+    steps = hexes(np.tril(np.ones((40, 256), np.uint8), -1))  # each is one bit from the next
+    chain = [Fingerprint(f"image:{i}", f"c{i}", text) for i, text in enumerate(steps)]
+    rng = np.random.default_rng(2)
+    rest = hexes(rng.integers(0, 2, (100, 256), np.uint8))
+    others = [Fingerprint(f"o{i}", f"o{i}", text) for i, text in enumerate(rest)]
+    copies = [Fingerprint("image:copy", "c3", steps[3]), Fingerprint("p", "c9", steps[9])]
+    groups = near_lists.group_patients([*chain, *copies, *others], 1)
+    assert groups.first == {
+        "image:3": "image:3", "image:copy": "image:3", "image:9": "image:9", "p": "image:9",
+    }  # fmt: skip
+    assert groups.too_large == (42,)
+    assert groups.drawn.unknown == 3
+
+
+def test_copies_of_one_image_alone_are_no_chain():
+    rng = np.random.default_rng(3)
+    rest = hexes(rng.integers(0, 2, (60, 256), np.uint8))
+    others = [Fingerprint(f"o{i}", f"o{i}", text) for i, text in enumerate(rest)]
+    blank = [Fingerprint(f"image:{i}", "blank", "0" * 64) for i in range(30)]
+    groups = near_lists.group_patients([*blank, *others], 1)
+    assert (groups.count, groups.images, groups.too_large) == (1, 30, ())
+    # Of patients who have other images, too, a tenth is the most; and of copies, half of all.
+    more = [Fingerprint(f"image:{i}", f"m{i}", f"f{i:02}" + "5" * 61) for i in range(30)]
+    groups = near_lists.group_patients([*blank, *more, *others], 0)
+    assert (groups.count, groups.too_large) == (0, (60,))
+    assert near_lists.group_patients([*blank, *others[:29]], 1).too_large == (30,)

@@ -83,6 +83,7 @@ def test_groups_are_those_of_one_process():
     ]
     images += [Fingerprint("x", "", ""), Fingerprint("y", "", ""), Fingerprint("z", "7", "")]
     images += [Fingerprint(f"b{i}", f"black{i}", "0" * 64) for i in range(9)]
+    images += [Fingerprint(f"image:{i}", "copy", texts[0]) for i in range(9)]
     (groups,) = found(near_transforms.GroupPatients(8), images)
     assert groups == near_lists.group_patients(images, 8)
     assert groups.first

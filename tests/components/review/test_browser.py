@@ -9,6 +9,7 @@ from tests import pages
 from tfxray.components.common import contract
 from tfxray.components.review import evidence, slice_figures
 from tfxray.components.review.page import write_page
+from tfxray.components.text import tables
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -149,6 +150,44 @@ def test_everything_is_reached_by_keyboard_and_seen_to_be(page):
     assert {"slider", "reset", "Model card", "AUC"} <= names
     assert {tag for _, tag, _ in stops} >= {"A", "INPUT", "BUTTON", "DIV", "SUMMARY"}
     assert all(outline != "none" for _, tag, outline in stops if tag != "BODY")
+
+
+def test_a_picture_is_enlarged_to_1000_pixels_and_escape_closes_it(page):
+    button = page.locator(".pictures button").first
+    shown = button.locator("img").get_attribute("src")
+    button.press("Enter")
+    large = page.locator("dialog.zoom img")
+    assert large.bounding_box()["width"] == 1000
+    assert large.get_attribute("src") == shown
+    wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert wide[0] <= wide[1]
+    page.keyboard.press("Escape")
+    assert not large.is_visible()
+
+
+def test_marks_of_labels_are_downloaded_as_a_table(page):
+    save = page.locator(".marks button")
+    assert save.is_disabled()
+    names = page.eval_on_selector_all(".marking select", "all => all.map(s => s.dataset.file)")
+    twice = next(name for name in names if names.count(name) > 1)
+    hostile = next(name for name in names if name in pages.FILES)
+    for name, mark in ((twice, "wrong"), (hostile, "doubtful")):
+        page.locator(".marking select").nth(names.index(name)).select_option(mark)
+    values = page.eval_on_selector_all(".marking select", "all => all.map(s => s.value)")
+    marked = {name for name, value in zip(names, values, strict=True) if value}
+    assert marked == {twice, hostile}
+    assert [v for n, v in zip(names, values, strict=True) if n == twice] == (
+        ["wrong"] * names.count(twice)
+    )  # the image has one mark, in whatever list it stands
+    assert page.locator(".marks output").inner_text() == "2 marked"
+    with page.expect_download() as download:
+        save.click()
+    assert download.value.suggested_filename.startswith("label-marks-")
+    rows = {row["file"]: row for row in tables.read_table(str(download.value.path()))}
+    assert rows.keys() == {twice, hostile}
+    assert rows[hostile]["mark"] == "doubtful"
+    assert {row["label"] for row in rows.values()} <= set(pages.CLASSES)
+    assert 0 <= float(rows[twice]["score"]) <= 1
 
 
 def test_on_paper_everything_is_open_and_fits(page):

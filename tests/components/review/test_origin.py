@@ -1,9 +1,13 @@
 """The section on the data set: whose data they are, and where all files went."""
 
+import base64
 import html
+import io
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests import pages
 from tests.components.review.test_page import Tags
@@ -89,6 +93,53 @@ def test_where_every_file_was_used_there_is_nothing_to_tell(tmp_path, uris):
         assert "#dataset" not in page
         assert "## Data set" not in card
     assert data_profile.read_origin({**all_used, "dataset": {"title": "x"}}).written == 9
+
+
+def test_partly_unknown_patients_are_told_on_page_and_card(tmp_path, uris):
+    page, card = write(tmp_path, uris, without_patient=7)
+    told = "7 images name no patient: each of them counts as a patient."
+    # Of this run without statistics: with the data, and in the limits of the card.
+    assert words(page).count(told) == 2
+    assert card.count(f"- {told}") == 1
+    for known in ({}, {"without_patient": 0}):
+        page, card = write(tmp_path, uris, **known)
+        assert "name no patient" not in page + card
+
+
+def test_a_single_reason_of_rejects_is_shown(tmp_path, uris):
+    message = "9 of 99 images were rejected, 9.1%; at most 5.0% are allowed"
+    issue = {"kind": "rejects", "action": "fail", "message": message, "total": 9}
+    for items, shown in ((["truncated: 9"], 1), (["empty: 4", "truncated: 5"], 1), ([], 0)):
+        fields = pages.run_summary(data_issues=[{**issue, "items": items}])
+        write_page(tmp_path / "review.html", fields, pages.config(), uris)
+        checks = (tmp_path / "review.html").read_text()
+        checks = checks[checks.index('id="checks"') :].partition("</section>")[0]
+        assert checks.count("truncated: ") == shown
+        assert checks.count("<details>") == (len(items) > 1)
+    # What the message says already is not said twice.
+    fields = pages.run_summary(data_issues=[{**issue, "items": [message[:20]]}])
+    write_page(tmp_path / "review.html", fields, pages.config(), uris)
+    assert words((tmp_path / "review.html").read_text()).count(message[:20]) == 1
+
+
+def test_images_that_leak_stand_side_by_side(tmp_path, uris):
+    pairs = [[["test", pages.FILES[0]], ["test", "2.png"]], [["test", "3.png"], ["train", "gone"]]]
+    issue = {"kind": "identical", "action": "fail", "message": "m", "items": [], "total": 2}
+    fields = pages.run_summary(data_issues=[{**issue, "pairs": pairs}])
+    only_data = {name: uri for name, uri in uris.items() if name.startswith("ExampleGen")}
+    write_page(tmp_path / "review.html", fields, pages.config(), only_data)
+    page = (tmp_path / "review.html").read_text()
+    assert pages.TAG not in page
+    lists = re.findall(r'<div class="pictures leaking">(.*?)</div>', page, re.S)
+    shown = [
+        [base64.b64decode(uri) for uri in re.findall('src="data:image/jpeg;base64,(.*?)"', part)]
+        for part in lists
+    ]
+    grey = [[int(np.asarray(Image.open(io.BytesIO(x))).mean()) for x in pair] for pair in shown]
+    assert [len(pair) for pair in grey] == [2, 1]
+    assert np.allclose(grey[0] + grey[1], [0, 2, 3], atol=1)  # as `pages.png` draws them
+    assert "no picture" in lists[1]
+    assert f"test: {pages.FILES[0]}test: 2.png" in words(page)
 
 
 def test_texts_of_a_report_stay_text(tmp_path, uris):

@@ -1,3 +1,4 @@
+import dataclasses
 import html
 import html.parser
 import itertools
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from sklearn import metrics
 
@@ -25,6 +27,8 @@ from tfxray.components.review import (
     verdict,
 )
 from tfxray.components.review.page import format_number, write_page
+
+USED = {"found": 9, "images": 9, "rejected": 0, "reasons": {}, "left_out": {}}
 
 
 @pytest.fixture(scope="module")
@@ -381,6 +385,81 @@ def test_the_answers_are_drawn_from_the_run(run_evidence):
         a.question: a for a in verdict.answer_questions(run_evidence, rows[:1], gate, heat=False)
     }
     assert alone["For whom?"].short == "Unknown"
+
+
+def test_a_slice_that_is_not_judged_is_told_with_the_verdict_and_on_the_card(
+    tmp_path, uris, run_evidence
+):
+    name = f"{contract.SITE}: {pages.SITES[0]}"
+    judged = [rule for rule in run_evidence.gate["rules"] if rule["passed"] is not False]
+    gate = {**run_evidence.gate, "rules": judged}
+    passing = dataclasses.replace(run_evidence, gate=gate)
+    rows = slice_figures.make_rows(passing)
+    gate = verdict.list_rules(passing)
+    assert gate[0].unjudged  # before those that hold
+    answers = verdict.answer_questions(passing, rows, gate, heat=False)
+    assert answers[0].short == "Yes, but not for all"
+    assert answers[0].text.endswith(f"Not judged, since too few patients are there: {name}.")
+    weakest = [row for row in rows if row.name == name]
+    (whom,) = [
+        a
+        for a in verdict.answer_questions(passing, weakest, gate, False)
+        if a.question == "For whom?"
+    ]
+    assert whom.text.endswith("of too few patients for the gate to judge.")
+    page = write(tmp_path, uris)
+    assert page.count("? not judged") == 1
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    assert "- NOT JUDGED: not judged" in card
+    (line,) = [line for line in card.splitlines() if "Not enough test patients to judge" in line]
+    assert "north" in line
+    assert "tiny" in line
+
+
+def test_the_page_begins_with_what_a_signer_asks(tmp_path, uris):
+    settings = yaml.safe_load(pages.config())
+    settings["card"] = {"owner": f"Radiology {pages.TAG}", "intended_use": ""}
+    page = write(
+        tmp_path, uris, yaml.safe_dump(settings), run_id="20260102-030405-000006",
+        pushed_model=str(tmp_path / "serving" / "17"), ingest={"dataset": {"title": "Set"}, **USED},
+    )  # fmt: skip
+    text = Tags(page).text
+    begin = " ".join(text[: text.index("Is it good enough?")].split())
+    for told in (
+        # A heading and its text lie side by side, in cells of their own.
+        "Modelpage: cnn_150, weights none, pushed as version 17",
+        f"OwnerRadiology {pages.TAG}",
+        "Intended usenot given (card.intended_use in the config says it)",
+        "Date2026-01-02 03:04 (run 20260102-030405-000006)",
+        "DataSet: no statistics of it",
+        "Signed by, on",
+    ):
+        assert told in begin
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    assert "- Intended use: not given (card.intended\\_use in the config)" in card
+    # A config of an earlier version has no such section, and another engine's run no time.
+    del settings["card"]
+    text = " ".join(
+        Tags(write(tmp_path, uris, yaml.safe_dump(settings), run_id="kfp-7")).text.split()
+    )
+    assert "Ownernot given" in text
+    assert "Daterun kfp-7" in text
+
+
+def test_sensitivity_and_specificity_stand_in_the_cards(run_evidence, page):
+    rows = slice_figures.make_rows(run_evidence)
+    table = run_evidence.heldout_scores
+    called, true = table[contract.SCORE] >= pages.THRESHOLD, table[contract.LABEL] == 1
+    rates = (
+        f"sensitivity {metrics.recall_score(true, called):.3f}",
+        f"specificity {metrics.recall_score(~true, ~called):.3f}",
+    )
+    answers = verdict.answer_questions(run_evidence, rows, verdict.list_rules(run_evidence), False)
+    (wrong,) = [a for a in answers if a.question == "What does it get wrong?"]
+    card = " ".join(Tags(page).text.split()).rpartition("Model card")[2]
+    for rate in rates:
+        assert rate in wrong.text
+        assert rate in card
 
 
 def test_numbers_are_rounded_as_a_browser_does():

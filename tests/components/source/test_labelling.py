@@ -2,6 +2,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tfxray.components.common.errors import UserError
+from tfxray.components.metadata.known import read_known
 from tfxray.components.source import labelling
 from tfxray.pipeline.config.loader import load_config
 
@@ -76,6 +77,27 @@ def test_eval_can_be_drawn_out_of_train_and_keeps_patients_whole(tmp_path):
     splits_of_draw = [next(iter(s)) for p, s in splits.items() if p]
     assert all(len(s) == 1 for s in splits.values())
     assert 5 <= splits_of_draw.count("eval") <= 25
+
+
+def test_a_word_for_an_unknown_patient_is_no_patient_who_is_drawn(tmp_path):
+    """Drawn as a patient, `unknown` took 70 % of all images along, since it had to be in `eval`."""
+    names = [f"{split}/{c}/{i}.png" for split in ("train", "test") for c in CLASSES for i in (1, 2)]
+    touch(tmp_path, *names)
+    rows = [f"{name},unknown" for name in names]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,patient", *rows]))
+    rules = labelling.Rules(CLASSES, eval_from_train=0.25)
+    found = labelling.label_images(tmp_path, rules).rows
+    # Drawn where they are read, each by itself.
+    assert {(row.split, row.eval_share) for row in found} == {("train", 0.25), ("test", 0.25)}
+    rules = labelling.Rules(CLASSES, pattern="(?P<kind>NORMAL|PNEUMONIA)/(?P<patient>.)")
+    (tmp_path / "manifest.csv").unlink()
+    assert {r.metadata["patient"] for r in labelling.label_images(tmp_path, rules).rows} == {
+        f"{c}-{i}" for c in CLASSES for i in (1, 2)
+    }
+    for name in names:
+        (tmp_path / name).rename((tmp_path / name).with_name(f"u{name[-5:]}"))
+    found = labelling.label_images(tmp_path, rules).rows
+    assert {read_known(row.metadata).patient for row in found} == {""}
 
 
 @pytest.mark.parametrize(

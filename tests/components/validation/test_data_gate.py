@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -5,8 +7,8 @@ import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 
 from tfxray.components.common import contract
-from tfxray.components.example_gen.fingerprints import Drawn
 from tfxray.components.metrics.intervals import Estimate
+from tfxray.components.pixels.near import Drawn
 from tfxray.components.shortcuts.association import Association
 from tfxray.components.validation import data_gate, drift
 from tfxray.components.validation.leakage import Leaks
@@ -129,9 +131,17 @@ def test_a_group_that_is_too_large_to_be_drawn_says_what_to_do():
     assert "one group would hold 11, 21 images of 101" in issue.message
 
 
-def test_images_of_nobody_in_two_splits_say_what_to_do():
-    (issue,) = data_gate._leaks(LEAKS["identical"], ACTIONS, True, None)
-    assert "drawn one by one. Leave one of each" in issue.message
+def test_what_an_ingest_drew_together_is_told_and_what_it_could_not():
+    drawn = Drawn(4, 4, 2, (), 9, 3)
+    report = {"drawn_together": drawn._asdict()}
+    told = data_gate._groups("", json.loads(json.dumps(report)))
+    assert told is not None
+    assert told.describe() == drawn.describe()
+    (issue,) = data_gate._leaks({}, ACTIONS, False, drawn)
+    assert issue.message.endswith("drawn as 2 patients (3 of the images name no patient)")
+    too_large = drawn._replace(drawn_as=0, too_large=(21,))
+    (issue,) = data_gate._leaks(LEAKS["near_identical"], ACTIONS, False, too_large)
+    assert "one group would hold 21 images of 9" in issue.message
 
 
 def test_patients_who_are_drawn_as_one_are_noted():

@@ -30,7 +30,16 @@ def find(rows, distance=16):
             | beam.Map(keep)
         )
     (leaks,) = FOUND
-    return leaks
+    for kind, of_kind in leaks.items():
+        # The pairs that a page shows are those that the texts tell.
+        assert len(of_kind.pairs) == (0 if kind == "patients" else min(6, len(of_kind.texts)))
+        for pair, text in zip(of_kind.pairs, of_kind.texts, strict=False):
+            assert pair[0][0] != pair[1][0]
+            if "…" not in text:
+                assert {f"{split}: {name}" for split, name in pair} <= {
+                    *text.strip("()").split("; ")
+                }
+    return {kind: (of_kind.total, of_kind.texts) for kind, of_kind in leaks.items()}
 
 
 def every_leak(rows, distance):
