@@ -219,9 +219,9 @@ def _unjudged_slice(
         text += ", patients with it and without it"
     if auc:
         text += f". So few show AUC {auc.value:.4f}, between {auc.low:.4f} and {auc.high:.4f}"
-    figures = dataclasses.astuple(auc) if auc else (None, None, None)
+    value, low, high = dataclasses.astuple(auc) if auc else (None, None, None)
     limit, text = settings["gate"]["slice_auc"], _named(finding, f"{name}: {text}")
-    return Rule("slice_auc", name, *figures, limit, None, text, finding, unjudged=True)
+    return Rule("slice_auc", name, value, low, high, limit, None, text, finding, unjudged=True)
 
 
 def _calibration(frame: pd.DataFrame, task: Task, limit: float) -> Iterator[Rule]:

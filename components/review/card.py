@@ -187,8 +187,8 @@ def list_limits(
             "nothing here tells how it does at another."
         )
     table = evidence.heldout_scores
-    if unknown := tell_unknown_patients(evidence):
-        lines.append(unknown)
+    if told := tell_unknown_patients(evidence):
+        lines.append(told)
     elif table is not None and table[contract.PATIENT].nunique() == len(table):
         lines.append(
             "Every test image counts as a patient of its own: if patients are not known, "
