@@ -157,6 +157,7 @@ def test_a_folder_is_scored_where_no_part_of_it_is_local(drawn, elsewhere, tmp_p
         "predict.json",
         "predictions.csv",
         "rejects.csv",
+        "statistics.json",
     ]
     with filesystem.open_file(f"{elsewhere}/out/predictions.csv") as file:
         assert len(file.read().decode().splitlines()) == 4

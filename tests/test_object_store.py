@@ -83,6 +83,7 @@ def test_images_become_records_and_a_model_without_a_local_folder_of_data(
         "predict.json",
         "predictions.csv",
         "rejects.csv",
+        "statistics.json",
     ]
 
 
