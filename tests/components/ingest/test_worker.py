@@ -27,7 +27,8 @@ MENDED = {
     "age as text", "mean not a number", "sharpness infinite", "mean of three colours",
     "age not a number", "age infinite", "age negative", "age of nobody",
     "height negative", "hash of other letters", "hash of another length",
-    "feature of another kind", "label as text",
+    "feature of another kind", "label as text", "patient unknown", "patient of an anonymiser",
+    "site unknown",
 }  # fmt: skip
 
 
@@ -212,10 +213,10 @@ def test_a_vector_of_labels_is_told_what_is_allowed(ingested):
         assert "A record has one class: its number, an int64, or its name" in row["detail"]
 
 
-def test_ages_that_are_none_are_counted_and_cost_no_image(ingested):
+def test_what_is_no_age_and_no_patient_is_counted_and_costs_no_image(ingested):
     _, report, _ = ingested
-    # Infinite, negative, and of nobody; NaN says nothing.
-    assert report.not_understood == {"age": 3}
+    # Ages: infinite, negative, and of nobody; NaN says nothing. Patients: unknown, anonymous.
+    assert report.not_understood == {"age": 3, "patient": 2}
 
 
 def test_letters_for_sexes_that_mean_the_other_one_end_the_ingest(tmp_path):

@@ -19,18 +19,17 @@ def test_help_and_configs_need_neither_tensorflow_nor_keras(tmp_path):
         "from tfxray.pipeline.cli.main import main\n"
         f"r = CliRunner().invoke(main, ['config', '--config', {str(DEMO)!r}, '--set', 'a=1'])\n"
         "h = CliRunner().invoke(main, ['--help'])\n"
-        f"c = CliRunner().invoke(main, ['config', '--config', {str(DEMO)!r}])\n"
         "k = CliRunner().invoke(main, ['config', '--reference'])\n"
         "d = [CliRunner().invoke(main, ['datasets', *a]).exit_code for a in\n"
         "     ([], ['nih'], ['nih', '--config'], ['--json'], ['--reference'], ['nahi'])]\n"
         "heavy = {'tensorflow', 'tfx', 'apache_beam', 'keras', 'kfp', 'kfp_server_api'}\n"
         "heavy &= set(sys.modules)\n"
-        "print(r.exit_code, h.exit_code, c.exit_code, k.exit_code, d, sorted(heavy))"
+        "print(r.exit_code, h.exit_code, k.exit_code, d, sorted(heavy))"
     )
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
-    assert process.stdout.split("\n")[0] == "2 0 0 0 [0, 0, 0, 0, 0, 2] []", process.stderr
+    assert process.stdout.split("\n")[0] == "2 0 0 [0, 0, 0, 0, 0, 2] []", process.stderr
 
 
 def test_config_prints_all_defaults(tfxray):
@@ -124,7 +123,7 @@ def test_bad_data_is_refused_before_any_training(tfxray, small_config, tmp_path,
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.backbone=MobileNetV9", "no such network; allowed:"),
+        ("model.backbone=MobileNetV9", "no such network (did you mean MobileNetV2?); allowed:"),
         ("model.weights=/no/such.h5", "no such file"),
         ("model.arguments={alpha: 1.0}", "bundled"),
     ],
