@@ -70,7 +70,7 @@ class Desk:
             _give_one_time(Path("my_xrays"))
             Path("my.yaml").write_text(yaml.safe_dump(CONFIG))
             shutil.copy(ROOT / "schema" / "schema.pbtxt", "my_schema.pbtxt")
-            shutil.copy(BUNDLED, "weights.h5")
+            shutil.copy(BUNDLED, "my.weights.h5")
             write_sample(Path("xrays"), images=8, size=64, seed=5)
             for number, path in enumerate(sorted(Path("xrays").rglob("*.png"))[:2], start=1):
                 shutil.copy(path, f"xray{number}.png")

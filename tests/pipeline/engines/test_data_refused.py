@@ -68,7 +68,7 @@ def test_too_many_rejects_are_refused_with_their_reasons(
     assert summary["data_issues"][0]["items"] == ["truncated: 25"]
     assert summary["ingest"] == {
         "found": 300, "images": 300, "rejected": 25, "reasons": {"truncated": 25},
-        "left_out": {}, "dataset": {},
+        "left_out": {}, "dataset": {}, "without_patient": 0,
     }  # fmt: skip
     page = Path(summary["review"]).read_text()
     assert "275 images are used, 25 were rejected" in page
