@@ -223,8 +223,10 @@ class RowReader:
 
     def _near(self, headings: Sequence[str]) -> str:
         """The columns that headings of the config may mean, which no table has."""
-        every = [name for table_above in self._headings.tables for name in table_above]
-        return "" if self._withheld else did_you_mean(headings, every)
+        every = (name for table_above in self._headings.tables for name in table_above)
+        taken = {place for column in self.columns.values() for place in column.places}
+        free = [name for place, name in enumerate(every) if place not in taken]
+        return "" if self._withheld else did_you_mean(headings, free)
 
     def _refuse_columns(self) -> None:
         for name, column in self.columns.items():

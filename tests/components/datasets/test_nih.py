@@ -147,6 +147,7 @@ def test_what_is_not_whole_is_said_in_one_message(tmp_path):
     table = lay_out(tmp_path / "e", "nih", image) / "Data_Entry_2017_v2020.csv"
     table.write_text(table.read_text().replace("Patient Age", "Age in Years"))
     message = refusal(tmp_path / "e", "nih")
+    # Patient Gender is near it, and is the sex.
     assert "has no column 'Patient Age' (ingest.columns.age); has: Image Index" in message
 
 

@@ -55,7 +55,9 @@ def out(tmp_path):
 
 
 @pytest.fixture
-def command(tfxray, out):
+def command(tfxray, out, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+
     def call(*arguments, code=0):
         done = tfxray("serving", "--out", out.folder, *arguments)
         assert done.code == code, done.err
