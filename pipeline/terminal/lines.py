@@ -39,8 +39,8 @@ def format_table(
 ) -> list[str]:
     """A table as lines, as wide as the terminal.
 
-    Where the terminal has no room for the columns side by side, each row is a block of lines, one for
-    each of its cells that is not empty.
+    Where the terminal has no room for the columns side by side, each row is a block of lines, one
+    for each of its cells that is not empty.
 
     Args:
         headings: Of the columns.

@@ -168,7 +168,8 @@ def _answer_v1(version: Version, payload: dict[str, Any]) -> dict[str, Any]:
         return {"outputs": columns}
     if len(outputs) == 1:
         return {"predictions": columns}
-    return {"predictions": [dict(zip(outputs, row)) for row in zip(*outputs.values())]}
+    answers = zip(*outputs.values(), strict=True)
+    return {"predictions": [dict(zip(outputs, row, strict=True)) for row in answers]}
 
 
 def _answer_v2(version: Version, request: InferRequest) -> InferResponse:
@@ -253,7 +254,9 @@ def _plain(value: np.ndarray) -> list:
 
 def main() -> None:
     """Reads the command line, and serves."""
-    parser = argparse.ArgumentParser(parents=[kserve.model_server.parser], conflict_handler="resolve")
+    parser = argparse.ArgumentParser(
+        parents=[kserve.model_server.parser], conflict_handler="resolve"
+    )
     parser.add_argument("--model_name", default="model", help="as clients call the model")
     parser.add_argument("--folder", type=Path, default=Path("/mnt/models"))
     parser.add_argument("--poll_seconds", type=float, default=30)
