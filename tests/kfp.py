@@ -1,7 +1,8 @@
 """Runs a package as Kubeflow Pipelines would, from the file alone: a process per container.
 
 What KFP's driver and launcher do, done here: parameters from their defaults and the run's
-arguments, placeholders, dependencies within each DAG, retries, the exit task, outputs read back.
+arguments, and from other tasks; placeholders, dependencies within each DAG, conditions, retries,
+the exit task, outputs read back.
 """
 
 import dataclasses
@@ -25,6 +26,8 @@ from tfxray.pipeline.cli import start
 
 ROOT = Path(__file__).parent.parent
 IMAGE = "this-machine"
+# What `dsl.If` compiles to, where it compares a text.
+_CONDITION = r"inputs\.parameter_values\['([^']+)'\] == '([^']*)'"
 
 
 @dataclasses.dataclass
@@ -62,12 +65,14 @@ class Run:
         containers: In the order in which they ended.
         state: `SUCCEEDED` or `FAILED`.
         outputs: Of the tasks: parameters' values, artifacts' files and metadata.
+        skipped: Tasks, or groups of them, whose condition does not hold.
     """
 
     id: str
     containers: list[Container] = dataclasses.field(default_factory=list)
     state: str = "SUCCEEDED"
     outputs: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    skipped: list[str] = dataclasses.field(default_factory=list)
 
     def ran(self) -> list[str]:
         """Tasks that were tried."""
@@ -139,17 +144,20 @@ class Cluster:
                 before = task.get("dependentTasks", [])
                 if not set(before) <= set(ended):
                     continue
-                whatever = (
-                    task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
-                )
+                trigger = task.get("triggerPolicy", {})
+                whatever = trigger.get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
                 del tasks[name]
                 if not whatever and not all(ended[other] for other in before):
                     ended[name] = False  # not run at all
                     continue
                 given = {
-                    key: values[source["componentInputParameter"]]
+                    key: _value(source, values, before, run)
                     for key, source in task["inputs"]["parameters"].items()
                 }
+                if "condition" in trigger and not _holds(trigger["condition"], given):
+                    run.skipped.append(name)
+                    ended[name] = True
+                    break
                 component = self._spec["components"][task["componentRef"]["name"]]
                 if "dag" in component:
                     ended[name] = self._dag(component["dag"], given, run, room)
@@ -256,6 +264,21 @@ class Cluster:
                 found[key] = metadata[key]["artifacts"][0]["metadata"]
         if found:
             run.outputs[name] = found
+
+
+def _value(source: Any, values: Mapping[str, Any], before: Collection[str], run: Run) -> Any:
+    """A parameter of a task: one of the DAG's, or what a task before it has put out."""
+    if "componentInputParameter" in source:
+        return values[source["componentInputParameter"]]
+    wanted = source["taskOutputParameter"]
+    assert wanted["producerTask"] in before, "KFP would not wait for it"
+    return run.outputs[wanted["producerTask"]][wanted["outputParameterKey"]]
+
+
+def _holds(condition: str, given: Mapping[str, Any]) -> bool:
+    match = re.fullmatch(_CONDITION, condition)
+    assert match, f"this harness knows no such condition: {condition}"
+    return bool(given[match[1]] == match[2])
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from tfxray.components.common import filesystem
 from tfxray.components.metrics.intervals import Estimate
-from tfxray.components.monitor import verdict
+from tfxray.components.monitor import report, verdict
 from tfxray.components.monitor.verdict import Month
 from tfxray.components.review import page, plots
 from tfxray.components.review.plots import BLUE, GREY, ORANGE, Plot
@@ -20,18 +20,6 @@ from tfxray.components.text import escape
 from tfxray.components.watch.reference import Reference
 from tfxray.components.watch.score_histogram import ScoreHistogram
 
-TITLES = {
-    verdict.ALL_RIGHT: "All right",
-    verdict.DRIFTED: "Drifted",
-    verdict.BELOW: "Below the gate",
-}
-NEXT_STEPS = {
-    verdict.ALL_RIGHT: "Nothing is to be done.",
-    verdict.DRIFTED: "Look at these images. If they are what is to come, label some of them, give "
-    "the labels (tfxray monitor --labels), and train on data that hold such images (tfxray run).",
-    verdict.BELOW: "Train on the newest labelled data (tfxray run). Until its model is pushed, do "
-    "not rely on these scores.",
-}
 _LINES = ("solid", "dash", "dot", "dashdot")
 _MOST_LINES = 8  # measures in the plot: those that came nearest to their limits
 
@@ -58,8 +46,8 @@ def write_page(
     )
     html = templates.get_template("monitor.html").render(
         plotly_js=get_plotlyjs(),
-        title=TITLES[newest.status],
-        next_step=NEXT_STEPS[newest.status],
+        title=report.TITLES[newest.status],
+        next_step=report.NEXT_STEPS[newest.status],
         month=newest,
         months=months,
         reference=reference,

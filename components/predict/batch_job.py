@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -54,6 +54,7 @@ class Report:
         predictions: The file of scores.
         statistics: The file of what `tfxray monitor` compares.
         model: The version's folder.
+        input: The folder that was scored.
         classes: In the order of their labels; of two, scores are the last one's. Or the findings.
         threshold: A score that reaches it makes the last class the label. None of more than two
             classes, and of findings.
@@ -76,6 +77,7 @@ class Report:
     predictions: str
     statistics: str
     model: str
+    input: str
     classes: list[str]
     threshold: float | None
     thresholds: dict[str, float]
@@ -97,7 +99,7 @@ class Job:
     """The scoring of one input by one model into one folder.
 
     Attributes:
-        images: How many were found, among them folders that were not entered.
+        images: How many are to be scored, among them folders that were not entered.
         earlier_report: What an earlier call came to, where that leaves nothing to do; else None.
     """
 
@@ -109,6 +111,7 @@ class Job:
         force: bool = False,
         limits: Limits = DEFAULT_LIMITS,
         features: Mapping[str, str] | None = None,
+        but: Collection[str] = (),
     ):
         """Looks at what there is to do.
 
@@ -119,6 +122,8 @@ class Job:
             force: Give scores of images unlike the training data, too.
             limits: What one file may take.
             features: For TFRecords: the name there of each feature of the contract.
+            but: Images that are left out, since they were scored before; see
+                `scored_before.read_names`. If they are all, there is nothing to run.
 
         Raises:
             UserError: No input, no model, or `out` holds something else.
@@ -132,13 +137,13 @@ class Job:
         code = code_digest.digest(__name__)
         self._fingerprint = read_fingerprint(self._model)
         settings = [_FORMAT, code, self._fingerprint, force]
-        self._parts, listing = self._source.parts(settings)
+        self._parts, listing = self._source.parts(settings, but)
         self._unread, self._left_out = listing.unread, listing.count_left_out()
         keys = [[part.key for part in self._parts], self._unread, self._left_out]
         self._key = batch_parts.digest_keys(keys)
         self._readable = sum(part.images for part in self._parts)
         self.images = self._readable + len(self._unread)
-        if not self._readable:
+        if not self._readable and batch_parts.BEFORE not in listing.left_out:
             raise UserError(
                 f"{source}: holds neither images nor TFRecords with any (--input)"
                 + listing.describe_rest()
@@ -203,6 +208,7 @@ class Job:
                 predictions=os.path.join(self._out, filenames.PREDICTIONS),
                 statistics=os.path.join(self._out, filenames.SCORED_STATISTICS),
                 model=self._model,
+                input=self._source.folder,
                 classes=classes,
                 threshold=thresholds[told[0]] if len(told) == 1 else None,
                 thresholds=thresholds if len(told) > 1 else {},

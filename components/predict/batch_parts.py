@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfxray.components.common import contract, filesystem
@@ -27,6 +27,7 @@ from tfxray.components.watch import scored
 
 SIZE = 1000  # images: seconds of work, which is what a kill costs
 BATCH = 64  # what the served graph computes at once
+BEFORE = "scored before"  # the rule of what `but` leaves out
 
 _TASK = 8
 _READERS = 8  # threads: of a file elsewhere, most of reading is waiting
@@ -83,11 +84,14 @@ class Source:
     limits: Limits = DEFAULT_LIMITS
     features: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def parts(self, settings: Sequence[Any]) -> tuple[list[Part], file_list.Listing]:
+    def parts(
+        self, settings: Sequence[Any], but: Collection[str] = ()
+    ) -> tuple[list[Part], file_list.Listing]:
         """All parts, in the order of the images; and what the folder holds besides.
 
         Args:
             settings: What results depend on, besides the input.
+            but: Names of images that are left out, as `BEFORE`. Records have no such names.
 
         Raises:
             UserError: No folder, or a damaged file of records.
@@ -98,7 +102,10 @@ class Source:
             record_files = tfrecords.list_records(self.folder)
             return list(self._of_records(record_files, settings_key)), file_list.Listing()
         listing = file_list.list_images(self.folder)
-        images = listing.files
+        if before := [name for name in listing.files if name in but]:
+            listing.left_out[BEFORE] = before
+        listing.unread[:] = [entry for entry in listing.unread if entry[0] not in but]
+        images = [name for name in listing.files if name not in but]
         stamp = _stamps(self.folder)
         chunks = (images[i : i + SIZE] for i in range(0, len(images), SIZE))
         parts = [

@@ -1,10 +1,8 @@
 """`tfxray monitor`: what scored folders say of the model that is served."""
 
-import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,9 +11,6 @@ from tfxray.components.common.errors import explain_refusals
 from tfxray.pipeline.cli.options import ANYWHERE
 from tfxray.pipeline.terminal.lines import echo, echo_json
 from tfxray.pipeline.terminal.process import silence_stderr
-
-if TYPE_CHECKING:
-    from tfxray.components.monitor.verdict import Month
 
 # By `Month.status`.
 _EXIT_CODES = {"all_right": 0, "below_gate": 3, "drifted": 4}
@@ -59,7 +54,7 @@ def monitor_command(
     with progress_on(Screen()), output_to(Path(os.devnull)):
         with silence_stderr():
             from tfxray.components.monitor import page as pages
-            from tfxray.components.monitor import watch
+            from tfxray.components.monitor import report, watch
         result = watch.watch_model(model, folders, labels)
         with explain_refusals(path, "--page"):
             pages.write_page(
@@ -67,34 +62,9 @@ def monitor_command(
             )
     newest = result.months[-1]
     if as_json:
-        echo_json(_describe(newest, result, path))
+        echo_json(report.describe_watch(result, path))
     else:
-        _tell(newest, pages.TITLES[newest.status], pages.NEXT_STEPS[newest.status])
+        for line in report.tell_month(newest):
+            echo(line, err=True)
         echo(path)
     sys.exit(_EXIT_CODES[newest.status])
-
-
-def _tell(month: "Month", title: str, next_step: str) -> None:
-    reason = f": {month.reason}" if month.reason else ""
-    echo(f"{title}{reason}", err=True)
-    if month.unknown:
-        told = ", ".join(month.unknown)
-        echo(f"not compared, since these images do not tell it: {told}", err=True)
-    for kind, auc in (
-        ("estimated without labels", month.estimated),
-        ("by labels", month.labelled.auc if month.labelled else None),
-    ):
-        if auc:
-            echo(f"AUC {kind}: {auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]", err=True)
-    echo(next_step, err=True)
-
-
-def _describe(newest: "Month", result: Any, path: str) -> dict[str, Any]:
-    return {
-        "status": newest.status,
-        "reason": newest.reason or None,
-        "model": result.model,
-        "threshold": result.reference.threshold,
-        "months": [dataclasses.asdict(month) for month in result.months],
-        "page": path,
-    }

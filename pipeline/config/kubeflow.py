@@ -10,8 +10,8 @@ from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.base import DURATION, Section, describe_choices
 from tfxray.pipeline.config.nodes import NODES
 
-START, REVIEW = "Start", "Review"
-_NAMES = (START, *NODES, REVIEW)
+MONITOR, START, REVIEW = "Monitor", "Start", "Review"
+_NAMES = (MONITOR, START, *NODES, REVIEW)
 Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 Duration = Annotated[str, StringConstraints(pattern=DURATION)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
@@ -84,6 +84,24 @@ class Container(Section):
     """The longest time that one try may take, such as `30m` or `6h`."""
 
 
+class Monitor(Section):
+    """A task that comes before all others and asks whether a new model is needed.
+
+    It does what `tfxray predict --input` and `tfxray monitor` do: the served model scores the
+    newest images, and these are compared with its training data. The pipeline runs only if they
+    have drifted, if the AUC is below the gate's, or if no model is served yet.
+    """
+
+    images: Text
+    """The folder of the newest images, or of TFRecords. Images that `kubeflow.monitor.scored` has
+    the scores of are not scored again. TFRecords are.
+    """
+    scored: Text | None = None
+    """The folder that gets the scores of each run, in a folder of its own. The default is
+    `scored/<model name>` below `kubeflow.root`.
+    """
+
+
 class Kubeflow(Section):
     """The package for Kubeflow Pipelines.
 
@@ -114,8 +132,12 @@ class Kubeflow(Section):
     container: Container = Container()
     nodes: dict[Annotated[str, describe_choices(_NAMES)], Container] = {}
     """What single nodes get instead, by the id of the node, such as `{Trainer: {gpus: 1}}`. A key
-    that you leave out comes from `kubeflow.container`. `Start` prepares the data, and `Review`
-    writes the page.
+    that you leave out comes from `kubeflow.container`. `Monitor` is the task of
+    `kubeflow.monitor`, `Start` prepares the data, and `Review` writes the page.
+    """
+    monitor: Monitor | None = None
+    """A run begins with the monitor, and trains only if it asks for a new model. `null` means that
+    each run trains.
     """
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     """How many further pods train together with Trainer's. Each gets what the container of Trainer

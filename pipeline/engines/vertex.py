@@ -27,14 +27,19 @@ def write_vertex_package(config: Config, output: Path) -> None:
         output: A JSON file.
 
     Raises:
-        UserError: No data, or none that follows the contract; several hosts; or the root cannot
-            be written.
+        UserError: No data, or none that follows the contract; several hosts; a monitor; or the
+            root cannot be written.
     """
     settings = config.kubeflow
     if config.train.distribution == "multi_worker":
         raise UserError(
             "train.distribution = 'multi_worker': this package starts one host; use mirrored, "
             "which takes all of its GPUs"
+        )
+    if settings.monitor:
+        raise UserError(
+            "kubeflow.monitor: this package has no monitor; leave it out (--set "
+            "kubeflow.monitor=null), and run tfxray monitor by a schedule of your own"
         )
     if not settings.data:
         raise UserError(

@@ -19,9 +19,16 @@ from tfxray.components.disk import durable
 from tfxray.pipeline import pipeline
 from tfxray.pipeline.config import base
 from tfxray.pipeline.config.config import Config
-from tfxray.pipeline.config.kubeflow import REVIEW, START, Container, Toleration, resource_name
+from tfxray.pipeline.config.kubeflow import (
+    MONITOR,
+    REVIEW,
+    START,
+    Container,
+    Toleration,
+    resource_name,
+)
 from tfxray.pipeline.engines import launch
-from tfxray.pipeline.kubeflow import workers
+from tfxray.pipeline.kubeflow import outputs, workers
 from tfxray.pipeline.places import Places
 from tfxray.pipeline.records import Records
 
@@ -97,7 +104,11 @@ def _pipeline(config: Config) -> Any:
             return task
 
         review = add(REVIEW, _review(settings.of(REVIEW)))
-        with dsl.ExitHandler(review, name="pipeline"):
+        with dsl.ExitHandler(review, name="pipeline"), contextlib.ExitStack() as condition:
+            if settings.monitor:
+                monitor = add(MONITOR, _monitor(settings.of(MONITOR), config.to_yaml()))
+                asked = monitor.outputs["train"] == outputs.TRAIN[True]
+                condition.enter_context(dsl.If(asked, name="new model"))
             start = add(START, _start(settings.of(START), config.to_yaml()), data=data)
             tasks: dict[str, Any] = {}
             for node, upstream_nodes in upstream.items():
@@ -114,6 +125,23 @@ def _description(config: Config) -> str:
 def _arguments(node: str, root: str, metadata: str) -> list[Any]:
     run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
     return [node, "--run-id", run, "--root", root, "--metadata", metadata]
+
+
+def _monitor(container: Container, config: str) -> Callable[..., Any]:
+    def monitor(
+        root: str,
+        metadata: str,
+        image: str,
+        page: dsl.Output[dsl.HTML],
+        result: dsl.Output[dsl.Artifact],
+        status: dsl.OutputPath(str),  # type: ignore[valid-type]
+        train: dsl.OutputPath(str),  # type: ignore[valid-type]
+    ) -> dsl.ContainerSpec:
+        del page, result, status, train  # the executor's input tells where they go
+        more = ["--config", config, "--executor-input", "{{$}}"]
+        return _spec(container, image, _arguments(MONITOR, root, metadata) + more)
+
+    return dsl.container_component(monitor)
 
 
 def _start(container: Container, config: str) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 `Start` finds the data, compiles the graph and writes it below the root. Then one process per node
 launches that node of it, against a metadata store that all share. `Review` comes last, whatever
-happened, and writes summary and page.
+happened, and writes summary and page. `Monitor`, where there is one, comes before all of them.
 
 Exit codes as of `tfxray run`: 0 done, 1 failure, 2 bad config or input, 4 data refused.
 """
@@ -17,26 +17,28 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tfxray.components.common import filesystem, progress
+from tfxray.components.common import filenames, filesystem, progress
 from tfxray.components.common.errors import DataRejected, UserError, did_you_mean
 from tfxray.components.text import escape
 from tfxray.pipeline.config import metadata_address
 from tfxray.pipeline.config.config import Config
-from tfxray.pipeline.config.kubeflow import REVIEW, START
+from tfxray.pipeline.config.kubeflow import MONITOR, REVIEW, START
 from tfxray.pipeline.config.nodes import NODES
+from tfxray.pipeline.kubeflow import outputs
 from tfxray.pipeline.runs import run_summary, store
 from tfxray.pipeline.terminal import process  # noqa: F401  first, as it says
 from tfxray.pipeline.terminal.lines import LogFormatter
 
-STEPS = (START, *NODES, REVIEW)
+STEPS = (MONITOR, START, *NODES, REVIEW)
 GRAPH = "graph.json"
 _START_FILE, _FAILURE_FILE = "started.json", "failed-{}.json"
+_SCORING_FILE, _MONITOR_FILE = "scoring.json", "monitor.json"
 
 
 class Terminated(Exception):
@@ -50,7 +52,7 @@ class Step:
         """Reads nothing yet.
 
         Args:
-            name: `Start`, a node's id, or `Review`.
+            name: `Monitor`, `Start`, a node's id, or `Review`.
             run_id: The same for all steps of a run.
             root: Where everything is written, on any of TFX's file systems.
             metadata: The metadata store's address; see `metadata_address.ALLOWED`.
@@ -72,6 +74,37 @@ class Step:
         self.name, self.run_id, self.root = name, run_id, filesystem.full_path(root)
         self.folder = os.path.join(self.root, "runs", run_id)
         self.connection = store.connection_config(metadata)
+
+    def monitor(self, config: Config, fence: Callable[[], None], executor_input: str | None) -> str:
+        """Judges the served model by the newest images; see `monitor.watch_images`.
+
+        Args:
+            config: The experiment.
+            fence: See `start`.
+            executor_input: See `review`.
+
+        Returns:
+            What it came to, in a line.
+
+        Raises:
+            UserError: There is nothing to judge by.
+        """
+        from tfxray.pipeline.kubeflow import monitor
+
+        self._write(run_summary.RESOLVED, config.to_yaml())
+        # Where an earlier try was killed, this one goes on.
+        new = {"at": time.time(), "folder": monitor.scored_folder(config, self.root)}
+        scoring = json.loads(self._read(_SCORING_FILE) or json.dumps(new))
+        self._write(_SCORING_FILE, json.dumps(scoring))
+        page = os.path.join(self.folder, filenames.MONITOR_PAGE)
+        result = monitor.watch_images(config, self.root, scoring["folder"], page, say)
+        fence()
+        self._forget_failure()
+        self._write(_MONITOR_FILE, escape.to_json(result, indent=1))
+        if executor_input:
+            outputs.publish_monitor(executor_input, result, self._read_bytes(page))
+        after = "the pipeline runs" if result["train"] else "nothing is to be trained"
+        return f"{result['status']}: {after}"
 
     def start(self, config: Config, data: str | None, fence: Callable[[], None]) -> None:
         """Finds the data and compiles the graph, for the steps to come.
@@ -175,8 +208,6 @@ class Step:
         Returns:
             What the run came to.
         """
-        from tfx.dsl.io import fileio
-
         from tfxray.pipeline.config.loader import parse_config
         from tfxray.pipeline.runs import lineage
 
@@ -189,29 +220,41 @@ class Step:
             summary.seconds[name] = round(node.seconds, 2)
             if node.cached:
                 summary.cached.append(name)
-        start = json.loads(self._read(_START_FILE) or "{}")
+        scoring = json.loads(self._read(_SCORING_FILE) or "{}")
+        start = {"at": time.time(), **json.loads(self._read(_START_FILE) or "{}")}
         summary.examples["rejected"] = start.get("rejected", 0)
         summary.ingest = start.get("ingest", {})
-        summary.seconds["total"] = round(time.time() - start.get("at", time.time()), 2)
-        for name in (START, *NODES):
+        summary.seconds["total"] = round(time.time() - scoring.get("at", start["at"]), 2)
+        for name in (MONITOR, START, *NODES):
             failure = json.loads(self._read(_FAILURE_FILE.format(name)) or "{}")
             if failure.get("code") == 4:
                 summary.status, summary.reason = "data_rejected", failure["reason"]
             elif failure:
                 summary.reason = f"{name}: {failure['reason']}"
+        monitor = json.loads(self._read(_MONITOR_FILE) or "{}")
+        told = ("status", "reason", "next_step", "page")
+        summary.monitor = {key: monitor[key] for key in told if key in monitor}
         uris = run_summary.conclude_run(summary, node_runs, self.folder, config)
+        if summary.status == "failed" and not summary.reason and not monitor.get("train", True):
+            summary.status, summary.reason = "all_right", monitor["reason"]
+            summary.review = monitor["page"]
         if summary.status == "failed" and not summary.reason:
             unfinished = next((n for n, node in node_runs.items() if not node.complete), "a node")
             summary.reason = f"{unfinished} was ended from outside"
-        run_summary.try_review(summary, config, uris, self.folder, say)
+        if summary.status != "all_right":
+            run_summary.try_review(summary, config, uris, self.folder, say)
         self._write(run_summary.SUMMARY, summary.to_json())
         if executor_input:
-            page = b"<p>The page could not be written. The log of this step tells more.</p>"
-            if summary.review:
-                with fileio.open(summary.review, "rb") as file:
-                    page = file.read()
-            publish_outputs(json.loads(executor_input), summary, page)
+            none = b"<p>The page could not be written. The log of this step tells more.</p>"
+            page = self._read_bytes(summary.review) if summary.review else none
+            outputs.publish_review(executor_input, summary, page)
         return summary
+
+    def _read_bytes(self, path: str) -> bytes:
+        from tfx.dsl.io import fileio
+
+        with fileio.open(path, "rb") as file:
+            return bytes(file.read())
 
     def note_failure(self, code: int, reason: str) -> None:
         """Leaves word for `Review`."""
@@ -257,51 +300,6 @@ class Step:
         artifacts.write_text(os.path.join(self.folder, name), text)
 
 
-def publish_outputs(
-    executor_input: Mapping[str, Any], summary: run_summary.Summary, page: bytes
-) -> None:
-    """Hands Kubeflow Pipelines the outputs of the task `review`.
-
-    Args:
-        executor_input: KFP's `ExecutorInput`: where it looks for each output.
-        summary: What the run came to.
-        page: The review page.
-    """
-    outputs = executor_input["outputs"]
-    uri = outputs["artifacts"]["page"]["artifacts"][0]["uri"]
-    status = outputs["parameters"]["status"]["outputFile"]
-    for path, content in ((_mount_path(uri), page), (status, summary.status.encode())):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        Path(path).write_bytes(content)
-    figures: dict[str, Any] = {
-        "auc": summary.auc,
-        "auc_low": summary.auc_interval[0] if summary.auc_interval else None,
-        "auc_high": summary.auc_interval[1] if summary.auc_interval else None,
-        "auc_threshold": summary.threshold,
-        "pushed": float(summary.status == "pushed"),
-    }
-    figures |= {f"auc_{name}": own["auc"] for name, own in summary.findings.items()}
-    for name, own in summary.external.items():
-        figures |= {
-            f"external_{name}_auc": own["auc"],
-            f"external_{name}_change_from_test": own["change_from_test"],
-            f"external_{name}_unlike": own["unlike"],
-        }
-    name = outputs["artifacts"]["metrics"]["artifacts"][0]["name"]
-    metadata = {key: value for key, value in figures.items() if value is not None}
-    output = {"artifacts": {"metrics": {"artifacts": [{"name": name, "metadata": metadata}]}}}
-    os.makedirs(os.path.dirname(outputs["outputFile"]), exist_ok=True)
-    Path(outputs["outputFile"]).write_text(json.dumps(output), encoding="utf-8")
-
-
-def _mount_path(uri: str) -> str:
-    """Where KFP's launcher looks for an artifact, which it then uploads to its address."""
-    for scheme in ("gs", "minio", "s3"):
-        if uri.startswith(f"{scheme}://"):
-            return f"/{'gcs' if scheme == 'gs' else scheme}/{uri.split('://', 1)[1]}"
-    return uri
-
-
 def _without_password(connection: Any) -> Any:
     copy = type(connection)()
     copy.CopyFrom(connection)
@@ -326,9 +324,9 @@ def _terminate(signal_number: int, frame: object) -> None:
 @click.option("--run-id", required=True, help="The same for all steps of a run.")
 @click.option("--root", required=True, help="Where everything is written.")
 @click.option("--metadata", required=True, help=metadata_address.ALLOWED)
-@click.option("--config", "text", help="For Start: the experiment's YAML itself.")
+@click.option("--config", "text", help="For Monitor and Start: the experiment's YAML itself.")
 @click.option("--data", help="For Start: folder of images or TFRecords.")
-@click.option("--executor-input", help="For Review: Kubeflow Pipelines' wishes, in JSON.")
+@click.option("--executor-input", help="For Monitor and Review: what KFP asks for, in JSON.")
 def main(
     name: str,
     run_id: str,
@@ -338,7 +336,7 @@ def main(
     data: str | None,
     executor_input: str | None,
 ) -> None:
-    """Run one step, NAME, of a run: Start, a node of the graph, or Review."""
+    """Run one step, NAME, of a run: Monitor, Start, a node of the graph, or Review."""
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter(logging.BASIC_FORMAT))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
@@ -358,10 +356,15 @@ def main(
 def _work(step: Step, text: str | None, data: str | None, executor_input: str | None) -> str:
     from tfxray.pipeline.config.loader import parse_config
 
-    if step.name == START:
+    if step.name in (MONITOR, START):
         if text is None:
-            raise UserError(f"{START} needs --config")
+            raise UserError(f"{step.name} needs --config")
         config = parse_config(text, "--config")
+    if step.name == MONITOR:
+        work = f"{step.root} {step.run_id} {step.name}"
+        with store.hold_work(step.connection, work, say) as fence:
+            return step.monitor(config, fence, executor_input)
+    if step.name == START:
         # Two runs over the same data would ingest them to the same place.
         lock_name = f"{step.root} {START} {data}"
         with store.hold_work(step.connection, lock_name, say) as fence:

@@ -59,8 +59,9 @@ class Submission:
         run_id: The server's.
         url: The page of the run, or of the recurring one.
         status: `submitted` or `scheduled`; of a run that was waited for, one of `pushed`,
-            `not_blessed`, `data_rejected`, `succeeded` (the server does not tell which),
-            `failed`, `canceled`, `deleted`, and `running` where the waiting ended first.
+            `all_right` (the monitor asked for no new model), `not_blessed`, `data_rejected`,
+            `succeeded` (the server does not tell which), `failed`, `canceled`, `deleted`, and
+            `running` where the waiting ended first.
         pipeline_id: The server's.
         version_id: The server's.
         recurring_run_id: The server's.
@@ -296,6 +297,6 @@ def _verdict(run: dict[str, Any], end: str) -> str:
             status = output.get("value") if output.get("parameter_key") == STATUS else None
             if status in ("not_blessed", "data_rejected", "failed"):
                 return str(status)
-            if status == "pushed" and end == "succeeded":
-                return "pushed"
+            if status in ("pushed", "all_right") and end == "succeeded":
+                return str(status)
     return end

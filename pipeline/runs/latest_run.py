@@ -8,13 +8,17 @@ from tfxray.pipeline.runs import run_summary
 
 
 def find_latest(out: Path) -> Path:
-    """The folder of the latest run that has a summary; what only prepared a search is none.
+    """The folder of the latest run that has a summary.
+
+    What only prepared a search is none, nor is a monitor that asked for no new model.
 
     Raises:
         UserError: There is none.
     """
     for path in sorted(out.glob(f"runs/*/{run_summary.SUMMARY}"), reverse=True):
         summary = run_summary.read_summary(path.parent)
+        if summary and summary.status == "all_right":
+            continue
         if not summary or summary.review or summary.status != "prepared":
             return path.parent
     raise UserError(f"{out}: holds no run of tfxray (--out)")

@@ -22,6 +22,7 @@ _STATUS_TEXTS = {
     "not_blessed": "not blessed",
     "data_rejected": "data refused",
     "prepared": "done, nothing pushed",
+    "all_right": "all right, nothing trained",
 }
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 _REASON_LENGTH = 72  # characters of a reason

@@ -25,7 +25,9 @@ REVIEW = "review.html"
 VERDICT = "verdict.json"
 RESOLVED = "config.yaml"
 _FORMER_ISSUES = "findings"  # what tfxray 0.1.0 called `data_issues`; its runs are still read
-EXIT_CODES = {"pushed": 0, "prepared": 0, "failed": 1, "not_blessed": 3, "data_rejected": 4}
+EXIT_CODES = {
+    "pushed": 0, "prepared": 0, "all_right": 0, "failed": 1, "not_blessed": 3, "data_rejected": 4,
+}  # fmt: skip
 
 
 def _not_issues(value: Any) -> Any:
@@ -40,7 +42,8 @@ class Summary:
         run_id: Its name, and its folder's.
         threshold: The least AUC demanded.
         status: `pushed`, `not_blessed`, `data_rejected` or `failed`; of a run of a part, which
-            came to its end and to no push, `prepared`.
+            came to its end and to no push, `prepared`; where a monitor came first and asked for no
+            new model, `all_right`.
         reason: Why it was not pushed.
         auc: On the held-out test split; of several classes or findings, the mean of theirs.
         auc_interval: Its 95 % interval, by patient.
@@ -55,7 +58,8 @@ class Summary:
             None for what is not finite.
         data_issues: What DataGate found wrong with the data; see `data_gate.DataIssue`.
         pushed_model: The version's folder.
-        review: The page.
+        review: The page; of a run that is `all_right`, the monitor's.
+        monitor: Status, reason, next step and page of the monitor, where one came first.
         seconds: `total`, and per step and node.
         cached: Nodes that took their outputs from an earlier run.
     """
@@ -80,6 +84,7 @@ class Summary:
     ] = dataclasses.field(default_factory=list)
     pushed_model: str | None = None
     review: str | None = None
+    monitor: dict[str, Any] = dataclasses.field(default_factory=dict)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     cached: list[str] = dataclasses.field(default_factory=list)
 
@@ -194,11 +199,13 @@ def tell_verdict(summary: Summary, say: Callable[..., None]) -> None:
     else:
         texts = {
             "prepared": "done, nothing pushed",
+            "all_right": "the monitor asks for no new model, nothing trained",
             "not_blessed": "not blessed, nothing pushed",
             "data_rejected": "data refused, nothing trained",
         }
-        style = "bold green" if summary.status == "prepared" else "bold red"
-        say(f"{texts.get(summary.status, 'failed')}: {summary.reason}", style=style)
+        style = "bold red" if EXIT_CODES[summary.status] else "bold green"
+        reason = f": {summary.reason}" if summary.reason else ""
+        say(f"{texts.get(summary.status, 'failed')}{reason}", style=style)
 
 
 def _describe_external(name: str, own: Mapping[str, Any]) -> str:
