@@ -1,5 +1,6 @@
 """The Kubeflow package, run container by container over a real MariaDB; see `tests/kfp.py`."""
 
+import csv
 import json
 import os
 import shutil
@@ -33,16 +34,26 @@ def database():
 
 
 class Place:
-    """A cluster with one package, and a folder that all of its pods share."""
+    """A cluster, and a folder that all of its pods share.
 
-    def __init__(self, folder: Path, package: Path, database: str):
-        self.root, self.package = folder / "volume", package
+    Attributes:
+        package: Of the pipeline.
+        watched: The same, where the monitor decides whether it runs.
+        new: The folder of images that the monitor looks at.
+    """
+
+    def __init__(self, folder: Path, database: str):
+        self.root, self.new = folder / "volume", folder / "new"
+        self.package, self.watched = folder / "package.yaml", folder / "watched.yaml"
         self.cluster = kfp.Cluster(folder / "kfp", SECRETS)
         self._arguments = {"root": str(self.root), "metadata": database, "image": kfp.IMAGE}
 
-    def run(self, name: str, data: Path, fresh: Collection[str] = ()) -> kfp.Run:
+    def run(
+        self, name: str, data: Path, fresh: Collection[str] = (), watched: bool = False
+    ) -> kfp.Run:
         arguments = {**self._arguments, "data": str(data)}
-        run = self.cluster.run(self.package, name, arguments, fresh)
+        package = self.watched if watched else self.package
+        run = self.cluster.run(package, name, arguments, fresh)
         print(kfp.table(run))
         return run
 
@@ -56,8 +67,11 @@ def place(tmp_path_factory, database, small_config):
     from tfxray.pipeline.kubeflow import package
 
     folder = tmp_path_factory.mktemp("cluster")
-    package.write_package(load_config(small_config), folder / "package.yaml")
-    return Place(folder, folder / "package.yaml", database)
+    place = Place(folder, database)
+    package.write_package(load_config(small_config), place.package)
+    monitor = (f"kubeflow.monitor.images={place.new}", "kubeflow.nodes.Monitor={retries: 0}")
+    package.write_package(load_config(small_config, monitor), place.watched)
+    return place
 
 
 def killed_once(place: Place, task: str, sign: Path) -> threading.Thread:
@@ -96,13 +110,14 @@ def second_pod(place: Place, task: str) -> threading.Thread:
 
 @pytest.fixture(scope="module")
 def pushed(place, drawn):
-    """A run with a node killed and another one started twice.
+    """A run with a node killed and another one started twice, where no model is served yet.
 
     The processes of these two start as a container's does, and so do those that train and score.
     """
     killer = killed_once(place, "transform", place.root / "artifacts" / "Transform")
     twin = second_pod(place, "statistics-gen")
-    run = place.run("first", drawn, ("transform", "statistics-gen", "trainer", "evaluator"))
+    fresh = ("transform", "statistics-gen", "trainer", "evaluator")
+    run = place.run("first", drawn, fresh, watched=True)
     killer.join(1)
     twin.join(120)
     return run, twin.ended[0]
@@ -118,6 +133,16 @@ def test_it_goes_all_the_way_to_a_pushed_model(place, pushed):
     assert Path(summary["pushed_model"]).is_relative_to(place.root / "serving" / "demo")
     signatures = tf.saved_model.load(summary["pushed_model"]).signatures
     assert "serving_bytes" in signatures
+
+
+def test_without_a_model_the_monitor_asks_for_one(place, pushed):
+    run, _ = pushed
+    assert run.ran()[:2] == ["monitor", "start"]
+    outputs = run.outputs["monitor"]
+    assert (outputs["status"], outputs["train"]) == ("no_model", "yes")
+    assert "holds no model yet" in outputs["page"].read_text()
+    assert run.of("monitor")[0].last_line.startswith("Monitor: no_model: the pipeline runs (")
+    assert place.summary("first")["monitor"]["next_step"] == "The pipeline trains one."
 
 
 def test_kfps_page_gets_review_metrics_and_verdict(place, pushed):
@@ -197,16 +222,100 @@ def test_the_same_run_again_comes_from_the_cache(place, pushed, drawn, history):
     assert place.summary("second")["pushed_model"] == place.summary("first")["pushed_model"]
 
 
-def test_drifted_data_fails_at_the_gate_and_nothing_runs_after_it(
-    place, pushed, drawn, tmp_path, history
-):
+@pytest.fixture(scope="module")
+def quiet(place, pushed, drawn):
+    """A run after images have come that are like the training data."""
     del pushed
+    for path in sorted(drawn.rglob("*.png"))[::2]:
+        copy = place.new / path.relative_to(drawn)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    return place.run("quiet", drawn, watched=True)
+
+
+def test_images_like_the_training_data_ask_for_no_new_model(place, quiet):
+    assert (quiet.state, quiet.ran()) == ("SUCCEEDED", ["monitor", "review"])
+    assert quiet.skipped == ["condition-2"]
+    outputs = quiet.outputs["monitor"]
+    assert (outputs["status"], outputs["train"]) == ("all_right", "no")
+    result = json.loads(outputs["result"].read_text())
+    assert [month["images"] for month in result["months"]] == [150]
+    assert result["next_step"] == "Nothing is to be done."
+    page = outputs["page"].read_text()
+    assert "All right" in page
+    summary = place.summary("quiet")
+    assert (summary["status"], summary["reason"]) == ("all_right", None)
+    assert (
+        Path(summary["review"]).read_text() == page == quiet.outputs["review"]["page"].read_text()
+    )
+    assert quiet.outputs["review"]["status"] == "all_right"
+    assert "the monitor asks for no new model, nothing trained" in quiet.of("review")[0].log
+
+
+def test_a_run_without_new_images_says_what_the_newest_ones_said(place, quiet, drawn):
+    del quiet
+    run = place.run("still", drawn, watched=True)
+    assert (run.state, run.ran()) == ("SUCCEEDED", ["monitor", "review"])
+    assert "holds no image that was not scored before" in run.of("monitor")[0].log
+    assert run.outputs["monitor"]["status"] == "all_right"
+
+
+def test_images_that_cannot_be_judged_fail_the_run_with_one_line(place, quiet, drawn):
+    del quiet
+    place.new.rename(place.new.with_name("elsewhere"))
+    try:
+        run = place.run("bad", drawn, watched=True)
+    finally:
+        place.new.with_name("elsewhere").rename(place.new)
+    assert (run.state, run.ran()) == ("FAILED", ["monitor", "review"])
+    (monitor,) = run.of("monitor")
+    assert monitor.code == 2
+    assert f"Monitor: FAILED: {place.new}: no such folder" in monitor.last_line
+    assert "Traceback" not in monitor.log
+    summary = place.summary("bad")
+    assert (summary["status"], "no such folder" in summary["reason"]) == ("failed", True)
+
+
+@pytest.fixture(scope="module")
+def drifted(place, quiet, drawn, tmp_path_factory):
+    """A run after brighter images have come, new ones and labelled ones."""
+    del quiet
+    labelled = tmp_path_factory.mktemp("labelled")
     for path in drawn.rglob("*.png"):
-        copy = tmp_path / path.relative_to(drawn)
+        copy = labelled / path.relative_to(drawn)
         copy.parent.mkdir(parents=True, exist_ok=True)
         Image.open(path).point(lambda grey: min(255, grey // 3 + 150)).save(copy)
-    shutil.copy(drawn / "manifest.csv", tmp_path)
-    run = place.run("drifted", tmp_path)
+    shutil.copytree(labelled, place.new / "november")
+    shutil.copy(drawn / "manifest.csv", labelled)
+    return place.run("drifted", labelled, watched=True)
+
+
+def test_changed_images_make_the_pipeline_run(place, drifted):
+    outputs = drifted.outputs["monitor"]
+    assert (outputs["status"], outputs["train"]) == ("drifted", "yes")
+    result = json.loads(outputs["result"].read_text())
+    assert [month["images"] for month in result["months"]] == [150, 300]
+    assert "drift from the training data: image/mean" in result["reason"]
+    for told in (result["next_step"], outputs["page"].read_text(), drifted.of("monitor")[0].log):
+        assert "train on data that hold such images" in told
+    assert drifted.ran()[:2] == ["monitor", "start"]
+    assert place.summary("drifted")["monitor"]["status"] == "drifted"
+
+
+def test_the_monitor_names_no_image_and_no_patient(place, drifted, drawn):
+    del drifted
+    names = {path.stem for path in drawn.rglob("*.png")}
+    with (drawn / "manifest.csv").open() as file:
+        names |= {row["patient"] for row in csv.DictReader(file)}
+    for run in ("first", "quiet", "still", "bad", "drifted"):
+        for path in (place.root.parent / "kfp" / run).glob("monitor-*/**/*"):
+            if path.is_file():
+                text = path.read_text()
+                assert not [name for name in names if name in text], path
+
+
+def test_drifted_data_fails_at_the_gate_and_nothing_runs_after_it(drifted, history):
+    run = drifted
     assert run.state == "FAILED"
     assert [container.code for container in run.of("data-gate")] == [4]  # and not tried again
     assert "drift against the latest blessed run" in run.of("data-gate")[0].last_line

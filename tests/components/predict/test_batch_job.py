@@ -19,7 +19,13 @@ from tfxray.components.common import contract, filenames
 from tfxray.components.common.errors import UserError
 from tfxray.components.disk import locks
 from tfxray.components.pixels import loader
-from tfxray.components.predict import batch_job, batch_parts, batch_worker, pushed_model
+from tfxray.components.predict import (
+    batch_job,
+    batch_parts,
+    batch_worker,
+    pushed_model,
+    scored_before,
+)
 from tfxray.components.text import tables
 from tfxray.components.watch import feature_statistics, scored
 
@@ -132,6 +138,41 @@ def test_what_is_done_is_not_done_again_unless_something_changed(tmp_path, greys
     counted.clear()
     assert run(greys, out, other).labels == {"NORMAL": 1, "PNEUMONIA": 11}
     assert len(counted) == 12
+
+
+def test_what_was_scored_before_is_left_out_and_counted(tmp_path, greys, model, counted):
+    hostile = ("=1+1.png", os.fsdecode(b"caf\xe9.png"), "'quoted.png")
+    for name in hostile:
+        Image.new("L", (8, 8), 9).save(greys / name)
+    (greys / "damaged.png").write_bytes(b"\x89PNG")
+    month = tmp_path / "scores" / "october"
+    assert scored_before.list_finished(str(month.parent)) == []
+    run(greys, month, model)
+    for name in ("new.png", "a/new.png"):
+        Image.new("L", (8, 8), 250).save(greys / name)
+    before = scored_before.list_finished(str(month.parent))
+    assert before == [str(month)]
+    names = scored_before.read_names(before, str(greys))
+    assert {*hostile, "damaged.png", "b/c/11.png"} <= names
+    counted.clear()
+    report = run(greys, tmp_path / "scores" / "november", model, but=names)
+    assert sorted(counted) == ["a/new.png", "new.png"]
+    assert (report.images, report.left_out) == (2, {"scored before": 16})
+    assert report.found == 18
+    # The same call has nothing to do, and a next one has no image.
+    again = batch_job.Job(greys, tmp_path / "scores" / "november", model, but=names)
+    assert again.earlier_report == report
+    names |= {"new.png", "a/new.png"}
+    assert batch_job.Job(greys, tmp_path / "scores" / "december", model, but=names).images == 0
+
+
+def test_of_another_folder_nothing_was_scored_before(tmp_path, greys, model):
+    run(greys, tmp_path / "scores" / "october", model)
+    before = scored_before.list_finished(str(tmp_path / "scores"))
+    assert scored_before.read_names(before, str(tmp_path / "other")) == set()
+    (tmp_path / "scores" / "october" / filenames.REJECTS).unlink()
+    with pytest.raises(UserError, match="october: one of its tables is missing or damaged"):
+        scored_before.read_names(before, str(greys))
 
 
 def test_a_score_is_withheld_where_the_image_is_like_none(tmp_path, greys, model):

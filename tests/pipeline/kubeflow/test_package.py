@@ -17,6 +17,7 @@ from tfxray.pipeline.config.kubeflow import resource_name
 from tfxray.pipeline.config.loader import load_config
 from tfxray.pipeline.config.nodes import NODES, ON_DEMAND
 from tfxray.pipeline.kubeflow.package import list_upstream, write_package
+from tfxray.pipeline.kubeflow.package_file import Package
 
 TRAINER = """kubeflow.nodes.Trainer={gpus: 2, cpu: "8", memory: 32Gi, timeout: 2d, image: gpu:1,
   node_selector: {pool: gpu}, tolerations: [{key: nvidia.com/gpu, operator: Exists}]}"""
@@ -104,6 +105,52 @@ def test_the_config_travels_in_the_package_and_no_secret(spec, small_config, tmp
     monkeypatch.setenv("KF_PIPELINES_TOKEN", "my-own-token")
     write_package(load_config(small_config), tmp_path / "package.yaml")
     assert "my-own" not in (tmp_path / "package.yaml").read_text()
+
+
+@pytest.fixture(scope="module")
+def watched(small_config, tmp_path_factory):
+    """The package where a monitor comes first."""
+    path = tmp_path_factory.mktemp("package") / "watched.yaml"
+    monitor = ("kubeflow.monitor.images=/mnt/new", "kubeflow.nodes.Monitor={memory: 4Gi}", EXTERNAL)
+    write_package(load_config(small_config, monitor), path)
+    return path
+
+
+def test_the_pipeline_runs_if_the_monitor_asks_for_it(watched, spec, tasks):
+    """The form that `dsl.If` compiles to: a group with a condition, which waits for the monitor."""
+    own, platform = yaml.safe_load_all(watched.read_text())
+    assert components.load_component_from_file(str(watched)).name == "demo"
+    json_format.ParseDict(own, pipeline_spec_pb2.PipelineSpec())
+    json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
+    first = own["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    assert set(first) == {"monitor", "condition-2"}
+    assert "dependentTasks" not in first["monitor"]
+    assert first["monitor"]["cachingOptions"] == {}
+    group = first["condition-2"]
+    assert group["dependentTasks"] == ["monitor"]
+    assert group["triggerPolicy"] == {
+        "condition": "inputs.parameter_values['pipelinechannel--monitor-train'] == 'yes'"
+    }
+    assert group["inputs"]["parameters"]["pipelinechannel--monitor-train"] == {
+        "taskOutputParameter": {"producerTask": "monitor", "outputParameterKey": "train"}
+    }
+    # Within the group is the pipeline as it is without a monitor, and outside of it the page.
+    within = own["components"][group["componentRef"]["name"]]["dag"]["tasks"]
+    assert within == tasks
+    assert own["root"]["dag"]["tasks"] == spec["root"]["dag"]["tasks"]
+    assert own["root"]["inputDefinitions"] == spec["root"]["inputDefinitions"]
+    outputs = own["components"]["comp-monitor"]["outputDefinitions"]
+    assert outputs["artifacts"]["page"]["artifactType"]["schemaTitle"] == "system.HTML"
+    assert outputs["artifacts"]["result"]["artifactType"]["schemaTitle"] == "system.Artifact"
+    assert set(outputs["parameters"]) == {"status", "train"}
+    container = own["deploymentSpec"]["executors"]["exec-monitor"]["container"]
+    assert container["args"][0] == "Monitor"
+    assert container["resources"]["memoryLimit"] == pytest.approx(4.29, abs=0.01)
+    config = yaml.safe_load(container["args"][container["args"].index("--config") + 1])
+    assert config["kubeflow"]["monitor"] == {"images": "/mnt/new", "scored": None}
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors["exec-monitor"] == executors["exec-start"]
+    assert {"monitor", "start", "pusher", "review"} <= Package.read(watched).tasks
 
 
 def test_nothing_is_cached_by_kfp(spec, tasks):
@@ -201,6 +248,7 @@ def test_vertex_gets_tfxs_own_package(tfxray, small_config, tmp_path):
     for override, message in (
         ("kubeflow.data=null", "kubeflow.data: is missing"),
         ("train.distribution=multi_worker", "this package starts one host"),
+        ("kubeflow.monitor.images=/mnt/new", "kubeflow.monitor: this package has no monitor"),
     ):
         refusal = tfxray(
             "compile", "--engine", "vertex", "--config", small_config,

@@ -6,14 +6,11 @@ import signal
 import pytest
 from click.testing import CliRunner
 
-from tfxray.pipeline.kubeflow.step import (
-    Terminated,
-    _mount_path,
-    _terminate,
-    main,
-    publish_outputs,
-)
+from tfxray.pipeline.kubeflow.outputs import mount_path, publish_review
+from tfxray.pipeline.kubeflow.step import Terminated, _terminate, main
 from tfxray.pipeline.runs import run_summary
+
+CONFIG = "{name: demo, classes: [NORMAL, PNEUMONIA]}"
 
 
 @pytest.fixture
@@ -36,11 +33,16 @@ def step(tmp_path, small_config, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "../Trainer"}, "is no step (did you mean Trainer?); allowed: Start"),
+        ({"name": "../Trainer"}, "is no step (did you mean Trainer?); allowed: Monitor, Start"),
         ({"name": "Trainer", "run_id": "../r1"}, "is no run id"),
         ({"name": "Trainer", "metadata": "mysql://u:p@h/d"}, "holds a password"),
         ({"name": "Trainer"}, "holds no graph.json; run the step Start first"),
         ({"name": "Start"}, "Start needs --config"),
+        ({"name": "Monitor"}, "Monitor needs --config"),
+        (
+            {"name": "Monitor", "config": CONFIG},
+            "kubeflow.monitor: is missing; it names the images",
+        ),
         ({"name": "Start", "config": "name: [x"}, "--config: is not YAML"),
         ({"name": "Start", "config": "nme: x"}, "nme: no such key"),
     ],
@@ -97,7 +99,7 @@ def test_who_is_asked_to_end_publishes_that_and_fails():
     ],
 )
 def test_artifacts_lie_where_kfps_launcher_looks(uri, path):
-    assert _mount_path(uri) == path
+    assert mount_path(uri) == path
 
 
 def test_metrics_hold_the_auc_of_each_finding_and_of_each_external_set(tmp_path):
@@ -116,7 +118,7 @@ def test_metrics_hold_the_auc_of_each_finding_and_of_each_external_set(tmp_path)
         findings={"Effusion": {"auc": 0.9}, "Edema": {"auc": None}},
         external={"nih": {"auc": 0.6, "change_from_test": -0.2, "unlike": None}},
     )  # fmt: skip
-    publish_outputs(executor_input, summary, b"page")
+    publish_review(json.dumps(executor_input), summary, b"page")
     metadata = json.loads(output.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]
     assert metadata == {
         "auc": 0.8, "auc_low": 0.7, "auc_high": 0.9, "auc_threshold": 0.75, "pushed": 1.0,

@@ -177,10 +177,12 @@ def test_waiting_tells_of_each_task_once(submitted, server):
         (look("FAILED"), 1, "failed"),
         (look("CANCELED"), 1, "canceled"),
         (ended("pushed"), 0, "pushed"),
+        (ended("all_right"), 0, "all_right"),
         (ended("not_blessed"), 3, "not_blessed"),
         (ended("data_rejected", "FAILED"), 4, "data_rejected"),
         (ended("failed"), 1, "failed"),
         (ended("pushed", "FAILED"), 1, "failed"),
+        (ended("all_right", "FAILED"), 1, "failed"),
         (ended("nonsense"), 0, "succeeded"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from tfxray.components.common.errors import UserError
 from tfxray.components.review import page
 from tfxray.pipeline.config.config import Config
-from tfxray.pipeline.runs import run_summary
+from tfxray.pipeline.runs import latest_run, run_summary
 
 ISSUES = [{"kind": "drift", "action": "warn", "message": "m", "items": ["a"], "total": 1}]
 
@@ -38,6 +38,20 @@ def test_figures_that_are_not_finite_are_written_as_json_has_them(tmp_path):
     assert json.loads(text, parse_constant=pytest.fail)["auc"] is None
     read = run_summary.read_summary(tmp_path)
     assert read.metrics == {"train": {"cross_entropy": None, "auc": 0.5}}
+
+
+@pytest.mark.parametrize("reason", [None, "no image is new"])
+def test_a_monitor_that_asks_for_no_new_model_is_told_as_no_failure(tmp_path, reason):
+    summary = run_summary.Summary("2", 0.9, status="all_right", reason=reason, review="m.html")
+    told = []
+    run_summary.tell_verdict(summary, lambda text, style=None: told.append((text, style)))
+    text = "the monitor asks for no new model, nothing trained" + (f": {reason}" if reason else "")
+    assert told == [(text, "bold green")]
+    # Of runs, the latest is one that trained.
+    for name, each in (("1", run_summary.Summary("1", 0.9, status="pushed")), ("2", summary)):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / run_summary.SUMMARY).write_text(each.to_json())
+    assert latest_run.find_latest(tmp_path).name == "1"
 
 
 @pytest.mark.parametrize(
