@@ -97,7 +97,7 @@ class Source:
             UserError: No folder, or a damaged file of records.
         """
         settings_key = [*settings, dataclasses.astuple(self.limits), sorted(self.features.items())]
-        file_list.require_folder(self.folder)
+        file_list.require_folder(self.folder, "--input")
         if tfrecords.holds_records(self.folder):
             record_files = tfrecords.list_records(self.folder)
             return list(self._of_records(record_files, settings_key)), file_list.Listing()

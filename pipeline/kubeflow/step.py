@@ -239,7 +239,8 @@ class Step:
             summary.status, summary.reason = "all_right", monitor["reason"]
             summary.review = monitor["page"]
         if summary.status == "failed" and not summary.reason:
-            unfinished = next((n for n, node in node_runs.items() if not node.complete), "a node")
+            first = MONITOR if scoring and not monitor else "a node"
+            unfinished = next((n for n, node in node_runs.items() if not node.complete), first)
             summary.reason = f"{unfinished} was ended from outside"
         if summary.status != "all_right":
             run_summary.try_review(summary, config, uris, self.folder, say)
