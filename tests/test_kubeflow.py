@@ -270,10 +270,11 @@ def test_images_that_cannot_be_judged_fail_the_run_with_one_line(place, quiet, d
     assert (run.state, run.ran()) == ("FAILED", ["monitor", "review"])
     (monitor,) = run.of("monitor")
     assert monitor.code == 2
-    assert f"Monitor: FAILED: {place.new}: no such folder (kubeflow.monitor.images)" in monitor.last_line
+    reason = f"{place.new}: no such folder (kubeflow.monitor.images)"
+    assert f"Monitor: FAILED: {reason}" in monitor.last_line
     assert "Traceback" not in monitor.log
     summary = place.summary("bad")
-    assert (summary["status"], "no such folder" in summary["reason"]) == ("failed", True)
+    assert (summary["status"], summary["reason"]) == ("failed", f"Monitor: {reason}")
 
 
 @pytest.fixture(scope="module")
