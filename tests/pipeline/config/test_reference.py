@@ -147,7 +147,7 @@ def test_a_value_is_told_in_words_with_its_bounds_and_choices(key, value):
     ("key", "names"),
     [
         ("tune.ranges", "`train.learning_rate`, `train.batch_size`, "),
-        ("kubeflow.nodes", "`Start`, `ExampleGen`, "),
+        ("kubeflow.nodes", "`Monitor`, `Start`, `ExampleGen`, "),
         ("validation.drift", "`image/encoded`, "),
         ("evaluate.slices", "`image/encoded`, "),
     ],

@@ -23,13 +23,13 @@ TRAINER = """kubeflow.nodes.Trainer={gpus: 2, cpu: "8", memory: 32Gi, timeout: 2
   node_selector: {pool: gpu}, tolerations: [{key: nvidia.com/gpu, operator: Exists}]}"""
 
 EXTERNAL = "evaluate.external.nih.data=/data/nih"
+OVERRIDES = (TRAINER, "kubeflow.container.retries=3", EXTERNAL)
 
 
 @pytest.fixture(scope="module")
 def package(small_config, tmp_path_factory):
     path = tmp_path_factory.mktemp("package") / "package.yaml"
-    overrides = (TRAINER, "kubeflow.container.retries=3", EXTERNAL)
-    write_package(load_config(small_config, overrides), path)
+    write_package(load_config(small_config, OVERRIDES), path)
     return path
 
 
@@ -111,8 +111,8 @@ def test_the_config_travels_in_the_package_and_no_secret(spec, small_config, tmp
 def watched(small_config, tmp_path_factory):
     """The package where a monitor comes first."""
     path = tmp_path_factory.mktemp("package") / "watched.yaml"
-    monitor = ("kubeflow.monitor.images=/mnt/new", "kubeflow.nodes.Monitor={memory: 4Gi}", EXTERNAL)
-    write_package(load_config(small_config, monitor), path)
+    monitor = ("kubeflow.monitor.images=/mnt/new", "kubeflow.nodes.Monitor.memory=4Gi")
+    write_package(load_config(small_config, (*OVERRIDES, *monitor)), path)
     return path
 
 
