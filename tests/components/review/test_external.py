@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests import pages
-from tests.components.review.test_page import Tags
+from tests.components.review.written import Tags
 from tfxray.components.common import contract
 from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import external_rules, heldout_scores

@@ -4,7 +4,7 @@ import pytest
 
 from tests import pages
 from tests.components.review.test_browser import CHROMIUM, browser  # noqa: F401  a fixture
-from tests.components.review.test_page import Tags
+from tests.components.review.written import Tags
 from tfxray.components.common.contract import Task
 from tfxray.components.review import evidence, findings
 from tfxray.components.review.page import write_page

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from tests import pages
-from tests.components.review.test_page import Tags, write
+from tests.components.review.written import Tags, write
 from tfxray.components.common import contract
 from tfxray.components.text import escape
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests import pages
-from tests.components.review.test_page import Tags
+from tests.components.review.written import Tags
 from tfxray.components.guard import rejects
 from tfxray.components.layouts import registry
 from tfxray.components.listing import left_out
