@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 # What lies beside images and is none of them. Anything else is opened, whatever its extension.
 _NOT_IMAGES = {".csv", ".tsv", ".json", ".jsonl", ".txt", ".log", ".md", ".rst", ".rtf", ".html",
@@ -26,15 +26,19 @@ _PICTURES = {"image", "images", "img", "imgs", "xray", "xrays", "cxr", "cxrs"}
 # A word within a name, such as `left` and `Mask` of `leftMask`.
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _KINDS_OF_MASK = r"(?:(?:left|right|lungs?|heart|infection|manual|binary|seg|\d)[ _.-]*)*"
-# What a file beside an image is called after it, in small letters: `x_left_mask.png`, `mask_x.png`.
+# What a file beside an image `x` is called after it, in small letters: `x_left_mask.png`. Each is
+# what follows the image's own name.
 _AFTER_AN_IMAGE = (
     ("mask", re.compile(
-        rf"(?P<image>.+?)[ _.-]+{_KINDS_OF_MASK}(?:masks?|seg|segmentation)"
+        rf"(?:[ _.-]+{_KINDS_OF_MASK}(?:masks?|seg|segmentation)|masks?)"
         rf"(?:[ _.-]*{_KINDS_OF_MASK})?")),
-    ("mask", re.compile(r"masks?[ _.-]+(?P<image>.+)")),
-    ("thumbnail", re.compile(r"(?P<image>.+?)[ _.-]+thumb(?:nail)?s?")),
-    ("thumbnail", re.compile(r"thumb(?:nail)?s?[ _.-]+(?P<image>.+)")),
+    ("thumbnail", re.compile(r"[ _.-]+thumb(?:nail)?s?")),
 )  # fmt: skip
+# The same before it: `mask_x.png`.
+_BEFORE_AN_IMAGE = (
+    ("mask", re.compile(r"masks?[ _.-]+")),
+    ("thumbnail", re.compile(r"thumb(?:nail)?s?[ _.-]+")),
+)
 
 # The rules, as `ingest.json` counts what each left out.
 HIDDEN, OTHER_KIND, UNLISTED = "hidden", "other_kind", "not_in_manifest"
@@ -162,14 +166,21 @@ def name_after_images(paths: Iterable[str]) -> dict[str, str]:
     if not stems:
         return {}
     images = {os.path.splitext(name)[0] for name in names.values()}
-    rules = {}
-    for path, stem in stems.items():
-        for rule, pattern in _AFTER_AN_IMAGE:
-            match = pattern.fullmatch(stem)
-            if match and match["image"] in images:
-                rules[path] = rule
-                break
-    return rules
+    found = {path: _find_rule_after_image(stem, images) for path, stem in stems.items()}
+    return {path: rule for path, rule in found.items() if rule}
+
+
+def _find_rule_after_image(stem: str, images: Collection[str]) -> str | None:
+    # An image's own name may hold what a mask is called, such as a number.
+    places = [place for place in range(1, len(stem)) if stem[:place] in images]
+    for rule, pattern in _AFTER_AN_IMAGE:
+        if any(pattern.fullmatch(stem, place) for place in places):
+            return rule
+    for rule, pattern in _BEFORE_AN_IMAGE:
+        match = pattern.match(stem)
+        if match and stem[match.end() :] in images:
+            return rule
+    return None
 
 
 def match_glob(glob: str) -> Callable[[str], re.Match[str] | None]:

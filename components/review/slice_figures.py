@@ -61,14 +61,15 @@ def make_rows(evidence: Evidence) -> list[Row]:
     """Every slice, the whole test split first.
 
     Args:
-        evidence: Of the run. TFMA's figures count where there are some, those of the scores
-            elsewhere; the intervals are by patient where there are scores, else TFMA's.
+        evidence: Of the run. The figures are those of the scores, with intervals by patient, as
+            the gate has them: TFMA's areas are sums over bins of the score. TFMA's count where
+            there are no scores, and for slices that only TFMA has.
     """
     slices = evidence.results.slices if evidence.results else []
     by_tfma = {item.name: item for item in slices}
     if evidence.heldout_scores is None:
         return [_of_tfma(item) for item in by_tfma.values()]
-    rows, same = [], figures_agree(evidence)
+    rows = []
     everything = np.ones(len(evidence.heldout_scores), bool)
     masks = {
         OVERALL: everything,
@@ -77,16 +78,11 @@ def make_rows(evidence: Evidence) -> list[Row]:
     for name, inside in masks.items():
         frame = evidence.heldout_scores[inside]
         own = _figures(frame, evidence.threshold)
-        by_metric = {
-            metric: figure
-            for metric, figure in (by_tfma[name].figures if name in by_tfma else {}).items()
-            if same or metric not in AT_THRESHOLD
-        }
         labels, patients = frame[contract.LABEL].to_numpy(), frame[contract.PATIENT].nunique()
         enough = patients >= evidence.min_patients
         if enough:
             own["prauc"] = _area(frame)
-        figures = {m: _merged(own[m], by_metric.get(m)) if enough else None for m in COLUMNS}
+        figures = {metric: own[metric] if enough else None for metric in COLUMNS}
         rows.append(Row(name, len(frame), patients, int(labels.sum()), figures, inside))
     # TFMA's slices by a number are of single values; bands stand for them.
     missing = by_tfma.keys() - {row.name for row in rows}
@@ -103,12 +99,6 @@ def _of_tfma(item: Slice) -> Row:
         for metric in COLUMNS
     }
     return Row(item.name, item.images, None, item.positives, figures)
-
-
-def _merged(own: Figure | None, tfma: Figure | None) -> Figure | None:
-    if own is None or tfma is None:
-        return own
-    return Figure(tfma.value, own.low, own.high)
 
 
 def _figures(part: pd.DataFrame, threshold: float) -> dict[str, Figure | None]:

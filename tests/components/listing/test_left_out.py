@@ -71,6 +71,33 @@ def test_files_that_are_named_after_an_image_are_its_masks(tmp_path):
     assert listing.left_out["thumbnail"] == ["NORMAL/x_thumb.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("img_001", "img_001_mask"),
+        ("CHNCXR_0001_0", "CHNCXR_0001_0_mask"),
+        ("P0001_1", "P0001_1-seg"),
+        ("00000013_005", "00000013_005_left_mask"),
+        ("scan 12", "scan 12 mask 1"),
+        ("p1_left", "p1_left_lung_mask"),
+        ("covid_12", "covid_12_lung_mask"),
+        ("covid_lung", "covid_lung_masks"),
+        ("P0001", "P0001mask"),
+        ("mask_1", "mask_1_mask"),
+        ("img_001", "mask_img_001"),
+        ("img_001", "img_001_thumb"),
+    ],
+)
+def test_an_image_whose_name_has_what_masks_are_called_has_a_mask(image, mask):
+    rules = left_out.name_after_images([f"a/{image}.png", f"b/{mask}.png"])
+    assert rules == {f"b/{mask}.png": "thumbnail" if "thumb" in mask else "mask"}
+
+
+@pytest.mark.parametrize("name", ["x_masked", "y_mask", "unmask", "seg_2", "x_1"])
+def test_what_is_named_after_no_image_is_one(name):
+    assert left_out.name_after_images(["x.png", "un_1.png", "seg_1.png", f"{name}.png"]) == {}
+
+
 def test_masks_are_not_trained_on(tmp_path):
     names = [f"{c}/{kind}/{i}.png" for c in CLASSES for kind in ("images", "masks") for i in (1, 2)]
     touch(tmp_path, *names)
