@@ -12,9 +12,9 @@ from tfxray.components.common.contract import Task
 from tfxray.components.evaluator import heldout_scores
 
 AUC, MEAN_AUC, _COUNT = "auc", "mean_auc", "example_count"
-# With 1,000, the area differs from the exact one by some 1e-3, and of a small slice by more: gate and
-# page take the exact one. With 10,000, TFMA's jackknife takes twice as long as all else that
-# Evaluator does.
+# With 1,000, the area differs from the exact one by some 1e-3, and of a small slice by more: the
+# gate and the page take the exact one. With 10,000, TFMA's jackknife takes twice as long as all
+# else that Evaluator does.
 AUC_THRESHOLDS = 1_000
 
 
