@@ -5,6 +5,7 @@ one is started: `tests/faults`, `tests/test_package.py` and others.
 """
 
 import contextlib
+import functools
 import io
 import os
 import tempfile
@@ -17,21 +18,28 @@ from tfxray.components.common import isolation
 from tfxray.pipeline import inputs
 
 
-class Ended:
-    """What `subprocess.Popen` tells of a process that has ended."""
+class Here:
+    """What a run asks of the process of its ingest: the command runs when it is waited for."""
 
-    def __init__(self, code: int, said: str):
-        self.returncode, self.stderr = code, io.StringIO(said)
+    def __init__(self, arguments: Sequence[str]):
+        self._arguments = arguments
+
+    @functools.cached_property
+    def _done(self) -> tuple[int, str]:
+        return call(self._arguments)
+
+    @property
+    def stderr(self) -> io.StringIO:
+        return io.StringIO(self._done[1])
 
     def wait(self) -> int:
-        return self.returncode
-
-    def communicate(self, timeout: float | None = None) -> tuple[None, str]:
-        del timeout
-        return None, self.stderr.read()
+        return self._done[0]
 
     def terminate(self) -> None:
-        """Too late."""
+        """A run that ends before it waits leaves nothing of an ingest: there is none yet."""
+
+    def communicate(self, timeout: float) -> None:
+        """Waits for its end after `terminate`."""
 
 
 def ingest_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +49,7 @@ def ingest_here(monkeypatch: pytest.MonkeyPatch) -> None:
     def start_or_call(code: str, arguments: list[str], *rest: object, **options: object) -> object:
         if code != inputs._COMMAND:
             return start(code, arguments, *rest, **options)
-        return Ended(*call(arguments))
+        return Here(arguments)
 
     monkeypatch.setattr(isolation, "start_python", start_or_call)
 
