@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests import seaweed
+from tests import in_process, quick, seaweed
 from tfxray.components.common import filesystem
 from tfxray.components.sample import draw
 
@@ -62,8 +62,20 @@ def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def quick_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See `quick.py`; of the name and the classes of `small_config`."""
+    return quick.write_config(tmp_path_factory.mktemp("quick"))
+
+
 @pytest.fixture
-def tfxray(capfd: pytest.CaptureFixture[str]):
+def ingests_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs ingest in this process. A module whose runs are to start one has its own."""
+    in_process.ingest_here(monkeypatch)
+
+
+@pytest.fixture
+def tfxray(capfd: pytest.CaptureFixture[str], ingests_here: None):
     """Runs a tfxray command in this process."""
     from tfxray.pipeline.cli.main import main
 

@@ -10,7 +10,7 @@ from tests.components.source.test_tfrecords import frame
 
 
 def test_tf_slim_records_of_another_program_are_taken_as_they_are(
-    tfxray, drawn, small_config, tmp_path
+    tfxray, drawn, quick_config, tmp_path
 ):
     """TF-slim's build_image_data.py: its features, its file names, nothing of ours."""
     folder = tmp_path / "slim"
@@ -23,8 +23,7 @@ def test_tf_slim_records_of_another_program_are_taken_as_they_are(
             for path in files[share]:
                 writer.write(slim(path).SerializeToString())
     done = tfxray(
-        "run", "--config", small_config, "--data", folder, "--out", tmp_path / "out", "--json",
-        "--set", "gate.auc.threshold=0.5",
+        "run", "--config", quick_config, "--data", folder, "--out", tmp_path / "out", "--json",
     )  # fmt: skip
     summary = json.loads(done.out.strip().splitlines()[-1])
     assert done.code == 0, done.err
@@ -32,7 +31,7 @@ def test_tf_slim_records_of_another_program_are_taken_as_they_are(
     assert "name no patient" in done.err
 
 
-def test_bad_records_are_set_aside_and_the_run_goes_on(tfxray, drawn, small_config, tmp_path):
+def test_bad_records_are_set_aside_and_the_run_goes_on(tfxray, drawn, quick_config, tmp_path):
     """Each of these ended a node: StatisticsGen, Transform, or Evaluator behind the training."""
     folder, out = tmp_path / "records", tmp_path / "out"
     folder.mkdir()
@@ -43,7 +42,7 @@ def test_bad_records_are_set_aside_and_the_run_goes_on(tfxray, drawn, small_conf
         for what in bad:
             writer.write(record(**{**FULL, **BROKEN[what]}))
     done = tfxray(
-        "run", "--config", small_config, "--data", folder, "--out", out, "--json", "--to",
+        "run", "--config", quick_config, "--data", folder, "--out", out, "--json", "--to",
         "Transform",
     )  # fmt: skip
     summary = json.loads(done.out.strip().splitlines()[-1])
@@ -56,7 +55,7 @@ def test_bad_records_are_set_aside_and_the_run_goes_on(tfxray, drawn, small_conf
 
     whole = (folder / "a.tfrecord").read_bytes()
     (folder / "a.tfrecord").write_bytes(whole + frame(2**40) + bytes(100))
-    done = tfxray("run", "--config", small_config, "--data", folder, "--out", out)
+    done = tfxray("run", "--config", quick_config, "--data", folder, "--out", out)
     assert done.code == 2
     assert "a.tfrecord: damaged after record 305: a record of 1099511627776 bytes" in done.err
 

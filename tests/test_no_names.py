@@ -117,6 +117,11 @@ def spellings(secret):
 
 
 @pytest.fixture
+def ingests_here() -> None:
+    """It does not: the warnings are those of a process that begins."""
+
+
+@pytest.fixture
 def run(tfxray, small_config, tmp_path, monkeypatch):
     """Runs the pipeline with all warnings on, and searches all that it leaves and prints."""
     temporary = tmp_path / "temporary"

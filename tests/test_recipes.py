@@ -110,12 +110,12 @@ def test_a_recipe_of_pixels_trains_from_scratch(tfxray, tmp_path, kermany, recip
 
 
 def test_chexnet_goes_all_the_way_on_the_official_split(tfxray, tmp_path, nih):
-    """With a smaller network: DenseNet-121 takes minutes to compile."""
+    """With a smaller network: DenseNet-121 takes minutes to compile. And with one slice."""
     folder, lists = nih
     settings = (
-        "model.weights=none", "model.backbone=MobileNetV2", "model.arguments={alpha: 0.35}",
-        "model.image_size=32", "train.epochs=1", "validation.gate.near_identical=warn",
-        "gate.unjudged=name",
+        "model.weights=none", "model.backbone=cnn_150", "model.image_size=32", "train.epochs=1",
+        "validation.gate.near_identical=warn", "gate.unjudged=name", "gate.servable=false",
+        "evaluate.slices=[patient/sex]",
     )  # fmt: skip
     done = tfxray(
         "run", "--config", "chexnet", "--data", folder, "--out", tmp_path, "--json",

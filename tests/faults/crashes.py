@@ -15,21 +15,18 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-CONFIG = """\
-name: crash
-classes: [NORMAL, PNEUMONIA]
-model: {arguments: {alpha: 0.35}, weights: bundled, image_size: 96}
-gate: {auc: {threshold: 0.3}, min_positives: 1, min_negatives: 1}
-"""
+from tests import quick
+
 IMAGES = 200
 _DISK = "160m"  # a run leaves some 20 MB
 _STEP = re.compile(r"^  ([A-Za-z][\w-]+) +([\d.]+) s", re.MULTILINE)
@@ -82,13 +79,11 @@ class Trial:
 class Run:
     """A run under way, in a process group of its own."""
 
-    def __init__(self, campaign: "Campaign", out: Path):
+    def __init__(self, arguments: Sequence[str]):
         """Starts it."""
-        out.mkdir(parents=True, exist_ok=True)
-        self._said = tempfile.NamedTemporaryFile("r", dir=campaign.folder)  # noqa: SIM115
-        command = [*_tfxray(), "run", "--config", str(campaign.folder / "config.yaml")]
+        self._said = tempfile.NamedTemporaryFile("r")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [*command, "--data", str(campaign.data), "--out", str(out)],
+            [str(Path(sys.executable).with_name("tfxray")), *arguments],
             stdout=subprocess.DEVNULL,
             stderr=os.open(self._said.name, os.O_WRONLY),
             env=_ENVIRONMENT,
@@ -113,30 +108,75 @@ class Run:
             self.process.wait(seconds)
 
     def finish(self) -> Result:
-        """Waits for its end, and reads the summary of the folder that it names."""
+        """Waits for its end."""
         self.process.wait()
-        text = self.text
-        named = re.search(r"^crash: (.*)/config\.yaml$", text, re.MULTILINE)
-        summary = {}
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            summary = json.loads((Path(named[1]) / "summary.json").read_bytes())
-        return Result(self.process.returncode, summary, text)
+        return _read(self.process.returncode, self.text)
+
+
+def in_a_process(arguments: Sequence[str]) -> tuple[int, str]:
+    """Runs a command to its end; its exit code, and what it said."""
+    result = Run(arguments).finish()
+    return result.code, result.text
 
 
 class Campaign:
     """Trials over one data set, which is drawn first, and one undisturbed run."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.data = folder / "x-rays"
-        (folder / "config.yaml").write_text(CONFIG)
-        command = ["sample", "--out", str(self.data), "--images", str(IMAGES), "--size", "64"]
-        subprocess.run([*_tfxray(), *command], check=True, stdout=subprocess.DEVNULL)
+    def __init__(
+        self,
+        folder: Path,
+        call: Callable[[Sequence[str]], tuple[int, str]] = in_a_process,
+        after: str = "",
+    ):
+        """Begins it.
+
+        Args:
+            folder: Of all trials.
+            call: Runs a command that nobody disturbs; see `in_a_process`.
+            after: A node up to which all has been done before each trial. One trial at a time then:
+                all are in one folder, since the metadata store holds absolute paths.
+        """
+        self.folder, self._call = folder, call
+        self._data, self._kept = folder / "x-rays", folder / "kept" if after else None
+        self._config = quick.write_config(folder, name="crash", gate={"servable": True})
+        command = ["sample", "--out", str(self._data), "--images", str(IMAGES), "--size", "64"]
+        self._require(call(command))
+        out = self._place("undisturbed") / "out"
+        if self._kept:
+            self._require(call([*self._arguments(out), "--to", after]))
+            shutil.copytree(out, self._kept, symlinks=True)
         start = time.monotonic()
-        self.undisturbed = Run(self, folder / "undisturbed").finish()
+        self.undisturbed = self._run(out)
         self.seconds = time.monotonic() - start
-        if self.undisturbed.code:
-            raise SystemExit(f"an undisturbed run fails: {self.undisturbed.text}")
+        self._require((self.undisturbed.code, self.undisturbed.text))
+
+    @staticmethod
+    def _require(done: tuple[int, str]) -> None:
+        code, text = done
+        if code:
+            raise SystemExit(f"an undisturbed command fails: {text}")
+
+    def _place(self, name: str) -> Path:
+        """The folder of a trial; what another left there is gone."""
+        place = self.folder / ("trial" if self._kept else name)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        return place
+
+    def _begin(self, place: Path) -> Path:
+        """The `--out` of a trial, with what has been done before it."""
+        out = place / "out"
+        if self._kept:
+            shutil.copytree(self._kept, out, symlinks=True)
+        return out
+
+    def _arguments(self, out: Path) -> list[str]:
+        places = ("--config", self._config, "--data", self._data, "--out", out)
+        return ["run", *map(str, places)]
+
+    def _run(self, out: Path) -> Result:
+        """A run that nobody disturbs."""
+        return _read(*self._call(self._arguments(out)))
 
     def place(self, share: float) -> tuple[str, float]:
         """The step that is over at a share of the undisturbed run, and the seconds since then."""
@@ -157,48 +197,53 @@ class Campaign:
 
     def kill(self, number: int, share: float) -> Trial:
         """Kills a run, by itself or with its children, and runs again."""
-        out = self.folder / f"kill-{number}"
-        disturbed = Run(self, out)
+        out = self._begin(self._place(f"kill-{number}"))
+        disturbed = Run(self._arguments(out))
         disturbed.wait_for(*self.place(share))
         alone, process = number % 2 == 0, disturbed.process
         with contextlib.suppress(ProcessLookupError):
             (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
         place = _place(disturbed.finish())
         fault = _wrong_versions(out / "serving" / "crash", None)
-        fault = fault or self.judge(Run(self, out).finish(), out)
+        fault = fault or self.judge(self._run(out), out)
         what = f"kill -9 {'of the run' if alone else 'of all its processes'} at {share:.2f}"
         return Trial(what, place, fault)
 
     def full(self, number: int, share: float) -> Trial:
         """Fills the disk at a moment of a run, frees it when the run has ended, and runs again."""
-        disk = self.folder / f"full-{number}"
-        out = disk / "out"
+        disk = self._place(f"full-{number}")
         with _small_disk(disk):
-            run = Run(self, out)
+            out = self._begin(disk)
+            run = Run(self._arguments(out))
             run.wait_for(*self.place(share))
             _fill(disk / "filler")
             disturbed = run.finish()
             (disk / "filler").unlink()
             fault = _traceback(disturbed) or _wrong_versions(out / "serving" / "crash", None)
-            fault = fault or self.judge(Run(self, out).finish(), out)
+            fault = fault or self.judge(self._run(out), out)
         said = (disturbed.text.strip().splitlines() or [""])[-1]
         what = f"full disk from {share:.2f} on, exit code {disturbed.code}: {said}"
         return Trial(what, _place(disturbed), fault)
 
     def twice(self, number: int, share: float) -> Trial:
         """Starts a second run some seconds after the first, in the same `--out`."""
-        out = self.folder / f"twice-{number}"
-        first = Run(self, out)
+        out = self._begin(self._place(f"twice-{number}"))
+        first = Run(self._arguments(out))
         time.sleep(5 * share)
-        second = Run(self, out)
+        second = Run(self._arguments(out))
         results = [first.finish(), second.finish()]
-        results.append(Run(self, out).finish())  # a third one, of what they left
+        results.append(self._run(out))  # a third one, of what they left
         fault = next(filter(None, (self.judge(result, out) for result in results)), "")
         return Trial(f"a second run after {5 * share:.1f} s", "", fault)
 
 
-def _tfxray() -> list[str]:
-    return [str(Path(sys.executable).with_name("tfxray"))]
+def _read(code: int, text: str) -> Result:
+    """A run with the summary of the folder that it names."""
+    named = re.search(r"^crash: (.*)/config\.yaml$", text, re.MULTILINE)
+    summary = {}
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        summary = json.loads((Path(named[1]) / "summary.json").read_bytes())
+    return Result(code, summary, text)
 
 
 def _steps(text: str) -> dict[str, float]:
@@ -231,7 +276,6 @@ def _wrong_versions(serving: Path, pushed: str | None) -> str:
 
 @contextlib.contextmanager
 def _small_disk(folder: Path) -> Iterator[None]:
-    folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(folder)]
     subprocess.run(mount, check=True)
     try:

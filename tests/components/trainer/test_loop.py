@@ -16,9 +16,10 @@ from tests import ramfs  # noqa: F401  so that TFX goes through it
 from tfxray.components.common import artifacts
 from tfxray.components.trainer import loop
 
-# Trains a small network on twenty small images: argv is a JSON of what to change.
+# Trains a small network on forty small images, in a fork for each line of JSON that it reads: to
+# import TensorFlow takes longer. Nothing is computed before a fork.
 SCRIPT = """
-import json, os, sys
+import json, os, sys, traceback
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras, numpy as np, tensorflow as tf
 from pathlib import Path
@@ -27,15 +28,10 @@ from tfxray.components.trainer.distributed import strategy
 from tfxray.components.common import contract
 from tfxray.components.networks.distortion_ranges import Distortions
 
-options = json.loads(sys.argv[1])
-strategy.prepare_devices(options["replicas"], 7)
-settings = {"seed": 5, "schedule": "constant", "optimizer": options.get("optimizer", "adam"),
-            "weight_decay": 0, "patience": options.get("patience"), "monitor": "cross_entropy",
-            "plateau": {"monitor": "cross_entropy", "factor": 0.5, "patience": 1, "least": 0}}
-rng = np.random.default_rng(0)
-folder = Path(options["folder"])
-if not list(folder.glob("*.gz")):
-    with tf.io.TFRecordWriter(str(folder / "a.gz"), "GZIP") as writer:
+
+def write_images(path):
+    rng = np.random.default_rng(0)
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
         for i in range(40):
             level = rng.integers(0, 120, (16, 16, 1)) + 100 * (i % 2)
             png = tf.io.encode_png(level.astype(np.uint8)).numpy()
@@ -44,56 +40,84 @@ if not list(folder.glob("*.gz")):
                 contract.TARGET: tf.train.Feature(int64_list=tf.train.Int64List(value=[i % 2])),
                 contract.KEY: tf.train.Feature(int64_list=tf.train.Int64List(value=[i])),
             })).SerializeToString())
-spec = {contract.PIXELS: tf.io.FixedLenFeature([], tf.string),
-        contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
-        contract.KEY: tf.io.FixedLenFeature([1], tf.int64)}
-images = examples.Examples([str(folder / "*.gz")], spec, 16)
-order = examples.Order(7, 5, np.array(options.get("weights", [1.0, 1.0]))[images.labels],
-                      distortions=Distortions(rotation=20, width_shift=0.1, noise=5))
-keras.utils.set_random_seed(5)
-mirrored = tf.distribute.MirroredStrategy(
-    [d.name for d in tf.config.list_logical_devices("CPU")])
-assert mirrored.num_replicas_in_sync == options["replicas"]
-L = keras.layers
-with mirrored.scope():
-    body = [L.Rescaling(1 / 255), L.Conv2D(4, 3, strides=2, activation="relu"), L.Flatten()]
-    if options.get("batch_norm"):
-        body.insert(2, L.BatchNormalization())
-    if options.get("dropout"):
-        body.append(L.Dropout(0.3))
-    model = keras.Sequential([L.Input((16, 16, 1)), *body, L.Dense(1, activation="sigmoid")])
 
 
-def prepare(index):
+def train(options):
+    strategy.prepare_devices(options["replicas"], 7)
+    settings = {"seed": 5, "schedule": "constant", "optimizer": options.get("optimizer", "adam"),
+                "weight_decay": 0, "patience": options.get("patience"), "monitor": "cross_entropy",
+                "plateau": {"monitor": "cross_entropy", "factor": 0.5, "patience": 1, "least": 0}}
+    folder = Path(options["folder"])
+    if not list(folder.glob("*.gz")):
+        write_images(folder / "a.gz")
+    spec = {contract.PIXELS: tf.io.FixedLenFeature([], tf.string),
+            contract.TARGET: tf.io.FixedLenFeature([1], tf.int64),
+            contract.KEY: tf.io.FixedLenFeature([1], tf.int64)}
+    images = examples.Examples([str(folder / "*.gz")], spec, 16)
+    order = examples.Order(7, 5, np.array(options.get("weights", [1.0, 1.0]))[images.labels],
+                           distortions=Distortions(rotation=20, width_shift=0.1, noise=5))
+    keras.utils.set_random_seed(5)
+    mirrored = tf.distribute.MirroredStrategy(
+        [d.name for d in tf.config.list_logical_devices("CPU")])
+    assert mirrored.num_replicas_in_sync == options["replicas"]
+    L = keras.layers
     with mirrored.scope():
-        model.compile(
-            loop.make_optimizer(settings, phases[index]),
-            keras.losses.BinaryCrossentropy(reduction="sum"),
-            metrics=[keras.metrics.BinaryCrossentropy(name="cross_entropy")])
+        body = [L.Rescaling(1 / 255), L.Conv2D(4, 3, strides=2, activation="relu"), L.Flatten()]
+        if options.get("dropout"):
+            body.append(L.Dropout(0.3))
+        model = keras.Sequential([L.Input((16, 16, 1)), *body, L.Dense(1, activation="sigmoid")])
+
+    def prepare(index):
+        with mirrored.scope():
+            model.compile(
+                loop.make_optimizer(settings, phases[index]),
+                keras.losses.BinaryCrossentropy(reduction="sum"),
+                metrics=[keras.metrics.BinaryCrossentropy(name="cross_entropy")])
+
+    class Slow(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            print("batch", flush=True)
+            if options.get("slow"):
+                import time
+                time.sleep(0.05)
+
+    make = loop.make_callbacks
+    loop.make_callbacks = lambda s: [*make(s), Slow()]
+    steps = images.steps(7)
+    phases = [loop.Phase("warm-up", 1, steps, 1e-2, False),
+              loop.Phase("training", options["rounds"], steps, options.get("rate", 5e-3), True)]
+    history = loop.fit_phases(model, phases, prepare, lambda step: images.passes(order, step),
+                          images.plain(7), settings, Path(options["state"]), Path(options["logs"]))
+    np.savez(options["out"], *[np.asarray(v) for v in model.weights])
+    Path(options["out"] + ".json").write_text(json.dumps(history))
 
 
-class Slow(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        print("batch", flush=True)
-        if options.get("slow"):
-            import time
-            time.sleep(0.05)
-
-
-make = loop.make_callbacks
-loop.make_callbacks = lambda s: [*make(s), Slow()]
-steps = images.steps(7)
-phases = [loop.Phase("warm-up", 1, steps, 1e-2, False),
-          loop.Phase("training", options["rounds"], steps, options.get("rate", 5e-3), True)]
-history = loop.fit_phases(model, phases, prepare, lambda step: images.passes(order, step),
-                      images.plain(7), settings, Path(options["state"]), Path(options["logs"]))
-np.savez(options["out"], *[np.asarray(v) for v in model.weights])
-Path(options["out"] + ".json").write_text(json.dumps(history))
+for line in sys.stdin:
+    process = os.fork()
+    if not process:
+        try:
+            train(json.loads(line))
+            os._exit(0)
+        except BaseException:
+            print("error", json.dumps(traceback.format_exc()), flush=True)
+            os._exit(1)
+    print("process", process, flush=True)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 """
 
 
+@pytest.fixture(scope="module")
+def trainer():
+    """A process that has imported what a training takes; see `SCRIPT`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
 @pytest.fixture
-def train(tmp_path):
+def train(tmp_path, trainer):
     """Trains in a process of its own; with `kill`, only until so many batches are done."""
     (tmp_path / "records").mkdir()
 
@@ -103,22 +127,24 @@ def train(tmp_path):
             "state": str(tmp_path / name / "state"), "logs": str(tmp_path / name / "logs"),
             "out": str(tmp_path / f"{name}.npz"), **options,
         }  # fmt: skip
-        command = [sys.executable, "-c", SCRIPT, json.dumps(options)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
-        )
+        print(json.dumps(options), file=trainer.stdin, flush=True)
+        batches, errors, number = 0, "", 0
+        for line in trainer.stdout:
+            what, _, value = line.strip().partition(" ")
+            if what == "process":
+                number = int(value)
+            elif what == "ended":
+                break
+            elif what == "batch":
+                batches += 1
+                if batches == kill:
+                    os.kill(number, signal.SIGKILL)
+            elif what == "error":
+                errors = json.loads(value)
         if kill:
-            count = 0
-            for line in process.stdout:
-                count += line.startswith("batch")
-                if count == kill:
-                    break
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            assert process.returncode == -signal.SIGKILL
+            assert int(value) == -signal.SIGKILL
             return None
-        _, errors = process.communicate()
-        if process.returncode:
+        if int(value):
             return errors
         with np.load(options["out"]) as archive:
             weights = [archive[key] for key in archive.files]

@@ -83,13 +83,12 @@ def test_too_many_rejects_are_refused_with_their_reasons(
     assert not list((tmp_path / "out" / "artifacts").glob("Transform/*/*"))
 
 
-def test_what_only_warns_is_said_and_does_not_stop(tfxray, drawn, small_config, tmp_path):
+def test_what_only_warns_is_said_and_does_not_stop(tfxray, drawn, quick_config, tmp_path):
     (tmp_path / "data").mkdir()
     split(drawn, tmp_path / "data", leak=True)
     result = tfxray(
-        "run", "--config", small_config, "--data", tmp_path / "data", "--out", tmp_path / "out",
+        "run", "--config", quick_config, "--data", tmp_path / "data", "--out", tmp_path / "out",
         "--set", "validation.gate.leakage=warn", "--json",
-        "--set", "gate.min_positives=1", "--set", "gate.min_negatives=1",
     )  # fmt: skip
     summary = json.loads(result.out.strip().splitlines()[-1])
     assert result.code == 0
