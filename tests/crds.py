@@ -52,10 +52,9 @@ def _closed(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     closed = {key: _closed(value) for key, value in schema.items()}
-    # Of a property's name, the value is a schema; what is a list of names is no schema.
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
-        if not schema.get("x-kubernetes-preserve-unknown-fields"):
-            closed.setdefault("additionalProperties", False)
+    named = isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
+    if named and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        closed.setdefault("additionalProperties", False)
     return closed
 
 

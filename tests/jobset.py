@@ -5,6 +5,7 @@ a Job gives up; and the end of what `successPolicy` names is the end of all. So 
 (api/jobset/v1alpha2/jobset_types.go, v0.11.0), for its strategy `Recreate`.
 """
 
+import functools
 import os
 import sys
 import time
@@ -106,7 +107,8 @@ def run(
                 pod.name: pod.start(host, mounts, logs[pod.name])
                 for pod, host in zip(pods, network, strict=True)
             }
-            ended = _wait(pods, processes, spec, lambda a=attempt, p=processes, g=logs: disturb(a, p, g))
+            now = functools.partial(disturb, attempt, processes, logs)
+            ended = _wait(pods, processes, spec, now)
             for process in processes.values():
                 process.kill()
                 process.wait()

@@ -49,7 +49,7 @@ def test_a_lost_pod_starts_all_again_and_the_model_is_pushed(start, tmp_path):
     assert lost == [0]
     assert len(result.logs) == 2
     assert re.search(r"going on after round [1-9]", result.logs[1][WORKER])
-    first, last = sorted((tmp_path / "volume" / "runs").iterdir())
+    _, last = sorted((tmp_path / "volume" / "runs").iterdir())
     summary = json.loads((last / "summary.json").read_text())
     assert summary["status"] == "pushed"
     assert {"ExampleGen", "Transform"} <= set(summary["cached"])

@@ -90,10 +90,11 @@ def test_what_does_not_change_by_another_try_ends_the_run(manifests):
     (rule,) = spec["failurePolicy"]["rules"]
     assert (rule["action"], rule["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
     assert spec["successPolicy"] == {"operator": "All", "targetReplicatedJobs": ["chief"]}
-    final = {
-        name: job(manifests["JobSet"], name)["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
-        for name in ("chief", "worker")
-    }
+    final = {}
+    for name in ("chief", "worker"):
+        (rule,) = job(manifests["JobSet"], name)["podFailurePolicy"]["rules"]
+        assert rule["action"] == "FailJob"
+        final[name] = rule["onExitCodes"]["values"]
     assert final == {"chief": [2, 3, 4], "worker": [2]}
     assert job(manifests["JobSet"], "chief")["activeDeadlineSeconds"] == 7200
 
