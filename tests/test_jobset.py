@@ -7,7 +7,7 @@ import pytest
 
 from tests import jobset as controller
 from tfxray.pipeline.config.loader import load_config
-from tfxray.pipeline.kubeflow import jobset
+from tfxray.pipeline.kubeflow import whole_run
 
 CHIEF, WORKER = "demo-run-chief-0-0.demo-run", "demo-run-worker-0-0.demo-run"
 
@@ -27,7 +27,7 @@ def start(small_config, drawn, tmp_path):
                 f"kubeflow.data={drawn}", *more,
             ),
         )  # fmt: skip
-        resources = {d["kind"]: d for d in jobset.manifest(config)}
+        resources = {d["kind"]: d for d in whole_run.manifest(config)}
         for name, text in resources["ConfigMap"]["data"].items():
             (etc / name).write_text(text)
         mounts = {"volume-0": volume, "config": etc}

@@ -22,11 +22,15 @@ _INTERRUPTED = 130
 
 @click.command("compile")
 @config_options()
-@click.option("--engine", type=click.Choice(["kubeflow", "vertex", "jobset"]), default="kubeflow",
-              show_default=True)  # fmt: skip
+@click.option(
+    "--engine",
+    type=click.Choice(["kubeflow", "vertex", "jobset", "tfjob"]),
+    default="kubeflow",
+    show_default=True,
+)
 @click.option("--output", type=PATH, required=True, help="The package: YAML, or Vertex's JSON.")
 def compile_command(config: Any, engine: str, output: Path) -> None:
-    """Write the pipeline as a package for Kubeflow Pipelines or Vertex AI, or as a JobSet."""
+    """Write the pipeline as a package for Kubeflow Pipelines or Vertex AI, or a run as a JobSet."""
     suffixes = (".json",) if engine == "vertex" else (".yaml", ".yml")
     if output.suffix not in suffixes:
         raise click.UsageError(f"--output must end with {' or '.join(suffixes)}")
@@ -40,10 +44,10 @@ def compile_command(config: Any, engine: str, output: Path) -> None:
             from tfxray.pipeline.engines import vertex
 
             write: Callable[[Any, Path], None] = vertex.write_vertex_package
-        elif engine == "jobset":
-            from tfxray.pipeline.kubeflow import jobset
+        elif engine in ("jobset", "tfjob"):
+            from tfxray.pipeline.kubeflow import whole_run
 
-            write = jobset.write_manifest
+            write = whole_run.writer(engine)
         else:
             from tfxray.pipeline.kubeflow import package
 

@@ -1,6 +1,7 @@
-"""A run as a JobSet: the controller's schema takes it, and its pods find each other."""
+"""A run as a JobSet or TFJob: the controller's schema takes it, and its pods find each other."""
 
 import copy
+import json
 
 import jsonschema
 import kubernetes_validate
@@ -11,7 +12,7 @@ from tests import crds
 from tfxray.components.common.errors import UserError
 from tfxray.components.trainer.distributed import tf_config
 from tfxray.pipeline.config.loader import load_config
-from tfxray.pipeline.kubeflow import jobset, workers
+from tfxray.pipeline.kubeflow import whole_run, workers
 
 QUEUE = {"kueue.x-k8s.io/queue-name": "gpus"}
 MORE = (
@@ -132,7 +133,7 @@ def test_the_chief_runs_the_config_and_alone_may_write(config, manifests):
 
 def test_one_pod_needs_no_others(small_config):
     config = load_config(small_config, ("kubeflow.data=/mnt/tfxray/xrays",))
-    (*_, alone) = jobset.manifest(config)
+    (*_, alone) = whole_run.manifest(config)
     crds.validate(alone)
     assert [j["name"] for j in alone["spec"]["replicatedJobs"]] == ["chief"]
     (container,) = job(alone, "chief")["template"]["spec"]["containers"]
@@ -149,4 +150,38 @@ def test_one_pod_needs_no_others(small_config):
 )
 def test_what_makes_no_jobset_is_refused(small_config, key, told):
     with pytest.raises(UserError, match=told):
-        jobset.manifest(load_config(small_config, (*MORE, key)))
+        whole_run.manifest(load_config(small_config, (*MORE, key)))
+
+
+def test_training_operators_schema_takes_a_tfjob(tfxray, small_config, tmp_path):
+    output = tmp_path / "run.yaml"
+    sets = [word for key in MORE for word in ("--set", key)]
+    done = tfxray("compile", "--engine", "tfjob", "--config", small_config, *sets,
+                  "--output", output)  # fmt: skip
+    assert done.code == 0, done.err
+    *_, resource = yaml.safe_load_all(output.read_text())
+    crds.validate(resource)
+    assert QUEUE.items() <= resource["metadata"]["labels"].items()
+    policy = resource["spec"]["runPolicy"]
+    assert (policy["backoffLimit"], policy["activeDeadlineSeconds"]) == (3, 7200)
+    replicas = resource["spec"]["tfReplicaSpecs"]
+    assert {role: part["replicas"] for role, part in replicas.items()} == {"Chief": 1, "Worker": 2}
+    for role, program in {"Chief": "tfxray", "Worker": "tfxray-worker"}.items():
+        # The operator looks for these names (tensorflow_types.go), and writes TF_CONFIG there.
+        (container,) = replicas[role]["template"]["spec"]["containers"]
+        assert container["name"] == "tensorflow"
+        assert container["ports"] == [{"name": "tfjob-port", "containerPort": 2222}]
+        assert container["env"] == []
+        assert container["command"][0] == program
+
+
+def test_what_training_operator_writes_into_tf_config_is_read():
+    """As its genTFConfigJSONStr writes it (v1.9.3): addresses of services, and an environment."""
+    names = {role: f"demo-run-{role}-0.kubeflow.svc:2222" for role in ("chief", "worker")}
+    text = json.dumps({
+        "cluster": {role: [address] for role, address in names.items()},
+        "task": {"type": "worker", "index": 0}, "environment": "cloud",
+    })  # fmt: skip
+    cluster = tf_config.read_cluster({"TF_CONFIG": text})
+    assert cluster.addresses == tuple(names.values())
+    assert cluster.place == 1

@@ -1,10 +1,13 @@
-"""The engine `jobset`: a run on Kubernetes without Kubeflow Pipelines, on one pod or several.
+"""The engines `jobset` and `tfjob`: a run on several pods, without Kubeflow Pipelines.
 
 The chief's pod is `tfxray run`; the others train with it. All of them are one JobSet
 (https://jobset.sigs.k8s.io), so that they start together, and again together if one is lost. It is
-what Kubeflow Trainer makes of a TrainJob; Trainer itself has no runtime for TensorFlow.
+what Kubeflow Trainer v2 makes of a TrainJob; Trainer itself has no runtime for TensorFlow. Where a
+cluster still has Training Operator v1 alone, they are its TFJob.
 """
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +25,25 @@ _FOLDER, _FILE = "/etc/tfxray", "config.yaml"
 _CHIEF, _WORKER = "chief", "worker"
 
 
-def write_manifest(config: Config, output: Path) -> None:
-    """Writes what `kubectl apply` takes.
+def writer(engine: str) -> Callable[[Config, Path], None]:
+    """What writes the manifest of an engine, `jobset` or `tfjob`, into a YAML file.
 
-    Args:
-        config: The experiment. It travels in the manifest.
-        output: A YAML file.
-
-    Raises:
-        UserError: As of `manifest`.
+    It raises as `manifest` does.
     """
-    durable.write_file(output, pods.to_yaml(manifest(config)))
+    return functools.partial(_write, engine)
 
 
-def manifest(config: Config) -> list[dict[str, Any]]:
-    """The config, who may speak to the pods, and the JobSet.
+def _write(engine: str, config: Config, output: Path) -> None:
+    durable.write_file(output, pods.to_yaml(manifest(config, engine)))
+
+
+def manifest(config: Config, engine: str = "jobset") -> list[dict[str, Any]]:
+    """What `kubectl apply` takes: the config, who may speak to the pods, and what starts them.
 
     Args:
         config: The experiment. Its section `kubeflow` says what the pods get: each what Trainer
             gets on Kubeflow Pipelines, and `workers` of them beside the chief.
+        engine: `jobset` or `tfjob`.
 
     Raises:
         UserError: The pipeline's name is none for Kubernetes, or `kubeflow.root` is no folder.
@@ -48,7 +51,7 @@ def manifest(config: Config) -> list[dict[str, Any]]:
     if "://" in config.kubeflow.root:
         raise UserError(
             f"kubeflow.root = {config.kubeflow.root}: must be a folder of kubeflow.volumes, since "
-            "a JobSet's chief keeps its runs in files, as `tfxray run` does"
+            "the chief keeps its runs in files, as `tfxray run` does"
         )
     name = pods.name_of(config, "run")
     labels = {**config.kubeflow.of("Trainer").labels, "tfxray/trainer": name}
@@ -61,38 +64,36 @@ def manifest(config: Config) -> list[dict[str, Any]]:
         },
         pods.network_policy(name),
         {
-            "apiVersion": "jobset.x-k8s.io/v1alpha2",
-            "kind": "JobSet",
+            **(_jobset(config, name) if engine == "jobset" else _tfjob(config, name)),
             "metadata": {"name": name, "labels": labels},
-            "spec": _spec(config, name),
         },
     ]
 
 
-def _spec(config: Config, name: str) -> dict[str, Any]:
+def _jobset(config: Config, name: str) -> dict[str, Any]:
     workers, trainer = config.kubeflow.workers, config.kubeflow.of("Trainer")
-    deadline = {"activeDeadlineSeconds": int(base.parse_seconds(trainer.timeout))}
-    jobs = [_job(config, name, _CHIEF, 1, _chief(config, name), _FINAL, deadline)]
+    deadline = {"activeDeadlineSeconds": _seconds(config)}
+    addresses = _addresses(name, workers)
+    environment = []
+    if config.train.distribution == "multi_worker":
+        environment = [{"name": tf_config.VARIABLE, "value": pods.chief_task(addresses)}]
+    jobs = [_job(config, name, _CHIEF, 1, _chief(config, name, environment), _FINAL, deadline)]
     if workers:
-        environment = pods.worker_environment(_addresses(name, workers))
-        pod = pods.pod(config, pods.WORKER, environment)
+        pod = pods.pod(config, pods.WORKER, pods.worker_environment(addresses))
         jobs.append(_job(config, name, _WORKER, workers, pod, _FINAL[:1], {}))
-    return {
+    final = {
+        "name": "final",
+        "action": "FailJobSet",
+        "onJobFailureReasons": ["PodFailurePolicy"],
+    }
+    spec = {
         "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True},
         # The chief's end is the run's.
         "successPolicy": {"operator": "All", "targetReplicatedJobs": [_CHIEF]},
-        "failurePolicy": {
-            "maxRestarts": trainer.retries,
-            "rules": [
-                {
-                    "name": "final",
-                    "action": "FailJobSet",
-                    "onJobFailureReasons": ["PodFailurePolicy"],
-                }
-            ],
-        },
+        "failurePolicy": {"maxRestarts": trainer.retries, "rules": [final]},
         "replicatedJobs": jobs,
     }
+    return {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "spec": spec}
 
 
 def _job(
@@ -117,29 +118,53 @@ def _job(
                 "backoffLimit": 0,  # a training that has lost a pod ends on all; see maxRestarts
                 "podFailurePolicy": pods.give_up(final),
                 **more,
-                "template": {
-                    "metadata": {"labels": pods.labels(config, name, role)},
-                    "spec": pod,
-                },
+                "template": _template(config, name, role, pod),
             },
         },
     }
 
 
-def _chief(config: Config, name: str) -> dict[str, Any]:
+def _tfjob(config: Config, name: str) -> dict[str, Any]:
+    # The operator gives TF_CONFIG to the container `tensorflow`, with the port `tfjob-port`.
+    roles = {_CHIEF: (1, _chief(config, name, []))}
+    if workers := config.kubeflow.workers:
+        roles[_WORKER] = (workers, pods.pod(config, pods.WORKER, []))
+    replicas = {}
+    for role, (number, pod) in roles.items():
+        del pod["restartPolicy"]  # the operator's
+        pod["containers"][0]["ports"] = [{"name": "tfjob-port", "containerPort": pods.PORT}]
+        replicas[role.capitalize()] = {
+            "replicas": number,
+            "restartPolicy": "OnFailure",
+            "template": _template(config, name, role, pod),
+        }
+    policy = {
+        "cleanPodPolicy": "Running",
+        "backoffLimit": config.kubeflow.of("Trainer").retries,
+        "activeDeadlineSeconds": _seconds(config),
+    }
+    spec = {"runPolicy": policy, "tfReplicaSpecs": replicas}
+    return {"apiVersion": "kubeflow.org/v1", "kind": "TFJob", "spec": spec}
+
+
+def _template(config: Config, name: str, role: str, pod: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"labels": pods.labels(config, name, role)}, "spec": pod}
+
+
+def _chief(config: Config, name: str, environment: list[dict[str, Any]]) -> dict[str, Any]:
     settings = config.kubeflow
     command = ["tfxray", "run", "--config", f"{_FOLDER}/{_FILE}", "--out", settings.root]
     if settings.data:
         command += ["--data", settings.data]
-    environment = []
-    if config.train.distribution == "multi_worker":
-        value = pods.chief_task(_addresses(name, settings.workers))
-        environment = [{"name": tf_config.VARIABLE, "value": value}]
     pod = pods.pod(config, command, environment, writes=True)
     pod["volumes"].append({"name": "config", "configMap": {"name": name}})
     mount = {"name": "config", "mountPath": _FOLDER, "readOnly": True}
     pod["containers"][0]["volumeMounts"].append(mount)
     return pod
+
+
+def _seconds(config: Config) -> int:
+    return int(base.parse_seconds(config.kubeflow.of("Trainer").timeout))
 
 
 def _addresses(name: str, workers: int) -> dict[str, list[str]]:
