@@ -120,11 +120,8 @@ def to_yaml(documents: Iterable[Mapping[str, Any]]) -> str:
     """Resources as text for `kubectl apply`, and for eyes: without YAML's references."""
     import yaml
 
-    class Plain(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    return yaml.dump_all(documents, Dumper=Plain, sort_keys=False)
+    # By way of JSON, each place has a copy of its own.
+    return yaml.safe_dump_all(json.loads(json.dumps(list(documents))), sort_keys=False)
 
 
 def _tf_config(addresses: Mapping[str, Sequence[str]], task: str) -> str:
