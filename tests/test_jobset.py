@@ -44,7 +44,7 @@ def test_a_lost_pod_starts_all_again_and_the_model_is_pushed(start, tmp_path):
             lost.append(attempt)
             processes[WORKER].kill()
 
-    result = start("train.epochs=40", disturb=lose)
+    result = start(disturb=lose)
     assert result.succeeded, result.logs[-1][CHIEF]
     assert lost == [0]
     assert len(result.logs) == 2
