@@ -9,6 +9,8 @@ from tests import jobset as controller
 from tfxray.pipeline.config.loader import load_config
 from tfxray.pipeline.kubeflow import whole_run
 
+pytestmark = pytest.mark.slow
+
 CHIEF, WORKER = "demo-run-chief-0-0.demo-run", "demo-run-worker-0-0.demo-run"
 
 
