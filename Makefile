@@ -17,7 +17,7 @@ TRIXIE ?= run test
 # The keys of a config, as the models have them; and the public data sets, as their readers do.
 REFERENCES := docs/reference/config.md docs/reference/datasets.md
 
-.PHONY: setup run test test-flink test-spark test-kserve test-trixie test-stacks lint bench format lock package clean
+.PHONY: setup run test test-flink test-spark test-kserve test-image test-trixie test-stacks lint bench format lock package clean
 
 setup:
 	@STACK='$(STACK)' PYTHON='$(PYTHON)' sh setup.sh $(VENV)
@@ -40,6 +40,11 @@ test-spark: setup
 # The pushed model behind KServe's own server, in an environment of its own: 1.7 GB.
 test-kserve: setup
 	$(BIN)/python -m pytest -s tests/kserve/run_on_kserve.py
+
+# The nodes' image, built from kubeflow/Dockerfile: needs root, buildah, debootstrap and runc, and says
+# so where these are missing.
+test-image: setup
+	$(BIN)/python -m pytest -s tests/image/run_in_image.py
 
 # Both need root and debootstrap, and say so where these are missing (77).
 test-trixie:

@@ -22,12 +22,16 @@ _INTERRUPTED = 130
 
 @click.command("compile")
 @config_options()
-@click.option("--engine", type=click.Choice(["kubeflow", "vertex"]), default="kubeflow",
-              show_default=True)  # fmt: skip
+@click.option(
+    "--engine",
+    type=click.Choice(["kubeflow", "vertex", "jobset", "tfjob"]),
+    default="kubeflow",
+    show_default=True,
+)
 @click.option("--output", type=PATH, required=True, help="The package: YAML, or Vertex's JSON.")
 def compile_command(config: Any, engine: str, output: Path) -> None:
-    """Write the pipeline as a package for Kubeflow Pipelines or Vertex AI."""
-    suffixes = {"kubeflow": (".yaml", ".yml"), "vertex": (".json",)}[engine]
+    """Write the pipeline as a package for Kubeflow Pipelines or Vertex AI, or a run as a JobSet."""
+    suffixes = (".json",) if engine == "vertex" else (".yaml", ".yml")
     if output.suffix not in suffixes:
         raise click.UsageError(f"--output must end with {' or '.join(suffixes)}")
     if not output.parent.is_dir():
@@ -40,6 +44,10 @@ def compile_command(config: Any, engine: str, output: Path) -> None:
             from tfxray.pipeline.engines import vertex
 
             write: Callable[[Any, Path], None] = vertex.write_vertex_package
+        elif engine in ("jobset", "tfjob"):
+            from tfxray.pipeline.kubeflow import whole_run
+
+            write = whole_run.writer(engine)
         else:
             from tfxray.pipeline.kubeflow import package
 

@@ -15,6 +15,10 @@ _NAMES = (MONITOR, START, *NODES, REVIEW)
 Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 Duration = Annotated[str, StringConstraints(pattern=DURATION)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+# As Kubernetes has them: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels
+_WORD = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_LABEL = re.compile(rf"([a-z0-9][a-z0-9.-]{{0,252}}/)?{_WORD}")
+_OWN = "tfxray/"
 
 
 class Toleration(Section):
@@ -76,12 +80,30 @@ class Container(Section):
     """Labels that a machine must have, such as `{pool: gpu}`."""
     tolerations: list[Toleration] = []
     """The taints that the pods tolerate."""
+    labels: dict[str, str] = {}
+    """Labels of the node's pods, such as `{kueue.x-k8s.io/queue-name: gpus}` for a queue of Kueue.
+    Trainer's workers get what Trainer gets, and so does what starts them.
+    """
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     """How often a node runs again after a failure. DataGate and Review run once: the same data give
     the same result.
     """
     timeout: Duration = "12h"
     """The longest time that one try may take, such as `30m` or `6h`."""
+
+    @field_validator("labels")
+    @classmethod
+    def _labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        for key, value in labels.items():
+            if key.startswith(_OWN):
+                raise ValueError(f"{key}: tfxray itself gives the labels that begin with {_OWN}")
+            if not _LABEL.fullmatch(key) or (value and not re.fullmatch(_WORD, value)):
+                raise ValueError(
+                    f"{key}: {value!r} is no label of Kubernetes: write [PREFIX/]NAME: VALUE, such "
+                    "as kueue.x-k8s.io/queue-name: gpus; name and value have at most 63 letters, "
+                    "digits, '-', '_' and '.', and begin and end with a letter or digit"
+                )
+        return labels
 
 
 class Monitor(Section):

@@ -28,7 +28,7 @@ from tfxray.pipeline.config.kubeflow import (
     resource_name,
 )
 from tfxray.pipeline.engines import launch
-from tfxray.pipeline.kubeflow import outputs, workers
+from tfxray.pipeline.kubeflow import outputs, pods, workers
 from tfxray.pipeline.places import Places
 from tfxray.pipeline.records import Records
 
@@ -60,12 +60,10 @@ def write_workers(config: Config, package: Path) -> Path | None:
     Raises:
         UserError: The pipeline's name is too long.
     """
-    import yaml
-
     if not config.kubeflow.workers:
         return None
     output = package.with_suffix(".workers.yaml")
-    durable.write_file(output, yaml.safe_dump_all(workers.manifest(config), sort_keys=False))
+    durable.write_file(output, pods.to_yaml(workers.manifest(config)))
     return output
 
 
@@ -201,10 +199,13 @@ def _equip(task: Any, config: Config, node: str) -> None:
     rest["activeDeadlineSeconds"] = str(int(base.parse_seconds(container.timeout)))
     if container.tolerations:
         rest["tolerations"] = [_toleration(toleration) for toleration in container.tolerations]
+    labels = dict(container.labels)
     if node == "Trainer" and config.train.distribution == "multi_worker":
         for variable, value in workers.chief_environment(config).items():
             task.set_env_variable(variable, value)
-        rest["podMetadata"] = {"labels": workers.chief_labels(config)}
+        labels |= workers.chief_labels(config)
+    if labels:
+        rest["podMetadata"] = {"labels": labels}
 
 
 def _toleration(toleration: Toleration) -> Mapping[str, str]:

@@ -82,6 +82,37 @@ def test_trainers_pod_knows_its_workers(config, tmp_path):
     assert "podMetadata" not in pods["exec-transform"]
 
 
+def test_pods_get_the_labels_of_the_config(small_config, tmp_path):
+    labels = {"team": "chest", "kueue.x-k8s.io/queue-name": "gpus"}
+    more = (
+        "kubeflow.container.labels={team: chest}",
+        "kubeflow.nodes={Trainer: {labels: {team: chest, kueue.x-k8s.io/queue-name: gpus}}}",
+    )
+    config = load_config(small_config, (*MORE[:2], *more))
+    package.write_package(config, tmp_path / "package.yaml")
+    _, platform = yaml.safe_load_all((tmp_path / "package.yaml").read_text())
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert pods["exec-transform"]["podMetadata"] == {"labels": {"team": "chest"}}
+    chief = {**labels, **workers.chief_labels(config)}
+    assert pods["exec-trainer"]["podMetadata"] == {"labels": chief}
+    (job,) = [d for d in workers.manifest(config) if d["kind"] == "Job"]
+    for metadata in (job["metadata"], job["spec"]["template"]["metadata"]):
+        assert labels.items() <= metadata["labels"].items()
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ("{a b: c}", "is no label of Kubernetes"),
+        ("{a: 'b c'}", "is no label of Kubernetes"),
+        ("{tfxray/role: chief}", "tfxray itself gives the labels"),
+    ],
+)
+def test_what_is_no_label_is_refused(small_config, labels, told):
+    with pytest.raises(UserError, match=told):
+        load_config(small_config, (f"kubeflow.container.labels={labels}",))
+
+
 def test_a_worker_gets_what_trainer_gets_and_no_password(manifests):
     pod = manifests["Job", "demo-trainer-worker"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
