@@ -195,7 +195,6 @@ class Cluster:
         wanted = self._executor_input(component, given, folder)
         known = {
             "{{$}}": json.dumps(wanted),
-            "{{$.pipeline_job_uuid}}": run.id,
             **{f"{{{{$.inputs.parameters['{k}']}}}}": str(v) for k, v in given.items()},
         }
         command = [_filled(text, known) for text in (*container["command"], *container["args"])]
@@ -267,9 +266,13 @@ class Cluster:
 
 
 def _value(source: Any, values: Mapping[str, Any], before: Collection[str], run: Run) -> Any:
-    """A parameter of a task: one of the DAG's, or what a task before it has put out."""
+    """A parameter of a task: one of the DAG's, one of the run, or what a task before put out."""
     if "componentInputParameter" in source:
         return values[source["componentInputParameter"]]
+    if "runtimeValue" in source:
+        constant = source["runtimeValue"]["constant"]
+        # KFP's driver knows this one here alone, and only where nothing stands beside it.
+        return run.id if constant == "{{$.pipeline_job_uuid}}" else constant
     wanted = source["taskOutputParameter"]
     assert wanted["producerTask"] in before, "KFP would not wait for it"
     return run.outputs[wanted["producerTask"]][wanted["outputParameterKey"]]

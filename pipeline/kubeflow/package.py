@@ -6,6 +6,7 @@ one machine.
 """
 
 import contextlib
+import datetime
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ from tfxray.pipeline.records import Records
 
 COMMAND = ["tfxray-node"]
 _BACKOFF = "30s"
+_RETRY_DEADLINE = datetime.timedelta(days=365)
 
 
 def write_package(config: Config, output: Path) -> None:
@@ -44,7 +46,9 @@ def write_package(config: Config, output: Path) -> None:
         output: A YAML file.
     """
     with contextlib.redirect_stdout(io.StringIO()):
-        compiler.Compiler().compile(_pipeline(config), str(output))
+        graph = _pipeline(config)
+        _lift_retry_deadline(graph.pipeline_spec)
+        compiler.Compiler().compile(graph, str(output))
 
 
 def write_workers(config: Config, package: Path) -> Path | None:
@@ -92,10 +96,17 @@ def _pipeline(config: Config) -> Any:
         metadata: str = settings.metadata,
         image: str = settings.image,
     ) -> None:
-        addresses = {"root": root, "metadata": metadata, "image": image}
+        # KFP tells a task the run's id as an input alone: in a container's arguments it would stay
+        # as it is written.
+        common = {
+            "run": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            "root": root,
+            "metadata": metadata,
+            "image": image,
+        }
 
         def add(node: str, component: Callable[..., Any], **more: Any) -> Any:
-            task = component(**addresses, **more)
+            task = component(**common, **more)
             task.set_display_name(node)
             task.set_caching_options(False)  # TFX's cache knows what a node depends on
             _equip(task, config, node)
@@ -116,17 +127,30 @@ def _pipeline(config: Config) -> Any:
     return tfxray
 
 
+def _lift_retry_deadline(spec: Any) -> None:
+    """Lets a task be tried again however long it has taken.
+
+    Argo ends every further try when `backoffMaxDuration` has passed since the first one began. The
+    SDK makes that an hour, whatever it is asked for. Tries and their time limits are counted by the
+    config.
+    """
+    for component in spec.components.values():
+        for task in component.dag.tasks.values():
+            if task.HasField("retry_policy"):
+                task.retry_policy.backoff_max_duration.FromTimedelta(_RETRY_DEADLINE)
+
+
 def _description(config: Config) -> str:
     return f"tfxray: {config.name}, {config.model.backbone}, {config.train.mode}"
 
 
-def _arguments(node: str, root: str, metadata: str) -> list[Any]:
-    run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+def _arguments(node: str, run: str, root: str, metadata: str) -> list[Any]:
     return [node, "--run-id", run, "--root", root, "--metadata", metadata]
 
 
 def _monitor(container: Container, config: str) -> Callable[..., Any]:
     def monitor(
+        run: str,
         root: str,
         metadata: str,
         image: str,
@@ -137,22 +161,22 @@ def _monitor(container: Container, config: str) -> Callable[..., Any]:
     ) -> dsl.ContainerSpec:
         del page, result, status, train  # the executor's input tells where they go
         more = ["--config", config, "--executor-input", "{{$}}"]
-        return _spec(container, image, _arguments(MONITOR, root, metadata) + more)
+        return _spec(container, image, _arguments(MONITOR, run, root, metadata) + more)
 
     return dsl.container_component(monitor)
 
 
 def _start(container: Container, config: str) -> Callable[..., Any]:
-    def start(data: str, root: str, metadata: str, image: str) -> dsl.ContainerSpec:
+    def start(data: str, run: str, root: str, metadata: str, image: str) -> dsl.ContainerSpec:
         more = ["--config", config, "--data", data]
-        return _spec(container, image, _arguments(START, root, metadata) + more)
+        return _spec(container, image, _arguments(START, run, root, metadata) + more)
 
     return dsl.container_component(start)
 
 
 def _node(name: str, container: Container) -> Callable[..., Any]:
-    def node(root: str, metadata: str, image: str) -> dsl.ContainerSpec:
-        return _spec(container, image, _arguments(name, root, metadata))
+    def node(run: str, root: str, metadata: str, image: str) -> dsl.ContainerSpec:
+        return _spec(container, image, _arguments(name, run, root, metadata))
 
     node.__name__ = resource_name(name)
     return dsl.container_component(node)
@@ -160,6 +184,7 @@ def _node(name: str, container: Container) -> Callable[..., Any]:
 
 def _review(container: Container) -> Callable[..., Any]:
     def review(
+        run: str,
         root: str,
         metadata: str,
         image: str,
@@ -169,7 +194,7 @@ def _review(container: Container) -> Callable[..., Any]:
     ) -> dsl.ContainerSpec:
         del page, metrics, status  # the executor's input tells where they go
         more = ["--executor-input", "{{$}}"]
-        return _spec(container, image, _arguments(REVIEW, root, metadata) + more)
+        return _spec(container, image, _arguments(REVIEW, run, root, metadata) + more)
 
     return dsl.container_component(review)
 

@@ -1,6 +1,7 @@
 """The packages: what Kubeflow Pipelines and Vertex are told of the graph."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -91,10 +92,26 @@ def test_one_package_serves_many_runs(spec, small_config):
     for label, executor in spec["deploymentSpec"]["executors"].items():
         container = executor["container"]
         assert container["command"] == ["tfxray-node"]
-        assert "{{$.pipeline_job_uuid}}" in container["args"]
+        assert "{{$.inputs.parameters['run']}}" in container["args"]
         assert "{{$.inputs.parameters['root']}}" in container["args"]
         expected = "gpu:1" if label == "exec-trainer" else "{{$.inputs.parameters['image']}}"
         assert container["image"] == expected
+
+
+def test_containers_name_nothing_that_kfp_leaves_as_it_is_written(spec, tasks):
+    # The driver fills in a task's inputs, the launcher its own input and where outputs go. What is
+    # known of the run is known of a task's inputs alone.
+    for name, task in (*tasks.items(), ("review", spec["root"]["dag"]["tasks"]["review"])):
+        component = spec["components"][task["componentRef"]["name"]]
+        executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]
+        container = executor["container"]
+        known = {f"{{{{$.inputs.parameters['{key}']}}}}" for key in task["inputs"]["parameters"]}
+        texts = (container["image"], *container["command"], *container["args"])
+        wanted = {found for text in texts for found in re.findall(r"\{\{\$.*?\}\}", text)}
+        assert wanted <= known | {"{{$}}"}, name
+        assert task["inputs"]["parameters"]["run"] == {
+            "runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}
+        }
 
 
 def test_the_config_travels_in_the_package_and_no_secret(spec, small_config, tmp_path, monkeypatch):
@@ -172,6 +189,9 @@ def test_a_node_gets_what_the_config_gives_it(spec, tasks, platform):
     assert trainer["nodeSelector"] == {"labels": {"pool": "gpu"}}
     assert "accelerator" not in str(spec["deploymentSpec"]["executors"]["exec-transform"])
     assert tasks["trainer"]["retryPolicy"]["maxRetryCount"] == 3
+    # Argo ends each further try so long after the first one began.
+    longest = float(tasks["trainer"]["retryPolicy"]["backoffMaxDuration"].removesuffix("s"))
+    assert longest > 4 * 2 * 86400
     assert "retryPolicy" not in tasks["data-gate"]  # bad data get no better
 
 
