@@ -122,7 +122,8 @@ class Cluster:
         self._is_fresh = lambda task: fresh is None or task in fresh
         spec, *platform = yaml.safe_load_all(package.read_text())
         self._spec = spec
-        self._platform = platform[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        kubernetes = platform[0]["platforms"]["kubernetes"] if platform else {}
+        self._platform = kubernetes.get("deploymentSpec", {}).get("executors", {})
         declared = spec["root"]["inputDefinitions"]["parameters"]
         unknown = set(arguments) - set(declared)
         assert not unknown, f"the package has no parameter {unknown}"
@@ -193,15 +194,12 @@ class Cluster:
         folder = self._folder / run.id / f"{name}-{number}"
         folder.mkdir(parents=True)
         wanted = self._executor_input(component, given, folder)
-        known = {
-            "{{$}}": json.dumps(wanted),
-            **{f"{{{{$.inputs.parameters['{k}']}}}}": str(v) for k, v in given.items()},
-        }
+        known = _placeholders(given, wanted)
         command = [_filled(text, known) for text in (*container["command"], *container["args"])]
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith("TFXRAY_")
         }
-        for secret in self._platform[label].get("secretAsEnv", []):
+        for secret in self._platform.get(label, {}).get("secretAsEnv", []):
             for pair in secret["keyToEnv"]:
                 environment[pair["envVar"]] = self._secrets[secret["secretName"]][pair["secretKey"]]
         start = time.monotonic()
@@ -241,8 +239,16 @@ class Cluster:
                     for key in outputs.get("parameters", {})
                 },
                 "artifacts": {
-                    key: {"artifacts": [{"name": key, "uri": str(folder / "artifacts" / key)}]}
-                    for key in outputs.get("artifacts", {})
+                    key: {
+                        "artifacts": [
+                            {
+                                "name": key,
+                                "type": told["artifactType"],
+                                "uri": str(folder / "artifacts" / key),
+                            }
+                        ]
+                    }
+                    for key, told in outputs.get("artifacts", {}).items()
                 },
                 "outputFile": str(folder / "outputs" / "output_metadata.json"),
             },
@@ -284,10 +290,37 @@ def _holds(condition: str, given: Mapping[str, Any]) -> bool:
     return bool(given[match[1]] == match[2])
 
 
+def _placeholders(given: Mapping[str, Any], wanted: Any) -> dict[str, str]:
+    """All that driver and launcher fill in, and with what."""
+    outputs = wanted["outputs"]
+    known = {"{{$}}": json.dumps(wanted)}
+    known |= {f"{{{{$.inputs.parameters['{key}']}}}}": _text(value) for key, value in given.items()}
+    for key, place in outputs["parameters"].items():
+        known[f"{{{{$.outputs.parameters['{key}'].output_file}}}}"] = place["outputFile"]
+    for key, place in outputs["artifacts"].items():
+        for what in ("uri", "path"):
+            known[f"{{{{$.outputs.artifacts['{key}'].{what}}}}}"] = place["artifacts"][0]["uri"]
+    return known
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    # All numbers are floats to KFP, and are told without the point where none is needed.
+    return json.dumps(_whole(value), separators=(",", ":"))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _whole(one) for key, one in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _filled(text: str, known: Mapping[str, str]) -> str:
     for placeholder, value in known.items():
         text = text.replace(placeholder, value)
-    assert not re.search(r"\{\{\$", text), f"KFP would not know: {text}"
     return text
 
 
