@@ -28,6 +28,8 @@ LIMITS = (10, 60)
 # Reads are tried again, and writes where no connection came about: then nothing was written.
 RETRIES = 3
 BACKOFF = 0.5
+# One of the calls that the server tells beside an error of its own: a function, then file and line.
+_GO_FRAME = re.compile(r"\n[^\n]+\n\t[^\n]+:\d+")
 # Of filter.proto, in numbers, as kfp's own client sends them.
 EQUALS, IS_SUBSTRING = 1, 9
 
@@ -361,7 +363,7 @@ def _message(body: Any) -> str:
 
 def one_line(message: Any) -> str:
     """What a server tells, fit for a terminal: one line, not too long, nothing but text."""
-    text = str(message or "")
+    text = _GO_FRAME.sub("", str(message or ""))
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= 300 else f"{line[:300]} …"
 

@@ -17,6 +17,13 @@ from tfxray.pipeline.kubeflow.server import Server
 TOKEN = "s3cret-t0ken"
 
 
+_TRACED = (
+    "Internal error: no component\nFailed to compile job\n"
+    "github.com/kubeflow/pipelines/backend/src/common/util.Wrap\n\t/go/src/util/error.go:361\n"
+    "main.apiServerInterceptor\n\t/go/src/interceptor.go:30"
+)
+
+
 @pytest.mark.parametrize(
     ("faults", "message"),
     [
@@ -36,6 +43,11 @@ TOKEN = "s3cret-t0ken"
         (
             [Fault("POST .*upload_version", 413, body={"error_message": "big"})],
             "refuses (413): big",
+        ),
+        # As KFP 2.17.0 answered: the error with the calls of its own that led there.
+        (
+            [Fault("POST experiments", 500, body={"code": 13, "message": _TRACED})],
+            "the server fails (500): Internal error: no component Failed to compile job; try again",
         ),
         ([Fault("POST experiments", "page")], "the answer is not the API's"),
         ([Fault("GET experiments", 200, body={"experiments": [1]})], "the answer is not the API's"),
