@@ -17,7 +17,7 @@ TRIXIE ?= run test
 # The keys of a config, as the models have them; and the public data sets, as their readers do.
 REFERENCES := docs/reference/config.md docs/reference/datasets.md
 
-.PHONY: setup run test test-flink test-spark test-kserve test-image test-trixie test-stacks lint bench format lock package clean
+.PHONY: setup run test test-flink test-spark test-kserve test-image test-kfp test-trixie test-stacks lint bench format lock package clean
 
 setup:
 	@STACK='$(STACK)' PYTHON='$(PYTHON)' sh setup.sh $(VENV)
@@ -45,6 +45,12 @@ test-kserve: setup
 # so where these are missing.
 test-image: setup
 	$(BIN)/python -m pytest -s tests/image/run_in_image.py
+
+# On a cluster with Kubeflow Pipelines, which kubeflow/README.md leads to: needs its address and kubectl,
+# and says so where these are missing. `make test-kfp KFP_HOST=http://localhost:8080`.
+export KFP_HOST KFP_NAMESPACE KFP_CONFIG
+test-kfp: setup
+	$(BIN)/python -m pytest -s tests/kubeflow/run_on_kubeflow.py
 
 # Both need root and debootstrap, and say so where these are missing (77).
 test-trixie:
