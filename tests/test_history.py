@@ -17,13 +17,11 @@ def out(tmp_path_factory):
 
 
 @pytest.fixture
-def run(tfxray, drawn, small_config, out):
+def run(tfxray, drawn, quick_config, out):
     def call(*arguments, code=0, data=drawn):
         done = tfxray(
-            "run", "--config", small_config, "--data", data, "--out", out, "--json",
-            "--set", "model.image_size=32", "--set", "evaluate.intervals=false",
-            "--set", "gate.servable=false", *arguments,
-        )  # fmt: skip
+            "run", "--config", quick_config, "--data", data, "--out", out, "--json", *arguments
+        )
         assert done.code == code, done.err
         return json.loads(done.out.strip().splitlines()[-1])
 
