@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -29,6 +32,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: (item.get_closest_marker("cluster") is None, item.path.parent not in whole)
     )
+
+
+# They go on from `first_run`, so one process gets all of them.
+GOING_ON = ("tests/test_end_to_end.py", "tests/test_later_runs.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deals files to pytest's processes, those of GOING_ON as if they were one file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneRunInOneProcess(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return GOING_ON[0] if file in GOING_ON else file
+
+    return OneRunInOneProcess(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +88,16 @@ def quick_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return quick.write_config(tmp_path_factory.mktemp("quick"))
 
 
+def invoke(*arguments: object) -> Any:
+    """Runs a tfxray command in this process."""
+    from tfxray.pipeline.cli.main import main
+
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
 @pytest.fixture
 def ingests_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs ingest in this process. A module whose runs are to start one has its own."""
@@ -77,13 +107,10 @@ def ingests_here(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def tfxray(capfd: pytest.CaptureFixture[str], ingests_here: None):
     """Runs a tfxray command in this process."""
-    from tfxray.pipeline.cli.main import main
 
     def call(*arguments: object) -> Outcome:
         capfd.readouterr()
-        result = CliRunner().invoke(main, [str(a) for a in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
+        result = invoke(*arguments)
         captured = capfd.readouterr()
         return Outcome(result.exit_code, result.stdout + captured.out, result.stderr + captured.err)
 
@@ -95,10 +122,37 @@ def last_line(done: Outcome) -> dict:
     return json.loads(done.out.strip().splitlines()[-1])
 
 
+class FirstRun:
+    """A run that pushed, and no other: each module that goes on from it finds it so.
+
+    In one folder always: the metadata store, and so the cache, hold absolute paths.
+    """
+
+    def __init__(self, folder: Path, arguments: Sequence[object]):
+        self._out, self._kept = folder / "out", folder / "kept"
+        done = invoke("run", *arguments, "--out", self._out)
+        assert done.exit_code == 0, done.stderr
+        shutil.copytree(self._out, self._kept, symlinks=True)
+
+    def put_back(self) -> Path:
+        """Its `--out`, as it was left."""
+        shutil.rmtree(self._out)
+        return Path(shutil.copytree(self._kept, self._out, symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def first_run(
+    drawn: Path, small_config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> FirstRun:
+    """A run of `small_config` on the drawn X-rays."""
+    folder = tmp_path_factory.mktemp("first")
+    return FirstRun(folder, ("--config", small_config, "--data", drawn))
+
+
 @pytest.fixture(scope="module")
-def out(tmp_path_factory):
+def out(first_run):
     """The `--out` of a module's runs."""
-    return tmp_path_factory.mktemp("run")
+    return first_run.put_back()
 
 
 @pytest.fixture
@@ -115,7 +169,7 @@ def run(tfxray, drawn, small_config, out):
 
 @pytest.fixture
 def pushed(run, out):
-    """The summary of a run that pushed; the run itself happens once."""
+    """The summary of a run that pushed; where there is none yet, it happens."""
     summaries = sorted(out.glob("runs/*/summary.json"))
     if not summaries:
         done = run()

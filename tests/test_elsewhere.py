@@ -63,14 +63,10 @@ def add(source, name, label, content):
         filesystem.write_file(f"{source}/{name}", content)
 
 
-def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, small_config, elsewhere, tmp_path):
+def test_a_pipeline_runs_from_ingest_to_a_pushed_model(drawn, quick_config, elsewhere, tmp_path):
     # The check of the export runs in a process of its own, which sees no other's memory; that it
-    # reads elsewhere, too: tests/test_end_to_end.py. The rest is for speed, not for a good model.
-    settings = (
-        "gate.servable=false", "gate.auc.threshold=0", "evaluate.intervals=false",
-        "train.epochs=2", "train.distribution=one_device",
-    )  # fmt: skip
-    config = load_config(small_config, settings)
+    # reads elsewhere, too: tests/test_end_to_end.py.
+    config = load_config(quick_config, ("train.distribution=one_device",))
     source = copied(drawn, f"{elsewhere}/in")
     add(source, "NORMAL/../../outside.png", "NORMAL", None)
     add(source, "NORMAL/gone.png", "NORMAL", None)

@@ -1,6 +1,5 @@
 """Fine-tuning, from images to a pushed model: killed while it trains, and gone on with."""
 
-import json
 import os
 import signal
 import subprocess
@@ -13,9 +12,17 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import last_line
 from tfxray.components.explain import heat_maps
+from tfxray.components.sample import draw
 from tfxray.components.transform import preprocessing
+
+
+@pytest.fixture(scope="module")
+def xrays(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("xrays")
+    draw.write_sample(folder, images=160, size=96, seed=7)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -36,31 +43,25 @@ def config(tmp_path_factory):
                     "distortions": {"rotation": 10, "flip": True}, "distribution": "one_device",
                     "schedule": "cosine", "patience": None,
                 },
-                "gate": {"auc": {"threshold": 0.6}, "slice_auc": None, "calibration_error": None},
+                "evaluate": {"slices": []},
+                "gate": {
+                    "auc": {"threshold": 0.6}, "slice_auc": None, "calibration_error": None,
+                    "min_positives": 5, "min_negatives": 5,
+                },
             }
         )
     )  # fmt: skip
     return path
 
 
-def command(config, data, out, *more):
-    return [
-        sys.executable, "-m", "tfxray.pipeline.cli.main", "run", "--config", config, "--data", data,
-        "--out", out, "--json", *more,
-    ]  # fmt: skip
-
-
-def run(*arguments):
-    done = subprocess.run(
-        [str(a) for a in command(*arguments)], cwd=ROOT, capture_output=True, text=True
-    )
-    return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr
+def command(config, data, out):
+    return ["run", "--config", config, "--data", data, "--out", out, "--json"]
 
 
 def killed_while_training(config, data, out):
     """Starts a run and kills it when it has kept its state twice."""
     process = subprocess.Popen(
-        [str(a) for a in command(config, data, out)],
+        [sys.executable, "-m", "tfxray.pipeline.cli.main", *map(str, command(config, data, out))],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ,
     )  # fmt: skip
     written: set[str] = set()
@@ -71,16 +72,17 @@ def killed_while_training(config, data, out):
     assert process.wait() == -signal.SIGKILL
 
 
-def test_a_run_killed_while_it_trains_goes_on_and_pushes(drawn, config, tmp_path):
-    # That it ends as an undisturbed one does, to the last weight: tests/components/test_fitting.py.
-    killed_while_training(config, drawn, tmp_path)
-    code, summary, said = run(config, drawn, tmp_path)
-    assert code == 0
-    assert "going on after round" in said
+def test_a_run_killed_while_it_trains_goes_on_and_pushes(tfxray, xrays, config, tmp_path):
+    # That it ends as an undisturbed one does, to the last weight: components/trainer/test_loop.py.
+    killed_while_training(config, xrays, tmp_path)
+    done = tfxray(*command(config, xrays, tmp_path))
+    assert done.code == 0, done.err
+    summary = last_line(done)
+    assert "going on after round" in done.err
     assert {"Transform", "DataGate"} <= set(summary["cached"])
     assert not list((tmp_path / "state").rglob("*.npz"))
     model = tf.saved_model.load(summary["pushed_model"])
-    files = sorted((drawn / "PNEUMONIA").glob("*.png"))[:20]
+    files = sorted((xrays / "PNEUMONIA").glob("*.png"))[:20]
     scores = model.signatures["serving_bytes"](tf.constant([f.read_bytes() for f in files]))
     assert scores["scores"].shape == (20, 2)
     assert float(tf.reduce_mean(scores["score"])) > 0.5

@@ -6,18 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests import s3_faults, seaweed
+from tests import quick, s3_faults, seaweed
 from tests.conftest import last_line, set_s3
 from tests.scorer import export
 from tfxray.components.common import filesystem
-from tfxray.components.networks import backbone
 from tfxray.components.object_store import s3
-
-# The check of the export and the rest take time, and know nothing of where things lie.
-QUICK = (
-    "--set", "gate.servable=false", "--set", "gate.auc.threshold=0",
-    "--set", "evaluate.intervals=false", "--set", "train.epochs=2",
-)  # fmt: skip
 
 
 def put(folder, url):
@@ -43,7 +36,7 @@ def images(bucket, drawn):
 
 
 def test_images_become_records_and_a_model_without_a_local_folder_of_data(
-    bucket, images, tfxray, small_config, tmp_path
+    bucket, images, tfxray, quick_config, tmp_path
 ):
     done = tfxray("ingest", images, "--out", f"{bucket}/records")
     assert done.code == 0, done.err
@@ -55,9 +48,9 @@ def test_images_become_records_and_a_model_without_a_local_folder_of_data(
     assert folders == {"in", "records"}
 
     weights = f"{bucket}/weights/drawn.weights.h5"
-    _put_file(backbone.BUNDLED, weights)
+    _put_file(quick_config.parent / quick.WEIGHTS, weights)
     run = (
-        "run", "--config", small_config, *QUICK, "--data", f"{bucket}/records",
+        "run", "--config", quick_config, "--data", f"{bucket}/records",
         "--out", tmp_path / "out", "--set", f"model.weights={weights}",
         "--set", f"serving.folder={bucket}/served", "--json",
     )  # fmt: skip
@@ -95,9 +88,9 @@ def put_some(bucket, images):
     return f"{bucket}/some"
 
 
-def test_a_run_ingests_images_from_a_bucket_once(bucket, images, tfxray, small_config, tmp_path):
+def test_a_run_ingests_images_from_a_bucket_once(bucket, images, tfxray, quick_config, tmp_path):
     call = (
-        "run", "--config", small_config, "--data", images, "--out", tmp_path, "--to", "ExampleGen",
+        "run", "--config", quick_config, "--data", images, "--out", tmp_path, "--to", "ExampleGen",
         "--json",
     )  # fmt: skip
     done = tfxray(*call)
@@ -147,14 +140,14 @@ def test_a_store_that_fails_in_the_midst_ends_the_job_and_rejects_no_image(
     ],
 )
 def test_a_store_that_lets_nobody_in_is_told_in_one_line(
-    bucket, s3_server, tfxray, monkeypatch, drawn, small_config, tmp_path, settings, reason
+    bucket, s3_server, tfxray, monkeypatch, drawn, quick_config, tmp_path, settings, reason
 ):
     monkeypatch.setattr(s3, "_PATIENCE", 1)
     set_s3(monkeypatch, s3_server.environment() | settings)
     for call in (
         ("ingest", f"{bucket}/in", "--out", tmp_path / "records"),
         ("ingest", drawn, "--out", f"{bucket}/records"),
-        ("run", "--config", small_config, "--data", f"{bucket}/in", "--out", tmp_path / "out"),
+        ("run", "--config", quick_config, "--data", f"{bucket}/in", "--out", tmp_path / "out"),
         ("predict", "--input", drawn, "--output", f"{bucket}/scores", "--model", tmp_path),
     ):
         done = tfxray(*call)
@@ -165,21 +158,20 @@ def test_a_store_that_lets_nobody_in_is_told_in_one_line(
         assert reason in lines[0]
 
 
-def test_results_of_a_run_cannot_lie_in_a_bucket(tfxray, small_config):
-    done = tfxray("run", "--config", small_config, "--out", "s3://xrays/out")
+def test_results_of_a_run_cannot_lie_in_a_bucket(tfxray, quick_config):
+    done = tfxray("run", "--config", quick_config, "--out", "s3://xrays/out")
     assert done.code == 2
     assert "Mount the bucket" in done.err
 
 
 @pytest.mark.slow
 def test_a_whole_run_where_out_is_a_mount_of_the_bucket(
-    bucket, s3_server, tfxray, drawn, small_config, tmp_path
+    bucket, s3_server, tfxray, drawn, quick_config, tmp_path
 ):
     with seaweed.mounted(s3_server, tmp_path) as mount:
         done = tfxray(
-            "run", "--config", small_config, *QUICK, "--data", drawn, "--out", mount / "out",
-            "--json",
-        )  # fmt: skip
+            "run", "--config", quick_config, "--data", drawn, "--out", mount / "out", "--json"
+        )
         assert done.code == 0, done.err
         pushed = last_line(done)["pushed_model"]
         assert pushed.startswith(str(mount))

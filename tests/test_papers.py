@@ -16,27 +16,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests import papers
+from tests import in_process, papers, quick
 from tests.papers import ROOT
-from tfxray.components.networks.backbone import BUNDLED
 from tfxray.components.sample.draw import write_sample
 from tfxray.pipeline.cli.main import main
 from tfxray.pipeline.config.config import Config
 
 LONGEST = 200  # lines of the README
-# What the texts presuppose, at a size for a test: 33 held-out images tell nothing of a model.
-CONFIG = {
-    "name": "my_xrays",
-    "classes": ["NORMAL", "PNEUMONIA"],
-    "ingest": {"pattern": r"(?P<patient>P\d+)_"},
-    # Random weights would be quicker, but get no heat maps.
-    "model": {"weights": "bundled", "arguments": {"alpha": 0.35}, "image_size": 32},
-    "train": {"epochs": 2},
-    "gate": {
-        "auc": {"threshold": 0.0, "max_drop": 1.0}, "slice_auc": None, "calibration_error": None,
-        "min_positives": 1, "min_negatives": 1, "servable": False,
-    },
-}  # fmt: skip
 # Commands that would take long as they stand.
 SMALLER = (
     ("--images 1200", "--images 200 --size 64"),
@@ -68,9 +54,10 @@ class Desk:
         with self._inside():
             write_sample(Path("my_xrays"), images=200, size=64, seed=0)
             _give_one_time(Path("my_xrays"))
-            Path("my.yaml").write_text(yaml.safe_dump(CONFIG))
+            ingest = {"pattern": r"(?P<patient>P\d+)_"}
+            quick.write_config(self.folder, name="my_xrays", ingest=ingest).rename("my.yaml")
             shutil.copy(ROOT / "schema" / "schema.pbtxt", "my_schema.pbtxt")
-            shutil.copy(BUNDLED, "my.weights.h5")
+            shutil.copy(quick.WEIGHTS, "my.weights.h5")
             write_sample(Path("xrays"), images=8, size=64, seed=5)
             for number, path in enumerate(sorted(Path("xrays").rglob("*.png"))[:2], start=1):
                 shutil.copy(path, f"xray{number}.png")
@@ -141,8 +128,10 @@ class _Inside:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    return Desk(tmp_path_factory.mktemp("papers"))
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with pytest.MonkeyPatch.context() as patch:
+        in_process.ingest_here(patch)
+        yield Desk(tmp_path_factory.mktemp("papers"))
 
 
 def commands(page: str) -> Iterator[tuple[papers.Block, str]]:

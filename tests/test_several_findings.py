@@ -33,9 +33,15 @@ def config(small_config, tmp_path_factory):
     settings |= {"name": "findings", "findings": NAMES}
     del settings["classes"]
     settings["gate"] |= {"unjudged": "name", "min_positives": 3, "min_negatives": 3}
+    settings["gate"]["servable"] = False
     path = tmp_path_factory.mktemp("config") / "findings.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
 
 
 @pytest.fixture
@@ -153,7 +159,7 @@ def test_another_policy_trains_anew_and_ingests_nothing(pushed, run):
     assert summary["metrics"]["train"] != pushed["metrics"]["train"]
 
 
-def test_three_classes_are_told_apart(tfxray, drawn, small_config, tmp_path):
+def test_three_classes_are_told_apart(tfxray, drawn, quick_config, tmp_path):
     """The healthy, those with a lobar opacity and those with another."""
     with (drawn / "manifest.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -167,10 +173,9 @@ def test_three_classes_are_told_apart(tfxray, drawn, small_config, tmp_path):
             writer.writerow({"path": row["path"], "label": kind, "patient": row["patient"]})
     for name in ("NORMAL", "PNEUMONIA"):
         (manifest.parent / name).symlink_to(drawn / name)
-    settings = yaml.safe_load(small_config.read_text())
+    settings = yaml.safe_load(quick_config.read_text())
     settings |= {"name": "three", "classes": ["NORMAL", "LOBAR", "OTHER"]}
     settings["ingest"] = {"follow_links": True}
-    settings["gate"] |= {"min_positives": 2, "min_negatives": 2, "auc": {"threshold": 0.5}}
     (tmp_path / "three.yaml").write_text(yaml.safe_dump(settings))
     done = tfxray("run", "--config", tmp_path / "three.yaml", "--data", manifest.parent,
                   "--out", tmp_path / "out", "--json")  # fmt: skip

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 import yaml
 
-from tests import hosts, job_service
+from tests import hosts, in_process, job_service
 from tests.conftest import ROOT
 from tfxray.components.common import contract, filenames
 
@@ -75,17 +75,24 @@ def cluster(tmp_path_factory):
 
 
 def tfxray(client, folder, name, *arguments):
-    """Runs a command on the client; returns its exit code and all that it printed."""
+    """Runs a command on the client, or for `one` in this process.
+
+    Returns:
+        Its exit code, and what it printed.
+    """
+    if name.endswith("one"):
+        with pytest.MonkeyPatch.context() as patch:
+            in_process.ingest_here(patch)
+            return in_process.call(list(map(str, arguments)))
     log = folder / name
     code = client.run(sys.executable, "-m", "tfxray.pipeline.cli.main", *arguments, log=log)
     return code, log.read_text()
 
 
 @pytest.fixture(scope="module")
-def configs(small_config, tmp_path_factory):
+def configs(quick_config, tmp_path_factory):
     """One config for this machine, one for the cluster."""
-    folder, content = tmp_path_factory.mktemp("configs"), yaml.safe_load(small_config.read_text())
-    content["gate"]["servable"] = False
+    folder, content = tmp_path_factory.mktemp("configs"), yaml.safe_load(quick_config.read_text())
     content["train"]["distribution"] = "one_device"
     for name, beam in (("one", {}), ("two", PORTABLE)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content | {"beam": beam}))

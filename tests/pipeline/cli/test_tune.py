@@ -84,9 +84,8 @@ def result(outcome):
     return outcome.out[outcome.out.rindex("trial  ") :].strip()
 
 
-def test_it_finds_writes_and_goes_on(tfxray, drawn, small_config, tmp_path, monkeypatch):
-    raw = yaml.safe_load(small_config.read_text())
-    raw["model"]["image_size"] = 32
+def test_it_finds_writes_and_goes_on(tfxray, drawn, quick_config, tmp_path, monkeypatch):
+    raw = yaml.safe_load(quick_config.read_text())
     raw["tune"] = {
         "trials": 3,
         "ranges": {
@@ -134,12 +133,12 @@ def test_it_finds_writes_and_goes_on(tfxray, drawn, small_config, tmp_path, monk
     assert len(fits) == 1
 
 
-def test_refused_data_ends_it_as_it_ends_a_run(tfxray, drawn, small_config, tmp_path):
+def test_refused_data_ends_it_as_it_ends_a_run(tfxray, drawn, quick_config, tmp_path):
     shutil.copytree(drawn, tmp_path / "data")
     for path in sorted((tmp_path / "data").rglob("*.png"))[::12]:
         path.write_bytes(path.read_bytes()[:200])
     out = tmp_path / "out"
-    outcome = tfxray("tune", "--config", small_config, "--data", tmp_path / "data", "--out", out)
+    outcome = tfxray("tune", "--config", quick_config, "--data", tmp_path / "data", "--out", out)
     assert outcome.code == 4, outcome.err
     assert "25 of 300 images were rejected" in outcome.err
     assert len(list(out.glob("runs/*/summary.json"))) == 1
