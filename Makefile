@@ -48,7 +48,6 @@ test-image: setup
 
 # On a cluster with Kubeflow Pipelines, which kubeflow/README.md leads to: needs its address and kubectl,
 # and says so where these are missing. `make test-kfp KFP_HOST=http://localhost:8080`.
-export KFP_HOST KFP_NAMESPACE KFP_CONFIG
 test-kfp: setup
 	$(BIN)/python -m pytest -s tests/kubeflow/run_on_kubeflow.py
 

@@ -229,5 +229,8 @@ def _end(cluster: Cluster, run: str) -> str | None:
 
 def _seconds(cluster: Cluster, run: str) -> float:
     told = cluster.asked(f"runs/{run}")
-    start, end = (datetime.fromisoformat(told[key]) for key in ("created_at", "finished_at"))
+    start, end = (
+        datetime.fromisoformat(told[key].replace("Z", "+00:00"))
+        for key in ("created_at", "finished_at")
+    )
     return (end - start).total_seconds()
