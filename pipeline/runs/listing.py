@@ -186,9 +186,9 @@ class _StoredRuns:
     """What the metadata store knows of the runs in a folder; nothing where there is no store."""
 
     def __init__(self, out: Path):
-        from tfxray.pipeline.runs import lineage
+        from tfxray.pipeline.runs import lineage, store_check
 
-        self._connection, store = lineage.local_connection(out), lineage.open_local(out)
+        self._connection, store = store_check.find_store(out), store_check.open_store(out)
         self.pipelines = lineage.list_pipelines(store) if store else {}
 
     def unfinished(self, folder: Path, name: str | None) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class _Known:
 
     def __init__(self, out: Path):
         self.out = out.resolve()
-        self.store = lineage.open_local(self.out)
+        self.store = store_check.open_store(self.out)
         self.artifacts: dict[str, mlmd.Artifact] = {}
         kind = rollbacks.PUSHED_MODEL
         pushed = self.store.get_artifacts_by_type(kind) if self.store else []
@@ -267,9 +267,7 @@ def _note(known: _Known, path: str, number: int) -> None:
     """Notes a copy in the metadata store, which is made where there is none."""
     original = known.artifacts.get(os.path.join(os.path.dirname(path), str(number)))
     try:
-        (known.out / lineage.DATABASE).touch()
-        store = lineage.open_local(known.out)
-        assert store  # its file is there
+        store = lineage.open_store(lineage.local_connection(known.out))
         rollbacks.note_rollback(store, path, number, original)
     except (OSError, RuntimeError, errors.StatusError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:200]

@@ -147,7 +147,7 @@ def test_a_folder_without_runs_is_refused(tfxray, tmp_path):
     (tmp_path / "metadata.db").write_text("no database, though it says so")
     result = tfxray("runs", "--out", tmp_path)
     assert result.code == 2
-    assert "metadata.db: cannot be read" in result.err
+    assert "metadata.db: is damaged (file is not a database)" in result.err
 
 
 @pytest.mark.parametrize("command", ["runs", "review", "clean", "run"])
