@@ -105,7 +105,9 @@ def find_damage(out: Path, writes: bool = True) -> str | None:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
             database.rollback()
     except sqlite3.OperationalError as error:
-        raise UserError(f"{path}: {_explain(error, writes)}, then run the same command again") from None
+        raise UserError(
+            f"{path}: {_explain(error, writes)}, then run the same command again"
+        ) from None
     except sqlite3.DatabaseError as error:
         return f"is damaged ({error})"
     if problems != ["ok"]:

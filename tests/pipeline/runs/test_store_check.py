@@ -13,7 +13,6 @@ from tests.pipeline.runs.made import Out
 from tfxray.components.common.errors import UserError
 from tfxray.pipeline.runs import lineage, run_summary, store_check
 
-
 CONFIG = {"classes": ["NORMAL", "PNEUMONIA"]}
 
 
@@ -109,7 +108,7 @@ READERS = (
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("command", READERS, ids=lambda words: " ".join(map(str, words)))
 def test_a_damaged_store_is_neither_read_nor_made_anew(out, tfxray, damage, command):
-    """By one that forgot its runs, a served version's run would go, and a page say untrue things."""
+    """By one without runs, a served version's run would go, and a page say what is untrue."""
     damage(out / lineage.DATABASE)
     before = snapshot(out)
     result = tfxray(command[0], "--out", out, *command[1:])

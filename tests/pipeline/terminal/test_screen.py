@@ -50,9 +50,9 @@ def test_a_name_is_no_line_of_the_log(tmp_path):
 
 
 def test_a_log_that_cannot_be_written_is_told_in_a_line(tmp_path, capfd):
-    with pytest.raises(UserError, match=f"^{tmp_path}: cannot be written: Is a directory$"):
-        with screen.output_to(tmp_path):
-            pass
+    message = f"^{tmp_path}: cannot be written: Is a directory$"
+    with pytest.raises(UserError, match=message), screen.output_to(tmp_path):
+        pass
     print("still here")
     assert capfd.readouterr().out == "still here\n"
 
