@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tfxray.components.common import filesystem
 from tfxray.components.common.errors import UserError
+from tfxray.components.listing import file_list
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.runs import run_summary
 
@@ -15,8 +16,9 @@ def find_latest(out: Path) -> Path:
     What only prepared a search is none, nor is a monitor that asked for no new model.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or no such folder.
     """
+    file_list.require_folder(str(out), "--out")
     for path in sorted(out.glob(f"runs/*/{run_summary.SUMMARY}"), reverse=True):
         summary = run_summary.read_summary(path.parent)
         if summary and summary.status == "all_right":

@@ -15,6 +15,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.disk import locks
+from tfxray.components.listing import file_list
 from tfxray.components.pusher import push, rollbacks, versions
 from tfxray.pipeline.runs import lineage, listing, run_summary, store_check
 from tfxray.pipeline.terminal.lines import format_table
@@ -207,8 +208,7 @@ def roll_back(out: Path, number: int, model: str | None, say: Callable[[str], No
         UserError: There is no such version, it is damaged, or served already; or the copy, or the
             metadata store, cannot be written.
     """
-    if not out.is_dir():
-        raise UserError(f"{out}: no such folder (--out)")
+    file_list.require_folder(str(out), "--out")
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locks.hold(out / _LOCK, "tfxray serving", say, remove=True))

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from tfxray.components.common.errors import UserError
+from tfxray.components.listing import file_list
+from tfxray.components.text import escape
 from tfxray.pipeline.runs import lineage, locks
 from tfxray.pipeline.runs.lineage import ARTIFACTS, DATABASE
 
@@ -28,8 +29,9 @@ def find_store(out: Path) -> mlmd.ConnectionConfig | None:
         out: The `--out` of the runs.
 
     Raises:
-        UserError: See `check_store`.
+        UserError: See `check_store`; or there is no such folder.
     """
+    file_list.require_folder(str(out), "--out")
     check_store(out, writes=False)
     path = out / DATABASE
     # ML Metadata would make its tables in an empty file: whoever asks must leave it as it is.
@@ -70,7 +72,7 @@ def check_store(out: Path, writes: bool = True) -> None:
     if damage := find_damage(out, writes):
         raise UserError(
             f"{out / DATABASE}: {damage}. Put a copy of it back; or begin a new store: "
-            f"`tfxray clean --new-store --out {shlex.quote(str(out))}` removes it and "
+            f"`tfxray clean --new-store --out {escape.for_shell(str(out))}` removes it and "
             f"{ARTIFACTS}/, whose parts nobody knows without it, and keeps pushed versions, pages "
             "and records"
         )
@@ -132,10 +134,9 @@ def plan_new_store(out: Path, say: Callable[[str], None]) -> Iterator["NewStore"
         say: Takes a line.
 
     Raises:
-        UserError: The store is whole, or a run goes on.
+        UserError: There is no such folder, the store is whole, or a run goes on.
     """
-    if not out.is_dir():
-        raise UserError(f"{out}: no such folder (--out)")
+    file_list.require_folder(str(out), "--out")
     with locks.take_turn(out, "tfxray clean", say, wait=False):
         if not find_damage(out):
             raise UserError(
