@@ -91,9 +91,9 @@ def find_model(folder: StrPath) -> str:
         folder: On any of TFX's file systems.
 
     Raises:
-        UserError: There is none, there are several models, or it is damaged. Nor is an older version
-            taken in the place of a damaged one: which model scores is not to be guessed. Or its
-            path is no literal one.
+        UserError: There is none, there are several models, or it is damaged. Nor is an older
+            version taken in the place of a damaged one: which model scores is not to be guessed. Or
+            its path is no literal one.
     """
     folder = os.fspath(folder)
     filesystem.require_literal(folder, "--model")
@@ -107,7 +107,9 @@ def find_model(folder: StrPath) -> str:
         [os.path.join(serving, name) for name in artifacts.list_folder(serving)],
     ):
         numbered = {parent: versions.list_versions(parent) for parent in sorted(parents)}
-        bases = [b for b, paths in numbered.items() if any(map(versions.is_version, paths.values()))]
+        bases = [
+            b for b, paths in numbered.items() if any(map(versions.is_version, paths.values()))
+        ]
         if len(bases) > 1:
             names = ", ".join(map(os.path.basename, bases))
             raise UserError(
