@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 from tfxray.components.common.errors import UserError
 from tfxray.components.common.filesystem import StrPath
+from tfxray.components.layouts import public
 from tfxray.components.listing import file_list
-from tfxray.pipeline import inputs, prepare
+from tfxray.pipeline import data_folder, inputs, prepare
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.config.data import Split
 from tfxray.pipeline.records import External
@@ -40,7 +41,7 @@ def config_of(config: Config, name: str) -> Config:
 
 
 def find_sets(config: Config, out: StrPath, say: Say) -> dict[str, inputs.Source]:
-    """Finds all of a run's external test sets.
+    """Finds all of a run's external test sets, and sees that the labels of images are told.
 
     Args:
         config: The experiment.
@@ -48,14 +49,23 @@ def find_sets(config: Config, out: StrPath, say: Say) -> dict[str, inputs.Source
         say: Takes a line.
 
     Raises:
-        UserError: One is not there; names it.
+        UserError: One is not there, or holds no images with labels; names it.
     """
     sources = {}
     for name in config.evaluate.external:
-        with _named(name):
+        with name_set(name):
             own, named = config_of(config, name), functools.partial(_say_named, say, name)
-            sources[name] = inputs.find_data(own, None, out, named, _key(name))
+            source = sources[name] = inputs.find_data(own, None, out, named, key_of(name))
+            if source.kind == "images":
+                _require_labels(source, own)
     return sources
+
+
+def _require_labels(source: inputs.Source, config: Config) -> None:
+    """Finds a set's labels as its ingest will, which begins after that of the run's own data."""
+    folder = data_folder.Folder(source.folder, source.dataset)
+    rules = data_folder.label_rules(config, folder, _say_nothing)
+    public.label_images(source.folder, rules)
 
 
 def _say_named(say: Say, name: str, line: str) -> None:
@@ -68,10 +78,15 @@ def list_folders(sources: Mapping[str, inputs.Source]) -> dict[str, str]:
     Args:
         sources: See `find_sets`.
     """
-    return {_key(name): source.folder for name, source in sources.items()}
+    return {key_of(name): source.folder for name, source in sources.items()}
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """The key of the config that names a set's folder.
+
+    Args:
+        name: The set's.
+    """
     return f"evaluate.external.{name}.data"
 
 
@@ -96,7 +111,7 @@ def prepare_sets(
     """
     sets = {}
     for name, source in sources.items():
-        with _named(name):
+        with name_set(name):
             data = _prepare_set(name, source, config_of(config, name), out, say, start_ingest)
         patients = config.evaluate.external[name].patients
         sets[name] = External(data.records, patients, data.rejected, _files(data))
@@ -134,7 +149,7 @@ def use_records(config: Config) -> dict[str, External]:
     """
     sets = {}
     for name, external in config.evaluate.external.items():
-        with _named(name):
+        with name_set(name):
             own = config_of(config, name)
             data = prepare.prepare_records(external.data, own, _say_nothing, whole=True)
         sets[name] = External(data.records, external.patients, 0, _files(data))
@@ -151,9 +166,16 @@ def _files(data: prepare.PreparedData) -> str:
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Says of an error which set it is about."""
+def name_set(name: str) -> Iterator[None]:
+    """Says of an error which set it is about, and where the config names it.
+
+    Args:
+        name: The set's.
+    """
     try:
         yield
     except UserError as error:
-        raise UserError(*(f"external test set {name}: {line}" for line in error.lines)) from None
+        place = f"evaluate.external.{name}"
+        where = "" if place in str(error) else f" ({place})"
+        lines = (f"external test set {name}: {line}{where}" for line in error.lines)
+        raise UserError(*lines) from None

@@ -49,6 +49,7 @@ class Prediction:
         withheld: Whether they are.
         note: What a person must be told beside the scores, or in their place.
         error: Why the image could not be read.
+        model: The version's folder, where single images are scored; see `predict_images`.
     """
 
     path: str
@@ -62,6 +63,7 @@ class Prediction:
     withheld: bool = False
     note: str = ""
     error: str | None = None
+    model: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +91,9 @@ def find_model(folder: StrPath) -> str:
         folder: On any of TFX's file systems.
 
     Raises:
-        UserError: There is none, or it is damaged. Nor is an older version taken in the place of a
-            damaged one: which model scores is not to be guessed. Or its path is no literal one.
+        UserError: There is none, there are several models, or it is damaged. Nor is an older
+            version taken in the place of a damaged one: which model scores is not to be guessed. Or
+            its path is no literal one.
     """
     folder = os.fspath(folder)
     filesystem.require_literal(folder, "--model")
@@ -103,9 +106,18 @@ def find_model(folder: StrPath) -> str:
         [folder],
         [os.path.join(serving, name) for name in artifacts.list_folder(serving)],
     ):
-        by_number = [item for parent in parents for item in versions.list_versions(parent).items()]
-        if any(versions.is_version(path) for _, path in by_number):
-            newest = versions.find_newest(os.path.dirname(max(by_number)[1]))
+        numbered = {parent: versions.list_versions(parent) for parent in sorted(parents)}
+        bases = [
+            b for b, paths in numbered.items() if any(map(versions.is_version, paths.values()))
+        ]
+        if len(bases) > 1:
+            names = ", ".join(map(os.path.basename, bases))
+            raise UserError(
+                f"{folder}: holds several models: {names}; name the folder of one, such as "
+                f"{bases[0]} (--model)"
+            )
+        if bases:
+            newest = versions.find_newest(bases[0])
             for version, damage in newest.damaged.items():
                 good = f"the last good version is {newest.sound}" if newest.sound else _NO_OTHER
                 raise UserError(f"{version}: the newest version is damaged: {damage}; {good}")
@@ -251,7 +263,7 @@ def predict_images(paths: Sequence[str], model: StrPath, force: bool = False) ->
     results: list[Prediction] = []
     for start in range(0, len(paths), _BATCH):
         results += _batch(paths[start : start + _BATCH], scorer, force)
-    return results
+    return [dataclasses.replace(result, model=scorer.folder) for result in results]
 
 
 def _batch(paths: Sequence[str], model: Model, force: bool) -> list[Prediction]:

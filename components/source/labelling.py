@@ -88,8 +88,8 @@ def label_images(
         listing.notes.append(f"{unlisted} images are in none of the lists in split.lists: rejected")
     if not rows:
         raise UserError(
-            f"{source}: holds no images (PNG or JPEG, in class folders or with a CSV)"
-            + listing.describe_rest()
+            f"{source}: holds no images (PNG, JPEG, BMP, TIFF, WebP or DICOM, in class folders or "
+            f"with a table){listing.describe_rest()}"
         )
     check = label_checks.check_findings if rules.findings else label_checks.check_classes
     task = check(source, rows, rules, listing)

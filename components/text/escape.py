@@ -1,4 +1,4 @@
-r"""Text that strangers wrote, on its way out: to a screen, a log, a spreadsheet, Markdown.
+r"""Text that strangers wrote, on its way out: to a screen, a shell, a log, a table, Markdown.
 
 Names of files, sites, classes and patients come with the data. None of them may become more than
 text where it is shown. The pages in HTML have Jinja's own escaping; these are the other ways out.
@@ -6,7 +6,9 @@ text where it is shown. The pages in HTML have Jinja's own escaping; these are t
 
 import json
 import math
+import os
 import re
+import shlex
 import unicodedata
 from typing import Any
 
@@ -47,6 +49,27 @@ def for_screen(text: str) -> str:
         char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNSEEN else char
         for char in text
     )
+
+
+def for_shell(text: str) -> str:
+    r"""Text as one word of a command that a person copies into a shell.
+
+    What is unseen is written as bash, zsh and ksh read it (ANSI-C quoting): a line's end as `\012`.
+
+    Args:
+        text: A path, or another word that a system can hand to a command.
+    """
+    if for_screen(text) == text:
+        return shlex.quote(text)
+    return f"$'{''.join(map(_in_quotes, text))}'"
+
+
+def _in_quotes(char: str) -> str:
+    if char in "\\'":
+        return f"\\{char}"
+    if for_screen(char) == char:
+        return char
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(char))
 
 
 def for_cell(text: str) -> str:

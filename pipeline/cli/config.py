@@ -1,5 +1,7 @@
 """The commands of configs: `tfxray config` checks one, `tfxray init` proposes one."""
 
+import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +25,7 @@ def config_command(config: Any, data: str | None, reference: bool) -> None:
     """Check a config: keys, network, weights, labels. Print it with all defaults.
 
     The network is built, so that it takes some seconds. Of --data, or of the config's own
-    ingest.data, it tells the labels and patients. Or explain all keys.
+    ingest.data, and of external test sets, it tells the labels and patients. Or explain all keys.
     """
     if reference and (config or data):
         raise click.UsageError("--reference goes without --config: it explains every config's keys")
@@ -37,7 +39,7 @@ def config_command(config: Any, data: str | None, reference: bool) -> None:
         click.echo(render_reference(), nl=False)
         return
     echo(describe_task(config.task), err=True)
-    checked = [_check_network(config), *_check_labels(config, data)]
+    checked = [_check_network(config), *_check_labels(config, data), *_check_external(config, data)]
     click.echo(config.to_yaml(), nl=False)
     echo_lines(checked, err=True)
     echo("ok", err=True)
@@ -147,6 +149,32 @@ def _check_labels(config: Any, data: str | None) -> list[str]:
     if found is None:
         return ["labels: of TFRecords, a run checks them as it reads them"]
     return found.lines(config)
+
+
+def _check_external(config: Any, data: str | None) -> list[str]:
+    """Finds the labels of external test sets as a run does, where the run's own are looked at.
+
+    Raises:
+        UserError: A set is not there, or its labels are not those that the config names.
+    """
+    if not config.evaluate.external:
+        return []
+    if not (data or config.ingest.data or config.ingest.sample):  # it may run on a cluster alone
+        return ["external test sets: not checked; --data FOLDER checks them, too"]
+    with silence_stderr():
+        from tfxray.pipeline import external
+    from tfxray.pipeline.proposal import labels
+
+    checked = []
+    for name in config.evaluate.external:
+        with external.name_set(name):
+            own, key = external.config_of(config, name), external.key_of(name)
+            found = labels.read_labels(own, own.ingest.data, functools.partial(echo, err=True), key)
+        told = ["labels: of TFRecords, a run checks them as it reads them"]
+        if found:  # none of its images is in the run's own splits
+            told = dataclasses.replace(found, by_label={}).lines(own)
+        checked += [f"external test set {name}: {line}" for line in told]
+    return checked
 
 
 def describe_task(task: Task) -> str:

@@ -8,7 +8,6 @@ if __name__ == "__main__":  # by `python -m`, which looks for modules in the wor
 import contextlib
 import dataclasses
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import click
 
 from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError, explain_refusals
+from tfxray.components.text import escape
 from tfxray.pipeline.cli.cluster import compile_command, submit_command
 from tfxray.pipeline.cli.config import config_command, init_command
 from tfxray.pipeline.cli.datasets import datasets_command
@@ -216,7 +216,7 @@ def _verdict(screen: Any, this: Any, summary: Any, out: Path) -> None:
     if summary.review:
         screen.say(f"review: {summary.review}")
     if step := _NEXT.get(summary.status):
-        screen.say(f"next: {step.format(shlex.quote(str(out)))}")
+        screen.say(f"next: {step.format(escape.for_shell(str(out)))}")
 
 
 @main.command("tune")

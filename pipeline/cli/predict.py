@@ -72,6 +72,8 @@ def predict_command(
             echo(report.predictions)
         return
     results = _score_images(images, model, force)
+    if not as_json:
+        _tell_model(results[0].model)
     for result in results:
         if as_json:
             echo_json(dataclasses.asdict(result))
@@ -108,6 +110,11 @@ def _is_folder(path: str, alone: bool) -> bool:
     if filesystem.is_local(path):
         return os.path.isdir(path)
     return alone and not filesystem.is_file(path) and filesystem.is_folder(path)
+
+
+def _tell_model(version: str) -> None:
+    """Says which version answers, since `--model` may name a folder of several."""
+    echo(f"model: {version}", err=True)
 
 
 def _default_output(source: str) -> str:
@@ -183,7 +190,9 @@ def explain(
     if as_json:
         content = dataclasses.asdict(explanation)
         echo_json({"class" if k == "class_name" else k: v for k, v in content.items()})
-    elif explanation.withheld:
+        return
+    _tell_model(explanation.model)
+    if explanation.withheld:
         echo(f"{explanation.class_name}: {explanation.note}; --force shows it: {explanation.out}")
     else:
         doubt = f" ({explanation.note})" if explanation.note else ""
@@ -243,6 +252,7 @@ def _score_folder(source: str, out: str, model: str, force: bool, config: Any) -
             report = job.earlier_report or job.run(config.beam.arguments() if config else ())
     if job.earlier_report:
         screen.say(f"nothing to do: {out} holds the scores of these images by this model")
+    _tell_model(report.model)
     if report.withheld:
         screen.say(
             f"{report.withheld} of {report.images} {likeness.UNLIKE}, {likeness.WITHHELD}; "

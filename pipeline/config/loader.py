@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -148,6 +149,10 @@ def _explain(item: Any) -> str:
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "string_type" and isinstance(item["input"], bool | int | float | date):
         message = f"YAML reads it as {_YAML_KINDS[type(item['input'])]}. Put it into quotes"
+    if item["type"] in ("model_type", "dict_type"):
+        keys = _fields(location)
+        allowed = f"; allowed here: {', '.join(keys)}" if keys else ""
+        message = f"must hold keys and values{allowed}"
     if item["type"] == "literal_error":
         message += did_you_mean(str(item["input"]), _QUOTED.findall(item["ctx"]["expected"]))
     if not key:  # of several keys together, which the message names
@@ -172,20 +177,42 @@ def _all_keys(model: type[BaseModel]) -> Iterator[str]:
         yield key
         if section := _section(field.annotation):
             yield from (f"{key}.{below}" for below in _all_keys(section))
+        elif named := _section(_below(field.annotation, "NAME")):
+            yield from (f"{key}.NAME.{below}" for below in _all_keys(named))
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
     """The section that a key holds, if it holds one."""
-    kinds = [annotation, *getattr(annotation, "__args__", ())]
-    return next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+    return next((k for k in _kinds(annotation) if isinstance(k, type) and _is_section(k)), None)
+
+
+def _is_section(kind: type) -> bool:
+    # `dict[str, int]` passes for a type, and `issubclass` refuses it
+    return get_origin(kind) is None and issubclass(kind, BaseModel)
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """What may stand at a key: the one kind of an annotation, or each of several."""
+    if get_origin(annotation) in (Union, UnionType, Annotated):
+        for kind in get_args(annotation):
+            yield from _kinds(kind)
+    else:
+        yield annotation
+
+
+def _below(annotation: Any, part: str) -> Any:
+    """What may stand below a key: at a key of a section, a name of a map, a place in a list."""
+    if section := _section(annotation):
+        by_alias = {f.alias or name: f for name, f in section.model_fields.items()}
+        return by_alias[part].annotation if part in by_alias else None
+    several = (get_args(k) for k in _kinds(annotation) if get_origin(k) in (dict, list))
+    return next((arguments[-1] for arguments in several), None)
 
 
 def _fields(location: list[str]) -> list[str]:
-    model: type[BaseModel] = Config
+    """The keys of the section at a place; none where there is no section."""
+    annotation: Any = Config
     for part in location:
-        by_alias = {f.alias or name: f for name, f in model.model_fields.items()}
-        section = _section(by_alias[part].annotation) if part in by_alias else None
-        if section is None:
-            return []
-        model = section
-    return [f.alias or name for name, f in model.model_fields.items()]
+        annotation = _below(annotation, part)
+    section = _section(annotation)
+    return [f.alias or name for name, f in section.model_fields.items()] if section else []

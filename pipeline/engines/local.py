@@ -148,7 +148,7 @@ class Run:
                 from tfxray.pipeline.runs import lineage
 
                 # A store of another version: told before anything is done.
-                lineage.open_local(self.out)
+                store_check.open_store(self.out)
             with self._step("ingest") as step:
                 if ingest:
                     data_for_run = prepare.finish_ingest(ingest, self.screen.say)

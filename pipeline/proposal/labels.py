@@ -78,13 +78,16 @@ class Labels:
         ]
 
 
-def read_labels(config: Config, data: str, say: data_folder.Say) -> Labels | None:
+def read_labels(
+    config: Config, data: str, say: data_folder.Say, option: str = "--data"
+) -> Labels | None:
     """Finds the labels of a data folder as a run does.
 
     Args:
         config: The experiment.
         data: The folder.
         say: Takes a line on which public data set it is.
+        option: By which the user named the folder.
 
     Returns:
         None of TFRecords, whose labels a run checks as it reads them.
@@ -92,7 +95,7 @@ def read_labels(config: Config, data: str, say: data_folder.Say) -> Labels | Non
     Raises:
         UserError: As a run says it: see `labelling.label_images`.
     """
-    file_list.require_folder(data, "--data")
+    file_list.require_folder(data, option)
     if tfrecords.holds_records(data):
         return None
     folder = data_folder.find_folder(os.fspath(data), config, say)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import textwrap
 from typing import Any
 
@@ -66,16 +65,12 @@ def commands(path: str, data: str, name: str) -> list[str]:
         data: The data folder.
         name: The experiment's.
     """
-    config, folder, out = map(_quote, (path, data, f"runs/{name}"))
+    config, folder, out = map(escape.for_shell, (path, data, f"runs/{name}"))
     return [
         f"tfxray config --config {config} --data {folder}",
         f"tfxray run --config {config} --data {folder} --out {out}",
         f"tfxray predict IMAGE --model {out}",
     ]
-
-
-def _quote(word: str) -> str:
-    return escape.for_screen(shlex.quote(word))
 
 
 def _labels(proposal: Proposal) -> list[str]:

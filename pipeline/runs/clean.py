@@ -19,7 +19,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError
 from tfxray.components.pusher import half_versions, rollbacks
-from tfxray.pipeline.runs import lineage, listing, locks, run_summary
+from tfxray.pipeline.runs import lineage, listing, locks, run_summary, store_check
 
 _NEWEST = "newest"
 _OUTPUTS = (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT)
@@ -94,6 +94,7 @@ class Clean:
         for pipeline in {self._lineage.pipelines[run] for run in self._lineage.executions}:
             for run in _baselines(self._store, self._lineage, pipeline):
                 needed[run] = f"baseline of {pipeline}"
+        pushes: dict[str, str] = {}
         for artifact in self._store.get_artifacts_by_type("PushedModel"):
             destination = artifact.custom_properties["pushed_destination"].string_value
             place = listing.find_version(self._out, destination) if destination else None
@@ -102,7 +103,16 @@ class Clean:
                 rollbacks.find_model(self._store, artifact) or 0
             )
             if place and pushing:
-                needed[pushing] = f"pushed: {place.removeprefix(f'{self._out}/')}"
+                pushes[place] = pushing
+        # A store that was set back does not know all that was pushed. The first run: later ones of
+        # the same model find it served already.
+        for folder in listing.list_folders(self._out):
+            summary = run_summary.read_summary(folder)
+            destination = (summary and summary.pushed_model) or ""
+            if destination and (place := listing.find_version(self._out, destination)):
+                pushes.setdefault(place, folder.name)
+        for place, run in pushes.items():
+            needed[run] = f"pushed: {place.removeprefix(f'{self._out}/')}"
         return needed
 
     def _runs(self, folders: list[Path]) -> Iterator[Removal]:
@@ -180,9 +190,10 @@ def plan_removal(out: Path, keep: int, say: Callable[[str], None]) -> Iterator[C
         say: Takes a line.
 
     Raises:
-        UserError: `out` has no metadata store, or a run goes on there.
+        UserError: `out` has no metadata store, or a damaged one; or a run goes on there.
     """
-    store = lineage.open_local(out)
+    store_check.check_store(out.resolve())  # by a store that lost its runs, all of them would go
+    store = store_check.open_store(out)
     if not store:
         raise UserError(
             f"{out}: holds no {lineage.DATABASE}, so that nobody knows what is needed (--out)"

@@ -63,35 +63,18 @@ class NodeRun:
         return self.state == "CACHED"
 
 
-def local_connection(out: Path) -> mlmd.ConnectionConfig | None:
-    """The metadata store of local runs; None where there is none, which connecting would make.
+def local_connection(out: Path) -> mlmd.ConnectionConfig:
+    """The metadata store of local runs, which connecting makes where there is none.
+
+    What only reads it, or removes by it, asks `store_check` for it instead.
 
     Args:
         out: The `--out` of the runs.
     """
-    if not (out / DATABASE).is_file():
-        return None
     connection = mlmd.ConnectionConfig()
     connection.sqlite.filename_uri = str(out / DATABASE)
-    connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE
+    connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
     return connection
-
-
-def open_local(out: Path) -> metadata_store.MetadataStore | None:
-    """The same, opened.
-
-    Args:
-        out: The `--out` of the runs.
-
-    Raises:
-        UserError: It is none, damaged, or of another version.
-    """
-    connection = local_connection(out)
-    try:
-        return open_store(connection) if connection else None
-    except RuntimeError as error:  # MLMD's own, of many lines
-        reason = str(error).splitlines()[0][:200]
-        raise UserError(f"{out / DATABASE}: cannot be read: {reason}") from None
 
 
 def open_store(connection: mlmd.ConnectionConfig) -> metadata_store.MetadataStore:

@@ -43,7 +43,7 @@ class PastRun:
         auc: On the held-out test split.
         auc_interval: Its 95 % interval.
         seconds: In all.
-        pushed_model: The version's folder, if it is still there.
+        pushed_model: The version's folder, from the root on, if it is still there.
     """
 
     run_id: str
@@ -144,7 +144,7 @@ def list_runs(out: Path) -> list[PastRun]:
         out: The `--out` of the runs.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or no such folder.
     """
     stored_runs = _StoredRuns(out)
     ids = {folder.name for folder in list_folders(out)} | set(
@@ -160,7 +160,7 @@ def list_runs(out: Path) -> list[PastRun]:
         name = config.get("name") or stored_runs.pipelines.get(run_id)
         changes = _differences(before.get(name) or config, config) if config else {}
         before[name] = config or before.get(name, {})
-        outcome = _from_summary(out, folder) or stored_runs.unfinished(folder, name)
+        outcome = _from_summary(out.resolve(), folder) or stored_runs.unfinished(folder, name)
         data = read_source(folder)
         when = str(start_of(run_id))[:19]
         past.append(PastRun(run_id, when, name, changes, data, **outcome))
@@ -186,9 +186,9 @@ class _StoredRuns:
     """What the metadata store knows of the runs in a folder; nothing where there is no store."""
 
     def __init__(self, out: Path):
-        from tfxray.pipeline.runs import lineage
+        from tfxray.pipeline.runs import lineage, store_check
 
-        self._connection, store = lineage.local_connection(out), lineage.open_local(out)
+        self._connection, store = store_check.find_store(out), store_check.open_store(out)
         self.pipelines = lineage.list_pipelines(store) if store else {}
 
     def unfinished(self, folder: Path, name: str | None) -> dict[str, Any]:

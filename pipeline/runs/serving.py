@@ -15,6 +15,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfxray.components.common import filenames
 from tfxray.components.common.errors import UserError, did_you_mean
 from tfxray.components.disk import locks
+from tfxray.components.listing import file_list
 from tfxray.components.pusher import push, rollbacks, versions
 from tfxray.pipeline.runs import lineage, listing, run_summary, store_check
 from tfxray.pipeline.terminal.lines import format_table
@@ -106,7 +107,7 @@ class _Known:
 
     def __init__(self, out: Path):
         self.out = out.resolve()
-        self.store = lineage.open_local(self.out)
+        self.store = store_check.open_store(self.out)
         self.artifacts: dict[str, mlmd.Artifact] = {}
         kind = rollbacks.PUSHED_MODEL
         pushed = self.store.get_artifacts_by_type(kind) if self.store else []
@@ -207,8 +208,7 @@ def roll_back(out: Path, number: int, model: str | None, say: Callable[[str], No
         UserError: There is no such version, it is damaged, or served already; or the copy, or the
             metadata store, cannot be written.
     """
-    if not out.is_dir():
-        raise UserError(f"{out}: no such folder (--out)")
+    file_list.require_folder(str(out), "--out")
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locks.hold(out / _LOCK, "tfxray serving", say, remove=True))
@@ -267,9 +267,7 @@ def _note(known: _Known, path: str, number: int) -> None:
     """Notes a copy in the metadata store, which is made where there is none."""
     original = known.artifacts.get(os.path.join(os.path.dirname(path), str(number)))
     try:
-        (known.out / lineage.DATABASE).touch()
-        store = lineage.open_local(known.out)
-        assert store  # its file is there
+        store = lineage.open_store(lineage.local_connection(known.out))
         rollbacks.note_rollback(store, path, number, original)
     except (OSError, RuntimeError, errors.StatusError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:200]

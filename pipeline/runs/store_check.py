@@ -2,15 +2,19 @@
 
 import contextlib
 import os
-import shlex
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from ml_metadata import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline.runs import locks
+from tfxray.components.listing import file_list
+from tfxray.components.text import escape
+from tfxray.pipeline.runs import lineage, locks
 from tfxray.pipeline.runs.lineage import ARTIFACTS, DATABASE
 
 _PATIENCE = 20.0  # seconds for another program that has the store locked
@@ -18,7 +22,40 @@ _PATIENCE = 20.0  # seconds for another program that has the store locked
 _OF_STORE = (ARTIFACTS, "state")
 
 
-def check_store(out: Path) -> None:
+def find_store(out: Path) -> mlmd.ConnectionConfig | None:
+    """The store of earlier local runs, after a look at it; None where nothing was recorded yet.
+
+    Args:
+        out: The `--out` of the runs.
+
+    Raises:
+        UserError: See `check_store`; or there is no such folder.
+    """
+    file_list.require_folder(str(out), "--out")
+    check_store(out, writes=False)
+    path = out / DATABASE
+    # ML Metadata would make its tables in an empty file: whoever asks must leave it as it is.
+    return lineage.local_connection(out) if path.is_file() and path.stat().st_size else None
+
+
+def open_store(out: Path) -> metadata_store.MetadataStore | None:
+    """The same, opened.
+
+    Args:
+        out: The `--out` of the runs.
+
+    Raises:
+        UserError: See `check_store`; or it is of another version.
+    """
+    connection = find_store(out)
+    try:
+        return lineage.open_store(connection) if connection else None
+    except RuntimeError as error:  # MLMD's own, of many lines
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"{out / DATABASE}: cannot be read: {reason}") from None
+
+
+def check_store(out: Path, writes: bool = True) -> None:
     """Looks at the store of local runs, as SQLite sees it.
 
     None, and an empty one, are well where there are no artifacts: TFX makes it at the first node.
@@ -27,27 +64,29 @@ def check_store(out: Path) -> None:
 
     Args:
         out: The `--out` of the runs.
+        writes: Whether it is to be written, too.
 
     Raises:
         UserError: Runs cannot work with it.
     """
-    if damage := find_damage(out):
+    if damage := find_damage(out, writes):
         raise UserError(
             f"{out / DATABASE}: {damage}. Put a copy of it back; or begin a new store: "
-            f"`tfxray clean --new-store --out {shlex.quote(str(out))}` removes it and "
+            f"`tfxray clean --new-store --out {escape.for_shell(str(out))}` removes it and "
             f"{ARTIFACTS}/, whose parts nobody knows without it, and keeps pushed versions, pages "
             "and records"
         )
 
 
-def find_damage(out: Path) -> str | None:
+def find_damage(out: Path, writes: bool = True) -> str | None:
     """What is wrong with a folder's store; None if nothing is.
 
     Args:
         out: The `--out` of the runs.
+        writes: Whether it is to be written, too.
 
     Raises:
-        UserError: It may be whole, but nobody can write into it now.
+        UserError: It may be whole, but nobody can write into it now, or read it.
     """
     path = out / DATABASE
     if not path.is_file():
@@ -63,12 +102,14 @@ def find_damage(out: Path) -> str | None:
     try:
         database = sqlite3.connect(address, timeout=_PATIENCE, uri=True)
         with contextlib.closing(database):
-            database.execute("BEGIN IMMEDIATE")
+            database.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
             problems = [text for (text,) in database.execute("PRAGMA quick_check(1)")]
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
             database.rollback()
     except sqlite3.OperationalError as error:
-        raise UserError(f"{path}: {_explain(error)}, then run the same command again") from None
+        raise UserError(
+            f"{path}: {_explain(error, writes)}, then run the same command again"
+        ) from None
     except sqlite3.DatabaseError as error:
         return f"is damaged ({error})"
     if problems != ["ok"]:
@@ -76,9 +117,11 @@ def find_damage(out: Path) -> str | None:
     return None if not tables or "MLMDEnv" in tables else "is a database of something else"
 
 
-def _explain(error: sqlite3.OperationalError) -> str:
+def _explain(error: sqlite3.OperationalError, writes: bool) -> str:
     if "locked" in str(error):
         return f"another program has it locked, for {_PATIENCE:.0f} seconds now; end that one"
+    if not writes:
+        return f"cannot be read ({error}); make the file readable"
     return f"cannot be written ({error}); make the file and its folder writable"
 
 
@@ -91,10 +134,9 @@ def plan_new_store(out: Path, say: Callable[[str], None]) -> Iterator["NewStore"
         say: Takes a line.
 
     Raises:
-        UserError: The store is whole, or a run goes on.
+        UserError: There is no such folder, the store is whole, or a run goes on.
     """
-    if not out.is_dir():
-        raise UserError(f"{out}: no such folder (--out)")
+    file_list.require_folder(str(out), "--out")
     with locks.take_turn(out, "tfxray clean", say, wait=False):
         if not find_damage(out):
             raise UserError(

@@ -122,16 +122,25 @@ def progress_on(screen: Screen, interval: float = 0.0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def output_to(file: Path) -> Iterator[None]:
-    """Sends everything that is written to stdout and stderr, by C++ libraries too, to a file."""
+    """Sends everything that is written to stdout and stderr, by C++ libraries too, to a file.
+
+    Args:
+        file: What it holds stays.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    try:
+        handler = logging.FileHandler(file, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written: {error.strerror}") from error
     sys.stdout.flush()
     sys.stderr.flush()
     copies = os.dup(1), os.dup(2)
     root = logging.getLogger()
     level = root.level
-    with file.open("ab") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    handler = logging.FileHandler(file, encoding="utf-8")
+    os.dup2(handler.stream.fileno(), 1)
+    os.dup2(handler.stream.fileno(), 2)
     handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)

@@ -1,9 +1,11 @@
 """Which version `--model` takes, and that a damaged one is never taken."""
 
+import json
 import os
 import shutil
 
 import pytest
+from PIL import Image
 
 from tests.components.pusher.made import make_model, push_model
 from tests.scorer import export
@@ -29,6 +31,24 @@ def test_the_newest_version_is_taken(out):
     for folder in (out, out / "serving" / "demo", new):
         assert pushed_model.find_model(folder) == new
     assert pushed_model.find_model(old) == old
+
+
+def test_of_several_models_none_is_guessed(out, tmp_path):
+    """Neither the newest, nor the only sound one: they may answer different questions."""
+    old, new = both(out)
+    push_model(make_model(tmp_path / "another", b"x"), out / "serving/lung")
+    named = f"{out}: holds several models: demo, lung; .* such as {out}/serving/demo "
+    with pytest.raises(UserError, match=named):
+        pushed_model.find_model(out)
+    assert pushed_model.find_model(out / "serving" / "demo") == new
+    assert pushed_model.find_model(old) == old
+    os.unlink(f"{new}/saved_model.pb")
+    with pytest.raises(UserError, match=named):
+        pushed_model.find_model(out)
+    shutil.rmtree(out / "serving" / "lung")
+    (out / "serving" / "lung" / "7").mkdir(parents=True)  # no model was ever there
+    with pytest.raises(UserError, match="the newest version is damaged"):
+        pushed_model.find_model(out)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +96,16 @@ def test_a_version_without_checksums_is_taken_and_told(tfxray, tmp_path):
     result = tfxray("predict", tmp_path / "none.png", "--model", model.parent)
     assert f"{model}: has no checksums" in result.err
     assert result.err.count("no checksums") == 1
+
+
+def test_the_version_that_answers_is_named(tfxray, tmp_path):
+    export(tmp_path / "serving" / "demo" / "7")
+    model = export(tmp_path / "serving" / "demo" / "8")
+    image = tmp_path / "x.png"
+    Image.new("L", (8, 8), 90).save(image)
+    command = ("predict", image, "--model", tmp_path, "--force")
+    assert f"model: {model}" in tfxray(*command).err.splitlines()
+    assert json.loads(tfxray(*command, "--json").out)["model"] == str(model)
 
 
 def test_predict_ends_with_2_and_no_traceback(tfxray, out):

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -52,6 +54,17 @@ def test_a_terminal_gets_one_line_and_nothing_to_obey(text):
 @pytest.mark.parametrize("text", ORDINARY)
 def test_what_is_seen_stays(text):
     assert escape.for_screen(text) == text
+
+
+def test_a_command_that_is_copied_names_the_very_file():
+    """bash says what it reads; a system has no name with NUL in it."""
+    names = [name for name in [*OBEYED, *ORDINARY, "it's\n\\012", "a'b", "$x `y`", ""]
+             if NUL not in name]  # fmt: skip
+    words = [escape.for_shell(name) for name in names]
+    assert all(escape.for_screen(word) == word for word in words)
+    script = f"printf '%s\\0' {' '.join(words)}".encode()
+    read = subprocess.run(["bash"], input=script, capture_output=True, check=True).stdout
+    assert read.split(b"\0")[:-1] == [os.fsencode(name) for name in names]
 
 
 def read_cells(path, separator):

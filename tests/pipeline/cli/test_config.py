@@ -116,3 +116,31 @@ def test_every_config_that_comes_with_tfxray_names_a_network_that_can_be():
     for path in (ROOT / "configs").glob("*.yaml"):
         model = yaml.safe_load(path.read_text()).get("model", {})
         assert model.get("backbone", "MobileNetV2") in names, path
+
+
+def test_external_test_sets_are_looked_at(tfxray, drawn, tmp_path, small_config):
+    def check(folder):
+        override = f"evaluate.external={{north: {{data: {folder}}}}}"
+        return tfxray("config", "--config", small_config, "--data", drawn, "--set", override)
+
+    for label in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+    empty = check(tmp_path / "set")
+    assert empty.code == 2
+    assert f"external test set north: {tmp_path / 'set'}: holds no images" in empty.err
+    assert "(evaluate.external.north)" in empty.err
+    gone = check(tmp_path / "gone")
+    assert gone.code == 2
+    assert f"{tmp_path / 'gone'}: no such folder (evaluate.external.north.data)" in gone.err
+    for number, label in enumerate(("NORMAL", "PNEUMONIA", "PNEUMONIA")):
+        image = sorted((drawn / label).glob("*.png"))[number]
+        shutil.copy(image, tmp_path / "set" / label)
+    well = check(tmp_path / "set")
+    assert well.code == 0, well.err
+    assert "external test set north: labels: NORMAL 1, PNEUMONIA 2; 3 images" in well.err
+    assert "of PNEUMONIA in the split test: about 0" not in well.err  # none is in a split
+    # On a cluster, the containers see folders that this machine has not.
+    alone = tfxray("config", "--config", small_config, "--set",
+                   "evaluate.external={north: {data: /cluster/data}}")  # fmt: skip
+    assert alone.code == 0
+    assert "external test sets: not checked; --data FOLDER checks them, too" in alone.err

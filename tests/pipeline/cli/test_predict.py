@@ -31,6 +31,7 @@ def test_a_folder_is_scored_once(tfxray, xrays, tmp_path, monkeypatch):
     assert result.code == 0, result.err
     assert result.out.strip() == str(out / "predictions.csv")
     assert "4 of 4 images" in result.err
+    assert f"model: {model}" in result.err.splitlines()
     assert f"1 of 4 rejected: {out / 'rejects.csv'}" in result.err
     again = tfxray(*command, "--json")
     assert again.code == 0

@@ -55,6 +55,28 @@ def test_every_config_of_the_repository_is_valid_and_round_trips(path, tmp_path)
         ("name=../up", "name = '../up'"),
         ("train", "write it as --set a.b=value"),
         ("name.first=x", "is a value, not a section"),
+        (
+            "evaluate.external={north: {data: x, findigs: [A]}}",
+            "evaluate.external.north.findigs: no such key (did you mean findings?); allowed here: "
+            "data, dataset",
+        ),
+        (
+            "evaluate.external={north: {data: x, ingest: {patern: y}}}",
+            "evaluate.external.north.ingest.patern: no such key (did you mean pattern?); allowed "
+            "here: ",
+        ),
+        (
+            "tune.ranges={train.epochs: {minn: 1}}",
+            "tune.ranges.train.epochs.minn: no such key (did you mean min?); allowed here: ",
+        ),
+        ("patients=own", "patients: no such key (did you mean evaluate.external.NAME.patients?)"),
+        ("gate=null", "gate = None: must hold keys and values; allowed here: "),
+        (
+            "evaluate.external={north: /data}",
+            "evaluate.external.north = '/data': must hold keys and values; allowed here: data, ",
+        ),
+        ("evaluate.external=[1]", "evaluate.external = [1]: must hold keys and values"),
+        ("gate.auc=high", "gate.auc = 'high': must hold keys and values; allowed here: threshold"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_what_is_allowed(override, message):

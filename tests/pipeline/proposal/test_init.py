@@ -221,6 +221,7 @@ def test_hostile_names_stay_within_their_line(tfxray, tmp_path, monkeypatch):
     done = tfxray("init", odd, "--out", "o.yaml")
     assert done.code == 0, done.err
     assert "\x1b" not in done.err + done.out
+    assert r"--data $'x\012  name: evil\033[31m: {'" in done.err  # a shell reads the very name
     keys = yaml.safe_load((tmp_path / "o.yaml").read_text())
     assert sorted(keys["classes"]) == ["b\nclasses: [z", "no: ["]
     assert json.dumps(keys["name"]) == '"x_name_evil_31m"'

@@ -10,6 +10,8 @@ from tfxray.pipeline.runs import lineage
 
 _TOLD = ("ExampleGen", "DataGate")  # whose properties are the execution's, not the artifact's
 
+_KEYS = {"StatisticsGen": "statistics", "Evaluator": "evaluation", "Pusher": "pushed_model"}
+
 
 class Out:
     """A folder of runs of one pipeline."""
@@ -17,7 +19,6 @@ class Out:
     def __init__(self, folder: Path, pipeline: str = "demo"):
         self.folder, self.pipeline, self.count = folder.resolve(), pipeline, 0
         folder.mkdir(exist_ok=True)
-        (self.folder / lineage.DATABASE).touch()
         self.store = metadata_store.MetadataStore(lineage.local_connection(self.folder))
         self._of_pipeline = self._context("pipeline", pipeline)
 
@@ -57,7 +58,7 @@ class Out:
         events = [(artifact_id, mlmd.Event.OUTPUT), *((i, mlmd.Event.INPUT) for i in inputs)]
         for artifact, kind in events:
             event = mlmd.Event(artifact_id=artifact, execution_id=execution_id, type=kind)
-            event.path.steps.add().key = "output"
+            event.path.steps.add().key = _KEYS.get(node, "output")
             self.store.put_events([event])
         contexts = (run, self._of_pipeline, self._context("node", f"{self.pipeline}.{node}"))
         pairs = [mlmd.Association(context_id=c.id, execution_id=execution_id) for c in contexts]

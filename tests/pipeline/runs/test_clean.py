@@ -64,6 +64,21 @@ def test_what_a_pushed_version_needs_stays_until_the_version_is_removed(out, cle
     assert last in remaining(out)
 
 
+def test_what_pushed_a_served_version_stays_where_the_store_was_set_back(out, clean):
+    """The summary tells of the push as the store did; a copy of the store may be older."""
+    place = out.folder / "serving" / "demo" / "7"
+    place.mkdir(parents=True)
+    summary = {"status": "pushed", "pushed_model": str(place)}
+    pushed, again = (out.run(summary=summary)[0] for _ in range(2))  # the second found it served
+    newest, _ = out.run()
+    assert f"stays  {pushed}  pushed: serving/demo/7" in clean(1)
+    assert remaining(out) == [pushed, newest]
+    assert again not in remaining(out)
+    place.rmdir()
+    clean(1)
+    assert remaining(out) == [newest]
+
+
 def test_the_models_that_are_a_baseline_stay(out, clean):
     runs = [out.trained() for _ in range(4)]
     out.run(("Trainer", "Model"))  # never judged

@@ -132,6 +132,27 @@ def test_what_cannot_be_read_costs_one_line(out, listed, text):
     ]
 
 
+def test_a_version_is_named_from_the_root_on(out, tfxray, monkeypatch):
+    """As `serving --json` names it; a program may work elsewhere."""
+    moved = {"status": "pushed", "pushed_model": "/moved/serving/demo/1"}
+    place = out.pushed(summary=moved)[2]
+    monkeypatch.chdir(out.folder.parent)
+    (run,) = tfxray("runs", "--out", out.folder.name, "--json").out.splitlines()
+    assert json.loads(run)["pushed_model"] == str(place)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("runs",), ("serving",), ("review",), ("schema",), ("clean", "--keep", 1),
+     ("clean", "--new-store"), ("serving", "--rollback", 1)],
+)  # fmt: skip
+def test_a_folder_that_does_not_exist_is_told_as_such(tfxray, tmp_path, command):
+    result = tfxray(command[0], "--out", tmp_path / "nowhere", *command[1:])
+    assert result.code == 2
+    assert result.err.strip() == f"error: {tmp_path / 'nowhere'}: no such folder (--out)"
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_a_run_that_was_cleaned_away_is_listed_no_more(out, listed, tfxray):
     out.run(("Trainer", "Model"))
     newest, _ = out.run(("Trainer", "Model"))
@@ -147,7 +168,7 @@ def test_a_folder_without_runs_is_refused(tfxray, tmp_path):
     (tmp_path / "metadata.db").write_text("no database, though it says so")
     result = tfxray("runs", "--out", tmp_path)
     assert result.code == 2
-    assert "metadata.db: cannot be read" in result.err
+    assert "metadata.db: is damaged (file is not a database)" in result.err
 
 
 @pytest.mark.parametrize("command", ["runs", "review", "clean", "run"])

@@ -11,14 +11,16 @@ import pytest
 
 from tests.pipeline.runs.made import Out
 from tfxray.components.common.errors import UserError
-from tfxray.pipeline.runs import lineage, store_check
+from tfxray.pipeline.runs import lineage, run_summary, store_check
+
+CONFIG = {"classes": ["NORMAL", "PNEUMONIA"]}
 
 
 @pytest.fixture
 def out(tmp_path):
     """A folder with a pushed version, and its store closed."""
     made = Out(tmp_path / "out")
-    made.pushed(summary={"status": "pushed"})
+    made.pushed(summary={"status": "pushed"}, config=CONFIG)
     del made.store
     return made.folder
 
@@ -92,6 +94,45 @@ def test_a_damaged_store_ends_a_run_at_once_and_a_new_one_keeps_what_was_pushed(
     assert not (out / "artifacts").exists()
     assert version.is_dir()
     assert next(out.glob("runs/*/summary.json")).is_file()
+
+
+READERS = (
+    ("clean", "--keep", 1),
+    ("clean", "--keep", 1, "--dry-run"),
+    ("serving",),
+    ("runs",),
+    ("review",),
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("command", READERS, ids=lambda words: " ".join(map(str, words)))
+def test_a_damaged_store_is_neither_read_nor_made_anew(out, tfxray, damage, command):
+    """By one without runs, a served version's run would go, and a page say what is untrue."""
+    damage(out / lineage.DATABASE)
+    before = snapshot(out)
+    result = tfxray(command[0], "--out", out, *command[1:])
+    assert (result.code, result.out) == (2, "")
+    (line,) = result.err.strip().splitlines()
+    assert line.startswith(f"error: {out / lineage.DATABASE}: is ")
+    assert f"tfxray clean --new-store --out {out}" in line
+    assert snapshot(out) == before
+
+
+def snapshot(folder):
+    """What is in a folder, but for the log and locks."""
+    return {
+        path: path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+        if path.name not in (run_summary.LOG, ".lock")
+    }
+
+
+def test_an_empty_store_without_artifacts_stays_empty_when_it_is_read(out, tfxray):
+    shutil.rmtree(out / "artifacts")
+    empty(out / lineage.DATABASE)
+    assert tfxray("runs", "--out", out).code == 0
+    assert not (out / lineage.DATABASE).stat().st_size
 
 
 def test_a_whole_store_is_not_given_up(out, tfxray):

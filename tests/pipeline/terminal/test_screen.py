@@ -49,6 +49,14 @@ def test_a_name_is_no_line_of_the_log(tmp_path):
     assert all(line.startswith("    ") for line in told)
 
 
+def test_a_log_that_cannot_be_written_is_told_in_a_line(tmp_path, capfd):
+    message = f"^{tmp_path}: cannot be written: Is a directory$"
+    with pytest.raises(UserError, match=message), screen.output_to(tmp_path):
+        pass
+    print("still here")
+    assert capfd.readouterr().out == "still here\n"
+
+
 def test_an_error_that_nobody_foresaw_is_shown_and_not_obeyed():
     code = "import tfxray.pipeline.terminal.process\nraise ValueError('\\x1b[2J\\u202e')"
     shown = subprocess.run(
