@@ -117,9 +117,20 @@ def _store_refusal(error: BaseException) -> str | None:
     return None
 
 
+def _is_folder(error: BaseException, place: str | os.PathLike[str]) -> bool:
+    """Whether a file was to be written where a folder is, by the name that the user gave."""
+    return (
+        isinstance(error, IsADirectoryError)
+        and error.filename is not None
+        and os.path.realpath(error.filename) == os.path.realpath(place)
+    )
+
+
 @contextlib.contextmanager
 def explain_refusals(place: str | os.PathLike[str], option: str = "--out") -> Iterator[None]:
     """Says in one line that a disk took no more, or an object store refused, and what to do.
+
+    Likewise, that a folder is where the command writes a file.
 
     Args:
         place: Where the command writes.
@@ -133,6 +144,8 @@ def explain_refusals(place: str | os.PathLike[str], option: str = "--out") -> It
     except Exception as error:
         if refusal := _store_refusal(error):
             raise UserError(refusal) from error
+        if _is_folder(error, place):
+            raise UserError(f"{os.fspath(place)}: is a folder; name a file ({option})") from error
         if refusal := _disk_refusal(error):
             raise UserError(
                 f"{os.fspath(place)}: {refusal} ({option}). Make room, or name another place; then "

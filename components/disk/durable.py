@@ -31,6 +31,8 @@ def fresh_file(path: str | os.PathLike[str], mode: int = 0o666) -> Iterator[Path
         OSError: It cannot be written. What was there is there still.
     """
     target = Path(os.path.realpath(path))
+    if target.is_dir():  # before anything is made that no rename could put in its place
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     fresh = target.with_name(f".{secrets.token_hex(4)}.{target.name}")
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
     try:

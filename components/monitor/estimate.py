@@ -24,7 +24,7 @@ from tfxray.components.watch.reference import HeldOut
 from tfxray.components.watch.score_histogram import ScoreHistogram
 
 _Z = float(stats.norm.ppf(0.975))
-_LEAST = 5.0  # positive images to expect, and negative ones, below which there is no estimate
+LEAST = 5.0  # positive images to expect, and negative ones, below which there is no estimate
 _STEP = 1e-4  # of the calibration's parameters, for the slope of the AUC along them
 
 
@@ -61,7 +61,7 @@ def expect_labels(scores: ScoreHistogram, heldout: HeldOut, clustering: float) -
     chances = heldout.calibration.chances(logits)
     positives, negatives = counts * chances, counts * (1 - chances)
     share = float(positives.sum() / counts.sum())
-    if min(positives.sum(), negatives.sum()) < _LEAST:
+    if min(positives.sum(), negatives.sum()) < LEAST:
         return Expected(share, None, math.nan)
     auc, influence = _auc(positives, negatives)
     of_labels = clustering * float((counts * chances * (1 - chances)) @ influence**2)

@@ -1,8 +1,9 @@
 """Labels that arrive later, for images that were scored: their AUC and calibration."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
@@ -48,6 +49,7 @@ class Labelled:
         withheld: With a label, but no score that counts: unlike the training data, or rejected.
         auc: Of several classes or findings, the mean; None where one class is missing.
         figures: By class or finding.
+        blank: Rows without a label, which nobody has given yet.
     """
 
     images: int
@@ -55,6 +57,16 @@ class Labelled:
     withheld: int
     auc: Estimate | None
     figures: Mapping[str, Figures]
+    blank: int = 0
+
+    @property
+    def missing(self) -> str:
+        """What labels lack for an AUC, in words; empty where there is one."""
+        lacks = []
+        for name, each in self.figures.items():
+            counts = ((each.positives, f"is {name}"), (each.negatives, f"is not {name}"))
+            lacks += [words for count, words in counts if not count]
+        return f"no labelled image with a score {' or '.join(lacks)}" if lacks else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +75,7 @@ class _Table:
 
     labels: Mapping[str, Sequence[int]]
     patients: Mapping[str, str]
+    blank: int
 
 
 def measure_labelled(path: str, folder: str, task: Task) -> Labelled:
@@ -77,12 +90,18 @@ def measure_labelled(path: str, folder: str, task: Task) -> Labelled:
     Raises:
         UserError: The table cannot be read, or has a label of an image that was not scored.
     """
-    table = _read_labels(path, task)
+    predictions, rejects = (
+        os.path.join(folder, name) for name in (filenames.PREDICTIONS, filenames.REJECTS)
+    )
+    with _explain_damage(folder):
+        seen = {
+            row["name"] for file in (predictions, rejects) for row in tables.iterate_table(file)
+        }
+    table = _read_labels(path, task, seen)
     columns = ["score"] if task.binary else [f"score {name}" for name in task.judged]
-    scores, labels, patients, seen = [], [], [], set()
-    try:
-        for row in tables.iterate_table(os.path.join(folder, filenames.PREDICTIONS)):
-            seen.add(row["name"])
+    scores, labels, patients = [], [], []
+    with _explain_damage(folder):
+        for row in tables.iterate_table(predictions):
             # A score of an image unlike the training data means nothing, forced or not.
             if row["name"] in table.labels and row["unlike"] != "true" and row[columns[0]]:
                 scores.append([float(row[column]) for column in columns])
@@ -90,13 +109,6 @@ def measure_labelled(path: str, folder: str, task: Task) -> Labelled:
                 patients.append(
                     table.patients.get(row["name"]) or contract.own_patient(row["name"])
                 )
-        for row in tables.iterate_table(os.path.join(folder, filenames.REJECTS)):
-            seen.add(row["name"])
-    except (OSError, KeyError, ValueError):
-        raise UserError(
-            f"{folder}: its {filenames.PREDICTIONS} or {filenames.REJECTS} is missing or damaged; "
-            "score the folder again (tfxray predict --input)"
-        ) from None
     strangers = sorted(table.labels.keys() - seen)
     if strangers:
         raise UserError(
@@ -104,7 +116,7 @@ def measure_labelled(path: str, folder: str, task: Task) -> Labelled:
             f"scored in {folder}, such as {strangers[0]!r}. Take these rows out, or name the "
             "folder that has their scores as the last one (--scored)"
         )
-    return _measure(
+    told = _measure(
         np.array(labels, int).reshape(-1, len(columns)),
         np.array(scores, float).reshape(-1, len(columns)),
         np.array(patients, object),
@@ -112,6 +124,19 @@ def measure_labelled(path: str, folder: str, task: Task) -> Labelled:
         bool(table.patients),
         task,
     )
+    return dataclasses.replace(told, blank=table.blank)
+
+
+@contextlib.contextmanager
+def _explain_damage(folder: str) -> Iterator[None]:
+    """Says in one line that a scored folder's tables cannot be read."""
+    try:
+        yield
+    except (OSError, KeyError, ValueError):
+        raise UserError(
+            f"{folder}: its {filenames.PREDICTIONS} or {filenames.REJECTS} is missing or damaged; "
+            "score the folder again (tfxray predict --input)"
+        ) from None
 
 
 def _measure(
@@ -142,7 +167,7 @@ def _measure(
     )
 
 
-def _read_labels(path: str, task: Task) -> _Table:
+def _read_labels(path: str, task: Task, seen: Set[str]) -> _Table:
     wanted = [_LABEL] if task.exclusive else list(task.names)
 
     def has_columns(columns: Sequence[str]) -> bool:
@@ -150,19 +175,22 @@ def _read_labels(path: str, task: Task) -> _Table:
 
     table = read_table(path, has_columns)
     if not has_columns(table.columns):
+        told = ", ".join(table.columns)
         raise UserError(
-            f"{path}: has the columns {', '.join(table.columns)}; needed are name, as in "
+            f"{path}: {f'has the columns {told}' if told else 'is empty'}; needed are name, as in "
             f"{filenames.PREDICTIONS}, and {', '.join(wanted)}; patient, if it is known (--labels)"
         )
     key = next(name for name in _NAMES if name in table.columns)
     labels: dict[str, Sequence[int]] = {}
     patients: dict[str, str] = {}
+    blank = 0
     for line, cells in table.rows:
         row = dict(zip(table.columns, cells, strict=False))
-        name = escape.from_cell(row.get(key, ""))
+        name = _as_known(row.get(key, ""), seen)
         values = _read_row(f"{path}, line {line}", row, task)
         if not name or values is None:
-            continue  # nobody has labelled this image yet
+            blank += 1  # nobody has labelled this image yet
+            continue
         if labels.get(name, values) != values:
             raise UserError(
                 f"{path}, line {line}: {name!r} has another label than in a line above; keep one"
@@ -172,7 +200,12 @@ def _read_labels(path: str, task: Task) -> _Table:
             patients[name] = patient
     if not labels:
         raise UserError(f"{path}: holds no label (--labels)")
-    return _Table(labels, patients)
+    return _Table(labels, patients, blank)
+
+
+def _as_known(cell: str, known: Collection[str]) -> str:
+    """The text of a cell: as it is where it is known so, else as our tables mask it."""
+    return cell if cell in known else escape.from_cell(cell)
 
 
 def _read_row(place: str, row: Mapping[str, str], task: Task) -> Sequence[int] | None:
@@ -187,7 +220,7 @@ def _read_row(place: str, row: Mapping[str, str], task: Task) -> Sequence[int] |
                 )
         known = [UNKNOWN if value is None else value for value in values.values()]
         return known if any(value != UNKNOWN for value in known) else None
-    label = escape.from_cell(row.get(_LABEL, "").strip())
+    label = _as_known(row.get(_LABEL, "").strip(), task.names)
     if not label:
         return None
     if label not in task.names:

@@ -47,6 +47,9 @@ def write_page(
     html = templates.get_template("monitor.html").render(
         plotly_js=get_plotlyjs(),
         title=report.TITLES[newest.status],
+        missing=report.missing_estimate(newest),
+        labels=newest.labelled and report.count_labels(newest.labelled),
+        doubt=report.tell_contradiction(newest),
         next_step=report.NEXT_STEPS[newest.status],
         month=newest,
         months=months,
@@ -80,13 +83,45 @@ def _heldout_auc(reference: Reference) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _plot_trend(months: Sequence[Month], reference: Reference) -> Plot:
+def _plot_trend(months: Sequence[Month], reference: Reference) -> Plot | None:
     """The AUC of each folder beside the gate's, and how much of its limit each measure takes."""
     names = [plots.escape_label(month.name, 24) for month in months]
     places = list(range(len(months)))
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     estimated = [month.estimated for month in months]
     labelled = [month.labelled.auc if month.labelled else None for month in months]
+    nearest = _nearest(months)
+    # A plot of nothing is a white block: each of the two is there only with something in it.
+    upper, lower = any(estimated) or any(labelled), bool(nearest)
+    if not upper and not lower:
+        return None
+    figure = make_subplots(rows=upper + lower, cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    if upper:
+        _add_auc(figure, estimated, labelled, reference.threshold)
+    if lower:
+        _add_drift(figure, months, nearest, upper + lower)
+    figure.update_xaxes(
+        tickvals=places, ticktext=names, range=[-0.5, len(months) - 0.5], showticklabels=True,
+        row=upper + lower, col=1,
+    )  # fmt: skip
+    wrong = [month.name for month in months if month.status != verdict.ALL_RIGHT]
+    told = f"not all right: {', '.join(wrong)}" if wrong else "all of them are all right"
+    shown = ["the AUC with 95 % intervals"] if upper else []
+    shown += ["how much of its limit each measure takes"] if lower else []
+    ways = ("Above, ", "; below, ") if len(shown) == 2 else ("It shows ",)
+    text = (
+        f"{len(months)} scored folder{'s' if len(months) > 1 else ''}, the newest last; {told}. "
+        f"{''.join(way + what for way, what in zip(ways, shown, strict=True))}."
+    )
+    return plots.make_plot(figure, text, 90 + 265 * len(shown))
+
+
+def _add_auc(
+    figure: go.Figure,
+    estimated: Sequence[Estimate | None],
+    labelled: Sequence[Estimate | None],
+    threshold: float,
+) -> None:
+    """The AUC of each folder beside the gate's, in the first row."""
     for values, label, colour, symbol, offset in (
         (estimated, "AUC, estimated without labels", BLUE, "circle", -0.04),
         (labelled, "AUC, by labels", ORANGE, "diamond", 0.04),
@@ -94,49 +129,44 @@ def _plot_trend(months: Sequence[Month], reference: Reference) -> Plot:
         if any(values):
             figure.add_trace(_with_intervals(values, label, colour, symbol, offset), row=1, col=1)
     figure.add_hline(
-        y=reference.threshold, row=1, col=1, opacity=1,
+        y=threshold, row=1, col=1, opacity=1,
         line={"color": ORANGE, "dash": "dash", "width": 2},
-        annotation_text=f"gate: {reference.threshold:g}", annotation_position="bottom right",
+        annotation_text=f"gate: {threshold:g}", annotation_position="bottom right",
     )  # fmt: skip
-    for number, name in enumerate(_nearest(months)):
+    lows = [each.low for each in (*estimated, *labelled) if each]
+    figure.update_yaxes(
+        title="AUC", range=[max(0, min([*lows, threshold]) - 0.03), 1.01], row=1, col=1
+    )
+
+
+def _add_drift(figure: go.Figure, months: Sequence[Month], names: Sequence[str], row: int) -> None:
+    """How much of its limit each measure takes, in the last row."""
+    places = list(range(len(months)))
+    for number, name in enumerate(names):
         shares = [_of_limit(month, name) for month in months]
         figure.add_trace(
             go.Scatter(x=places, y=shares, name=plots.escape_label(name, 24), mode="lines+markers",
                        line={"dash": _LINES[number % 4], "color": (BLUE, ORANGE)[number // 4 % 2]},
-                       hovertemplate="%{y:.0%} of its limit<extra></extra>"), row=2, col=1,
+                       hovertemplate="%{y:.0%} of its limit<extra></extra>"), row=row, col=1,
         )  # fmt: skip
     figure.add_hline(
-        y=1, row=2, col=1, line={"color": GREY, "width": 2}, opacity=1,
+        y=1, row=row, col=1, line={"color": GREY, "width": 2}, opacity=1,
         annotation_text="limit", annotation_position="top right",
     )  # fmt: skip
-    lows = [each.low for each in (*estimated, *labelled) if each]
-    figure.update_yaxes(
-        title="AUC", range=[max(0, min([*lows, reference.threshold]) - 0.03), 1.01], row=1, col=1
-    )
-    figure.update_yaxes(title="drift, by its limit", rangemode="tozero", row=2, col=1)
-    figure.update_xaxes(
-        tickvals=places, ticktext=names, range=[-0.5, len(months) - 0.5], showticklabels=True,
-        row=2, col=1,
-    )  # fmt: skip
-    wrong = [month.name for month in months if month.status != verdict.ALL_RIGHT]
-    told = f"not all right: {', '.join(wrong)}" if wrong else "all of them are all right"
-    text = (
-        f"{len(months)} scored folder{'s' if len(months) > 1 else ''}, the newest last; {told}. "
-        "Above, the AUC with 95 % intervals; below, how much of its limit each measure takes."
-    )
-    return plots.make_plot(figure, text, 620)
+    figure.update_yaxes(title="drift, by its limit", rangemode="tozero", row=row, col=1)
 
 
 def _with_intervals(
     values: Sequence[Estimate | None], name: str, colour: str, symbol: str, offset: float
 ) -> go.Scatter:
-    known = [(place, each) for place, each in enumerate(values) if each]
+    # A folder without a value parts the line: nothing is known of it.
     return go.Scatter(
-        x=[place + offset for place, _ in known],
-        y=[each.value for _, each in known],
-        error_y={"type": "data", "array": [each.high - each.value for _, each in known],
-                 "arrayminus": [each.value - each.low for _, each in known], "color": colour},
-        name=name, mode="lines+markers", line={"color": colour},
+        x=[place + offset for place in range(len(values))],
+        y=[each and each.value for each in values],
+        error_y={"type": "data", "array": [each and each.high - each.value for each in values],
+                 "arrayminus": [each and each.value - each.low for each in values],
+                 "color": colour},
+        name=name, mode="lines+markers", line={"color": colour}, connectgaps=False,
         marker={"size": 9, "symbol": symbol}, hovertemplate="AUC %{y:.4f}<extra></extra>",
     )  # fmt: skip
 
@@ -145,13 +175,14 @@ def _nearest(months: Sequence[Month]) -> list[str]:
     """The measures that came nearest to their limits, in any of the folders."""
     most: dict[str, float] = {}
     for month in months:
-        for measure in month.measures:
+        for measure in (each for each in month.measures if each.judged):
             most[measure.name] = max(most.get(measure.name, 0.0), measure.value / measure.limit)
     return sorted(most, key=lambda name: -most[name])[:_MOST_LINES]
 
 
 def _of_limit(month: Month, name: str) -> float | None:
-    return next((m.value / m.limit for m in month.measures if m.name == name), None)
+    judged = (measure for measure in month.measures if measure.judged)
+    return next((each.value / each.limit for each in judged if each.name == name), None)
 
 
 def _plot_scores(name: str, now: ScoreHistogram, before: ScoreHistogram) -> Plot:

@@ -43,15 +43,15 @@ def watch_model(model: str, folders: Sequence[str], labels_path: str | None = No
     version = find_model(model)
     reference = read_reference(version)
     fingerprint = read_fingerprint(version)
-    months = []
+    months, names = [], verdict.name_months(folders)
     for number, folder in enumerate(folders, 1):
         images = scored.read_scored(folder)
-        verdict.check_model(folder, images, fingerprint, version)
+        verdict.check_model(folder, images, fingerprint, version, reference.task)
         newest = number == len(folders)
         labelled = (
             labels.measure_labelled(labels_path, folder, reference.task)
             if newest and labels_path
             else None
         )
-        months.append(verdict.judge_month(verdict.name_month(folder), images, reference, labelled))
+        months.append(verdict.judge_month(names[number - 1], images, reference, labelled))
     return Watch(version, reference, months, images.scores)

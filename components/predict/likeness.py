@@ -20,7 +20,7 @@ class Likeness:
     """How far an image lies from the training images, and what follows for its score.
 
     Attributes:
-        distance: 1 is usual; None where the model does not measure it.
+        distance: What is usual depends on the model; None where the model does not measure it.
         unlike: Whether that is further than almost all of validation; None where not checked.
         withheld: Whether the score must not be given.
         note: What a person is told beside the score, or in its place; empty where all is usual.

@@ -32,7 +32,7 @@ class Unlikeness:
     limit: float = math.inf
 
     def distances(self, embeddings: np.ndarray) -> np.ndarray:
-        """Distances of embeddings [n, d], per square root of a dimension: 1 is usual."""
+        """Distances of embeddings [n, d], per square root of a dimension."""
         white = (_unit(embeddings) - self.mean) @ self.whitening
         return np.asarray(np.sqrt(np.mean(white**2, axis=1)))
 

@@ -106,6 +106,8 @@ def from_json(content: Mapping[str, Any]) -> DatasetFeatureStatistics:
     Raises:
         ValueError: It gave no such thing.
     """
+    if not isinstance(content, Mapping):
+        raise ValueError("must be TFDV's statistics")
     try:
         return json_format.ParseDict(content, DatasetFeatureStatistics())
     except json_format.ParseError as error:

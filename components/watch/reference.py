@@ -20,11 +20,9 @@ from tfxray.components.common.contract import Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.metrics import intervals
 from tfxray.components.metrics.intervals import Estimate
-from tfxray.components.watch import feature_statistics
+from tfxray.components.watch import feature_statistics, file_keys
 from tfxray.components.watch.calibration_map import CalibrationMap, fit_calibration
 from tfxray.components.watch.score_histogram import ScoreHistogram
-
-_FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +157,7 @@ def write_reference(path: str, reference: Reference) -> None:
         reference: The reference.
     """
     content = {
-        "format": _FORMAT,
+        "format": file_keys.FORMAT,
         "task": {"names": reference.task.names, "exclusive": reference.task.exclusive},
         "patients": reference.patients,
         "heldout_images": reference.heldout_images,
@@ -202,38 +200,35 @@ def read_reference(version: str) -> Reference:
         )
     try:
         content = json.loads(io_utils.read_string_file(path))
-        if content["format"] != _FORMAT:
-            raise ValueError(f"it is of format {content['format']}, not {_FORMAT}")
-        return _of_json(content)
+        read = file_keys.ReferenceFile.model_validate(content)
     except Exception as error:  # cut, or altered by hand: any of many
-        reason = str(error) if isinstance(error, ValueError) else type(error).__name__
         raise UserError(
-            f"{path}: cannot be read: {reason}; give another version (--model)"
+            f"{path}: cannot be read: {file_keys.explain(error)}; give another version (--model)"
         ) from None
+    return _of_file(read)
 
 
-def _of_json(content: Mapping[str, Any]) -> Reference:
-    heldout = {}
-    for name, part in content["heldout"].items():
-        one, two = part["calibration"]["covariance"]
-        calibration = CalibrationMap(
-            **{**part["calibration"], "covariance": (tuple(one), tuple(two))}
+def _of_file(read: file_keys.ReferenceFile) -> Reference:
+    heldout = {
+        name: HeldOut(
+            part.positives,
+            part.negatives,
+            CalibrationMap(**part.calibration.model_dump()),
+            Estimate(**part.auc.model_dump()) if part.auc else None,
+            part.clustering,
+            part.score_clustering,
         )
-        heldout[name] = HeldOut(
-            ScoreHistogram.from_json(part["positives"]),
-            ScoreHistogram.from_json(part["negatives"]),
-            calibration,
-            Estimate(**part["auc"]) if part["auc"] else None,
-            float(part["clustering"]),
-            float(part["score_clustering"]),
-        )
-    task = Task(tuple(content["task"]["names"]), content["task"]["exclusive"])
-    numbers = ("patients", "heldout_images", "heldout_patients", "heldout_unlike")
+        for name, part in read.heldout.items()
+    }
+    task = read.as_task()
     return Reference(
         task=task,
-        statistics=feature_statistics.from_json(content["statistics"]),
-        **{name: int(content[name]) for name in numbers},
+        statistics=read.statistics,
+        patients=read.patients,
+        heldout_images=read.heldout_images,
+        heldout_patients=read.heldout_patients,
+        heldout_unlike=read.heldout_unlike,
         heldout={name: heldout[name] for name in task.judged},
-        threshold=float(content["threshold"]),
-        drift={str(name): float(value) for name, value in content["drift"].items()},
+        threshold=read.threshold,
+        drift=dict(read.drift),
     )

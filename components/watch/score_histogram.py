@@ -8,6 +8,7 @@ from scipy import special
 # Bins of equal width of the logit. A served score lies within 1e-7 of 0 and 1, see
 # `scaling.EPSILON`. The middle of a bin is less than 0.5 % off in its odds.
 _BINS, _EDGE = 4000, 16.2
+_MOST = 2**53  # images in a bin
 _LOGITS = (np.arange(_BINS) + 0.5) * (2 * _EDGE / _BINS) - _EDGE
 
 
@@ -37,10 +38,16 @@ class ScoreHistogram:
             ValueError: It gave no such thing.
         """
         histogram = cls()
+        if not isinstance(content, Mapping):
+            raise ValueError("must map bins of scores to counts")
         for place, count in content.items():
-            if not 0 <= int(place) < _BINS or int(count) < 0:
-                raise ValueError(f"{place}: {count} is no bin of scores")
-            histogram.counts[int(place)] = int(count)
+            known = str(place).isdecimal() and int(place) < _BINS
+            if not known or type(count) is not int or not 0 <= count <= _MOST:
+                raise ValueError(
+                    f"{place}: {count} is no bin of scores; allowed: 0 to {_BINS - 1}, with counts "
+                    "from 0"
+                )
+            histogram.counts[int(place)] = count
         return histogram
 
     def to_json(self) -> dict[str, int]:

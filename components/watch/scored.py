@@ -12,10 +12,9 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 
 from tfxray.components.common import contract, filenames, filesystem
 from tfxray.components.common.errors import UserError
-from tfxray.components.watch import feature_statistics
+from tfxray.components.watch import feature_statistics, file_keys
 from tfxray.components.watch.score_histogram import ScoreHistogram
 
-_FORMAT = 1
 _BATCH = 1000
 
 
@@ -115,7 +114,7 @@ def hide_patient(patient: str) -> str:
 def to_json(scored: Scored) -> bytes:
     """The content of `filenames.SCORED_STATISTICS`."""
     content = {
-        "format": _FORMAT,
+        "format": file_keys.FORMAT,
         **{name: getattr(scored, name) for name in ("model", "images", "patients", "unlike")},
         "scores": {name: histogram.to_json() for name, histogram in scored.scores.items()},
         "statistics": feature_statistics.to_json(scored.statistics),
@@ -141,16 +140,8 @@ def read_scored(folder: str) -> Scored:
     try:
         with filesystem.open_file(path) as file:
             content = json.loads(file.read())
-        if content["format"] != _FORMAT:
-            raise ValueError(f"it is of format {content['format']}, not {_FORMAT}")
-        return Scored(
-            model=str(content["model"]),
-            images=int(content["images"]),
-            patients=content["patients"],
-            unlike=content["unlike"],
-            scores={n: ScoreHistogram.from_json(each) for n, each in content["scores"].items()},
-            statistics=feature_statistics.from_json(content["statistics"]),
-        )
+        read = file_keys.ScoredFile.model_validate(content)
     except Exception as error:  # cut, or altered by hand: any of many
-        reason = str(error) if isinstance(error, ValueError) else type(error).__name__
+        reason = file_keys.explain(error)
         raise UserError(f"{path}: cannot be read: {reason}; score the folder again") from None
+    return Scored(read.model, read.images, read.patients, read.unlike, read.scores, read.statistics)

@@ -36,6 +36,8 @@ def compile_command(config: Any, engine: str, output: Path) -> None:
         raise click.UsageError(f"--output must end with {' or '.join(suffixes)}")
     if not output.parent.is_dir():
         raise UserError(f"{output.parent}: no such folder (--output)")
+    if output.is_dir():
+        raise UserError(f"{output}: is a folder; name a file (--output)")
     from tfxray.pipeline.terminal.screen import output_to
 
     workers = None

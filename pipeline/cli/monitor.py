@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from tfxray.components.common import filenames, filesystem
-from tfxray.components.common.errors import explain_refusals
+from tfxray.components.common.errors import UserError, explain_refusals
 from tfxray.pipeline.cli.options import ANYWHERE
 from tfxray.pipeline.terminal.lines import echo, echo_json
 from tfxray.pipeline.terminal.process import silence_stderr
 
 # By `Month.status`.
-_EXIT_CODES = {"all_right": 0, "below_gate": 3, "drifted": 4}
+_EXIT_CODES = {"all_right": 0, "below_gate": 3, "drifted": 4, "too_few": 5}
 
 
 @click.command("monitor")
@@ -45,12 +45,15 @@ def monitor_command(
     """Compare scored folders with the training data of the model's own run.
 
     Drift, the scores, the share unlike the training data, and the AUC: estimated without labels, or
-    measured by --labels. Exit code 0 all right, 3 the AUC is below the gate, 4 drifted.
+    measured by --labels. Exit code 0 all right, 3 the AUC is below the gate, 4 drifted, 5 too few
+    images to judge.
     """
     from tfxray.pipeline.terminal.screen import Screen, output_to, progress_on
 
     folders = [filesystem.full_path(folder) for folder in (scored, *more)]
     path = page or os.path.join(folders[-1], filenames.MONITOR_PAGE)
+    if filesystem.is_local(path) and os.path.isdir(path):  # before any work
+        raise UserError(f"{path}: is a folder; name a file (--page)")
     with progress_on(Screen()), output_to(Path(os.devnull)):
         with silence_stderr():
             from tfxray.components.monitor import page as pages

@@ -18,7 +18,7 @@ from tfxray.pipeline import beam_workers
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.places import serving_folder
 
-ALL_RIGHT, NO_MODEL, NO_IMAGES = "all_right", "no_model", "no_new_images"
+NO_MODEL, NO_IMAGES = "no_model", "no_new_images"
 # Of a served model's months, the page shows the newest.
 _MOST_MONTHS = 24
 # What the commands call these folders, and the config.
@@ -106,7 +106,15 @@ def _watch(
     newest = result.months[-1]
     for line in report.tell_month(newest):
         say(line)
-    return {"train": newest.status != ALL_RIGHT, **report.describe_watch(result, page)}
+    return {"train": asks_for_training(newest.status), **report.describe_watch(result, page)}
+
+
+def asks_for_training(status: str) -> bool:
+    """Whether the pipeline is to run, by the `status` of the newest month.
+
+    Images that are too few to judge ask for more images, and for no new model.
+    """
+    return status in ("drifted", "below_gate")
 
 
 def _score(

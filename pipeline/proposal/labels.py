@@ -51,8 +51,9 @@ class Labels:
             lines.append(rejects.count_left_out(self.left_out))
         if self.patients is None:
             lines.append(
-                "patients: not told for all images before they are read; an image without one "
-                "counts as a patient of its own, and a patient may then be in two splits"
+                "patients: not told for all images yet; DICOM files may tell them when a run reads "
+                "them. An image that names none even then counts as a patient of its own, and a "
+                "patient may then be in two splits"
             )
         else:
             lines.append(f"patients: {self.patients}")

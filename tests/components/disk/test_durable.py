@@ -112,3 +112,17 @@ def test_other_errors_stay_as_they_are():
         with pytest.raises(type(error)) as caught, explain_refusals("/there"):
             raise error
         assert caught.value is error
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_in_a_line_and_stays(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    for name in ("there", "link"):
+        place = tmp_path / name
+        with pytest.raises(UserError) as caught, explain_refusals(place, "--page"):
+            durable.write_file(place, "x")
+        assert str(caught.value) == f"{place}: is a folder; name a file (--page)"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
+    # Another folder is no fault of the place that the user named.
+    with pytest.raises(IsADirectoryError), explain_refusals(tmp_path / "elsewhere"):
+        durable.write_file(tmp_path / "there", "x")

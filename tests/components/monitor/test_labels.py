@@ -95,6 +95,7 @@ def test_findings_have_a_column_each(tmp_path):
          r"line 2: the label 'SICK' is none of the model's classes; allowed: NORMAL, ILL"),
         ([("name", "class"), ("=0.png", "ILL")], r"has the columns name, class; needed are name"),
         ([("name", "label"), ("=0.png", "")], r"holds no label"),
+        ([], r"labels.csv: is empty; needed are name"),
         ([("name", "label"), ("=0.png", "ILL"), ("=0.png", "NORMAL")],
          r"line 3: '=0.png' has another label than in a line above"),
     ],
@@ -110,3 +111,21 @@ def test_a_label_of_an_image_that_was_set_aside_is_counted_apart(folder, tmp_pat
     (folder / filenames.PREDICTIONS).unlink()
     with pytest.raises(UserError, match="missing or damaged; score the folder again"):
         measure_labelled(path, str(folder), TASK)
+
+
+def test_a_name_that_begins_with_an_apostrophe_is_itself(tmp_path):
+    with tables.write_table(str(tmp_path / filenames.PREDICTIONS), COLUMNS) as write_row:
+        for name, score in (("'a.png", "0.9"), ("a.png", "0.2"), ("'=b.png", "0.3")):
+            write_row((name, "", score, "0.5", "1", "false"))
+    with tables.write_table(str(tmp_path / filenames.REJECTS), filenames.REJECT_COLUMNS):
+        pass
+    rows = [("name", "label"), ("'a.png", "ILL"), ("a.png", "NORMAL"), ("''=b.png", "NORMAL")]
+    told = measure_labelled(write(tmp_path / "labels.csv", rows), str(tmp_path), TASK)
+    assert (told.images, told.auc.value) == (3, 1.0)
+
+
+def test_labels_that_do_not_count_are_told_and_what_an_auc_lacks(folder, tmp_path):
+    rows = [("name", "label"), ("=0.png", "ILL"), ("=1.png", ""), ("cow.png", "ILL")]
+    told = measure_labelled(write(tmp_path / "labels.csv", rows), str(folder), TASK)
+    assert (told.images, told.withheld, told.blank, told.auc) == (1, 1, 1, None)
+    assert told.missing == "no labelled image with a score is not ILL"

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from scipy import stats
 
-from tests.components.monitor.made import MODEL, Population, make_reference, make_scored
+from tests.components.monitor.made import MODEL, TASK, Population, make_reference, make_scored
 from tfxray.components.common.contract import AGE, MEAN, SEX, SITE, Task
 from tfxray.components.common.errors import UserError
 from tfxray.components.metrics.intervals import Estimate
@@ -109,8 +109,47 @@ def test_several_findings_have_a_measure_each():
 
 def test_scores_of_another_model_and_no_score_are_refused():
     scored = make_scored(3, 20)
-    verdict.check_model("scores", scored, MODEL, "model")
+    verdict.check_model("scores", scored, MODEL, "model", TASK)
     with pytest.raises(UserError, match="scores: was scored by another model than model"):
-        verdict.check_model("scores", scored, "another", "model")
+        verdict.check_model("scores", scored, "another", "model", TASK)
     with pytest.raises(UserError, match="scores: no image was scored"):
-        verdict.check_model("scores", dataclasses.replace(scored, images=0), MODEL, "model")
+        verdict.check_model("scores", dataclasses.replace(scored, images=0), MODEL, "model", TASK)
+    with pytest.raises(UserError, match=r"statistics.json: .*scores: is of ILL; allowed: SICK"):
+        verdict.check_model("scores", scored, MODEL, "model", Task(("NORMAL", "SICK")))
+
+
+def test_so_few_images_that_no_limit_can_be_broken_are_not_all_right(reference):
+    one = judge(make_scored(3, 1), reference)
+    assert (one.status, one.estimated) == ("too_few", None)
+    assert not any(measure.judged for measure in one.measures)
+    assert one.reason.startswith("1 cannot tell whether image/mean, ")
+    needed = max(measure.needed for measure in one.measures)
+    assert one.reason.endswith(f"drifted; at least {needed} are needed")
+    assert judge(make_scored(3, needed, keep=(MEAN,)), reference).status == "all_right"
+
+
+@pytest.mark.parametrize("name", [MEAN, SEX, "score", "unlike"])
+def test_the_number_that_is_needed_is_the_least(reference, name):
+    def measure(images):
+        month = judge(make_scored(3, images, Population(unlike=0)), reference)
+        return next(each for each in month.measures if each.name == name)
+
+    few = measure(2)
+    assert (few.judged, few.limit >= 1) == (False, True)
+    assert measure(few.needed).judged
+    assert measure(few.needed).needed is None
+    assert not measure(few.needed - 2).judged
+
+
+def test_what_no_number_of_images_could_tell_does_not_hold_up_the_rest(reference):
+    small = dataclasses.replace(reference, patients=9)  # 10 / 9 of noise, however many images
+    month = judge(make_scored(3, 400, keep=(MEAN,)), small)
+    (mean,) = (each for each in month.measures if each.name == MEAN)
+    assert (mean.judged, mean.needed, month.status) == (False, None, "all_right")
+
+
+def test_folders_are_named_by_what_parts_them():
+    assert verdict.name_months(["scores/2026-10/", "scores/2026-11"]) == ["2026-10", "2026-11"]
+    assert verdict.name_months(["x/11", "y/11", "y/12"]) == ["x/11", "y/11", "y/12"]
+    assert verdict.name_months(["gs://b/11", "gs://b/11"]) == ["11", "11"]
+    assert verdict.name_months(["/"]) == ["/"]

@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.scorer import export
 from tfxray.components.common.errors import UserError
+from tfxray.components.monitor import report
 from tfxray.components.predict import batch_job
 from tfxray.pipeline.config.config import Config
 from tfxray.pipeline.kubeflow import monitor, outputs
@@ -91,3 +92,8 @@ def test_what_is_wrong_is_told_by_the_config_s_keys(watch, config, tmp_path, ver
     text = {"new": "holds neither images nor TFRecords with any (kubeflow.monitor.images)",
             "gone": "no such folder (kubeflow.monitor.images)"}  # fmt: skip
     assert str(error.value) == f"{tmp_path / 'new'}: {text[folder]}"
+
+
+def test_too_few_images_ask_for_no_new_model():
+    asked = {status: monitor.asks_for_training(status) for status in report.TITLES}
+    assert asked == {"all_right": False, "too_few": False, "drifted": True, "below_gate": True}

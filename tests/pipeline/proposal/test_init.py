@@ -152,6 +152,8 @@ def test_dicom_names_no_file(init, folder):
     keys, said = init()
     assert keys["classes"] == ["NORMAL", "PNEUMONIA"]
     assert "patients: DICOM files tell them, by pseudonyms" in said
+    # The line on what is known before contradicts that no more.
+    assert "not told for all images yet; DICOM files may tell them when a run reads them" in said
     assert "Doe" not in said + (folder.parent / "in.yaml").read_text()
 
 
