@@ -169,6 +169,7 @@ def _check_external(config: Any, data: str | None) -> list[str]:
     for name in config.evaluate.external:
         with external.name_set(name):
             own, key = external.config_of(config, name), external.key_of(name)
+            assert own.ingest.data  # the key that no external test set lacks
             found = labels.read_labels(own, own.ingest.data, functools.partial(echo, err=True), key)
         told = ["labels: of TFRecords, a run checks them as it reads them"]
         if found:  # none of its images is in the run's own splits

@@ -131,7 +131,7 @@ def output_to(file: Path) -> Iterator[None]:
         UserError: It cannot be written.
     """
     try:
-        handler = logging.FileHandler(file, encoding="utf-8")
+        log = file.open("ab")
     except OSError as error:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from error
     sys.stdout.flush()
@@ -139,8 +139,10 @@ def output_to(file: Path) -> Iterator[None]:
     copies = os.dup(1), os.dup(2)
     root = logging.getLogger()
     level = root.level
-    os.dup2(handler.stream.fileno(), 1)
-    os.dup2(handler.stream.fileno(), 2)
+    with log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
