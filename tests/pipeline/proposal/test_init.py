@@ -7,17 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from PIL import Image
 
 from tests.dicoms import dicom
+from tests.pipeline.proposal.folders import touch
 from tfxray.components.common import contract
-
-
-def touch(folder, *names):
-    """Files that are images by their names; nothing is read of them before a run."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (8, 8)).save(folder / name, "PNG")
 
 
 @pytest.fixture
