@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.layouts import public
 from tfxray.components.listing import file_list
@@ -111,7 +112,7 @@ def read_labels(config: Config, data: str, say: data_folder.Say) -> Labels | Non
             continue
         patient = known_patient(row.metadata.get("patient", ""))
         every[patient] += 1
-        for name in [n for n, v in (row.findings or {}).items() if v == 1] or [row.label]:
+        for name in [n for n, v in (row.findings or {}).items() if v == 1] or [row.label or ""]:
             if name in patients:
                 counts[name] += 1
                 patients[name].add(patient)
@@ -130,6 +131,30 @@ def read_labels(config: Config, data: str, say: data_folder.Say) -> Labels | Non
         left_out=labelled.listing.count_left_out(),
         notes=tuple(notes),
     )
+
+
+def find_present(folder: data_folder.Folder) -> tuple[tuple[str, ...], list[str]]:
+    """The classes or findings of a public data set that images of a folder have: it may be a part.
+
+    Args:
+        folder: One that is a public data set.
+
+    Returns:
+        Their names, and what to tell of the others. All of them where fewer than two classes, or no
+        finding, would stay: what is wrong is said of them then.
+    """
+    dataset = folder.dataset
+    assert dataset is not None
+    every = tuple(dataset.findings or dataset.classes)
+    rules = data_folder.label_rules(None, folder)  # without a config, those count that occur
+    try:
+        names = public.label_images(folder.path, rules).task.names
+    except UserError:
+        return every, []
+    lacking = [name for name in every if name not in names]
+    what = "findings" if dataset.findings else "classes"
+    told = f"no image has {', '.join(lacking)}: left out of the {what} of the config"
+    return tuple(names), [told] if lacking else []
 
 
 def _gives_splits(notes: Sequence[str]) -> bool:
