@@ -217,8 +217,10 @@ def write_config(dataset: Dataset, present: Sequence[str] | None = None) -> str:
         present: Of its classes or findings, those that the config asks for; default: all.
     """
     if present is not None:
-        names = {"findings" if dataset.findings else "classes": tuple(present)}
-        dataset = dataclasses.replace(dataset, **names)
+        if dataset.findings:
+            dataset = dataclasses.replace(dataset, findings=tuple(present))
+        else:
+            dataset = dataclasses.replace(dataset, classes=tuple(present))
     name = dataset.name
     facts = _facts(dataset)
     source = [

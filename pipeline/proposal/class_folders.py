@@ -67,8 +67,9 @@ def find_level(paths: Sequence[str]) -> Level | None:
         paths: Of all images, below the folder, with `/`.
     """
     levels: list[tuple[tuple[bool, bool, bool], Level]] = []
+    folders = [path.split("/")[:-1] for path in paths]
     for depth in range(_DEEPEST):
-        folders = [own for path in paths if len(own := path.split("/")[:-1]) > depth]
+        folders = [own for own in folders if len(own) > depth]
         names = Counter(own[depth] for own in folders)
         if names.total() < _LEAST * len(paths):
             break
