@@ -139,12 +139,20 @@ def finish_ingest(ingest: inputs.Ingest, say: Say, whole: bool = False) -> Prepa
         say(f"  {line}", style="yellow")
     layout = tfrecords.find_layout(ingest.folder)
     if len(layout.globs) == 1 and not whole:
-        _require_patients(report["largest_patient"], images)
+        require_patients(report["largest_patient"], images)
     return PreparedData(Records(layout.base, layout.globs, report=report), images, rejected)
 
 
-def _require_patients(largest: int, images: int) -> None:
-    """Sees that splits can be drawn by patient."""
+def require_patients(largest: int, images: int) -> None:
+    """Sees that splits can be drawn by patient.
+
+    Args:
+        largest: Images of the patient who has the most.
+        images: All of them.
+
+    Raises:
+        UserError: That patient has most of them.
+    """
     if largest >= _FEW and largest > _LARGEST_SHARE * images:
         raise UserError(
             f"{largest} of {images} images name one and the same patient, so that one split would "
@@ -217,7 +225,7 @@ def _check_patients(scan: "Scan", layout: tfrecords.Layout, say: Say) -> None:
             style="yellow",
         )
     elif len(layout.globs) == 1:
-        _require_patients(scan.largest_patient, scan.examples)
+        require_patients(scan.largest_patient, scan.examples)
 
 
 def _ingest_records(

@@ -30,6 +30,7 @@ class Listing:
             is none of them.
         copies: Folders that hold another folder's files once more, and that folder. Their files
             are left out.
+        gone: The images that a manifest lists and the folder lacks.
         notes: What the user should know, a line each: where the splits come from, what the
             manifest and the folder do not share.
     """
@@ -38,6 +39,7 @@ class Listing:
     unread: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     left_out: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     copies: dict[str, str] = dataclasses.field(default_factory=dict)
+    gone: set[str] = dataclasses.field(default_factory=set)
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def count_left_out(self) -> dict[str, int]:

@@ -32,6 +32,7 @@ class Manifest:
         tells_splits: Whether all rows have a split.
         tells_findings: Whether it has a column of each finding.
         not_kept: The images whose rows `ingest.keep` leaves out.
+        gone: The images that the folder lacks.
         files: The paths of all its files, and of those that are joined, below the folder.
         notes: What the user should know, a line each.
     """
@@ -43,6 +44,7 @@ class Manifest:
     tells_splits: bool
     tells_findings: bool
     not_kept: frozenset[str]
+    gone: frozenset[str]
     files: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -162,7 +164,8 @@ class _Reading:
             self.notes.append("column label is not read: each finding has a column of its own")
         return Manifest(
             self.readers[0].path, rows, several, labelled, tells_splits, tells_findings,
-            frozenset(not_kept), self._files(), tuple(self._notes()),
+            frozenset(not_kept), frozenset(rows.keys() - self.lookup.every), self._files(),
+            tuple(self._notes()),
         )  # fmt: skip
 
     def _fixed(self, values: Values) -> Values:

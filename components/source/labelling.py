@@ -66,6 +66,7 @@ def label_images(
     paths = listing.files if table is None else _listed(table, listing, rules)
     withheld = privacy.names_withheld(source, paths)
     _note_listing(listing, table, withheld)
+    listing.gone.update(table.gone if table else ())
     given = _find_given(source, rules, table, paths, class_names, withheld)
     if isinstance(given, splits.ListedSplits) and given.note:
         listing.notes.append(given.note)

@@ -67,7 +67,7 @@ def init_command(folder: str, out: Path | None, dataset: str | None) -> None:
     path = out or Path(f"{name}.yaml")
     if os.path.lexists(path):
         raise UserError(f"{path}: is there, and is not overwritten; give another name (--out)")
-    content, lines = _propose(folder, name, str(path), dataset, say)
+    content, lines, refusal = _propose(folder, name, str(path), dataset, say)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with explain_refusals(path), durable.fresh_file(path) as fresh:
@@ -75,6 +75,9 @@ def init_command(folder: str, out: Path | None, dataset: str | None) -> None:
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror} (--out)") from None
     echo_lines(lines, err=True)
+    if refusal:
+        command = text.commands(str(path), folder, name)[0]
+        raise UserError(f"{refusal}. {path} is written: change it there, then run {command}")
     echo_lines(
         ["next, after a look at the file:", *text.commands(str(path), folder, name)], err=True
     )
@@ -83,14 +86,15 @@ def init_command(folder: str, out: Path | None, dataset: str | None) -> None:
 
 def _propose(
     folder: str, name: str, path: str, dataset: str | None, say: Callable[[str], None]
-) -> tuple[str, list[str]]:
-    """A config's text, which a run accepts, and what to tell of it."""
+) -> tuple[str, list[str], UserError | None]:
+    """A config's text, what to tell of it, and why a run would refuse the labels, if it would."""
     from tfxray.components.source import tfrecords
     from tfxray.pipeline import data_folder
     from tfxray.pipeline.config.loader import parse_config
     from tfxray.pipeline.proposal import folder as images
     from tfxray.pipeline.proposal import labels, text
 
+    told: list[str] = []
     if tfrecords.holds_records(folder):
         with silence_stderr():
             from tfxray.pipeline.proposal import records
@@ -101,18 +105,23 @@ def _propose(
         if found.dataset:
             from tfxray.pipeline.cli import datasets
 
-            content = datasets.write_config(found.dataset)
-            config = parse_config(content, path)
-            known = labels.read_labels(config, folder, lambda line: None)
-            return content, known.lines(config) if known else []
-        proposal = images.look_at_images(folder)
-        if dataset:
-            proposal.ingest = {"dataset": dataset, **proposal.ingest}
-    content = text.write_text(proposal, name, path, folder)
+            names, told = labels.find_present(found)
+            content = datasets.write_config(found.dataset, names)
+            proposal = None
+        else:
+            proposal = images.look_at_images(folder)
+            if dataset:
+                proposal.ingest = {"dataset": dataset, **proposal.ingest}
+    if proposal:
+        content = text.write_text(proposal, name, path, folder)
+        told = [*proposal.told, *(f"not understood: {line}" for line in proposal.unclear)]
     config = parse_config(content, path)
-    known = labels.read_labels(config, folder, lambda line: None)
-    unclear = [f"not understood: {line}" for line in proposal.unclear]
-    return content, [*(known.lines(config) if known else []), *proposal.told, *unclear]
+    lines = [describe_task(config.task)]
+    try:
+        known = labels.read_labels(config, folder, lambda line: None)
+    except UserError as error:
+        return content, [*lines, *told], error
+    return content, [*lines, *(known.lines(config) if known else []), *told], None
 
 
 def _check_network(config: Any) -> str:

@@ -209,12 +209,18 @@ def _markdown(text: str) -> str:
     return f"<{link}>" if (link := escape.link_address(text)) else escape.for_markdown(text)
 
 
-def write_config(dataset: Dataset) -> str:
+def write_config(dataset: Dataset, present: Sequence[str] | None = None) -> str:
     """A config to start from: small enough for a laptop.
 
     Args:
         dataset: That it reads.
+        present: Of its classes or findings, those that the config asks for; default: all.
     """
+    if present is not None:
+        if dataset.findings:
+            dataset = dataclasses.replace(dataset, findings=tuple(present))
+        else:
+            dataset = dataclasses.replace(dataset, classes=tuple(present))
     name = dataset.name
     facts = _facts(dataset)
     source = [

@@ -2,9 +2,10 @@
 
 import dataclasses
 import os
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfxray.components.common import privacy
@@ -13,16 +14,9 @@ from tfxray.components.listing import file_list
 from tfxray.components.listing.file_list import Listing
 from tfxray.components.manifest import findings
 from tfxray.components.manifest.manifest import MANIFEST
-from tfxray.components.metadata.split_names import SPLIT_NAMES
-from tfxray.pipeline.proposal import patients, table
+from tfxray.pipeline.proposal import class_folders, class_words, patients, table
 
-MOST_CLASSES = 20  # more folders, or more words of a table, are something else
-_DEEPEST = 4  # folders below which none is looked for that is a class
-_LEAST = 0.95  # of the images must lie in class folders
-_NUMBERED = re.compile(r"[A-Za-z]*[ _-]?\d+")  # the name of a patient's folder, or of a part
-# What people call images without a finding, besides the words that the manifest's reader knows.
-_NEGATIVE = ("healthy", "negative", "control", "controls", "benign", "neg", "absent", "0", "clear")
-_ZERO_ONE = {"0": "negative", "1": "positive"}
+_BOTH = {"negative": 1, "positive": 1}
 
 
 @dataclasses.dataclass
@@ -36,6 +30,7 @@ class Proposal:
         comments: What stands above a key of the config in the file.
         told: What a user should know, and check, a line each.
         unclear: What was not understood, a line each.
+        shown: Whether names and words of the data may be told.
     """
 
     classes: list[str] = dataclasses.field(default_factory=list)
@@ -44,6 +39,12 @@ class Proposal:
     comments: dict[str, str] = dataclasses.field(default_factory=dict)
     told: list[str] = dataclasses.field(default_factory=list)
     unclear: list[str] = dataclasses.field(default_factory=list)
+    shown: bool = True
+
+    @property
+    def labelled(self) -> bool:
+        """Whether classes or findings are known."""
+        return bool(self.classes or self.findings)
 
 
 def look_at_images(folder: str) -> Proposal:
@@ -61,105 +62,150 @@ def look_at_images(folder: str) -> Proposal:
             f"{folder}: holds no images and no TFRecords{listing.describe_rest()}. Name the folder "
             "that holds the X-rays: PNG, JPEG, TIFF, BMP, WebP or DICOM"
         )
-    manifest, others = table.find_manifest(folder, listing)
-    proposal = Proposal()
-    folders = _find_class_folders(listing.files)
-    if manifest:
-        _take_table(proposal, manifest)
-    if folders and not (proposal.classes or proposal.findings):
-        _take_classes(proposal, folders, "the folders that the images lie in")
     withheld = privacy.names_withheld(folder, listing.files)
-    if not (proposal.classes or proposal.findings):
+    manifest, others, reasons = table.find_tables(folder, listing, not withheld)
+    proposal = Proposal(shown=not withheld)
+    level = class_folders.find_level(listing.files)
+    if manifest:
+        _take_table(proposal, manifest, level)
+        _compare(proposal, manifest, level, listing.files)
+    if level and not proposal.labelled:
+        _take_classes(proposal, level.counts, "the folders that the images lie in")
+        proposal.told += level.lines(not withheld) if proposal.labelled else []
+    if not proposal.labelled:
         _take_names(proposal, listing.files)
-    if not (proposal.classes or proposal.findings):
-        raise UserError(_nothing_tells(folder, listing, others, withheld))
+    if not proposal.labelled:
+        reasons += proposal.unclear
+        if manifest and not manifest.labels:
+            reasons.append(_describe_unread(manifest, not withheld))
+        raise UserError(_nothing_tells(folder, listing, others, reasons, withheld))
     if not (manifest and manifest.tells_patients):
-        _take_patients(proposal, listing.files, folders, withheld)
+        _take_patients(proposal, listing.files, level.counts if level else (), withheld)
     if others:
         shown = "" if withheld else f": {', '.join(others[:5])}"
-        proposal.unclear.append(f"{len(others)} tables or texts, which are not read{shown}")
+        what = "table or text, which is" if len(others) == 1 else "tables or texts, which are"
+        proposal.unclear.append(f"{len(others)} {what} not read{shown}")
     return proposal
 
 
-def order_classes(names: Iterable[str]) -> list[str]:
-    """Names of classes, those first that say that there is no finding."""
-    return sorted(names, key=lambda name: (not _is_negative(name), name))
-
-
-def _is_negative(name: str) -> bool:
-    words = re.split(r"[\W_]+", name.casefold())
-    return findings.says_none(name) or name.casefold() in _NEGATIVE or words[0] in ("no", "non")
-
-
-def _find_class_folders(paths: Sequence[str]) -> Counter[str] | None:
-    """The folders at one depth that may be classes, with the number of their images."""
-    for depth in range(_DEEPEST):
-        names = Counter(
-            folders[depth] for path in paths if len(folders := path.split("/")[:-1]) > depth
-        )
-        if set(map(str.lower, names)) <= set(SPLIT_NAMES):
-            continue
-        numbered = len(names) > 3 and all(map(_NUMBERED.fullmatch, names))
-        if 2 <= len(names) <= MOST_CLASSES and not numbered:
-            return names if names.total() >= _LEAST * len(paths) else None
-    return None
-
-
-def _take_classes(proposal: Proposal, counts: Iterable[str], where: str) -> None:
-    names = order_classes(counts)
+def _take_classes(proposal: Proposal, counts: Mapping[str, int], where: str) -> None:
+    names, labels, told = class_words.read_classes(counts, proposal.shown)
+    if len(names) < 2:
+        return
     proposal.classes = names
+    if labels:
+        proposal.ingest["labels"] = {**proposal.ingest.get("labels", {}), **labels}
+    proposal.told += told
     proposal.comments["classes"] = (
         f"Classes by {where}. The negative one comes first; CHECK that it is. To leave a class "
         "out, take it away here, and write `labels: {NAME: null}` below `ingest`."
     )
 
 
-def _take_table(proposal: Proposal, manifest: table.Manifest) -> None:
+def _compare(
+    proposal: Proposal, manifest: table.Manifest, level: class_folders.Level | None,
+    paths: Sequence[str],
+) -> None:  # fmt: skip
+    """Says where the folders may be classes, too, and whether the table says the same."""
+    if not (level and proposal.labelled and any(map(class_words.is_known, level.counts))):
+        return
+    forms = set(class_words.count_forms(level.counts))
+    if not forms & set(class_words.count_forms(manifest.labels)):
+        if proposal.classes or proposal.findings:
+            shown = f" ({', '.join(sorted(level.counts))})" if proposal.shown else ""
+            proposal.told.append(f"labels are told by the table, not by the folders{shown}. CHECK")
+        return
+    other = [
+        path
+        for path in paths
+        if (text := manifest.by_image.get(posixpath.splitext(posixpath.basename(path))[0]))
+        and len(folders := path.split("/")[:-1]) > level.depth
+        and class_words.count_forms([text]) != class_words.count_forms([folders[level.depth]])
+    ]
+    if other:
+        first = f", such as {other[0]}" if proposal.shown else ""
+        proposal.told.append(
+            f"{len(other)} images lie in the folder of another class than the table says{first}: "
+            "the table counts. CHECK which is right"
+        )
+
+
+def _take_table(
+    proposal: Proposal, manifest: table.Manifest, level: class_folders.Level | None
+) -> None:
     columns, ingest = dict(manifest.columns), proposal.ingest
     words = manifest.labels
-    if manifest.findings:
+    named = manifest.name if proposal.shown else "the table"
+    by_folders = level is not None and any(map(class_words.is_known, level.counts))
+    separator = class_words.find_separator(words)
+    if by_folders and not manifest.sure and (manifest.findings or words):
+        columns.pop("label", None)
+        own = f" ({', '.join(manifest.findings)})" if manifest.findings and proposal.shown else ""
+        proposal.unclear.append(
+            f"{named}: columns of yes and no{own}, which are not taken for labels: the folders "
+            "tell classes"
+        )
+    elif manifest.findings:
         proposal.findings = list(manifest.findings)
-    elif any(findings.SEPARATOR in text for text in words):
-        names = {w.strip() for text in words for w in text.split(findings.SEPARATOR)} - {""}
-        proposal.findings = sorted(name for name in names if not findings.says_none(name))
-    elif set(words) == set(_ZERO_ONE):
-        proposal.ingest["labels"] = dict(_ZERO_ONE)
-        _take_classes(proposal, _ZERO_ONE.values(), "0 and 1 in the table")
-    elif 2 <= len(words) <= MOST_CLASSES:
+    elif separator:
+        names = {w.strip() for text in words for w in text.split(separator)} - {""}
+        unknown = [name for name in names if class_words.says_unknown(name)]
+        ingest["labels"] = dict.fromkeys(unknown, findings.SILENT)
+        if not unknown:
+            del ingest["labels"]
+        proposal.findings = sorted(n for n in names - {*unknown} if not findings.says_none(n))
+        if separator != findings.SEPARATOR:
+            ingest["label_separator"] = next(
+                name for name, sign in findings.SEPARATORS.items() if sign == separator
+            )
+    elif cells := class_words.read_cells(words):
+        ingest["labels"] = cells
+        _take_classes(proposal, _BOTH, f"{' and '.join(sorted(words))} in the table")
+    elif 2 <= len(words) <= class_folders.MOST_CLASSES:
         _take_classes(proposal, words, "the words in the table")
-    elif words:
+    if words and not (proposal.labelled or by_folders):
         columns.pop("label", None)
         proposal.unclear.append(
-            f"{manifest.name}: its column of labels has {len(words)} words: too many for classes"
-            if len(words) > 2 else f"{manifest.name}: its column of labels has one word alone"
+            f"{named}: its column of labels has {len(words)} words: too many for classes"
+            if len(words) > 2 else f"{named}: its column of labels has one word alone"
         )  # fmt: skip
     if proposal.findings:
         proposal.comments["findings"] = (
             f"Findings by the table {manifest.name}: an image has none of them, one or several. "
             "CHECK them: a finding that few images have is hard to judge."
         )
-    if manifest.name != MANIFEST or columns or manifest.extension:
+    proposal.told += manifest.told
+    if manifest.name != MANIFEST or columns or manifest.extension or manifest.headings:
         ingest["manifest"] = manifest.name
         proposal.comments["manifest"] = "The table of the images, and what its columns are. CHECK."
     if columns:
         ingest["columns"] = columns
+    if manifest.headings:
+        ingest["headings"] = list(manifest.headings)
     if manifest.extension:
         ingest["extension"] = manifest.extension
+    if manifest.root:
+        ingest["root"] = manifest.root
 
 
 def _take_names(proposal: Proposal, paths: Sequence[str]) -> None:
     """Takes classes from files' names, where neither folders nor a table tell them."""
-    for regex in patients.LABELLED:
-        labels = patients.find_labels(regex, paths, MOST_CLASSES)
+    for regex, place in patients.LABELLED.items():
+        labels = patients.find_labels(regex, paths, class_folders.MOST_CLASSES)
         if not labels:
             continue
-        proposal.ingest["pattern"] = regex
-        if set(labels) == set(_ZERO_ONE):
-            proposal.ingest["labels"] = dict(_ZERO_ONE)
-            _take_classes(proposal, _ZERO_ONE.values(), "0 and 1 at the end of the file names")
+        if set(labels) == {"0", "1"}:
+            proposal.ingest["labels"] = class_words.read_cells(labels)
+            _take_classes(proposal, _BOTH, f"0 and 1 {place}")
         else:
-            _take_classes(proposal, labels, "the words that the file names begin with")
-        return
+            _take_classes(proposal, labels, f"the words {place}")
+        if proposal.labelled:
+            proposal.ingest["pattern"] = regex
+            return
+    if patients.count_images(paths):
+        proposal.unclear.append(
+            "0 and 1 at the end of the file names count the images of a patient, and are no labels"
+        )
 
 
 def _take_patients(
@@ -195,17 +241,32 @@ def _take_patients(
     )
 
 
-def _nothing_tells(folder: str, listing: Listing, others: Sequence[str], withheld: bool) -> str:
+def _describe_unread(manifest: table.Manifest, shown: bool) -> str:
+    if not shown:
+        return "the table of the images has no column that is known to tell labels"
+    columns = f" ({', '.join(manifest.unread[:10])})" if manifest.unread else ""
+    return (
+        f"{manifest.name} names the images, and none of its columns{columns} is known to tell "
+        "labels; call it `label`"
+    )
+
+
+def _nothing_tells(
+    folder: str, listing: Listing, others: Sequence[str], reasons: Sequence[str], withheld: bool
+) -> str:
     depths = Counter(path.count("/") for path in listing.files)
     at = ", ".join(f"{count} at depth {depth}" for depth, count in sorted(depths.items()))
-    seen = f"{len(listing.files)} images ({at})"
+    count = len(listing.files)
+    seen = f"{count} {'image' if count == 1 else 'images'} ({at})"
     if others:
-        seen += f", {len(others)} tables or texts that tell no labels of them"
+        seen += f", {len(others)} {'table or text' if len(others) == 1 else 'tables or texts'}"
+        seen += " of no use"
         seen += "" if withheld else f" ({', '.join(others[:5])})"
+    why = "".join(f"; {reason}" for reason in reasons[:5])
     name = os.path.basename(os.path.abspath(folder))
     return (
         f"{folder}: nothing tells the classes of the images. Seen: {seen}"
-        f"{listing.describe_rest()}. Put the images into a folder for each class (such as "
+        f"{listing.describe_rest()}{why}. Put the images into a folder for each class (such as "
         f"{name}/NORMAL and {name}/PNEUMONIA), or put a table {MANIFEST} with the columns path and "
         "label beside them; then run tfxray init again"
     )

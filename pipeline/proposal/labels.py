@@ -3,13 +3,17 @@
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from tfxray.components.common.errors import UserError
 from tfxray.components.guard import rejects
 from tfxray.components.layouts import public
 from tfxray.components.listing import file_list
+from tfxray.components.metadata.patients import known_patient
 from tfxray.components.source import tfrecords
-from tfxray.pipeline import data_folder
+from tfxray.components.source.labelling import LabelledImages
+from tfxray.components.source.rows import Row
+from tfxray.pipeline import data_folder, prepare
 from tfxray.pipeline.config.config import Config
 
 _SCARCE = (
@@ -23,7 +27,7 @@ class Labels:
     """What is known of the labels of a folder.
 
     Attributes:
-        images: How many have a label, or are to be set aside for want of one.
+        images: How many are there and have a label.
         counts: Of each class, or of each finding that is present.
         patients: How many are told; None where an image names none, as DICOM files do until they
             are read.
@@ -64,7 +68,7 @@ class Labels:
 
         Of splits that are given, nothing is guessed.
         """
-        if any("given by" in note for note in self.notes) or not self.by_label:
+        if _gives_splits(self.notes) or not self.by_label:
             return []
         least = dict.fromkeys(self.counts, config.gate.min_positives)
         key = dict.fromkeys(self.counts, "gate.min_positives")
@@ -94,7 +98,7 @@ def read_labels(
         None of TFRecords, whose labels a run checks as it reads them.
 
     Raises:
-        UserError: As a run says it: see `labelling.label_images`.
+        UserError: As a run says it: see `labelling.label_images` and `prepare.require_patients`.
     """
     file_list.require_folder(data, option)
     if tfrecords.holds_records(data):
@@ -104,22 +108,80 @@ def read_labels(
     labelled = public.label_images(folder.path, rules)
     counts: Counter[str] = Counter()
     patients: dict[str, set[str]] = {name: set() for name in labelled.task.names}
-    every: set[str] = set()
-    lacking = False
+    every: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
     for row in labelled.rows:
-        patient = row.metadata.get("patient", "")
-        lacking |= not patient
-        every.add(patient)
-        names = [n for n, v in (row.findings or {}).items() if v == 1] or [row.label or ""]
-        for name in names:
+        if code := _reject_code(row, labelled):
+            rejected[code] += 1
+            continue
+        patient = known_patient(row.metadata.get("patient", ""))
+        every[patient] += 1
+        for name in [n for n, v in (row.findings or {}).items() if v == 1] or [row.label or ""]:
             if name in patients:
                 counts[name] += 1
                 patients[name].add(patient)
+    notes = list(labelled.listing.notes)
+    if rejected:
+        notes.append(_describe_rejected(rejected, len(labelled.rows), config))
+    lacking = "" in every
+    if not _gives_splits(notes):
+        largest = max((count for patient, count in every.items() if patient), default=0)
+        prepare.require_patients(largest, every.total())
     return Labels(
-        images=len(labelled.rows),
+        images=every.total(),
         counts={name: counts[name] for name in labelled.task.names},
         patients=None if lacking else len(every),
         by_label={} if lacking else {name: len(ids) for name, ids in patients.items()},
         left_out=labelled.listing.count_left_out(),
-        notes=tuple(labelled.listing.notes),
+        notes=tuple(notes),
+    )
+
+
+def find_present(folder: data_folder.Folder) -> tuple[tuple[str, ...], list[str]]:
+    """The classes or findings of a public data set that images of a folder have: it may be a part.
+
+    Args:
+        folder: One that is a public data set.
+
+    Returns:
+        Their names, and what to tell of the others. All of them where fewer than two classes, or no
+        finding, would stay: what is wrong is said of them then.
+    """
+    dataset = folder.dataset
+    assert dataset is not None
+    every = tuple(dataset.findings or dataset.classes)
+    rules = data_folder.label_rules(None, folder)  # without a config, those count that occur
+    try:
+        names = public.label_images(folder.path, rules).task.names
+    except UserError:
+        return every, []
+    lacking = [name for name in every if name not in names]
+    what = "findings" if dataset.findings else "classes"
+    told = f"no image has {', '.join(lacking)}: left out of the {what} of the config"
+    return tuple(names), [told] if lacking else []
+
+
+def _gives_splits(notes: Sequence[str]) -> bool:
+    """Whether notes on a folder say that its splits are given."""
+    return any("given by" in note for note in notes)
+
+
+def _reject_code(row: Row, labelled: LabelledImages) -> str:
+    """Why a run would reject an image, as far as is known before it is read; else empty."""
+    if row.path in labelled.listing.gone:
+        return "unreadable"
+    if not row.labelled:
+        return "no_label"
+    task = labelled.task
+    odd = row.label is not None and not (task.exclusive and row.label in task.names)
+    return "unknown_label" if odd else ""
+
+
+def _describe_rejected(counts: Counter[str], rows: int, config: Config) -> str:
+    told = rejects.describe_rejected(counts.total(), rows, counts)
+    most = config.validation.max_rejected
+    if counts.total() <= most * rows or config.validation.gate.rejects != "fail":
+        return told
+    return (
+        f"{told}. At most {most:.1%} are allowed (validation.max_rejected): a run would end there"
     )

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from tfxray.components.common import contract
 from tfxray.components.common.errors import UserError
 from tfxray.components.source import tfrecords
-from tfxray.pipeline.proposal.folder import MOST_CLASSES, Proposal, order_classes
+from tfxray.pipeline.proposal.class_folders import MOST_CLASSES
+from tfxray.pipeline.proposal.class_words import order_classes
+from tfxray.pipeline.proposal.folder import Proposal
 
 _LOOKED_AT = 500  # records of each file
 _MOST_FILES = 8

@@ -7,17 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from PIL import Image
 
 from tests.dicoms import dicom
+from tests.pipeline.proposal.folders import touch
 from tfxray.components.common import contract
-
-
-def touch(folder, *names):
-    """Files that are images by their names; nothing is read of them before a run."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (8, 8)).save(folder / name, "PNG")
 
 
 @pytest.fixture
@@ -117,7 +110,7 @@ def test_a_table_of_others(init, folder):
                     "sex": "Gender"},
     }  # fmt: skip
     assert "patients: 4" in said.splitlines()
-    assert "not understood: 1 tables or texts, which are not read: notes.csv" in said
+    assert "not understood: 1 table or text, which is not read: notes.csv" in said
 
 
 def test_columns_of_findings(init, folder):
@@ -227,3 +220,38 @@ def test_hostile_names_stay_within_their_line(tfxray, tmp_path, monkeypatch):
     keys = yaml.safe_load((tmp_path / "o.yaml").read_text())
     assert sorted(keys["classes"]) == ["b\nclasses: [z", "no: ["]
     assert json.dumps(keys["name"]) == '"x_name_evil_31m"'
+
+
+def test_a_part_of_a_public_data_set_asks_for_the_findings_that_it_has(init, folder):
+    names = {"1": "Edema", "2": "Mass|Edema", "3": "No Finding"}
+    rows = [f"{int(n):08d}_000.png,{text},0,{n},50,F,PA" for n, text in names.items()]
+    heading = (
+        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"
+    )
+    (folder / "Data_Entry_2017.csv").write_text("\n".join([heading, *rows]))
+    files = [f"{int(n):08d}_000.png" for n in names]
+    (folder / "train_val_list.txt").write_text("\n".join(files[:2]))
+    (folder / "test_list.txt").write_text(files[2])
+    touch(folder, *(f"images_001/images/{int(n):08d}_000.png" for n in names))
+    keys, said = init()
+    assert sorted(keys["findings"]) == ["Edema", "Mass"]
+    assert "no image has Atelectasis, " in said
+    assert "left out of the findings of the config" in said
+
+
+def test_a_config_is_written_where_a_run_would_refuse_the_labels(tfxray, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, *(f"in/{n}.png" for n in range(6)))
+    rows = [f"{n}.png,{('well', 'ill')[n % 2]},0" for n in range(6)]
+    (tmp_path / "in" / "t.csv").write_text("\n".join(["path,label,patient", *rows]))
+    refusal = tfxray("init", "in")
+    assert refusal.code == 2
+    assert "6 of 6 images name one and the same patient" in refusal.err
+    assert "in.yaml is written: change it there, then run tfxray config --config" in refusal.err
+    assert yaml.safe_load((tmp_path / "in.yaml").read_text())["classes"] == ["well", "ill"]
+
+
+def test_the_screen_says_which_class_is_positive(init, folder):
+    touch(folder, *(f"{label}/{n}.png" for label in ("Healthy lungs", "Abnormal") for n in (1, 2)))
+    _, said = init()
+    assert "task: is an X-ray Abnormal (positive) or Healthy lungs (negative)?" in said
