@@ -104,6 +104,14 @@ def describe_watch(watch: Watch, page: str) -> dict[str, Any]:
         "next_step": NEXT_STEPS[newest.status],
         "model": watch.model,
         "threshold": watch.reference.threshold,
-        "months": [dataclasses.asdict(month) for month in watch.months],
+        "months": [_describe_month(month) for month in watch.months],
         "page": page,
     }
+
+
+def _describe_month(month: Month) -> dict[str, Any]:
+    measures = [
+        {**dataclasses.asdict(each), "judged": each.judged, "drifted": each.drifted}
+        for each in month.measures
+    ]
+    return {**dataclasses.asdict(month), "measures": measures}

@@ -35,6 +35,9 @@ def test_each_verdict_names_its_next_step_on_screen_page_and_in_json(
     read = json.loads(json.dumps(told))
     assert (read["status"], read["reason"] is None) == (status, status == "all_right")
     assert next_step in read["next_step"]
+    measures = read["months"][0]["measures"]
+    assert any(each["drifted"] for each in measures) == (status == "drifted")
+    assert all(each["judged"] for each in measures) == (status != "too_few")
     assert set(report.TITLES) == set(report.NEXT_STEPS) == set(_EXIT_CODES)
 
 
