@@ -40,7 +40,7 @@ def documents() -> list[Document]:
 
 def known() -> list[Document]:
     """Those of Kubernetes' own kinds: of KServe's, no schema can be had from a registry."""
-    return [doc for doc in documents() if doc["kind"] != "InferenceService"]
+    return [doc for doc in documents() if not doc["apiVersion"].startswith("serving.kserve.io/")]
 
 
 def the(kind: str, name: str) -> Document:

@@ -24,7 +24,12 @@ from tests.conftest import ROOT
 
 NOTEBOOK = ROOT / "docs" / "notebooks" / "results.ipynb"
 SLICES = "[study/site, study/view, patient/age, [patient/sex, study/site]]"
-SETTINGS = (f"evaluate.slices={SLICES}", "evaluate.intervals=true")
+QUICK = (
+    f"evaluate.slices={SLICES}",
+    "model.image_size=32",
+    "gate.servable=false",
+    "evaluate.intervals=true",
+)
 
 
 class Executed:
@@ -90,11 +95,11 @@ def out(tmp_path_factory):
 
 
 @pytest.fixture
-def summary(tfxray, drawn, quick_config, out):
+def summary(tfxray, drawn, small_config, out):
     """A run's summary; the run itself happens once."""
     if not (out / "metadata.db").exists():
-        given = [part for setting in SETTINGS for part in ("--set", setting)]
-        done = tfxray("run", "--config", quick_config, "--data", drawn, "--out", out, *given)
+        given = [part for setting in QUICK for part in ("--set", setting)]
+        done = tfxray("run", "--config", small_config, "--data", drawn, "--out", out, *given)
         assert done.code == 0, done.err
     (path,) = out.glob("runs/*/summary.json")
     return json.loads(path.read_text())
