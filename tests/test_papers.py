@@ -58,7 +58,7 @@ class Desk:
             quick.write_config(self.folder, name="my_xrays", ingest=ingest).rename("my.yaml")
             shutil.copy(ROOT / "schema" / "schema.pbtxt", "my_schema.pbtxt")
             shutil.copy(quick.WEIGHTS, "my.weights.h5")
-            write_sample(Path("xrays"), images=8, size=64, seed=5)
+            write_sample(Path("xrays"), images=100, size=64, seed=5)
             for number, path in enumerate(sorted(Path("xrays").rglob("*.png"))[:2], start=1):
                 shutil.copy(path, f"xray{number}.png")
             code, said = called(
