@@ -200,7 +200,7 @@ def _review(container: Container) -> Callable[..., Any]:
 
 
 def _spec(container: Container, image: Any, arguments: list[Any]) -> Any:
-    # As text, the parameter's placeholder, which KFP's driver fills in (from KFP 2.4 on).
+    # As text, the parameter's placeholder, which the driver of KFP fills in.
     return dsl.ContainerSpec(image=container.image or str(image), command=COMMAND, args=arguments)
 
 
